@@ -1,0 +1,49 @@
+# One interface target that every target of this project links: language mode, warnings, hardening.
+add_library(project_options INTERFACE)
+target_compile_definitions(project_options INTERFACE _GNU_SOURCE)
+target_include_directories(project_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(
+  project_options
+  INTERFACE -Wall
+            -Wextra
+            -Wpedantic
+            -Wshadow
+            -Wformat=2
+            -Wundef
+            -Wvla
+            -Wwrite-strings
+            -Wpointer-arith
+            -Wcast-qual
+            -Wcast-align
+            -Wstrict-prototypes
+            -Wmissing-prototypes
+            -Wmissing-declarations
+            -Wredundant-decls
+            -Wold-style-definition
+            -Wconversion
+            -Wno-sign-conversion
+            -Wfloat-equal
+            -Wdouble-promotion
+            -Wimplicit-fallthrough
+            -Wswitch-enum
+            -Wnull-dereference
+            -fno-common
+            -fstack-protector-strong)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(
+    project_options INTERFACE -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wrestrict
+                              -Wformat-overflow=2 -Wjump-misses-init -Wtrampolines)
+endif()
+if(WARNINGS_AS_ERRORS)
+  target_compile_options(project_options INTERFACE -Werror)
+endif()
+if(SANITIZE)
+  target_compile_options(project_options INTERFACE -fsanitize=address,undefined
+                                                   -fno-sanitize-recover=all
+                                                   -fno-omit-frame-pointer)
+  target_link_options(project_options INTERFACE -fsanitize=address,undefined)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_options(project_options INTERFACE -D_FORTIFY_SOURCE=2 -fstack-clash-protection
+                                                   -fcf-protection)
+  target_link_options(project_options INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
+endif()
