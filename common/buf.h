@@ -1,0 +1,26 @@
+/* A growing byte buffer with a maximum. */
+#ifndef COMMON_BUF_H
+#define COMMON_BUF_H
+
+#include "common/err.h"
+
+#include <stddef.h>
+
+struct buf {
+    char *data; /* NUL-terminated once anything was added; owned */
+    size_t len;
+    size_t size;
+    size_t max;
+};
+
+#define BUF_INIT(limit) ((struct buf){.max = (limit)})
+
+/* Appends; ERR_TOO_LARGE when it would pass the maximum (nothing is added then). */
+enum err buf_add(struct buf *b, const void *data, size_t len) MUST_CHECK;
+enum err buf_printf(struct buf *b, const char *fmt, ...) MUST_CHECK
+    __attribute__((format(printf, 2, 3)));
+
+/* Frees the memory and leaves an empty buffer with the same maximum. */
+void buf_free(struct buf *b);
+
+#endif

@@ -1,0 +1,86 @@
+/* The bus between frontends, brokers and workers (ZeroMQ; docs/protocol.md).
+ *
+ * Peers use DEALER sockets, a broker two ROUTER sockets: one that frontends connect to, one for
+ * workers. A message is a sequence of parts: one or more pairs of a header (struct bus_header as
+ * msgpack) and a payload (an envelope, or an empty frame). Only workers get and send more than one
+ * pair to a message: a bundle. Conversation:
+ *
+ *   peer   -> broker  (empty message of ZMQ_PROBE_ROUTER at each (re)connect)
+ *   broker -> peer    HELLO   instance: a new value tells that the broker forgot what it had in hand
+ *   worker -> broker  READY   service; sent on HELLO, makes the worker available
+ *   broker -> peer    PING    every heartbeat interval; a peer that hears nothing for the dead time
+ *                             takes the broker for dead
+ *   frontend -> broker REQUEST id, service, ttl_ms, attempt, key + request envelope
+ *   broker -> worker   REQUEST as it came, ttl_ms lowered by the time it waited
+ *   worker -> broker   REPLY  id + reply envelope; when all of its bundle are answered it is ready
+ *   broker -> frontend REPLY  as it came
+ *   broker -> frontend REJECT id, err: ERR_FULL, ERR_TIMEOUT (the request is forgotten)
+ *   worker -> broker   BYE    takes no more work (drain) */
+#ifndef COMMON_BUS_H
+#define COMMON_BUS_H
+
+#include "common/api.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <zmq.h>
+
+#define BUS_VERSION     1
+#define BUS_ID_SIZE     16
+#define BUS_KEY_MAX     128 /* longer keys are cut: requests that then share one merely queue */
+#define BUS_BUNDLE_MAX  32  /* requests in one message to a worker */
+#define BUS_MESSAGE_MAX (20 * MIB)
+#define BROKERS_MAX     16
+
+enum bus_type {
+    BUS_HELLO = 1,
+    BUS_READY,
+    BUS_PING,
+    BUS_BYE,
+    BUS_REQUEST,
+    BUS_REPLY,
+    BUS_REJECT
+};
+
+struct bus_header {
+    enum bus_type type;
+    uint64_t instance;              /* HELLO, PING */
+    enum service service;           /* READY, REQUEST */
+    uint8_t id[BUS_ID_SIZE];        /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */
+    uint32_t ttl_ms;                /* REQUEST: time left until its deadline */
+    uint32_t attempt;               /* REQUEST: 0, raised each time it is sent again */
+    enum err err;                   /* REJECT */
+    char key[BUS_KEY_MAX];          /* REQUEST: requests of one key run one bundle at a time */
+    size_t key_len;                 /* 0: none */
+};
+
+/* Packs a header into an uninitialised message, which the caller sends or closes. */
+void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg);
+
+/* ERR_INVALID for anything but a well-formed header of this version. */
+enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret) MUST_CHECK;
+
+enum bus_side {
+    BUS_FRONTENDS,
+    BUS_WORKERS
+};
+
+#define BUS_ENDPOINT_SIZE 256
+/* The endpoint of one broker for one side: "ipc://DIR/broker-K.frontends" for a bus that is a
+ * directory; for "tcp://HOST:PORT" the port is PORT + 2K for frontends, PORT + 2K + 1 for workers.
+ * ERR_INVALID when `bus` is neither or too long for a socket path. */
+enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
+                      char out[BUS_ENDPOINT_SIZE]) MUST_CHECK;
+
+/* True when the bus leaves this machine: tcp:// to an address that is no loopback one. */
+bool bus_is_remote(const char *bus);
+
+/* Makes the broker's ROUTER socket and binds it; NULL with errno set when it cannot. */
+void *bus_bind(void *ctx, const char *endpoint);
+
+/* Makes a peer's DEALER socket with a fresh identity and connects it (in the background); NULL
+ * with errno set when it cannot. */
+void *bus_connect(void *ctx, const char *endpoint, const char *role);
+
+#endif

@@ -1,0 +1,19 @@
+/* Time: one place that reads the clocks. */
+#ifndef COMMON_CLOCK_H
+#define COMMON_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Milliseconds of a clock that never goes back. */
+int64_t clock_mono_ms(void);
+
+/* Microseconds since the epoch (UTC). */
+int64_t clock_wall_us(void);
+
+#define CLOCK_TEXT_SIZE 32
+/* RFC 3339 text of a time in milliseconds since the epoch: whole seconds with Z
+ * ("2026-11-24T12:25:45Z"), the form in which the API shows every date. */
+void clock_rfc3339(int64_t ms, char out[CLOCK_TEXT_SIZE]);
+
+#endif

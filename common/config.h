@@ -1,0 +1,71 @@
+/* Settings: flags, then environment, then defaults; one row a setting in config.def. */
+#ifndef COMMON_CONFIG_H
+#define COMMON_CONFIG_H
+
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum role_bit {
+    R_SERVER = 1, /* the launcher */
+    R_FRONTEND = 2,
+    R_BROKER = 4,
+    R_WORKER = 8,
+    R_WEBHOOK = 16,
+    R_ROLES = R_FRONTEND | R_BROKER | R_WORKER | R_WEBHOOK,
+    R_ALL = R_SERVER | R_ROLES
+};
+
+/* Values of the enumerated settings, in the order of their rows' lists. */
+enum compat {
+    COMPAT_DOCUMENTED,
+    COMPAT_REFERENCE
+};
+enum auth_mode {
+    AUTH_OPEN
+};
+enum sqlite_sync {
+    SQLITE_SYNC_NORMAL,
+    SQLITE_SYNC_FULL
+};
+
+struct config {
+#define CFG_STR(field, flag, env, def, roles, help)            char *field;
+#define CFG_SECRET(field, env, roles, help)                    char *field;
+#define CFG_UINT(field, flag, env, def, min, max, roles, help) int64_t field;
+#define CFG_ENUM(field, flag, env, def, list, roles, help)     int field;
+#include "common/config.def"
+#undef CFG_STR
+#undef CFG_SECRET
+#undef CFG_UINT
+#undef CFG_ENUM
+};
+
+/* Exit status that says: a setting is wrong, starting again cannot help. A master or launcher does
+ * not restart a process that ends with it. */
+#define EXIT_BAD_SETTING 2
+
+/* Reads argv and the environment for one role. Ends the process itself where nothing is left to do:
+ * --help, --version and --print-config (status 0); a wrong value (one line on stderr,
+ * EXIT_BAD_SETTING). Then sets up the log. `program` is the binary's name. */
+void config_load(struct config *cfg, enum role_bit role, const char *program, int argc,
+                 char **argv);
+
+/* Environment for a process of `role`: the current one without any setting, plus the settings
+ * that the role has. So a frontend never sees the store's credentials. The array and its strings
+ * are one allocation each, owned by the caller, who usually execs. */
+char **config_environ(const struct config *cfg, enum role_bit role);
+
+/* Writes the reference of all settings as a Markdown table (docs/config.md). */
+void config_print_reference(FILE *out);
+
+/* The store's URI: the setting, or one made of the MONGODB_* settings, or the SQLite file below the
+ * data folder. Caller frees. Holds credentials: never log it. ERR_INVALID with a reason on stderr
+ * for half-set MONGODB_* values. */
+enum err config_store_uri(const struct config *cfg, char **ret) MUST_CHECK;
+
+void config_free(struct config *cfg);
+
+#endif

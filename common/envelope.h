@@ -1,0 +1,74 @@
+/* Requests and replies as they travel over the bus: a versioned msgpack map each (docs/protocol.md).
+ *
+ * Strings carry their length; request strings may hold any byte. The decoders check every length
+ * and type, so that a message from a broken peer is refused, never trusted. */
+#ifndef COMMON_ENVELOPE_H
+#define COMMON_ENVELOPE_H
+
+#include "common/api.h"
+#include "common/err.h"
+
+#include <msgpack.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ENVELOPE_VERSION 1
+#define REQUEST_ID_SIZE  37 /* UUID text, lower case, with its NUL */
+#define QUERY_MAX        256
+#define REPLY_HEADERS_MAX 8
+#define REPLY_WAKE_MAX   8
+
+struct text {
+    const char *s; /* not NUL-terminated unless said so */
+    size_t len;
+};
+
+enum header {
+#define HEADER(id, name) id,
+#include "common/headers.def"
+#undef HEADER
+    HDR_COUNT_
+};
+
+/* HTTP name of a header, static storage. */
+const char *header_name(enum header h);
+
+struct request {
+    char id[REQUEST_ID_SIZE];
+    enum op op;
+    bool head;            /* a HEAD request: the handler must have no effect */
+    int64_t received_us;  /* wall clock of the frontend; the same when the request is sent again */
+    struct text params[ROUTE_PARAMS_MAX]; /* percent-decoded, valid UTF-8 */
+    size_t params_len;
+    struct {
+        struct text name, value;
+    } query[QUERY_MAX]; /* percent-decoded, valid UTF-8, in the order sent */
+    size_t query_len;
+    struct text headers[HDR_COUNT_]; /* s is NULL where the client sent none */
+    struct text peer;                /* address of the client */
+    struct text body;
+};
+
+struct reply {
+    int status;
+    struct {
+        const char *name, *value; /* owned by whoever fills the reply; NUL-terminated when packed */
+    } headers[REPLY_HEADERS_MAX];
+    size_t headers_len;
+    struct text body;
+};
+
+/* Packs into `out` (initialised by the caller, who frees it). */
+enum err request_pack(const struct request *r, msgpack_sbuffer *out) MUST_CHECK;
+enum err reply_pack(const struct reply *r, msgpack_sbuffer *out) MUST_CHECK;
+
+/* Decodes without copying: texts in *ret point into `data` or into `zone`, which the caller made
+ * (msgpack_zone_init) and destroys after use. reply header strings are NUL-terminated copies in the
+ * zone. ERR_INVALID for anything but a well-formed message of this version; *ret is then
+ * undefined. */
+enum err request_unpack(const char *data, size_t len, msgpack_zone *zone,
+                        struct request *ret) MUST_CHECK;
+enum err reply_unpack(const char *data, size_t len, msgpack_zone *zone,
+                      struct reply *ret) MUST_CHECK;
+
+#endif

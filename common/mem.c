@@ -1,0 +1,37 @@
+#include "common/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *checked(void *p)
+{
+    if (!p) {
+        fputs("out of memory\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t size)
+{
+    return checked(calloc(1, size ? size : 1));
+}
+
+void *mem_realloc(void *p, size_t size)
+{
+    return checked(realloc(p, size ? size : 1));
+}
+
+char *mem_strdup(const char *s)
+{
+    return checked(strdup(s));
+}
+
+char *mem_strndup(const char *s, size_t len)
+{
+    char *p = checked(malloc(len + 1));
+    memcpy(p, s, len);
+    p[len] = '\0';
+    return p;
+}

@@ -1,0 +1,13 @@
+/* Allocation that ends the process when memory is out: a server that cannot allocate is restarted
+ * by its master, which is safer than a path nobody has ever run. */
+#ifndef COMMON_MEM_H
+#define COMMON_MEM_H
+
+#include <stddef.h>
+
+void *mem_alloc(size_t size);              /* zeroed */
+void *mem_realloc(void *p, size_t size);
+char *mem_strdup(const char *s);
+char *mem_strndup(const char *s, size_t len); /* copies len bytes and adds a NUL */
+
+#endif

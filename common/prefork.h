@@ -1,0 +1,28 @@
+/* The pre-fork server that every role is: a master that forks children and looks after them.
+ *
+ * Signals to the master: TERM, INT: drain (children get TERM and the grace time, then KILL);
+ * HUP: replace the children one by one; TTIN, TTOU: one child more, one less.
+ * A child that dies is replaced, with a growing pause while children die young; one that ends with
+ * EXIT_BAD_SETTING ends the master with that status. Children get KILL when the master dies. */
+#ifndef COMMON_PREFORK_H
+#define COMMON_PREFORK_H
+
+#include "common/config.h"
+
+struct prefork {
+    const char *role;
+    unsigned children_max; /* TTIN stops here; 0: PREFORK_CHILDREN_MAX */
+    void *arg;             /* for `child` */
+    /* Runs one child until it is told to end; returns its exit status. `slot` is the smallest
+     * number that no other living child has, so a replacement gets the number of the one that it
+     * replaces. Signals TERM and INT are blocked and readable on `stop_fd`. */
+    int (*child)(const struct config *cfg, unsigned slot, int stop_fd, void *arg);
+};
+
+#define PREFORK_CHILDREN_MAX 256
+
+/* Runs the master; returns its exit status. Call it before any thread, ZeroMQ context, event base
+ * or database client is made. */
+int prefork_run(const struct config *cfg, const struct prefork *p);
+
+#endif

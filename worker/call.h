@@ -1,0 +1,57 @@
+/* One request in a worker: what a handler gets, and how it answers. */
+#ifndef WORKER_CALL_H
+#define WORKER_CALL_H
+
+#include "common/config.h"
+#include "common/envelope.h"
+#include "worker/store.h"
+
+#include <jansson.h>
+
+/* The declarative part is filled by the dispatcher; the reply by exactly one reply_* call. */
+struct call {
+    const struct route *route;
+    const struct request *request;
+    const struct config *cfg;
+    struct store *store;
+    bool repeat;        /* the request may have been carried out before */
+    struct reply reply; /* status 0: not answered yet */
+    char *body;         /* owned reply body */
+    char *header_values[REPLY_HEADERS_MAX];
+};
+
+/* Handlers of rows without ROUTE_GATHER get n = 1. */
+typedef void handler_fn(struct call *calls[], size_t n);
+
+#define LOCAL(op, method, path, handler, summary)
+#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)           \
+    handler_fn handler;
+#include "common/api.def"
+#undef LOCAL
+#undef API
+
+/* The request as the store knows it. */
+struct asked call_asked(const struct call *c);
+
+/* Text answer; `len` bytes are copied. */
+void reply_text(struct call *c, int status, const char *text);
+void reply_bytes(struct call *c, int status, const char *content_type, const char *data,
+                 size_t len);
+/* JSON answer; takes the reference. */
+void reply_json(struct call *c, int status, json_t *value);
+/* Empty 204. */
+void reply_none(struct call *c);
+/* {"detail": {}, "message": TEXT} */
+void reply_error(struct call *c, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* 422 {"detail": {"json": ERRORS}, "message": "Validation error"}; takes the reference. */
+void reply_invalid(struct call *c, json_t *errors);
+/* The answer that err.def has for an error; Retry-After with 503. */
+void reply_err(struct call *c, enum err e);
+/* Adds a header; name has static storage, value is copied. */
+void reply_header(struct call *c, const char *name, const char *value);
+
+/* Frees what the call owns. */
+void call_done(struct call *c);
+
+#endif

@@ -1,0 +1,147 @@
+/* The store: domain operations on jobs, results, output and agents. No BSON and no SQL outside the
+ * back ends (worker/store_mongo, worker/store_sqlite); both mean exactly the same.
+ *
+ * Documents are jansson values with their key order kept and NUL allowed in strings. Every
+ * operation returns ERR_OK or: ERR_NOT_FOUND and ERR_CONFLICT where said below, ERR_TOO_LARGE (a
+ * document would pass the store's 16 MiB), ERR_UNAVAILABLE (the store is away or does not answer
+ * within the store timeout; the caller may try again), ERR_INTERNAL (logged with its reason).
+ * Out-parameters are untouched on failure. A repeat (see request_id) has the effect of one call. */
+#ifndef WORKER_STORE_H
+#define WORKER_STORE_H
+
+#include "common/config.h"
+#include "common/envelope.h"
+#include "common/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+
+#define STORE_DOCUMENT_MAX (16 * MIB)
+#define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
+#define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
+
+/* Which request asks, so that its repeat (after the death of a process) can be told. */
+struct asked {
+    const char *request_id; /* UUID text */
+    int64_t received_us;    /* wall clock; the same in a repeat */
+    bool repeat;            /* it may have been carried out before */
+};
+
+/* A job to put in its queue. State waiting, created_at = asked.received_us.
+ * `given`: the client chose the id. Then a job of that id that waits with the same data is left as
+ * it is; one that waits with other data gets the new data and its new place in the queue; one that
+ * runs or is over becomes a new attempt: state waiting, new data, new created_at, no started_at and
+ * claim, its old result_data, created_at and started_at are appended to `attempts` (the newest 20
+ * are kept). Not given: job_id is the request id, a repeat finds it stored. */
+struct job_new {
+    struct asked asked;
+    const char *job_id; /* NUL-terminated, at most 64 bytes */
+    bool given;
+    int64_t priority;   /* 0 unless sent */
+    json_t *data;       /* job_data; borrowed. "job_queue" is a string; "attachments_status" may be set */
+    enum err err;       /* out: result of this one */
+};
+
+/* One agent's wish for a job. Chosen is the first by (priority high to low, created_at, insertion)
+ * among the jobs that wait in one of the queues, whose attachments_status is absent or "complete",
+ * and whose exclude_agents does not hold the agent. It becomes running; started_at = now;
+ * claim {token, owner, at} is set; its wait (whole seconds from created_at) is added to the queue's
+ * wait times. A repeat returns the job that carries its token, when there is one. */
+struct claim {
+    struct asked asked;          /* request_id is the token */
+    const struct text *queues;
+    size_t queues_len;
+    struct text agent;           /* s NULL: not told, nothing is excluded */
+    enum err err;                /* out: ERR_OK, ERR_NOT_FOUND: no job for it, or a fault */
+    json_t *data;                /* out: job_data, new reference */
+    char *job_id;                /* out: owned by the caller */
+    int64_t started_ms;          /* out */
+};
+
+/* Fields of a result. `fields` are set one by one in result_data, whole values replaced. */
+struct result_put {
+    struct asked asked;
+    json_t *fields;           /* object without job_state; borrowed; names without '.' and '$' */
+    const char *job_state;    /* NULL: not sent; NUL-terminated; set only where states.h allows */
+};
+
+enum output_type {
+    OUTPUT_OUTPUT,
+    OUTPUT_SERIAL
+};
+
+struct output_append {
+    struct asked asked;
+    struct text job_id;
+    enum output_type type;
+    struct text text; /* valid UTF-8, may hold NUL */
+};
+
+struct agent_put {
+    struct asked asked;
+    struct text name;
+    json_t *fields; /* object of what to set, without log; borrowed */
+    json_t *log;    /* array of lines to append, may be NULL; borrowed */
+};
+
+struct queue_check {
+    struct text queue;
+    bool restricted; /* out */
+};
+
+/* ping            the store answers (a cheap round trip).
+ * group_begin     the calls up to group_commit may be made durable together. ERR_OK means begun or
+ * group_commit    that the back end has no groups. When group_commit fails, nothing of the group
+ *                 is stored and every call of it has failed with this error. A call that fails
+ *                 inside a group leaves the group's other calls as they are.
+ * jobs_add        see struct job_new; per-job results in .err; the return value is not ERR_OK only
+ *                 when all failed for one reason.
+ * jobs_claim      see struct claim; likewise.
+ * job_get         job_data, new reference. ERR_NOT_FOUND. Of several with one id, the newest.
+ * job_position    how many waiting jobs of its queue (whatever their attachments) are before it in
+ *                 the order of the claim. ERR_NOT_FOUND: no such job, or it does not wait.
+ * job_cancel      state cancelled. ERR_NOT_FOUND; ERR_CONFLICT: it is over already.
+ * result_put      ERR_NOT_FOUND when there is no such job (nothing is stored).
+ * result_get      result_data as stored, new reference. ERR_NOT_FOUND.
+ * output_append   appends one entry; the job need not exist.
+ * output_take     all entries as an array of strings, oldest first, removed unless `peek`.
+ *                 ERR_NOT_FOUND: nothing was posted since the last take.
+ * agent_put       sets the fields, name and updated_at (now), appends to the log, keeps its newest
+ *                 AGENT_LOG_MAX lines (log is [] at least).
+ * queue_serves    whether an agent that is not named in `exclude` (array of strings) lists the queue.
+ * queues_restricted  fills .restricted: the queue is in restricted_queues. */
+struct store_ops {
+    const char *name;
+    void (*close)(struct store *s);
+#define STORE_OP(name, params, args) enum err(*name) params;
+#include "worker/store.def"
+#undef STORE_OP
+};
+
+/* Each back end's store begins with this. */
+struct store {
+    const struct store_ops *ops;
+};
+
+/* Opens the store that the URI names ("sqlite:PATH" or "mongodb://…/DATABASE"), makes tables or
+ * indexes that are missing. ERR_INVALID: the URI is wrong or the login refused (a reason is
+ * logged; starting again cannot help). ERR_UNAVAILABLE: it does not answer yet. */
+enum err store_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;
+void store_close(struct store *s); /* NULL is fine */
+
+/* The back ends' openers, same results. */
+enum err sqlite_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;
+enum err mongo_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;
+
+#define STORE_OP(name, params, args)                                                               \
+    MUST_CHECK static inline enum err store_##name params                                          \
+    {                                                                                              \
+        return s->ops->name args;                                                                  \
+    }
+#include "worker/store.def"
+#undef STORE_OP
+
+#endif
