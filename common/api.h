@@ -16,13 +16,7 @@
 #define TOO_LARGE_DEFAULT "Request Entity Too Large"
 #define TOO_LARGE_RESULT  "Payload too large"
 
-enum http_method {
-    HTTP_GET,
-    HTTP_POST,
-    HTTP_PUT,
-    HTTP_DELETE,
-    HTTP_METHOD_COUNT_
-};
+enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_METHOD_COUNT_ };
 
 enum service {
     SERVICE_LOCAL, /* the frontend itself */
@@ -31,24 +25,16 @@ enum service {
     SERVICE_COUNT_
 };
 
-enum role {
-    ROLE_ADMIN = 1,
-    ROLE_MANAGER = 2,
-    ROLE_CONTRIBUTOR = 4,
-    ROLE_AGENT = 8
-};
+enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT = 8 };
 #define ROLES_ANYONE     0u
 #define ROLES_USERS      (ROLE_ADMIN | ROLE_MANAGER | ROLE_CONTRIBUTOR)
 #define ROLES_EVERY      (ROLES_USERS | ROLE_AGENT)
 #define ROLES_AGENT_DATA (ROLE_ADMIN | ROLE_MANAGER | ROLE_AGENT)
 
-enum route_flags {
-    ROUTE_BY_QUEUE = 1,
-    ROUTE_GATHER = 2
-};
+enum route_flags { ROUTE_BY_QUEUE = 1, ROUTE_GATHER = 2 };
 
 enum op {
-#define LOCAL(op, method, path, handler, summary) op,
+#define LOCAL(op, method, path, handler, summary)                                        op,
 #define API(op, method, path, service, roles, limit, too_large, flags, handler, summary) op,
 #include "common/api.def"
 #undef LOCAL

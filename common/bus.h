@@ -6,16 +6,14 @@
  * pair to a message: a bundle. Conversation:
  *
  *   peer   -> broker  (empty message of ZMQ_PROBE_ROUTER at each (re)connect)
- *   broker -> peer    HELLO   instance: a new value tells that the broker forgot what it had in hand
- *   worker -> broker  READY   service; sent on HELLO, makes the worker available
- *   broker -> peer    PING    every heartbeat interval; a peer that hears nothing for the dead time
- *                             takes the broker for dead
- *   frontend -> broker REQUEST id, service, ttl_ms, attempt, key + request envelope
- *   broker -> worker   REQUEST as it came, ttl_ms lowered by the time it waited
- *   worker -> broker   REPLY  id + reply envelope; when all of its bundle are answered it is ready
- *   broker -> frontend REPLY  as it came
- *   broker -> frontend REJECT id, err: ERR_FULL, ERR_TIMEOUT (the request is forgotten)
- *   worker -> broker   BYE    takes no more work (drain) */
+ *   broker -> peer    HELLO   instance: a new value tells that the broker forgot what it had in
+ * hand worker -> broker  READY   service; sent on HELLO, makes the worker available broker -> peer
+ * PING    every heartbeat interval; a peer that hears nothing for the dead time takes the broker
+ * for dead frontend -> broker REQUEST id, service, ttl_ms, attempt, key + request envelope broker
+ * -> worker   REQUEST as it came, ttl_ms lowered by the time it waited worker -> broker   REPLY  id
+ * + reply envelope; when all of its bundle are answered it is ready broker -> frontend REPLY  as it
+ * came broker -> frontend REJECT id, err: ERR_FULL, ERR_TIMEOUT (the request is forgotten) worker
+ * -> broker   BYE    takes no more work (drain) */
 #ifndef COMMON_BUS_H
 #define COMMON_BUS_H
 
@@ -33,26 +31,18 @@
 #define BUS_MESSAGE_MAX (20 * MIB)
 #define BROKERS_MAX     16
 
-enum bus_type {
-    BUS_HELLO = 1,
-    BUS_READY,
-    BUS_PING,
-    BUS_BYE,
-    BUS_REQUEST,
-    BUS_REPLY,
-    BUS_REJECT
-};
+enum bus_type { BUS_HELLO = 1, BUS_READY, BUS_PING, BUS_BYE, BUS_REQUEST, BUS_REPLY, BUS_REJECT };
 
 struct bus_header {
     enum bus_type type;
-    uint64_t instance;              /* HELLO, PING */
-    enum service service;           /* READY, REQUEST */
-    uint8_t id[BUS_ID_SIZE];        /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */
-    uint32_t ttl_ms;                /* REQUEST: time left until its deadline */
-    uint32_t attempt;               /* REQUEST: 0, raised each time it is sent again */
-    enum err err;                   /* REJECT */
-    char key[BUS_KEY_MAX];          /* REQUEST: requests of one key run one bundle at a time */
-    size_t key_len;                 /* 0: none */
+    uint64_t instance;       /* HELLO, PING */
+    enum service service;    /* READY, REQUEST */
+    uint8_t id[BUS_ID_SIZE]; /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */
+    uint32_t ttl_ms;         /* REQUEST: time left until its deadline */
+    uint32_t attempt;        /* REQUEST: 0, raised each time it is sent again */
+    enum err err;            /* REJECT */
+    char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time */
+    size_t key_len;          /* 0: none */
 };
 
 /* Packs a header into an uninitialised message, which the caller sends or closes. */
@@ -61,10 +51,7 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg);
 /* ERR_INVALID for anything but a well-formed header of this version. */
 enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret) MUST_CHECK;
 
-enum bus_side {
-    BUS_FRONTENDS,
-    BUS_WORKERS
-};
+enum bus_side { BUS_FRONTENDS, BUS_WORKERS };
 
 #define BUS_ENDPOINT_SIZE 256
 /* The endpoint of one broker for one side: "ipc://DIR/broker-K.frontends" for a bus that is a

@@ -19,17 +19,9 @@ enum role_bit {
 };
 
 /* Values of the enumerated settings, in the order of their rows' lists. */
-enum compat {
-    COMPAT_DOCUMENTED,
-    COMPAT_REFERENCE
-};
-enum auth_mode {
-    AUTH_OPEN
-};
-enum sqlite_sync {
-    SQLITE_SYNC_NORMAL,
-    SQLITE_SYNC_FULL
-};
+enum compat { COMPAT_DOCUMENTED, COMPAT_REFERENCE };
+enum auth_mode { AUTH_OPEN };
+enum sqlite_sync { SQLITE_SYNC_NORMAL, SQLITE_SYNC_FULL };
 
 struct config {
 #define CFG_STR(field, flag, env, def, roles, help)            char *field;

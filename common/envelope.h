@@ -1,4 +1,5 @@
-/* Requests and replies as they travel over the bus: a versioned msgpack map each (docs/protocol.md).
+/* Requests and replies as they travel over the bus: a versioned msgpack map each
+ * (docs/protocol.md).
  *
  * Strings carry their length; request strings may hold any byte. The decoders check every length
  * and type, so that a message from a broken peer is refused, never trusted. */
@@ -12,11 +13,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ENVELOPE_VERSION 1
-#define REQUEST_ID_SIZE  37 /* UUID text, lower case, with its NUL */
-#define QUERY_MAX        256
+#define ENVELOPE_VERSION  1
+#define REQUEST_ID_SIZE   37 /* UUID text, lower case, with its NUL */
+#define QUERY_MAX         256
 #define REPLY_HEADERS_MAX 8
-#define REPLY_WAKE_MAX   8
+#define REPLY_WAKE_MAX    8
 
 struct text {
     const char *s; /* not NUL-terminated unless said so */
@@ -36,8 +37,8 @@ const char *header_name(enum header h);
 struct request {
     char id[REQUEST_ID_SIZE];
     enum op op;
-    bool head;            /* a HEAD request: the handler must have no effect */
-    int64_t received_us;  /* wall clock of the frontend; the same when the request is sent again */
+    bool head;           /* a HEAD request: the handler must have no effect */
+    int64_t received_us; /* wall clock of the frontend; the same when the request is sent again */
     struct text params[ROUTE_PARAMS_MAX]; /* percent-decoded, valid UTF-8 */
     size_t params_len;
     struct {

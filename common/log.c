@@ -83,8 +83,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     int n = json ? snprintf(line, sizeof line,
                             "{\"time\": \"%s\", \"level\": \"%s\", \"role\": \"%s\", \"pid\": %d, "
                             "%s\"message\": \"%s\"}\n",
-                            when, level_names[level], current.role, (int)getpid(), request,
-                            escaped)
+                            when, level_names[level], current.role, (int)getpid(), request, escaped)
                  : snprintf(line, sizeof line, "%s %-7s %s[%d] %s%s\n", when, level_names[level],
                             current.role, (int)getpid(), request, message);
     if (n > 0) {

@@ -4,17 +4,9 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
-enum log_level {
-    LOG_ERROR,
-    LOG_WARN,
-    LOG_INFO,
-    LOG_DEBUG
-};
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-enum log_format {
-    LOG_TEXT,
-    LOG_JSON
-};
+enum log_format { LOG_TEXT, LOG_JSON };
 
 #define LOG_LINE_MAX 4096
 

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);              /* zeroed */
+void *mem_alloc(size_t size); /* zeroed */
 void *mem_realloc(void *p, size_t size);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t len); /* copies len bytes and adds a NUL */

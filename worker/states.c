@@ -12,9 +12,7 @@ static const struct state {
 #undef STATE
 };
 
-enum {
-    STATES_LEN = sizeof states / sizeof *states
-};
+enum { STATES_LEN = sizeof states / sizeof *states };
 _Static_assert(STATES_LEN <= STATES_MAX, "raise STATES_MAX");
 
 static const struct state *find(const char *name)

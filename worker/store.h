@@ -40,9 +40,9 @@ struct job_new {
     struct asked asked;
     const char *job_id; /* NUL-terminated, at most 64 bytes */
     bool given;
-    int64_t priority;   /* 0 unless sent */
-    json_t *data;       /* job_data; borrowed. "job_queue" is a string; "attachments_status" may be set */
-    enum err err;       /* out: result of this one */
+    int64_t priority; /* 0 unless sent */
+    json_t *data; /* job_data; borrowed. "job_queue" is a string; "attachments_status" may be set */
+    enum err err; /* out: result of this one */
 };
 
 /* One agent's wish for a job. Chosen is the first by (priority high to low, created_at, insertion)
@@ -51,27 +51,24 @@ struct job_new {
  * claim {token, owner, at} is set; its wait (whole seconds from created_at) is added to the queue's
  * wait times. A repeat returns the job that carries its token, when there is one. */
 struct claim {
-    struct asked asked;          /* request_id is the token */
+    struct asked asked; /* request_id is the token */
     const struct text *queues;
     size_t queues_len;
-    struct text agent;           /* s NULL: not told, nothing is excluded */
-    enum err err;                /* out: ERR_OK, ERR_NOT_FOUND: no job for it, or a fault */
-    json_t *data;                /* out: job_data, new reference */
-    char *job_id;                /* out: owned by the caller */
-    int64_t started_ms;          /* out */
+    struct text agent;  /* s NULL: not told, nothing is excluded */
+    enum err err;       /* out: ERR_OK, ERR_NOT_FOUND: no job for it, or a fault */
+    json_t *data;       /* out: job_data, new reference */
+    char *job_id;       /* out: owned by the caller */
+    int64_t started_ms; /* out */
 };
 
 /* Fields of a result. `fields` are set one by one in result_data, whole values replaced. */
 struct result_put {
     struct asked asked;
-    json_t *fields;           /* object without job_state; borrowed; names without '.' and '$' */
-    const char *job_state;    /* NULL: not sent; NUL-terminated; set only where states.h allows */
+    json_t *fields;        /* object without job_state; borrowed; names without '.' and '$' */
+    const char *job_state; /* NULL: not sent; NUL-terminated; set only where states.h allows */
 };
 
-enum output_type {
-    OUTPUT_OUTPUT,
-    OUTPUT_SERIAL
-};
+enum output_type { OUTPUT_OUTPUT, OUTPUT_SERIAL };
 
 struct output_append {
     struct asked asked;
@@ -111,8 +108,8 @@ struct queue_check {
  *                 ERR_NOT_FOUND: nothing was posted since the last take.
  * agent_put       sets the fields, name and updated_at (now), appends to the log, keeps its newest
  *                 AGENT_LOG_MAX lines (log is [] at least).
- * queue_serves    whether an agent that is not named in `exclude` (array of strings) lists the queue.
- * queues_restricted  fills .restricted: the queue is in restricted_queues. */
+ * queue_serves    whether an agent that is not named in `exclude` (array of strings) lists the
+ * queue. queues_restricted  fills .restricted: the queue is in restricted_queues. */
 struct store_ops {
     const char *name;
     void (*close)(struct store *s);

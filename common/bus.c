@@ -1,0 +1,214 @@
+#include "common/bus.h"
+
+#include "common/clock.h"
+
+#include <errno.h>
+#include <msgpack.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    HEADER_FIELDS = 9,
+    /* ZMTP heartbeats: the library drops a connection whose peer is dead, stopped or unreachable
+     * within 1.5 s, so that a broker is told (EHOSTUNREACH) in less than two seconds. */
+    ZMTP_HEARTBEAT_MS = 500,
+    ZMTP_TIMEOUT_MS = 1500,
+    RECONNECT_MS = 20,
+    RECONNECT_MAX_MS = 500,
+    HIGH_WATER_MARK = 4096
+};
+
+void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
+{
+    msgpack_sbuffer out;
+    msgpack_packer pk;
+
+    msgpack_sbuffer_init(&out);
+    msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+    msgpack_pack_array(&pk, HEADER_FIELDS);
+    msgpack_pack_uint8(&pk, BUS_VERSION);
+    msgpack_pack_uint8(&pk, (uint8_t)h->type);
+    msgpack_pack_uint64(&pk, h->instance);
+    msgpack_pack_uint8(&pk, (uint8_t)h->service);
+    msgpack_pack_bin_with_body(&pk, h->id, BUS_ID_SIZE);
+    msgpack_pack_uint32(&pk, h->ttl_ms);
+    msgpack_pack_uint32(&pk, h->attempt);
+    msgpack_pack_uint8(&pk, (uint8_t)h->err);
+    msgpack_pack_bin_with_body(&pk, h->key, h->key_len);
+    if (zmq_msg_init_size(msg, out.size) != 0)
+        abort(); /* out of memory, as in mem.c */
+    memcpy(zmq_msg_data(msg), out.data, out.size);
+    msgpack_sbuffer_destroy(&out);
+}
+
+/* The unsigned integer o if it is at most max. */
+static bool get_uint(const msgpack_object *o, uint64_t max, uint64_t *ret)
+{
+    if (o->type != MSGPACK_OBJECT_POSITIVE_INTEGER || o->via.u64 > max)
+        return false;
+    *ret = o->via.u64;
+    return true;
+}
+
+static enum err decode(const msgpack_object *o, struct bus_header *ret)
+{
+    uint64_t version, type, instance, service, ttl, attempt, err;
+    struct bus_header h = {0};
+
+    if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size != HEADER_FIELDS)
+        return ERR_INVALID;
+    const msgpack_object *f = o->via.array.ptr;
+    if (!get_uint(&f[0], UINT8_MAX, &version) || version != BUS_VERSION ||
+        !get_uint(&f[1], BUS_REJECT, &type) || type < BUS_HELLO ||
+        !get_uint(&f[2], UINT64_MAX, &instance) || !get_uint(&f[3], SERVICE_COUNT_ - 1, &service) ||
+        f[4].type != MSGPACK_OBJECT_BIN || f[4].via.bin.size != BUS_ID_SIZE ||
+        !get_uint(&f[5], UINT32_MAX, &ttl) || !get_uint(&f[6], UINT32_MAX, &attempt) ||
+        !get_uint(&f[7], ERR_COUNT_ - 1, &err) || f[8].type != MSGPACK_OBJECT_BIN ||
+        f[8].via.bin.size > BUS_KEY_MAX)
+        return ERR_INVALID;
+    h.type = (enum bus_type)type;
+    h.instance = instance;
+    h.service = (enum service)service;
+    memcpy(h.id, f[4].via.bin.ptr, BUS_ID_SIZE);
+    h.ttl_ms = (uint32_t)ttl;
+    h.attempt = (uint32_t)attempt;
+    h.err = (enum err)err;
+    memcpy(h.key, f[8].via.bin.ptr, f[8].via.bin.size);
+    h.key_len = f[8].via.bin.size;
+    *ret = h;
+    return ERR_OK;
+}
+
+enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret)
+{
+    msgpack_zone zone;
+    msgpack_object o;
+    size_t offset = 0;
+    enum err e = ERR_INVALID;
+
+    /* A header is small; refusing larger ones bounds what the decoder may allocate. */
+    if (len > 512 || !msgpack_zone_init(&zone, 512))
+        return ERR_INVALID;
+    if (msgpack_unpack(data, len, &offset, &zone, &o) == MSGPACK_UNPACK_SUCCESS && offset == len)
+        e = decode(&o, ret);
+    msgpack_zone_destroy(&zone);
+    return e;
+}
+
+/* Splits "tcp://HOST:PORT". */
+static enum err tcp_split(const char *bus, char *host, size_t size, unsigned *port)
+{
+    const char *start = bus + strlen("tcp://"), *colon = strrchr(start, ':');
+    char *end;
+
+    if (!colon || colon == start || (size_t)(colon - start) >= size)
+        return ERR_INVALID;
+    unsigned long n = strtoul(colon + 1, &end, 10);
+    if (end == colon + 1 || *end || n == 0 || n > 65535 - 2 * BROKERS_MAX)
+        return ERR_INVALID;
+    memcpy(host, start, (size_t)(colon - start));
+    host[colon - start] = '\0';
+    *port = (unsigned)n;
+    return ERR_OK;
+}
+
+enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
+                      char out[BUS_ENDPOINT_SIZE])
+{
+    const char *name = side == BUS_FRONTENDS ? "frontends" : "workers";
+    char host[BUS_ENDPOINT_SIZE / 2];
+    unsigned port;
+    int n;
+
+    if (!*bus || broker >= BROKERS_MAX)
+        return ERR_INVALID;
+    if (strncmp(bus, "tcp://", 6) == 0) {
+        if (tcp_split(bus, host, sizeof host, &port))
+            return ERR_INVALID;
+        n = snprintf(out, BUS_ENDPOINT_SIZE, "tcp://%s:%u", host, port + 2 * broker + side);
+        return n < BUS_ENDPOINT_SIZE ? ERR_OK : ERR_INVALID;
+    }
+    if (strstr(bus, "://"))
+        return ERR_INVALID;
+    n = snprintf(out, BUS_ENDPOINT_SIZE, "ipc://%s/broker-%u.%s", bus, broker, name);
+    /* The path must fit into a socket address, with its NUL. */
+    return n < (int)(strlen("ipc://") + sizeof((struct sockaddr_un *)0)->sun_path) ? ERR_OK
+                                                                                   : ERR_INVALID;
+}
+
+bool bus_is_remote(const char *bus)
+{
+    char host[BUS_ENDPOINT_SIZE / 2];
+    unsigned port;
+
+    if (strncmp(bus, "tcp://", 6) != 0 || tcp_split(bus, host, sizeof host, &port))
+        return false;
+    return strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 &&
+           strcmp(host, "[::1]") != 0;
+}
+
+static bool set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool set_common(void *socket)
+{
+    int64_t max = BUS_MESSAGE_MAX;
+
+    return set_int(socket, ZMQ_LINGER, 0) && set_int(socket, ZMQ_SNDHWM, HIGH_WATER_MARK) &&
+           set_int(socket, ZMQ_RCVHWM, HIGH_WATER_MARK) && set_int(socket, ZMQ_IPV6, 1) &&
+           set_int(socket, ZMQ_HEARTBEAT_IVL, ZMTP_HEARTBEAT_MS) &&
+           set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_TIMEOUT_MS) &&
+           set_int(socket, ZMQ_HANDSHAKE_IVL, ZMTP_TIMEOUT_MS) &&
+           zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max, sizeof max) == 0;
+}
+
+/* Closes a half-made socket and keeps errno. */
+static void *fail(void *socket)
+{
+    int saved = errno;
+
+    if (socket)
+        zmq_close(socket);
+    errno = saved;
+    return NULL;
+}
+
+void *bus_bind(void *ctx, const char *endpoint)
+{
+    void *socket = zmq_socket(ctx, ZMQ_ROUTER);
+
+    /* Handover: a peer that lost its connection comes back under its name while the old connection
+     * may still look alive. Mandatory: a send to a peer that is gone fails instead of vanishing. */
+    if (!socket || !set_common(socket) || !set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
+        !set_int(socket, ZMQ_ROUTER_HANDOVER, 1) || zmq_bind(socket, endpoint) != 0)
+        return fail(socket);
+    return socket;
+}
+
+void *bus_connect(void *ctx, const char *endpoint, const char *role)
+{
+    void *socket = zmq_socket(ctx, ZMQ_DEALER);
+    char identity[128];
+    uint64_t unique = 0;
+
+    if (getrandom(&unique, sizeof unique, 0) != sizeof unique)
+        unique = (uint64_t)clock_wall_us();
+    int n = snprintf(identity, sizeof identity, "%s-%d-%016llx", role, (int)getpid(),
+                     (unsigned long long)unique);
+    /* Immediate: queue only to completed connections, so that a send tells when no broker is
+     * there. The probe makes the broker say HELLO at every (re)connect. */
+    if (!socket || !set_common(socket) ||
+        zmq_setsockopt(socket, ZMQ_ROUTING_ID, identity, (size_t)n) != 0 ||
+        !set_int(socket, ZMQ_IMMEDIATE, 1) || !set_int(socket, ZMQ_PROBE_ROUTER, 1) ||
+        !set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) ||
+        !set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) ||
+        zmq_connect(socket, endpoint) != 0)
+        return fail(socket);
+    return socket;
+}

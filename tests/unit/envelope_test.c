@@ -1,0 +1,197 @@
+#include "common/bus.h"
+#include "common/envelope.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct request sample;
+
+static void fill_sample(void)
+{
+    memcpy(sample.id, "3061da05-1092-4b23-92a6-c7aab787e134", REQUEST_ID_SIZE);
+    sample.op = OP_RESULT_PUT;
+    sample.head = true;
+    sample.received_us = 1700000000123456;
+    sample.params[0] = (struct text){"a\0b", 3};
+    sample.params_len = 1;
+    sample.query[0].name = (struct text){"queue", 5};
+    sample.query[0].value = (struct text){"", 0};
+    sample.query_len = 1;
+    sample.headers[HDR_COOKIE] = (struct text){"agent_name=x", 12};
+    sample.peer = (struct text){"127.0.0.1", 9};
+    sample.body = (struct text){"\0\xff{}", 4};
+}
+
+static void test_request_round_trip(void **state)
+{
+    msgpack_sbuffer out;
+    msgpack_zone zone;
+    struct request *r = malloc(sizeof *r);
+
+    (void)state;
+    fill_sample();
+    msgpack_sbuffer_init(&out);
+    assert_int_equal(request_pack(&sample, &out), ERR_OK);
+    assert_true(msgpack_zone_init(&zone, 512));
+    assert_int_equal(request_unpack(out.data, out.size, &zone, r), ERR_OK);
+    assert_string_equal(r->id, sample.id);
+    assert_int_equal(r->op, sample.op);
+    assert_true(r->head);
+    assert_int_equal(r->received_us, sample.received_us);
+    assert_int_equal(r->params_len, 1);
+    assert_memory_equal(r->params[0].s, "a\0b", 3);
+    assert_int_equal(r->query_len, 1);
+    assert_int_equal(r->query[0].value.len, 0);
+    assert_null(r->headers[HDR_ACCEPT].s);
+    assert_int_equal(r->headers[HDR_COOKIE].len, 12);
+    assert_int_equal(r->body.len, 4);
+    assert_memory_equal(r->body.s, "\0\xff{}", 4);
+    msgpack_zone_destroy(&zone);
+    msgpack_sbuffer_destroy(&out);
+    free(r);
+}
+
+/* Every truncation and every changed byte must be refused or decoded, never crash. */
+static void test_request_garbage(void **state)
+{
+    msgpack_sbuffer out;
+    struct request *r = malloc(sizeof *r);
+
+    (void)state;
+    fill_sample();
+    msgpack_sbuffer_init(&out);
+    assert_int_equal(request_pack(&sample, &out), ERR_OK);
+    for (size_t len = 0; len < out.size; len++) {
+        msgpack_zone zone;
+        assert_true(msgpack_zone_init(&zone, 512));
+        assert_int_equal(request_unpack(out.data, len, &zone, r), ERR_INVALID);
+        msgpack_zone_destroy(&zone);
+    }
+    for (size_t i = 0; i < out.size; i++)
+        for (int v = 0; v < 256; v += 5) {
+            char *copy = malloc(out.size);
+            msgpack_zone zone;
+            memcpy(copy, out.data, out.size);
+            copy[i] = (char)v;
+            assert_true(msgpack_zone_init(&zone, 512));
+            enum err e = request_unpack(copy, out.size, &zone, r);
+            assert_true(e == ERR_OK || e == ERR_INVALID);
+            msgpack_zone_destroy(&zone);
+            free(copy);
+        }
+    msgpack_sbuffer_destroy(&out);
+    free(r);
+}
+
+static void test_reply_round_trip(void **state)
+{
+    struct reply in =
+                     {
+                         .status = 404, .body = {"no\0", 3}
+    },
+                 r;
+    msgpack_sbuffer out;
+    msgpack_zone zone;
+
+    (void)state;
+    in.headers[0].name = "Content-Type";
+    in.headers[0].value = "text/plain";
+    in.headers_len = 1;
+    msgpack_sbuffer_init(&out);
+    assert_int_equal(reply_pack(&in, &out), ERR_OK);
+    assert_true(msgpack_zone_init(&zone, 512));
+    assert_int_equal(reply_unpack(out.data, out.size, &zone, &r), ERR_OK);
+    assert_int_equal(r.status, 404);
+    assert_int_equal(r.headers_len, 1);
+    assert_string_equal(r.headers[0].name, "Content-Type");
+    assert_string_equal(r.headers[0].value, "text/plain");
+    assert_int_equal(r.body.len, 3);
+    msgpack_zone_destroy(&zone);
+    msgpack_sbuffer_destroy(&out);
+}
+
+static void test_bus_header(void **state)
+{
+    struct bus_header in =
+                          {
+                              .type = BUS_REQUEST,
+                              .instance = UINT64_MAX,
+                              .service = SERVICE_WEBHOOK,
+                              .id = {1, 2, 255},
+                              .ttl_ms = 10000,
+                              .attempt = 3,
+                              .err = ERR_FULL,
+                              .key = "q\0x",
+                              .key_len = 3
+    },
+                      h;
+    zmq_msg_t msg;
+
+    (void)state;
+    bus_header_pack(&in, &msg);
+    assert_int_equal(bus_header_unpack(zmq_msg_data(&msg), zmq_msg_size(&msg), &h), ERR_OK);
+    assert_int_equal(h.type, BUS_REQUEST);
+    assert_true(h.instance == UINT64_MAX);
+    assert_int_equal(h.service, SERVICE_WEBHOOK);
+    assert_memory_equal(h.id, in.id, BUS_ID_SIZE);
+    assert_int_equal(h.ttl_ms, 10000);
+    assert_int_equal(h.attempt, 3);
+    assert_int_equal(h.err, ERR_FULL);
+    assert_int_equal(h.key_len, 3);
+    assert_memory_equal(h.key, "q\0x", 3);
+    for (size_t len = 0; len < zmq_msg_size(&msg); len++)
+        assert_int_equal(bus_header_unpack(zmq_msg_data(&msg), len, &h), ERR_INVALID);
+    zmq_msg_close(&msg);
+}
+
+static void test_bus_endpoint(void **state)
+{
+    static const struct {
+        const char *bus;
+        unsigned broker;
+        enum bus_side side;
+        const char *expected; /* NULL: refused */
+    } rows[] = {
+        {"/run/x",               0,  BUS_FRONTENDS, "ipc:///run/x/broker-0.frontends"},
+        {"/run/x",               3,  BUS_WORKERS,   "ipc:///run/x/broker-3.workers"  },
+        {"tcp://127.0.0.1:7000", 0,  BUS_WORKERS,   "tcp://127.0.0.1:7001"           },
+        {"tcp://[::1]:7000",     2,  BUS_FRONTENDS, "tcp://[::1]:7004"               },
+        {"tcp://127.0.0.1",      0,  BUS_WORKERS,   NULL                             },
+        {"tcp://127.0.0.1:0",    0,  BUS_WORKERS,   NULL                             },
+        {"udp://127.0.0.1:1",    0,  BUS_WORKERS,   NULL                             },
+        {"",                     0,  BUS_WORKERS,   NULL                             },
+        {"/run/x",               16, BUS_WORKERS,   NULL                             },
+    };
+    char out[BUS_ENDPOINT_SIZE], longer[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum err e = bus_endpoint(rows[i].bus, rows[i].broker, rows[i].side, out);
+        assert_int_equal(e, rows[i].expected ? ERR_OK : ERR_INVALID);
+        if (rows[i].expected)
+            assert_string_equal(out, rows[i].expected);
+    }
+    memset(longer, 'x', sizeof longer);
+    longer[0] = '/';
+    longer[sizeof longer - 1] = '\0';
+    assert_int_equal(bus_endpoint(longer, 0, BUS_WORKERS, out), ERR_INVALID);
+    assert_true(bus_is_remote("tcp://10.0.0.1:7000"));
+    assert_false(bus_is_remote("tcp://127.0.0.2:7000"));
+    assert_false(bus_is_remote("/run/x"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_request_round_trip), cmocka_unit_test(test_request_garbage),
+        cmocka_unit_test(test_reply_round_trip),   cmocka_unit_test(test_bus_header),
+        cmocka_unit_test(test_bus_endpoint),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

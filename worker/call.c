@@ -1,0 +1,102 @@
+#include "worker/call.h"
+
+#include "common/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_JSON "application/json"
+
+struct asked call_asked(const struct call *c)
+{
+    return (struct asked){c->request->id, c->request->received_us, c->repeat};
+}
+
+void reply_header(struct call *c, const char *name, const char *value)
+{
+    struct reply *r = &c->reply;
+
+    if (r->headers_len == REPLY_HEADERS_MAX)
+        return;
+    c->header_values[r->headers_len] = mem_strdup(value);
+    r->headers[r->headers_len].name = name;
+    r->headers[r->headers_len].value = c->header_values[r->headers_len];
+    r->headers_len++;
+}
+
+/* Sets status, type and body; takes the body's memory. */
+static void reply_take(struct call *c, int status, const char *type, char *body, size_t len)
+{
+    c->reply.status = status;
+    free(c->body);
+    c->body = body;
+    c->reply.body = (struct text){body ? body : "", len};
+    reply_header(c, "Content-Type", type);
+}
+
+void reply_bytes(struct call *c, int status, const char *content_type, const char *data, size_t len)
+{
+    reply_take(c, status, content_type, mem_strndup(data, len), len);
+}
+
+void reply_text(struct call *c, int status, const char *text)
+{
+    reply_bytes(c, status, TYPE_TEXT, text, strlen(text));
+}
+
+void reply_json(struct call *c, int status, json_t *value)
+{
+    const size_t flags = JSON_ENSURE_ASCII | JSON_ENCODE_ANY, guess = 2048;
+    char *body = mem_alloc(guess);
+    size_t len = json_dumpb(value, body, guess, flags);
+
+    if (len > guess) {
+        body = mem_realloc(body, len);
+        len = json_dumpb(value, body, len, flags);
+    }
+    json_decref(value);
+    reply_take(c, status, TYPE_JSON, body, len);
+}
+
+void reply_none(struct call *c)
+{
+    reply_take(c, 204, TYPE_JSON, NULL, 0);
+}
+
+void reply_error(struct call *c, int status, const char *fmt, ...)
+{
+    char message[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    json_t *text = json_string(message);
+    /* A cut in the middle of a character leaves no valid UTF-8. */
+    reply_json(c, status,
+               json_pack("{s:{}, s:o}", "detail", "message", text ? text : json_string("Error")));
+}
+
+void reply_invalid(struct call *c, json_t *errors)
+{
+    reply_json(
+        c, 422,
+        json_pack("{s:{s:o}, s:s}", "detail", "json", errors, "message", "Validation error"));
+}
+
+void reply_err(struct call *c, enum err e)
+{
+    if (err_status(e) == 503)
+        reply_header(c, "Retry-After", "1");
+    reply_error(c, err_status(e), "%s", err_text(e));
+}
+
+void call_done(struct call *c)
+{
+    free(c->body);
+    for (size_t i = 0; i < c->reply.headers_len; i++)
+        free(c->header_values[i]);
+}

@@ -1,0 +1,59 @@
+#include "worker/dispatch.h"
+
+#include "common/bus.h"
+#include "common/log.h"
+
+static handler_fn *const handlers[OP_COUNT_] = {
+#define LOCAL(op, method, path, handler, summary)
+#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)           \
+    [op] = handler,
+#include "common/api.def"
+#undef LOCAL
+#undef API
+};
+
+static void fail_all(struct call *calls, size_t n, enum err e)
+{
+    for (size_t i = 0; i < n; i++) {
+        call_done(&calls[i]);
+        calls[i].body = NULL;
+        calls[i].reply = (struct reply){0};
+        reply_err(&calls[i], e);
+    }
+}
+
+/* Runs calls[first] and, where its row gathers, all later ones of the same row. */
+static void run_from(struct call *calls, size_t first, size_t n)
+{
+    const struct route *route = calls[first].route;
+    struct call *batch[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    batch[len++] = &calls[first];
+    for (size_t i = first + 1; (route->flags & ROUTE_GATHER) && i < n && len < BUS_BUNDLE_MAX; i++)
+        if (calls[i].route == route && !calls[i].reply.status)
+            batch[len++] = &calls[i];
+    log_set_request(len == 1 ? batch[0]->request->id : NULL);
+    if (handlers[route->op])
+        handlers[route->op](batch, len);
+    for (size_t i = 0; i < len; i++)
+        if (!batch[i]->reply.status) {
+            log_error("no answer from the handler of %s; this is a defect", route->name);
+            reply_err(batch[i], ERR_INTERNAL);
+        }
+    log_set_request(NULL);
+}
+
+void dispatch_bundle(struct store *store, struct call *calls, size_t n)
+{
+    enum err e = store_group_begin(store);
+
+    if (!e) {
+        for (size_t i = 0; i < n; i++)
+            if (!calls[i].reply.status)
+                run_from(calls, i, n);
+        e = store_group_commit(store);
+    }
+    if (e)
+        fail_all(calls, n, e);
+}

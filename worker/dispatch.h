@@ -1,0 +1,12 @@
+/* Runs the calls of one bundle. */
+#ifndef WORKER_DISPATCH_H
+#define WORKER_DISPATCH_H
+
+#include "worker/call.h"
+
+/* Answers every call: routes it to its handler, calls of a ROUTE_GATHER row together. All store
+ * operations of the bundle form one group; when the group cannot be made durable, every call is
+ * answered with that error, since none of them has happened. */
+void dispatch_bundle(struct store *store, struct call *calls, size_t n);
+
+#endif
