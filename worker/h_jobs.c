@@ -1,0 +1,303 @@
+/* Jobs: submit, read, position, cancel. */
+#include "common/bus.h"
+#include "common/mem.h"
+#include "worker/call.h"
+#include "worker/jobid.h"
+#include "worker/jsonbody.h"
+#include "worker/schemas.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INVALID_JOB_ID "Invalid job_id specified"
+#define JOB_ID_MAX     64 /* the longest valid spelling is urn:uuid:{...} */
+
+/* A reservation longer than this needs a permission (contract: what a job may ask for). */
+static const json_int_t reservation_max = 21600;
+static const json_int_t reservation_default = 3600;
+
+/* A job between its checks and the store. */
+struct submission {
+    struct call *call; /* NULL: answered already */
+    json_t *data;
+    char job_id[JOB_ID_MAX + 1];
+    bool given;
+    json_int_t priority;
+};
+
+static unsigned unknown_fields(const struct call *c)
+{
+    return c->cfg->compat == COMPAT_DOCUMENTED ? SCHEMA_KEEP_UNKNOWN : 0;
+}
+
+/* Old clients look for a text of their own where the queue's name is empty. */
+static void rename_empty_queue_fault(struct call *c)
+{
+    json_t *body = json_loadb(c->body, c->reply.body.len, 0, NULL);
+    const char *fault = "";
+
+    if (json_unpack(body, "{s:{s:{s:[s!]}}}", "detail", "json", "job_queue", &fault) == 0 &&
+        strcmp(fault, "Shorter than minimum length 1.") == 0) {
+        json_object_set_new(body, "message", json_string("Invalid data or no job_queue specified"));
+        reply_json(c, 422, json_incref(body));
+    }
+    json_decref(body);
+}
+
+static bool excluded_leave_nobody(struct call *c, const json_t *data)
+{
+    const json_t *exclude = json_object_get(data, "exclude_agents");
+    const json_t *queue = json_object_get(data, "job_queue");
+    struct text name = {json_string_value(queue), json_string_length(queue)};
+    bool serves = true;
+
+    if (json_array_size(exclude) == 0)
+        return false;
+    enum err e = store_queue_serves(c->store, name, exclude, &serves);
+    if (e)
+        reply_err(c, e);
+    else if (!serves)
+        reply_error(c, 422,
+                    "There are no agents on the specified queue that are allowed to run this job");
+    return e || !serves;
+}
+
+/* Takes job_id out of the data. False: answered, it is no UUID. */
+static bool take_job_id(struct submission *s)
+{
+    json_t *id = json_object_get(s->data, "job_id");
+    size_t len = json_string_length(id);
+
+    s->given = len > 0;
+    if (s->given && (len > JOB_ID_MAX || !job_id_valid(json_string_value(id), len))) {
+        reply_error(s->call, 400, INVALID_JOB_ID);
+        return false;
+    }
+    snprintf(s->job_id, sizeof s->job_id, "%s",
+             s->given ? json_string_value(id) : s->call->request->id);
+    json_object_del(s->data, "job_id");
+    return true;
+}
+
+/* Fields that the server adds to what was sent. */
+static void complete_data(json_t *data)
+{
+    if (!json_object_get(data, "exclude_agents"))
+        json_object_set_new(data, "exclude_agents", json_array());
+    if (job_wants_attachments(data))
+        json_object_set_new(data, "attachments_status", json_string("waiting"));
+}
+
+/* True when the job asks for what needs a permission; restricted queues are checked apart. */
+static bool asks_too_much(const struct submission *s)
+{
+    const json_t *reserve = json_object_get(s->data, "reserve_data");
+    const json_t *timeout = json_object_get(reserve, "timeout");
+    json_int_t seconds = timeout ? json_integer_value(timeout) : reservation_default;
+
+    return s->priority != 0 || (reserve && seconds > reservation_max);
+}
+
+/* The checks before those of permissions, in the contract's order. False: answered. */
+static bool submission_load(struct submission *s, struct call *c)
+{
+    *s = (struct submission){.call = c};
+    s->data = json_body_load(c, &schema_job, unknown_fields(c));
+    if (!s->data) {
+        if (c->reply.status == 422)
+            rename_empty_queue_fault(c);
+        return false;
+    }
+    if (excluded_leave_nobody(c, s->data))
+        return false;
+    if (json_object_get(json_object_get(s->data, "test_data"), "secrets")) {
+        reply_error(c, 422, "No secrets store");
+        return false;
+    }
+    if (!take_job_id(s))
+        return false;
+    s->priority = json_integer_value(json_object_get(s->data, "job_priority"));
+    return true;
+}
+
+/* Answers those that a caller without a token may not submit; returns how many are left. */
+static size_t check_permissions(struct submission *subs, size_t n)
+{
+    struct queue_check queues[BUS_BUNDLE_MAX];
+    size_t left = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const json_t *queue = json_object_get(subs[i].data, "job_queue");
+        queues[i] = (struct queue_check){
+            .queue = {json_string_value(queue), json_string_length(queue)}
+        };
+    }
+    enum err e = n ? store_queues_restricted(subs[0].call->store, queues, n) : ERR_OK;
+    for (size_t i = 0; i < n; i++) {
+        if (e) {
+            reply_err(subs[i].call, e);
+        } else if (queues[i].restricted || asks_too_much(&subs[i])) {
+            reply_error(subs[i].call, 401, "Unauthorized");
+        } else {
+            if (i != left) {
+                struct submission kept = subs[i];
+                subs[i] = subs[left];
+                subs[left] = kept;
+            }
+            left++;
+        }
+    }
+    return left;
+}
+
+static void store_submissions(struct submission *subs, size_t n)
+{
+    struct job_new jobs[BUS_BUNDLE_MAX];
+
+    for (size_t i = 0; i < n; i++) {
+        complete_data(subs[i].data);
+        jobs[i] = (struct job_new){.asked = call_asked(subs[i].call),
+                                   .job_id = subs[i].job_id,
+                                   .given = subs[i].given,
+                                   .priority = subs[i].priority,
+                                   .data = subs[i].data};
+    }
+    enum err all = n ? store_jobs_add(subs[0].call->store, jobs, n) : ERR_OK;
+    for (size_t i = 0; i < n; i++) {
+        enum err e = all ? all : jobs[i].err;
+        if (e)
+            reply_err(subs[i].call, e);
+        else
+            reply_json(subs[i].call, 200, json_pack("{s:s}", "job_id", subs[i].job_id));
+    }
+}
+
+void h_job_add(struct call *calls[], size_t n)
+{
+    struct submission subs[BUS_BUNDLE_MAX];
+    size_t loaded = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (submission_load(&subs[loaded], calls[i]))
+            loaded++;
+        else
+            json_decref(subs[loaded].data);
+    }
+    store_submissions(subs, check_permissions(subs, loaded));
+    for (size_t i = 0; i < loaded; i++)
+        json_decref(subs[i].data);
+}
+
+/* Fields of job_data that only the server and the agents see. */
+static const char *const hidden_fields[] = {"attachments_status", "client_id", "started_at",
+                                            "created_at", "job_state"};
+
+/* The answer's fields in the contract's order; others that were passed along follow. */
+static const char *const shown_fields[] = {"parent_job_id",
+                                           "name",
+                                           "tags",
+                                           "job_queue",
+                                           "global_timeout",
+                                           "output_timeout",
+                                           "allocation_timeout",
+                                           "provision_data",
+                                           "firmware_update_data",
+                                           "test_data",
+                                           "allocate_data",
+                                           "reserve_data",
+                                           "job_status_webhook",
+                                           "job_priority",
+                                           "exclude_agents",
+                                           "debug"};
+
+static json_t *job_as_submitted(const struct call *c, json_t *data)
+{
+    struct text id = c->request->params[0];
+    json_t *shown = json_object(), *value;
+    const char *key;
+
+    json_object_set_new(shown, "job_id", json_stringn(id.s, id.len));
+    if (json_array_size(json_object_get(data, "exclude_agents")) == 0)
+        json_object_del(data, "exclude_agents");
+    for (size_t i = 0; i < sizeof shown_fields / sizeof *shown_fields; i++)
+        if ((value = json_object_get(data, shown_fields[i])))
+            json_object_set(shown, shown_fields[i], value);
+    for (size_t i = 0; i < sizeof hidden_fields / sizeof *hidden_fields; i++)
+        json_object_del(data, hidden_fields[i]);
+    if (c->cfg->compat == COMPAT_DOCUMENTED)
+        json_object_foreach (data, key, value)
+            if (!json_object_get(shown, key))
+                json_object_set(shown, key, value);
+    return shown;
+}
+
+void h_job_get(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+    json_t *data;
+
+    (void)n;
+    if (!job_id_valid(id.s, id.len)) {
+        reply_error(c, 400, INVALID_JOB_ID);
+        return;
+    }
+    enum err e = store_job_get(c->store, id, &data);
+    if (e == ERR_NOT_FOUND) {
+        reply_none(c);
+    } else if (e) {
+        reply_err(c, e);
+    } else {
+        reply_json(c, 200, job_as_submitted(c, data));
+        json_decref(data);
+    }
+}
+
+void h_job_position(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+    int64_t position;
+    char text[32];
+
+    (void)n;
+    if (!job_id_valid(id.s, id.len)) {
+        reply_error(c, 400, INVALID_JOB_ID);
+        return;
+    }
+    enum err e = store_job_position(c->store, id, &position);
+    if (e == ERR_NOT_FOUND) {
+        reply_text(c, 410, "Job not found or already started\n");
+    } else if (e) {
+        reply_err(c, e);
+    } else {
+        snprintf(text, sizeof text, "%lld", (long long)position);
+        reply_text(c, 200, text);
+    }
+}
+
+void h_job_action(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+    json_t *body = json_body_load(c, &schema_action, 0); /* cancel is the only action */
+
+    (void)n;
+    if (!body)
+        return;
+    json_decref(body);
+    if (!job_id_valid(id.s, id.len)) {
+        reply_text(c, 400, "Invalid job id\n");
+        return;
+    }
+    enum err e = store_job_cancel(c->store, id);
+    if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
+        reply_error(c, 404, "Job not found");
+    else if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)
+        reply_text(c, 400, "The job is already completed or cancelled");
+    else if (e)
+        reply_err(c, e);
+    else
+        reply_text(c, 200, "OK");
+}
