@@ -104,7 +104,8 @@ struct queue_check {
  * result_put      ERR_NOT_FOUND when there is no such job (nothing is stored).
  * result_get      result_data as stored, new reference. ERR_NOT_FOUND.
  * output_append   appends one entry; the job need not exist.
- * output_take     all entries as an array of strings, oldest first, removed unless `peek`.
+ * output_take     the oldest entries as an array of strings, as many as fit into STORE_DOCUMENT_MAX
+ *                 bytes with a line end each (at least one), removed unless `peek`.
  *                 ERR_NOT_FOUND: nothing was posted since the last take.
  * agent_put       sets the fields, name and updated_at (now), appends to the log, keeps its newest
  *                 AGENT_LOG_MAX lines (log is [] at least).
