@@ -109,8 +109,8 @@ struct queue_check {
  *                 ERR_NOT_FOUND: nothing was posted since the last take.
  * agent_put       sets the fields, name and updated_at (now), appends to the log, keeps its newest
  *                 AGENT_LOG_MAX lines (log is [] at least).
- * queue_serves    whether an agent that is not named in `exclude` (array of strings) lists the
- * queue. queues_restricted  fills .restricted: the queue is in restricted_queues. */
+ * queue_serves    whether an agent that is not named in `exclude` (array) lists the queue.
+ * queues_restricted fills .restricted: the queue is in restricted_queues. */
 struct store_ops {
     const char *name;
     void (*close)(struct store *s);
