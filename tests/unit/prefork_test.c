@@ -1,0 +1,197 @@
+#include "common/prefork.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Children tell through a pipe what happens to them. */
+struct event {
+    char what; /* 'b' begins, 'e' ends by its stop signal */
+    unsigned slot;
+    pid_t pid;
+};
+
+static int events[2];
+
+static void tell(char what, unsigned slot)
+{
+    struct event e = {what, slot, getpid()};
+    ssize_t n = write(events[1], &e, sizeof e);
+    (void)n;
+}
+
+static int child_waits(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
+{
+    struct pollfd fd = {stop_fd, POLLIN, 0};
+
+    (void)cfg;
+    (void)arg;
+    tell('b', slot);
+    poll(&fd, 1, 20000);
+    tell('e', slot);
+    return 0;
+}
+
+static int child_refuses(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
+{
+    (void)cfg;
+    (void)stop_fd;
+    (void)arg;
+    return slot == 1 ? EXIT_BAD_SETTING : child_waits(cfg, slot, stop_fd, arg);
+}
+
+static int child_hangs(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
+{
+    (void)cfg;
+    (void)stop_fd;
+    (void)arg;
+    tell('b', slot);
+    sleep(20);
+    return 0;
+}
+
+static pid_t start_master(int (*child)(const struct config *, unsigned, int, void *),
+                          int64_t processes)
+{
+    struct config cfg = {.processes = processes, .grace = 1};
+    struct prefork p = {.role = "test", .child = child};
+
+    assert_int_equal(pipe(events), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        log_setup("test", LOG_TEXT, LOG_ERROR);
+        close(events[0]);
+        _exit(prefork_run(&cfg, &p));
+    }
+    close(events[1]);
+    return pid;
+}
+
+/* The next event of this kind within five seconds. */
+static struct event expect(char what)
+{
+    struct pollfd fd = {events[0], POLLIN, 0};
+    struct event e = {0};
+
+    while (poll(&fd, 1, 5000) == 1 && read(events[0], &e, sizeof e) == sizeof e)
+        if (e.what == what)
+            return e;
+    fail_msg("no event '%c' came", what);
+    return e;
+}
+
+static int wait_status(pid_t pid)
+{
+    int status;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(events[0]);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void test_replaces_a_killed_child_in_its_slot(void **state)
+{
+    pid_t master = start_master(child_waits, 2);
+    struct event a = expect('b'), b = expect('b');
+
+    (void)state;
+    assert_int_equal(a.slot + b.slot, 1);
+    kill(b.pid, SIGKILL);
+    struct event again = expect('b');
+    assert_int_equal(again.slot, b.slot);
+    assert_int_not_equal(again.pid, b.pid);
+    kill(master, SIGTERM);
+    expect('e');
+    expect('e');
+    assert_int_equal(wait_status(master), 0);
+}
+
+static void test_hup_replaces_every_child(void **state)
+{
+    pid_t master = start_master(child_waits, 2);
+
+    (void)state;
+    expect('b');
+    expect('b');
+    kill(master, SIGHUP);
+    for (int i = 0; i < 2; i++) {
+        struct event end = expect('e'), begin = expect('b');
+        assert_int_equal(begin.slot, end.slot);
+    }
+    kill(master, SIGTERM);
+    assert_int_equal(wait_status(master), 0);
+}
+
+static void test_one_more_one_less(void **state)
+{
+    pid_t master = start_master(child_waits, 1);
+
+    (void)state;
+    expect('b');
+    kill(master, SIGTTIN);
+    assert_int_equal(expect('b').slot, 1);
+    kill(master, SIGTTOU);
+    assert_int_equal(expect('e').slot, 1);
+    kill(master, SIGTERM);
+    assert_int_equal(expect('e').slot, 0);
+    assert_int_equal(wait_status(master), 0);
+}
+
+static void test_bad_setting_ends_the_master(void **state)
+{
+    (void)state;
+    assert_int_equal(wait_status(start_master(child_refuses, 2)), EXIT_BAD_SETTING);
+}
+
+static void test_child_that_overstays_is_killed(void **state)
+{
+    pid_t master = start_master(child_hangs, 1);
+    struct event e = expect('b');
+    int64_t before = clock_mono_ms();
+
+    (void)state;
+    kill(master, SIGTERM);
+    assert_int_equal(wait_status(master), 0);
+    assert_true(clock_mono_ms() - before < 4000);
+    assert_int_equal(kill(e.pid, 0), -1);
+}
+
+static void test_children_die_with_their_master(void **state)
+{
+    pid_t master = start_master(child_waits, 1);
+    struct pollfd fd = {events[0], POLLIN, 0};
+    char c;
+
+    (void)state;
+    expect('b');
+    kill(master, SIGKILL);
+    /* The pipe closes when the child, its last writer, is gone. */
+    assert_int_equal(poll(&fd, 1, 5000), 1);
+    assert_int_equal(read(events[0], &c, 1), 0);
+    assert_int_equal(wait_status(master), -SIGKILL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replaces_a_killed_child_in_its_slot),
+        cmocka_unit_test(test_hup_replaces_every_child),
+        cmocka_unit_test(test_one_more_one_less),
+        cmocka_unit_test(test_bad_setting_ends_the_master),
+        cmocka_unit_test(test_child_that_overstays_is_killed),
+        cmocka_unit_test(test_children_die_with_their_master),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
