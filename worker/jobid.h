@@ -1,0 +1,14 @@
+/* Ids of jobs. */
+#ifndef WORKER_JOBID_H
+#define WORKER_JOBID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True when 32 hexadecimal digits (of either case) remain after every `urn:` and then every `uuid:`
+ * is removed, then all braces at both ends, then every hyphen. The text itself is never normalised:
+ * another spelling of the same UUID is the id of another job. Texts of more than 128 bytes are
+ * refused. `s` need not end with a NUL. */
+bool job_id_valid(const char *s, size_t len);
+
+#endif
