@@ -185,7 +185,6 @@ enum integer_fault integer_from_real(double real, int64_t *ret)
         return INTEGER_INVALID;
     if (isinf(real))
         return INTEGER_INFINITE;
-    real = trunc(real);
     if (real < -0x1p63 || real >= 0x1p63)
         return INTEGER_TOO_LONG;
     *ret = (int64_t)real;
@@ -333,22 +332,28 @@ static bool is_bracketed_host(struct cursor *c)
     return inner.len >= 2;
 }
 
+/* What stands before an @: any user and password without characters that would end the host. */
+static bool is_user_info(struct cursor c)
+{
+    for (size_t i = 0; i < c.len; i++)
+        if (strchr("#[]", c.s[i]))
+            return false;
+    return true;
+}
+
 /* [user[:password]@]host[:port] */
 static bool is_authority(struct cursor c)
 {
-    struct cursor rest = c, user = take_until(&rest, '@');
+    struct cursor host = c, user = take_until(&host, '@');
 
-    if (rest.len) {
-        struct cursor name = take_until(&user, ':');
-        skip_char(&user, ':');
-        if (name.len == 0 || (user.len && memchr(user.s, ':', user.len)) || memchr(c.s, '#', c.len))
+    if (skip_char(&host, '@')) {
+        if (!is_user_info(user))
             return false;
-        skip(&rest, 1);
-        c = rest;
+        c = host;
     }
     if (c.len && *c.s == '[')
         return is_bracketed_host(&c) && is_port(c);
-    struct cursor host = take_until(&c, ':');
+    host = take_until(&c, ':');
     return (is_text_of_case(host, "localhost") || is_four_groups(host, 999) ||
             is_dotted_name(host, true)) &&
            is_port(c);
