@@ -1,0 +1,120 @@
+"""Fixtures: one server a store for many tests; private servers for those that need their own."""
+
+import uuid
+
+import pytest
+
+from client import Api
+from mongo import Mongod
+from stack import Stack
+from storage import MongoStorage, SqliteStorage
+
+STORES = ("sqlite", "mongodb")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--store", choices=STORES, help="run on this store only")
+
+
+def pytest_generate_tests(metafunc):
+    """Every test with a server runs once on each store."""
+    if "store" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("stores")
+    chosen = metafunc.config.getoption("--store")
+    stores = [s for s in (marker.args if marker else STORES) if chosen in (None, s)]
+    metafunc.parametrize("store", stores, indirect=True, scope="session")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the end of its server's log."""
+    report = (yield).get_result()
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and server:
+        report.sections.append(("server", server.tail()))
+
+
+@pytest.fixture(scope="session")
+def store(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def mongod():
+    process = Mongod()
+    yield process
+    process.remove()
+
+
+@pytest.fixture(scope="session")
+def store_uri(store, request):
+    """Makes the URI of a new, empty store; `{folder}` is filled in by the Stack."""
+    if store == "sqlite":
+        return lambda: "sqlite:{folder}/data.db"
+    process = request.getfixturevalue("mongod")
+    return lambda: process.uri(f"test_{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def server(store_uri):
+    with Stack(store_uri()) as stack:
+        yield stack
+
+
+@pytest.fixture
+def private(store_uri):
+    """Starts servers with other options: private("--compat", "reference", workers=1)."""
+    started = []
+
+    def start(*options, **counts):
+        started.append(Stack(counts.pop("store", store_uri()), *options, **counts).start())
+        return started[-1]
+
+    yield start
+    faults = []
+    for stack in started:
+        try:
+            stack.stop()
+        except AssertionError as fault:
+            faults.append(str(fault))
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(scope="session")
+def reference(store_uri):
+    """A server that follows the reference server where the API document differs."""
+    with Stack(store_uri(), "--compat", "reference") as stack:
+        yield stack
+
+
+@pytest.fixture
+def api(server):
+    return Api(server.url)
+
+
+@pytest.fixture
+def strict(reference):
+    return Api(reference.url)
+
+
+@pytest.fixture
+def storage(server):
+    """What no call of the API can do: changes and reads in the store itself."""
+    return storage_of(server)
+
+
+def storage_of(stack):
+    kind = MongoStorage if stack.store.startswith("mongodb:") else SqliteStorage
+    return kind(stack.store)
+
+
+@pytest.fixture
+def db(storage):
+    """The database of a test that runs on MongoDB only."""
+    return storage.db
+
+
+@pytest.fixture
+def queue():
+    return f"q-{uuid.uuid4().hex[:12]}"

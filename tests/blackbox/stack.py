@@ -1,0 +1,228 @@
+"""The real multi-process server: starts and stops it, looks at its processes and its logs."""
+
+import fcntl
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(os.environ.get("BUILD_DIR", ROOT / "build")) / "bin"
+ROLES = ("server", "frontend", "broker", "worker", "webhook")
+START_SECONDS = 20
+STOP_SECONDS = 20  # the server's own grace time is 10 s
+FAULTS = re.compile(
+    "AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed"
+)
+
+
+def wait_until(condition, what, seconds=10):
+    """Returns the first true value of condition(); fails when there is none in time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+class Port:
+    """A free TCP port outside of the ephemeral range, locked against other test processes."""
+
+    def __init__(self):
+        folder = Path(tempfile.gettempdir()) / "testflinger-test-ports"
+        folder.mkdir(exist_ok=True)
+        for number in random.sample(range(20000, 32000), 500):
+            lock = open(folder / str(number), "w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", number))
+            except OSError:
+                lock.close()
+                continue
+            self.number, self._lock = number, lock
+            return
+        raise RuntimeError("no free port")
+
+    def release(self):
+        self._lock.close()
+
+
+def processes():
+    """{pid: (parent, executable's name)} of all processes that run; zombies are left out."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
+            name = os.path.basename(os.readlink(f"/proc/{entry}/exe"))
+        except OSError:
+            continue
+        if state not in "ZX":
+            found[int(entry)] = (int(parent), name.removesuffix(" (deleted)"))
+    return found
+
+
+def descendants(pid):
+    """{pid: (parent, name)} of a process and all below it."""
+    everyone = processes()
+    tree, grown = {}, pid in everyone
+    if grown:
+        tree[pid] = everyone[pid]
+    while grown:
+        more = {p: v for p, v in everyone.items() if v[0] in tree and p not in tree}
+        tree.update(more)
+        grown = bool(more)
+    return tree
+
+
+class Stack:
+    """One server with a data folder of its own. `store` is a URI, None: no --store option."""
+
+    def __init__(self, store="sqlite:{folder}/data.db", *options, env=None, frontends=1, workers=2,
+                 brokers=1):
+        self.folder = Path(tempfile.mkdtemp(prefix="tf-"))
+        self.store = store and store.format(folder=self.folder)
+        self.counts = {"frontend": frontends, "worker": workers, "broker": brokers}
+        self.options = options
+        self.env = env or {}
+        self.port = Port()
+        self.url = f"http://127.0.0.1:{self.port.number}"
+        self.undisturbed = None  # the processes that must be there at the end
+        self.process = None
+
+    def command(self):
+        bus = self.folder / "bus"
+        bus.mkdir(mode=0o700, exist_ok=True)
+        fixed = {"listen": f"127.0.0.1:{self.port.number}", "bus": bus, "log-format": "json",
+                 "webhooks": 0, **({"store": self.store} if self.store else {}),
+                 **{f"{role}s": n for role, n in self.counts.items()}}
+        given = [str(x) for pair in fixed.items() for x in (f"--{pair[0]}", pair[1])]
+        return [str(BIN / "testflinger-server"), *given, *map(str, self.options)]
+
+    def start(self):
+        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
+               "UBSAN_OPTIONS": "print_stacktrace=1", **self.env}
+        with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
+            self.process = subprocess.Popen(
+                self.command(), env=env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=err, start_new_session=True)
+        try:
+            wait_until(self._is_up, "the server prints its URL", START_SECONDS)
+            wait_until(self.is_complete, "all processes are there")
+        except BaseException:
+            self.kill_all()
+            raise
+        self.undisturbed = set(self.tree())
+        return self
+
+    def _is_up(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}\n{self.tail()}")
+        return self.url in self.stdout()
+
+    def is_complete(self):
+        return all(len(self.children(role)) == n for role, n in self.counts.items())
+
+    # Processes
+
+    def tree(self):
+        return descendants(self.process.pid)
+
+    def pids(self, role):
+        return [p for p, (_, name) in self.tree().items() if name == f"testflinger-{role}"]
+
+    def children(self, role):
+        """The processes of a role that do its work: those that its master has forked."""
+        masters = self.pids(role)
+        return [p for p, (parent, _) in self.tree().items() if p in masters and parent in masters]
+
+    def signal(self, sig, pids):
+        """Sends a signal to processes of this server; from now on their set may change."""
+        self.undisturbed = None
+        for pid in pids:
+            os.kill(pid, sig)
+
+    def kill(self, role):
+        """Kills one child of a role with SIGKILL and returns its id."""
+        pid = self.children(role)[0]
+        self.signal(signal.SIGKILL, [pid])
+        return pid
+
+    # Logs
+
+    def stdout(self):
+        return (self.folder / "stdout").read_text(errors="replace")
+
+    def log(self):
+        return (self.folder / "stderr").read_text(errors="replace")
+
+    def log_contains(self, text):
+        return text in self.log()
+
+    def tail(self, lines=60):
+        return "\n".join((self.stdout() + self.log()).splitlines()[-lines:])
+
+    # End
+
+    def kill_all(self):
+        for pid in [p for p in self.tree() if p != self.process.pid] + [self.process.pid]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+    def faults(self):
+        """What an end of the server by TERM must not show; [] when all is well."""
+        found = []
+        before = self.tree()
+        if self.process.poll() is not None:
+            found.append(f"the server had ended with {self.process.returncode}")
+        elif self.undisturbed is not None and set(before) != self.undisturbed:
+            found.append("a process has died or was started again meanwhile")
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            if self.process.wait(STOP_SECONDS) != 0:
+                found.append(f"exit status {self.process.returncode}")
+        except subprocess.TimeoutExpired:
+            found.append(f"it did not end within {STOP_SECONDS} s of TERM")
+            self.kill_all()
+        left = [p for p in before if p in processes()]
+        if left:
+            found.append(f"processes left: {left}")
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+        if FAULTS.search(self.stdout() + self.log()):
+            found.append("sanitizer report or failed assertion")
+        return found
+
+    def stop(self):
+        """Ends the server; fails when it needs force, leaves something or has logged a fault."""
+        found = self.faults()
+        self.port.release()
+        if found:
+            kept = self.folder / "stderr"
+            raise AssertionError(f"{'; '.join(found)} (log: {kept})\n{self.tail(200)}")
+        shutil.rmtree(self.folder)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.stop()
+        else:
+            self.kill_all()
+            self.port.release()
