@@ -7,7 +7,7 @@ import pytest
 from client import Api
 from mongo import Mongod
 from stack import Stack
-from storage import MongoStorage, SqliteStorage
+from storage import storage_of
 
 STORES = ("sqlite", "mongodb")
 
@@ -102,11 +102,6 @@ def strict(reference):
 def storage(server):
     """What no call of the API can do: changes and reads in the store itself."""
     return storage_of(server)
-
-
-def storage_of(stack):
-    kind = MongoStorage if stack.store.startswith("mongodb:") else SqliteStorage
-    return kind(stack.store)
 
 
 @pytest.fixture

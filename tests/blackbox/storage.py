@@ -39,3 +39,8 @@ class MongoStorage:
 class SqliteStorage:
     def __init__(self, uri):
         pytest.skip("direct access to the embedded store comes with its schema")
+
+
+def storage_of(stack):
+    kind = MongoStorage if stack.store.startswith("mongodb:") else SqliteStorage
+    return kind(stack.store)

@@ -236,9 +236,13 @@ REFERENCE_INDEXES = [
 
 def indexes(db):
     """{(collection, key): options} of all indexes but those of _id."""
-    return {(name, tuple(map(tuple, spec["key"]))): {k: v for k, v in spec.items() if k not in ("v", "key", "ns")}
-            for name in db.list_collection_names()
-            for index, spec in db[name].index_information().items() if index != "_id_"}
+    found = {}
+    for name in db.list_collection_names():
+        for index, spec in db[name].index_information().items():
+            key, options = tuple(map(tuple, spec.pop("key"))), {k: v for k, v in spec.items() if k != "v"}
+            if index != "_id_":
+                found[name, key] = options
+    return found
 
 
 def use(stack, queue):
