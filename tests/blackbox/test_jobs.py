@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import (BAD_ID, BAD_ID_TEXT, MISSING, NOT_WAITING, NULL, OVER, UNKNOWN, WRONG_TYPE, expect,
+from client import (BAD_ID, BAD_ID_TEXT, MISSING, NOT_WAITING, NULL, OVER, UNKNOWN, expect,
                     expect_none, invalid, message, new_id)
 
 FULL = {
@@ -12,7 +12,6 @@ FULL = {
     "allocate_data": {"allocate": False}, "reserve_data": {"ssh_keys": ["lp:me"], "timeout": 60},
     "job_status_webhook": "http://example.com/hook", "job_priority": 0, "debug": True,
 }
-# Every way in which a job can stand beside the queue's head.
 CANCEL = {"action": "cancel"}
 
 
@@ -61,10 +60,19 @@ def test_bad_id(api, path):
 
 
 def test_get_unknown(api, queue):
-    expect_none(api.get(f"/v1/job/{new_id()}"))
+    response = expect_none(api.get(f"/v1/job/{new_id()}"))
+    assert response.headers["Content-Type"] == "application/json"
     job_id = api.submit(queue)
     expect_none(api.get(f"/v1/job/{job_id.upper()}"))
     expect_none(api.get(f"/v1/job/{job_id.replace('-', '')}"))
+
+
+def test_a_large_job(api, queue):
+    """Up to what a document of MongoDB holds."""
+    fields = {"allocate_data": {"text": "x" * (15 * 2**20)}}
+    job_id = api.submit(queue, **fields)
+    assert api.get(f"/v1/job/{job_id}").json() == {"job_id": job_id, "job_queue": queue, **fields}
+    assert expect(api.claim(queue), 200).json()["allocate_data"] == fields["allocate_data"]
 
 
 # GET /v1/job/<id>/position
