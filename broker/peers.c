@@ -1,7 +1,5 @@
 #include "broker/peers.h"
 
-#include "common/mem.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -21,43 +19,26 @@ struct peer *peers_add(struct peers *p, const void *identity, size_t len)
     struct peer *peer = mem_alloc(sizeof *peer);
     memcpy(peer->identity, identity, len);
     peer->identity_len = len;
-    peer->refs = 1;
     HASH_ADD_KEYPTR(hh, p->by_identity, peer->identity, (unsigned)len, peer);
     p->len++;
     return peer;
 }
 
-static void leave_ready(struct peers *p, struct peer *peer)
+void peers_leave(struct peers *p, struct peer *peer, enum peer_state state)
 {
-    if (peer->is_ready)
+    if (peer->state == PEER_READY)
         DL_DELETE(p->ready[peer->service], peer);
-    peer->is_ready = false;
-}
-
-void peers_put_ready(struct peers *p, struct peer *peer)
-{
-    if (peer->is_ready || peer->leaving || !peer->is_worker)
-        return;
-    DL_PREPEND(p->ready[peer->service], peer);
-    peer->is_ready = true;
-}
-
-void peers_worker_leaves(struct peers *p, struct peer *peer)
-{
-    leave_ready(p, peer);
-    if (peer->is_worker && !peer->leaving)
+    if (peer->state == PEER_READY || peer->state == PEER_BUSY)
         p->workers[peer->service]--;
-    peer->leaving = true;
+    peer->state = state;
 }
 
-void peers_worker_ready(struct peers *p, struct peer *peer, enum service service)
+void peers_join(struct peers *p, struct peer *peer, enum service service)
 {
-    if (peer->is_worker)
-        peers_worker_leaves(p, peer);
-    peer->is_worker = true;
-    peer->leaving = false;
+    peers_leave(p, peer, PEER_ALONE);
     peer->service = service;
     p->workers[service]++;
+    peer->state = PEER_BUSY;
     peers_put_ready(p, peer);
 }
 
@@ -65,29 +46,56 @@ struct peer *peers_take_ready(struct peers *p, enum service service)
 {
     struct peer *peer = p->ready[service];
 
-    if (peer)
-        leave_ready(p, peer);
+    if (!peer)
+        return NULL;
+    DL_DELETE(p->ready[service], peer);
+    peer->state = PEER_BUSY;
     return peer;
+}
+
+void peers_put_ready(struct peers *p, struct peer *peer)
+{
+    if (peer->state != PEER_BUSY)
+        return;
+    DL_PREPEND(p->ready[peer->service], peer);
+    peer->state = PEER_READY;
 }
 
 void peers_remove(struct peers *p, struct peer *peer)
 {
-    if (peer->is_worker)
-        peers_worker_leaves(p, peer);
+    peers_leave(p, peer, PEER_ALONE);
     HASH_DEL(p->by_identity, peer);
     p->len--;
     peer->gone = true;
-    peer_unref(peer);
+    DL_APPEND(p->gone, peer);
 }
 
-struct peer *peer_ref(struct peer *peer)
+void peers_reap(struct peers *p)
 {
-    peer->refs++;
-    return peer;
-}
+    struct peer *peer, *next;
 
-void peer_unref(struct peer *peer)
-{
-    if (peer && --peer->refs == 0)
+    DL_FOREACH_SAFE(p->gone, peer, next)
+    {
+        DL_DELETE(p->gone, peer);
         free(peer);
+    }
+}
+
+void peers_free(struct peers *p)
+{
+    struct peer *peer, *next;
+
+    HASH_ITER (hh, p->by_identity, peer, next)
+        peers_remove(p, peer);
+    peers_reap(p);
+}
+
+const char *peer_name(const struct peer *peer, char out[PEER_NAME_SIZE])
+{
+    size_t n = peer->identity_len < PEER_NAME_SIZE ? peer->identity_len : PEER_NAME_SIZE - 1;
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = peer->identity[i] > ' ' && peer->identity[i] < 0x7f ? peer->identity[i] : '?';
+    out[n] = '\0';
+    return out;
 }

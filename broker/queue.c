@@ -1,21 +1,24 @@
 #include "broker/queue.h"
 
 #include "broker/peers.h"
-#include "common/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-/* Requests that share a key: one bundle of them at a time is in hand. */
+enum { SPARE_MAX = 1024 };
+
+/* Requests that share a key. */
 struct lane {
-    char key[1 + BUS_KEY_MAX]; /* service, then the request's key */
+    char key[1 + BUS_KEY_MAX]; /* service, then the requests' key */
     size_t key_len;
-    struct work *waiting; /* without the one that stands in the runnable list */
-    struct work *first;   /* that one, or NULL */
+    struct work *waiting; /* oldest first */
     size_t in_hand;
+    struct lane *next; /* spare ones */
     UT_hash_handle hh;
 };
+
+#define OWNER(node, member) ((struct work *)(void *)((char *)(node)-offsetof(struct work, member)))
 
 void queue_init(struct queue *q, size_t limit_count, size_t limit_bytes)
 {
@@ -30,6 +33,41 @@ struct work *queue_find(struct queue *q, const uint8_t id[BUS_ID_SIZE])
     return w;
 }
 
+static struct work *work_new(struct queue *q)
+{
+    struct work *w = q->spare;
+
+    if (!w)
+        return mem_alloc(sizeof *w);
+    q->spare = w->next;
+    q->spare_len--;
+    memset(w, 0, sizeof *w);
+    return w;
+}
+
+static void work_free(struct queue *q, struct work *w)
+{
+    if (q->spare_len == SPARE_MAX) {
+        free(w);
+        return;
+    }
+    w->next = q->spare;
+    q->spare = w;
+    q->spare_len++;
+}
+
+static struct lane *lane_new(struct queue *q)
+{
+    struct lane *lane = q->spare_lanes;
+
+    if (!lane)
+        return mem_alloc(sizeof *lane);
+    q->spare_lanes = lane->next;
+    q->spare_lanes_len--;
+    memset(lane, 0, sizeof *lane);
+    return lane;
+}
+
 static struct lane *lane_of(struct queue *q, const struct bus_header *h)
 {
     char key[1 + BUS_KEY_MAX];
@@ -42,7 +80,7 @@ static struct lane *lane_of(struct queue *q, const struct bus_header *h)
     memcpy(key + 1, h->key, h->key_len);
     HASH_FIND(hh, q->lanes, key, (unsigned)len, lane);
     if (!lane) {
-        lane = mem_alloc(sizeof *lane);
+        lane = lane_new(q);
         memcpy(lane->key, key, len);
         lane->key_len = len;
         HASH_ADD_KEYPTR(hh, q->lanes, lane->key, (unsigned)len, lane);
@@ -50,178 +88,213 @@ static struct lane *lane_of(struct queue *q, const struct bus_header *h)
     return lane;
 }
 
-static void lane_free_if_idle(struct queue *q, struct lane *lane)
+/* After a change: lets the lane's oldest request run when it may, forgets a lane that is empty. */
+static void lane_settle(struct queue *q, struct lane *lane)
 {
-    if (lane->waiting || lane->first || lane->in_hand)
+    struct work *first = lane->waiting;
+
+    if (lane->in_hand)
         return;
+    if (first) {
+        if (!first->order.pos)
+            heap_push(&q->runnable[first->header.service], &first->order);
+        return;
+    }
     HASH_DEL(q->lanes, lane);
-    free(lane);
-}
-
-/* Lets the lane's first request run when nothing of the lane does. */
-static void lane_promote(struct queue *q, struct lane *lane, bool in_front)
-{
-    struct work *w = lane->waiting;
-    struct work **list;
-
-    if (lane->first || lane->in_hand || !w)
+    if (q->spare_lanes_len == SPARE_MAX) {
+        free(lane);
         return;
-    DL_DELETE(lane->waiting, w);
-    list = &q->runnable[w->header.service];
-    if (in_front)
-        DL_PREPEND(*list, w);
-    else
-        DL_APPEND(*list, w);
-    w->runnable = true;
-    lane->first = w;
+    }
+    lane->next = q->spare_lanes;
+    q->spare_lanes = lane;
+    q->spare_lanes_len++;
 }
 
-static void count_waiting(struct queue *q, struct work *w)
+/* What a request counts against the limit of bytes. */
+static size_t cost(const zmq_msg_t *payload)
+{
+    return sizeof(struct work) + zmq_msg_size(payload);
+}
+
+/* Notes a request as waiting; its place in the order is up to the caller. */
+static void start_waiting(struct queue *q, struct work *w)
 {
     q->waiting++;
-    q->waiting_of[w->header.service]++;
+    heap_push(&q->due, &w->due);
+}
+
+/* Takes a request out of everything in which those that wait stand. */
+static void stop_waiting(struct queue *q, struct work *w)
+{
+    q->waiting--;
+    heap_remove(&q->due, &w->due);
+    heap_remove(&q->runnable[w->header.service], &w->order);
+    if (w->lane)
+        DL_DELETE(w->lane->waiting, w);
 }
 
 enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *payload,
                    struct peer *frontend, int64_t now)
 {
-    size_t size = sizeof(struct work) + zmq_msg_size(payload);
+    size_t size = cost(payload);
 
-    if (q->waiting >= q->limit_count || size > q->limit_bytes || q->bytes > q->limit_bytes - size)
+    if (q->waiting >= q->limit_count ||
+        (q->held && (size > q->limit_bytes || q->bytes > q->limit_bytes - size)))
         return ERR_FULL;
-    struct work *w = mem_alloc(sizeof *w);
+    struct work *w = work_new(q);
     w->header = *h;
     zmq_msg_init(&w->payload);
     zmq_msg_move(&w->payload, payload);
-    w->size = size;
-    w->deadline = now + h->ttl_ms;
-    w->frontend = peer_ref(frontend);
+    w->deadline = w->due.key = now + h->ttl_ms;
+    w->order.key = ++q->last_number;
     w->lane = lane_of(q, h);
+    queue_attach(w, frontend);
+    q->held++;
     q->bytes += size;
-    count_waiting(q, w);
     HASH_ADD(hh, q->by_id, header.id, BUS_ID_SIZE, w);
-    DL_APPEND2(q->by_age, w, age_prev, age_next);
+    start_waiting(q, w);
     if (w->lane) {
         DL_APPEND(w->lane->waiting, w);
-        lane_promote(q, w->lane, false);
+        lane_settle(q, w->lane);
     } else {
-        DL_APPEND(q->runnable[h->service], w);
-        w->runnable = true;
+        heap_push(&q->runnable[h->service], &w->order);
     }
     return ERR_OK;
 }
 
-/* Takes a request out of the lists of those that wait. */
-static void unlink_waiting(struct queue *q, struct work *w)
+size_t queue_runnable(const struct queue *q, enum service service)
 {
-    if (w->runnable) {
-        DL_DELETE(q->runnable[w->header.service], w);
-        if (w->lane)
-            w->lane->first = NULL;
-    } else {
-        DL_DELETE(w->lane->waiting, w);
-    }
-    w->runnable = false;
-    DL_DELETE2(q->by_age, w, age_prev, age_next);
-    q->waiting--;
-    q->waiting_of[w->header.service]--;
+    return q->runnable[service].len;
 }
 
-static void give(struct queue *q, struct work *w, struct peer *worker)
+/* A bundle in the making. */
+struct bundle {
+    struct work **works;
+    size_t len, bytes;
+};
+
+/* Gives a waiting request to the worker if it fits. */
+static bool bundle_add(struct queue *q, struct bundle *b, struct work *w, struct peer *worker)
 {
-    unlink_waiting(q, w);
+    size_t size = zmq_msg_size(&w->payload);
+
+    if (b->len == BUS_BUNDLE_MAX || (b->len && b->bytes + size > BUNDLE_BYTES_MAX))
+        return false;
+    stop_waiting(q, w);
     w->worker = worker;
     DL_APPEND(worker->hand, w);
     if (w->lane)
         w->lane->in_hand++;
-}
-
-void queue_remove(struct queue *q, struct work *w)
-{
-    struct lane *lane = w->lane;
-
-    if (w->worker) {
-        DL_DELETE(w->worker->hand, w);
-        if (lane)
-            lane->in_hand--;
-    } else {
-        unlink_waiting(q, w);
-    }
-    if (lane) {
-        lane_promote(q, lane, false);
-        lane_free_if_idle(q, lane);
-    }
-    HASH_DEL(q->by_id, w);
-    q->bytes -= w->size;
-    zmq_msg_close(&w->payload);
-    peer_unref(w->frontend);
-    free(w);
-}
-
-static bool is_dead(const struct work *w, int64_t now)
-{
-    return w->deadline <= now || w->frontend->gone;
-}
-
-/* The next request to run: of `lane` when one is given (its waiting ones too), else runnable. */
-static struct work *next_of(struct queue *q, enum service service, struct lane *lane)
-{
-    if (lane)
-        return lane->first ? lane->first : lane->waiting;
-    return q->runnable[service];
+    b->works[b->len++] = w;
+    b->bytes += size;
+    return true;
 }
 
 size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
-                  int64_t now, struct work *works[BUS_BUNDLE_MAX],
-                  void (*drop)(struct work *w, void *arg), void *arg)
+                  struct work *works[BUS_BUNDLE_MAX])
 {
-    struct lane *lane = NULL;
-    size_t n = 0, bytes = 0;
-    struct work *w;
+    struct bundle b = {.works = works};
+    struct heap_node *node;
 
-    while (n < BUS_BUNDLE_MAX && (w = next_of(q, service, lane))) {
-        if (is_dead(w, now)) {
-            /* With a request of the lane in hand the lane outlives this. */
-            drop(w, arg);
-            continue;
-        }
-        if (n && ((w->lane != lane) || (!lane && n >= share) || bytes + w->size > BUNDLE_BYTES_MAX))
+    for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service])); i++) {
+        struct work *w = OWNER(node, order);
+        if (!bundle_add(q, &b, w, worker))
             break;
-        lane = w->lane;
-        bytes += w->size;
-        give(q, w, worker);
-        works[n++] = w;
+        while (w->lane && w->lane->waiting)
+            if (!bundle_add(q, &b, w->lane->waiting, worker))
+                return b.len;
     }
-    return n;
+    return b.len;
+}
+
+/* Takes a request out of the hands of its worker. */
+static void leave_hand(struct work *w)
+{
+    DL_DELETE(w->worker->hand, w);
+    w->worker = NULL;
+    if (w->lane)
+        w->lane->in_hand--;
 }
 
 void queue_put_back(struct queue *q, struct work *w)
 {
-    DL_DELETE(w->worker->hand, w);
-    w->worker = NULL;
-    w->header.attempt++;
-    count_waiting(q, w);
-    DL_PREPEND2(q->by_age, w, age_prev, age_next);
+    leave_hand(w);
+    start_waiting(q, w);
     if (w->lane) {
-        w->lane->in_hand--;
         DL_PREPEND(w->lane->waiting, w);
-        lane_promote(q, w->lane, true);
+        lane_settle(q, w->lane);
     } else {
-        DL_PREPEND(q->runnable[w->header.service], w);
-        w->runnable = true;
+        heap_push(&q->runnable[w->header.service], &w->order);
     }
 }
 
-void queue_expire(struct queue *q, int64_t now, void (*drop)(struct work *w, void *arg), void *arg)
+void queue_remove(struct queue *q, struct work *w)
 {
-    while (q->by_age && is_dead(q->by_age, now))
-        drop(q->by_age, arg);
+    if (w->worker)
+        leave_hand(w);
+    else
+        stop_waiting(q, w);
+    if (w->lane)
+        lane_settle(q, w->lane);
+    queue_attach(w, NULL);
+    HASH_DEL(q->by_id, w);
+    q->held--;
+    q->bytes -= cost(&w->payload);
+    zmq_msg_close(&w->payload);
+    work_free(q, w);
+}
+
+void queue_attach(struct work *w, struct peer *frontend)
+{
+    if (w->frontend)
+        DL_DELETE2(w->frontend->sent, w, sent_prev, sent_next);
+    w->frontend = frontend;
+    if (frontend)
+        DL_APPEND2(frontend->sent, w, sent_prev, sent_next);
+}
+
+void queue_frontend_gone(struct queue *q, struct peer *frontend)
+{
+    struct work *w;
+
+    while ((w = frontend->sent)) {
+        if (w->worker)
+            queue_attach(w, NULL);
+        else
+            queue_remove(q, w);
+    }
+}
+
+int64_t queue_next_due(const struct queue *q)
+{
+    const struct heap_node *node = heap_first(&q->due);
+
+    return node ? node->key : INT64_MAX;
+}
+
+struct work *queue_due(const struct queue *q, int64_t now)
+{
+    struct heap_node *node = heap_first(&q->due);
+
+    return node && node->key <= now ? OWNER(node, due) : NULL;
 }
 
 void queue_free(struct queue *q)
 {
     struct work *w, *next;
+    struct lane *lane;
 
     HASH_ITER (hh, q->by_id, w, next)
         queue_remove(q, w);
+    while ((w = q->spare)) {
+        q->spare = w->next;
+        free(w);
+    }
+    while ((lane = q->spare_lanes)) {
+        q->spare_lanes = lane->next;
+        free(lane);
+    }
+    for (int s = 0; s < SERVICE_COUNT_; s++)
+        heap_free(&q->runnable[s]);
+    heap_free(&q->due);
 }

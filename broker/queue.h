@@ -1,79 +1,103 @@
-/* The requests that a broker holds, waiting or in the hands of a worker. No sockets, no clock:
- * `now` (milliseconds, monotonic) is passed in.
+/* The requests that a broker holds: those that wait and those in the hands of workers. No sockets,
+ * no clock: `now` (milliseconds, monotonic) is passed in.
  *
- * Each service has a list of runnable requests in arrival order. A request with a key waits in the
- * lane of its key; only the lane's first stands in the runnable list, and none while a bundle of
- * the lane is in hand. So requests of one key run a bundle at a time, in order, and never block
- * others; every operation is O(1). */
+ * Order. Every request gets a number when it comes. What may run stands in a heap by that number,
+ * one a service; one that is put back keeps its number, so it comes before all younger ones. A
+ * request with a key waits in the lane of its key; only the lane's oldest stands in the heap, and
+ * none while requests of the lane are in hand. So the requests of one key run in order and one
+ * bundle at a time, and never block others.
+ *
+ * Deadlines. All that wait stand in a second heap, by deadline: requests come with different times
+ * to live, and one that is late is found in time without looking at the others.
+ *
+ * Every operation is O(log n) of the requests that wait, and close to O(1) while few do. */
 #ifndef BROKER_QUEUE_H
 #define BROKER_QUEUE_H
 
+#include "broker/hash.h"
+#include "broker/heap.h"
 #include "common/bus.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #define BUNDLE_BYTES_MAX ((size_t)256 * 1024)
-#define ATTEMPTS_MAX     5 /* a request that outlived this many workers is not tried again */
 
 struct lane;
 struct peer;
 
+/* One request. */
 struct work {
-    struct bus_header header; /* as it came; attempt is raised when it is queued again */
-    zmq_msg_t payload;        /* kept until the answer, for sending it again */
-    size_t size;
-    int64_t deadline;
-    struct peer *frontend;            /* a reference */
-    struct peer *worker;              /* who has it in hand; NULL while it waits */
-    struct lane *lane;                /* NULL without a key */
-    bool runnable;                    /* stands in the runnable list, else in its lane's */
-    struct work *prev, *next;         /* runnable list, lane's list, or the worker's hand */
-    struct work *age_prev, *age_next; /* all that wait, by arrival */
-    UT_hash_handle hh;                /* all, by id */
+    struct bus_header header;           /* as it came, but for `attempt` */
+    zmq_msg_t payload;                  /* kept until the answer, for sending it again */
+    int64_t deadline;                   /* ms */
+    unsigned deaths;                    /* of workers that had it in hand */
+    struct peer *frontend;              /* who gets the answer; NULL: gone */
+    struct peer *worker;                /* who has it in hand; NULL: it waits */
+    struct lane *lane;                  /* NULL without a key */
+    struct heap_node order;             /* in the heap of its service, by number */
+    struct heap_node due;               /* in the heap of deadlines */
+    struct work *prev, *next;           /* its lane while it waits, the worker's hand */
+    struct work *sent_prev, *sent_next; /* the frontend's */
+    UT_hash_handle hh;                  /* all, by id */
 };
 
 struct queue {
     size_t limit_count, limit_bytes;
-    size_t waiting, bytes; /* requests that wait; bytes of all that are held */
-    size_t waiting_of[SERVICE_COUNT_];
-    struct work *runnable[SERVICE_COUNT_];
-    struct work *by_age;
+    size_t waiting; /* requests that wait */
+    size_t held;    /* requests that wait or are in hand */
+    size_t bytes;   /* of all that are held */
+    int64_t last_number;
+    struct heap runnable[SERVICE_COUNT_];
+    struct heap due;
     struct work *by_id;
     struct lane *lanes;
+    struct work *spare; /* memory for the next requests and lanes */
+    struct lane *spare_lanes;
+    size_t spare_len, spare_lanes_len;
 };
 
+/* Limits: requests that wait; bytes that are held. */
 void queue_init(struct queue *q, size_t limit_count, size_t limit_bytes);
-
-/* The request with this id, waiting or in hand, or NULL. */
-struct work *queue_find(struct queue *q, const uint8_t id[BUS_ID_SIZE]);
-
-/* Adds a new request, whose id must not be there. Takes the payload and a reference to `frontend`
- * on success. ERR_FULL: nothing is taken. */
-enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *payload,
-                   struct peer *frontend, int64_t now) MUST_CHECK;
-
-/* Takes the next bundle of a service for `worker`: the first runnable request, with more of its
- * lane (as many as fit) or, when it has no key, further ones without a key up to `share`. Requests
- * that are past their deadline or whose frontend is gone are given to `drop` instead, which must
- * queue_remove them. Returns the number taken into works[]. */
-size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
-                  int64_t now, struct work *works[BUS_BUNDLE_MAX],
-                  void (*drop)(struct work *w, void *arg), void *arg);
-
-/* Puts a request that is in hand back in front of all others; the attempt is raised. Call it for
- * the youngest first, so that their order is kept. */
-void queue_put_back(struct queue *q, struct work *w);
-
-/* Forgets a request, waiting or in hand, and frees it. */
-void queue_remove(struct queue *q, struct work *w);
-
-/* Gives requests that wait past their deadline to `drop`. Looks from the oldest on and stops at the
- * first that has time left: a younger one with less time is found when it is taken. */
-void queue_expire(struct queue *q, int64_t now, void (*drop)(struct work *w, void *arg), void *arg);
 
 /* Forgets everything. */
 void queue_free(struct queue *q);
+
+/* The request with this id, or NULL. */
+struct work *queue_find(struct queue *q, const uint8_t id[BUS_ID_SIZE]);
+
+/* Adds a new request, whose id must not be there, and takes its payload. ERR_FULL: it would pass a
+ * limit, nothing is taken; one that alone passes the limit of bytes is taken when nothing else is
+ * held. */
+enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *payload,
+                   struct peer *frontend, int64_t now) MUST_CHECK;
+
+/* Number of requests of a service that may run now, all of a lane counted as one. */
+size_t queue_runnable(const struct queue *q, enum service service);
+
+/* Takes the next bundle of a service into the hands of `worker`: the oldest runnable requests, at
+ * most BUNDLE_BYTES_MAX of payload (but at least one request) and at most `share` of them, where a
+ * lane counts as one: all that waits in it and fits goes along. Returns the number of works[]. */
+size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
+                  struct work *works[BUS_BUNDLE_MAX]);
+
+/* Lets a request that is in hand wait again, before all younger ones. Give a worker's requests back
+ * youngest first. */
+void queue_put_back(struct queue *q, struct work *w);
+
+/* Forgets a request, waiting or in hand. */
+void queue_remove(struct queue *q, struct work *w);
+
+/* The answer goes to `frontend` from now on; NULL: to nobody. */
+void queue_attach(struct work *w, struct peer *frontend);
+
+/* Forgets what a frontend that is gone waits for; what is in hand goes on without a receiver. */
+void queue_frontend_gone(struct queue *q, struct peer *frontend);
+
+/* The earliest deadline of a request that waits; INT64_MAX when none does. */
+int64_t queue_next_due(const struct queue *q);
+
+/* A request that waits and whose deadline has come, or NULL. */
+struct work *queue_due(const struct queue *q, int64_t now);
 
 #endif

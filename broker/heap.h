@@ -1,0 +1,31 @@
+/* A binary heap of nodes that are members of their owners: the smallest key comes first. */
+#ifndef BROKER_HEAP_H
+#define BROKER_HEAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct heap_node {
+    int64_t key;
+    size_t pos; /* place in the heap, from 1; 0: in none */
+};
+
+struct heap {
+    struct heap_node **nodes;
+    size_t len, size;
+};
+
+/* Adds a node that is in no heap; its key stays as it is while it is in one. O(log n), and O(1)
+ * when no key in the heap is larger. */
+void heap_push(struct heap *h, struct heap_node *n);
+
+/* Takes a node out; nothing happens when it is in no heap. O(log n). */
+void heap_remove(struct heap *h, struct heap_node *n);
+
+/* The node with the smallest key, or NULL. O(1). */
+struct heap_node *heap_first(const struct heap *h);
+
+/* Frees the array; the nodes belong to their owners. */
+void heap_free(struct heap *h);
+
+#endif

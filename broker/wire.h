@@ -1,0 +1,37 @@
+/* The two sockets of a broker, and how messages go out of them. No call ever waits. */
+#ifndef BROKER_WIRE_H
+#define BROKER_WIRE_H
+
+#include "broker/peers.h"
+
+#include <stdbool.h>
+
+struct wire {
+    void *ctx;
+    void *sockets[2]; /* by enum bus_side */
+    int lock_fd;      /* the folder's number `slot` is ours; -1: none */
+};
+
+/* Binds both endpoints of broker number `slot`. Logs why it cannot; ERR_INVALID: the setting is
+ * wrong, ERR_UNAVAILABLE: trying again may help. wire_close is due in any case. */
+enum err wire_open(struct wire *w, const char *bus, unsigned slot) MUST_CHECK;
+
+/* Closes the sockets once what was sent has left, within half a second. */
+void wire_close(struct wire *w);
+
+/* Begins a message to a peer. ERR_NOT_FOUND: it cannot be reached any more; ERR_FULL: it does not
+ * take what was sent before. On ERR_OK the parts must follow. */
+enum err wire_begin(struct wire *w, enum bus_side side, const struct peer *peer) MUST_CHECK;
+
+/* Sends the next part of the message and takes it. */
+void wire_part(struct wire *w, enum bus_side side, zmq_msg_t *msg, bool more);
+
+/* Sends a header with an empty payload; errors as wire_begin. */
+enum err wire_control(struct wire *w, enum bus_side side, const struct peer *peer,
+                      const struct bus_header *h) MUST_CHECK;
+
+/* Receives one part into an uninitialised message, which is initialised in any case. False: there
+ * is nothing (never within a message). */
+bool wire_receive(struct wire *w, enum bus_side side, zmq_msg_t *msg);
+
+#endif
