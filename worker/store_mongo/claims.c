@@ -1,0 +1,465 @@
+/* The claim: hands waiting jobs to agents, each to one. */
+#include "worker/store_mongo/mongo.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/store_mongo/bsonjson.h"
+
+#include <string.h>
+
+/* A batch with more bytes than this may have been cut short by the server (at 16 MiB). */
+#define BATCH_BYTES_SURE (8 * MIB)
+
+/* Claims that are worked at together. */
+#define CLAIMS_MAX 32
+
+/* A claim at work. */
+struct wish {
+    struct claim *claim;
+    bool open;          /* not served yet */
+    const uint8_t *job; /* document that it may get, in a reply; NULL: none chosen */
+    uint32_t job_len;
+    struct text queue; /* of the job that it got, in claim->data */
+    int64_t wait_s;
+};
+
+static bool same_text(struct text a, struct text b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.s, b.s, a.len) == 0);
+}
+
+static bool same_queues(const struct claim *a, const struct claim *b)
+{
+    if (a->queues_len != b->queues_len)
+        return false;
+    for (size_t i = 0; i < a->queues_len; i++)
+        if (!same_text(a->queues[i], b->queues[i]))
+            return false;
+    return true;
+}
+
+/* ---- parts of the commands ---- */
+
+static void append_queues(bson_t *filter, const struct claim *c)
+{
+    bson_t in, list;
+    char key[MONGO_INDEX_SIZE];
+
+    if (c->queues_len == 1) {
+        mongo_append_text(filter, "job_data.job_queue", c->queues[0]);
+        return;
+    }
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "job_data.job_queue", &in);
+    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
+    for (size_t i = 0; i < c->queues_len; i++)
+        mongo_append_text(&list, mongo_index(i, key), c->queues[i]);
+    bson_append_array_end(&in, &list);
+    bson_append_document_end(filter, &in);
+}
+
+/* Jobs that may be handed out of the claim's queues, to this agent where `exclude`. */
+static void append_filter(bson_t *filter, const struct claim *c, bool exclude)
+{
+    bson_t child, list;
+
+    BSON_APPEND_UTF8(filter, STATE_PATH, "waiting");
+    append_queues(filter, c);
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "job_data.attachments_status", &child);
+    BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
+    BSON_APPEND_NULL(&list, "0"); /* a missing field too */
+    BSON_APPEND_UTF8(&list, "1", "complete");
+    bson_append_array_end(&child, &list);
+    bson_append_document_end(filter, &child);
+    if (exclude && c->agent.s) {
+        BSON_APPEND_DOCUMENT_BEGIN(filter, "job_data.exclude_agents", &child);
+        mongo_append_text(&child, "$ne", c->agent);
+        bson_append_document_end(filter, &child);
+    }
+}
+
+/* What a claim sets; its started_ms is the time. */
+static void append_update(bson_t *update, const struct claim *c)
+{
+    bson_t set, mark;
+
+    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set);
+    BSON_APPEND_UTF8(&set, STATE_PATH, "running");
+    BSON_APPEND_DATE_TIME(&set, "started_at", c->started_ms);
+    BSON_APPEND_DOCUMENT_BEGIN(&set, "claim", &mark);
+    BSON_APPEND_UTF8(&mark, "token", c->asked.request_id);
+    if (c->agent.s)
+        mongo_append_text(&mark, "owner", c->agent);
+    BSON_APPEND_DATE_TIME(&mark, "at", c->started_ms);
+    bson_append_document_end(&set, &mark);
+    bson_append_document_end(update, &set);
+}
+
+static void append_projection(bson_t *projection)
+{
+    static const char *const fields[] = {"created_at", "started_at", "job_id", "job_data"};
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        BSON_APPEND_BOOL(projection, fields[i], true);
+}
+
+/* Takes what the claim got out of the job's document. */
+static void wish_fill(struct wish *w, const bson_t *job)
+{
+    struct claim *c = w->claim;
+    bson_iter_t it;
+
+    bool has_id = mongo_field(job, "job_id", &it) && BSON_ITER_HOLDS_UTF8(&it);
+    c->job_id = mem_strdup(has_id ? bson_iter_utf8(&it, NULL) : "");
+    c->data = bson_iter_init_find(&it, job, "job_data") ? bsonjson_value(&it) : json_object();
+    c->err = ERR_OK;
+    const json_t *queue = json_object_get(c->data, "job_queue");
+    w->queue = (struct text){json_string_value(queue), json_string_length(queue)};
+    int64_t wait_ms = c->started_ms - mongo_date(job, "created_at");
+    w->wait_s = wait_ms > 0 ? wait_ms / 1000 : 0;
+}
+
+/* ---- repeats ---- */
+
+/* Finds the job that carries the claim's token already. ERR_NOT_FOUND: there is none. */
+static enum err find_claimed(struct mongo *m, struct wish *w)
+{
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, job;
+    bson_iter_t batch;
+    struct mongo_query q = {
+        .collection = JOBS, .filter = &filter, .projection = &projection, .limit = 1};
+
+    BSON_APPEND_UTF8(&filter, STATE_PATH, "running");
+    append_queues(&filter, w->claim);
+    BSON_APPEND_UTF8(&filter, "claim.token", w->claim->asked.request_id);
+    append_projection(&projection);
+    enum err e = mongo_find(m, &q, &reply, &batch);
+    bson_destroy(&filter);
+    bson_destroy(&projection);
+    if (e)
+        return e;
+    if (mongo_next(&batch, &job)) {
+        w->claim->started_ms = mongo_date(&job, "started_at");
+        wish_fill(w, &job);
+        w->queue.s = NULL; /* its wait was counted by the first one */
+    } else {
+        e = ERR_NOT_FOUND;
+    }
+    bson_destroy(&reply);
+    return e;
+}
+
+/* ---- one claim: one trip ---- */
+
+static void claim_one(struct mongo *m, struct wish *w)
+{
+    bson_t command = BSON_INITIALIZER, child, reply, job;
+    struct claim *c = w->claim;
+    bson_iter_t value;
+
+    c->started_ms = clock_wall_us() / 1000;
+    BSON_APPEND_UTF8(&command, "findAndModify", JOBS);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "query", &child);
+    append_filter(&child, c, true);
+    bson_append_document_end(&command, &child);
+    BSON_APPEND_DOCUMENT(&command, "sort", m->fixed.claim_order);
+    BSON_APPEND_DOCUMENT(&command, "hint", m->fixed.waiting);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "update", &child);
+    append_update(&child, c);
+    bson_append_document_end(&command, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "fields", &child);
+    append_projection(&child);
+    bson_append_document_end(&command, &child);
+    c->err = mongo_write(m, &command, &reply);
+    bson_destroy(&command);
+    if (c->err)
+        return;
+    if (bson_iter_init_find(&value, &reply, "value") && mongo_document(&value, &job))
+        wish_fill(w, &job);
+    else
+        c->err = ERR_NOT_FOUND;
+    bson_destroy(&reply);
+}
+
+/* ---- several claims of the same queues: two trips for all ---- */
+
+static bool excludes(const bson_t *job, struct text agent)
+{
+    bson_iter_t it, list;
+    uint32_t len;
+
+    if (!agent.s || !mongo_field(job, "job_data.exclude_agents", &it) ||
+        !BSON_ITER_HOLDS_ARRAY(&it) || !bson_iter_recurse(&it, &list))
+        return false;
+    while (bson_iter_next(&list))
+        if (BSON_ITER_HOLDS_UTF8(&list)) {
+            const char *name = bson_iter_utf8(&list, &len);
+            if (same_text((struct text){name, len}, agent))
+                return true;
+        }
+    return false;
+}
+
+struct chosen {
+    size_t jobs;  /* found waiting */
+    size_t taken; /* of them given to a claim */
+};
+
+/* Gives the jobs of the batch, in their order, to the first claim each that may have it. */
+static struct chosen choose(struct wish *group[], size_t n, bson_iter_t *batch)
+{
+    struct chosen done = {0};
+    bson_t job;
+
+    for (; mongo_next(batch, &job); done.jobs++)
+        for (size_t i = 0; i < n; i++)
+            if (!group[i]->job && !excludes(&job, group[i]->claim->agent)) {
+                group[i]->job = bson_get_data(&job);
+                group[i]->job_len = job.len;
+                done.taken++;
+                break;
+            }
+    return done;
+}
+
+/* Appends the guarded update by which a claim gets its chosen job, if that is still as it was read.
+ */
+static void append_take(struct mongo *m, bson_t *updates, size_t index, const struct wish *w)
+{
+    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, job;
+    struct mongo_change change = {.filter = &filter, .update = &update, .hint = m->fixed.by_id};
+
+    if (bson_init_static(&job, w->job, w->job_len)) {
+        mongo_append_as_read(&filter, "_id", &job, "_id");
+        BSON_APPEND_UTF8(&filter, STATE_PATH, "waiting");
+        mongo_append_as_read(&filter, "created_at", &job, "created_at");
+    }
+    append_update(&update, w->claim);
+    mongo_change_append(updates, index, &change);
+    bson_destroy(&filter);
+    bson_destroy(&update);
+}
+
+static enum err update_chosen(struct mongo *m, struct wish *group[], size_t n, int64_t *ret_matched)
+{
+    bson_t command = BSON_INITIALIZER, updates;
+    struct mongo_changed done;
+    int64_t now = clock_wall_us() / 1000;
+    size_t index = 0;
+
+    BSON_APPEND_UTF8(&command, "update", JOBS);
+    BSON_APPEND_BOOL(&command, "ordered", false);
+    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
+    for (size_t i = 0; i < n; i++)
+        if (group[i]->job) {
+            group[i]->claim->started_ms = now;
+            append_take(m, &updates, index++, group[i]);
+        }
+    bson_append_array_end(&command, &updates);
+    enum err e = mongo_write_all(m, &command, &done);
+    bson_destroy(&command);
+    if (!e)
+        *ret_matched = done.matched;
+    return e;
+}
+
+/* Takes the choice from those whose job does not carry their token. */
+static enum err drop_losers(struct mongo *m, struct wish *group[], size_t n)
+{
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, in, list, reply, job;
+    bson_iter_t batch, it;
+    bool won[CLAIMS_MAX] = {false};
+    char key[MONGO_INDEX_SIZE];
+    size_t len = 0;
+    struct mongo_query q = {.collection = JOBS,
+                            .filter = &filter,
+                            .projection = &projection,
+                            .hint = m->fixed.by_id,
+                            .limit = (int)n};
+
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
+    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
+    for (size_t i = 0; i < n; i++)
+        if (group[i]->job && bson_init_static(&job, group[i]->job, group[i]->job_len))
+            mongo_append_as_read(&list, mongo_index(len++, key), &job, "_id");
+    bson_append_array_end(&in, &list);
+    bson_append_document_end(&filter, &in);
+    BSON_APPEND_BOOL(&projection, "claim.token", true);
+    enum err e = mongo_find(m, &q, &reply, &batch);
+    bson_destroy(&filter);
+    bson_destroy(&projection);
+    if (e)
+        return e;
+    while (mongo_next(&batch, &job))
+        if (mongo_field(&job, "claim.token", &it) && BSON_ITER_HOLDS_UTF8(&it))
+            for (size_t i = 0; i < n; i++)
+                if (strcmp(group[i]->claim->asked.request_id, bson_iter_utf8(&it, NULL)) == 0)
+                    won[i] = true;
+    for (size_t i = 0; i < n; i++)
+        if (!won[i])
+            group[i]->job = NULL;
+    bson_destroy(&reply);
+    return ERR_OK;
+}
+
+/* Takes the chosen jobs; those lost to another worker are no longer chosen afterwards. */
+static enum err take(struct mongo *m, struct wish *group[], size_t n, size_t taken)
+{
+    int64_t matched = 0;
+    enum err e = update_chosen(m, group, n, &matched);
+
+    if (!e && matched < (int64_t)taken)
+        e = drop_losers(m, group, n);
+    if (e)
+        return e;
+    for (size_t i = 0; i < n; i++) {
+        bson_t job;
+        if (group[i]->job && bson_init_static(&job, group[i]->job, group[i]->job_len))
+            wish_fill(group[i], &job);
+    }
+    return ERR_OK;
+}
+
+static enum err find_waiting(struct mongo *m, const struct claim *c, size_t n, bson_t *ret_reply,
+                             bson_iter_t *ret_batch)
+{
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER;
+    struct mongo_query q = {.collection = JOBS,
+                            .filter = &filter,
+                            .projection = &projection,
+                            .sort = m->fixed.claim_order,
+                            .hint = m->fixed.waiting,
+                            .limit = (int)n};
+
+    append_filter(&filter, c, false);
+    append_projection(&projection);
+    enum err e = mongo_find(m, &q, ret_reply, ret_batch);
+    bson_destroy(&filter);
+    bson_destroy(&projection);
+    return e;
+}
+
+static void claim_group(struct mongo *m, struct wish *group[], size_t n)
+{
+    bson_t reply;
+    bson_iter_t batch;
+    enum err e = find_waiting(m, group[0]->claim, n, &reply, &batch);
+
+    for (size_t i = 0; i < n; i++)
+        group[i]->claim->err = e ? e : ERR_NOT_FOUND;
+    if (e)
+        return;
+    struct chosen done = choose(group, n, &batch);
+    bool more = done.jobs == n || reply.len > BATCH_BYTES_SURE;
+    if (done.taken)
+        e = take(m, group, n, done.taken);
+    bson_destroy(&reply);
+    size_t served = 0;
+    for (size_t i = 0; i < n; i++) {
+        served += !group[i]->claim->err;
+        if (e)
+            group[i]->claim->err = e;
+    }
+    /* The rest is few: losers of a race with another worker, and agents that jobs exclude. */
+    more = more || served < done.taken;
+    for (size_t i = 0; !e && more && i < n; i++)
+        if (group[i]->claim->err == ERR_NOT_FOUND)
+            claim_one(m, group[i]);
+}
+
+/* ---- wait times ---- */
+
+/* One statement: adds the waits of all jobs of one queue. They are taken from `wishes`. */
+static void append_waits(bson_t *updates, size_t index, struct wish *wishes, size_t n)
+{
+    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, push, times, each;
+    struct mongo_change change = {.filter = &filter, .update = &update, .upsert = true};
+    struct text queue = wishes[0].queue;
+    char key[MONGO_INDEX_SIZE];
+    size_t len = 0;
+
+    mongo_append_text(&filter, "name", queue);
+    BSON_APPEND_DOCUMENT_BEGIN(&update, "$push", &push);
+    BSON_APPEND_DOCUMENT_BEGIN(&push, "wait_times", &times);
+    BSON_APPEND_ARRAY_BEGIN(&times, "$each", &each);
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].queue.s && same_text(wishes[i].queue, queue)) {
+            mongo_append_int(&each, mongo_index(len++, key), wishes[i].wait_s);
+            wishes[i].queue.s = NULL;
+        }
+    bson_append_array_end(&times, &each);
+    BSON_APPEND_INT32(&times, "$slice", -WAIT_TIMES_MAX);
+    bson_append_document_end(&push, &times);
+    bson_append_document_end(&update, &push);
+    mongo_change_append(updates, index, &change);
+    bson_destroy(&filter);
+    bson_destroy(&update);
+}
+
+/* The jobs are handed out in any case: what is lost here is statistics. */
+static void store_waits(struct mongo *m, struct wish *wishes, size_t n)
+{
+    bson_t command = BSON_INITIALIZER, updates;
+    size_t queues = 0;
+
+    BSON_APPEND_UTF8(&command, "update", WAIT_TIMES);
+    BSON_APPEND_BOOL(&command, "ordered", false);
+    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].queue.s)
+            append_waits(&updates, queues++, wishes + i, n - i);
+    bson_append_array_end(&command, &updates);
+    if (queues && mongo_write_light(m, &command))
+        log_warn("wait times of %zu queues were not stored; see the message before", queues);
+    bson_destroy(&command);
+}
+
+/* ---- all ---- */
+
+/* Serves every claim of the same queues as the first one that is still open. */
+static void claim_queues(struct mongo *m, struct wish *wishes, size_t n)
+{
+    struct wish *group[CLAIMS_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].open && same_queues(wishes[i].claim, wishes[0].claim)) {
+            wishes[i].open = false;
+            group[len++] = &wishes[i];
+        }
+    if (len == 1)
+        claim_one(m, group[0]);
+    else
+        claim_group(m, group, len);
+}
+
+static void claim_some(struct mongo *m, struct claim *claims, size_t n)
+{
+    struct wish wishes[CLAIMS_MAX];
+
+    for (size_t i = 0; i < n; i++) {
+        wishes[i] = (struct wish){.claim = &claims[i]};
+        claims[i].err = ERR_NOT_FOUND;
+        if (claims[i].asked.repeat)
+            claims[i].err = find_claimed(m, &wishes[i]);
+        wishes[i].open = claims[i].err == ERR_NOT_FOUND;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].open)
+            claim_queues(m, wishes + i, n - i);
+    store_waits(m, wishes, n);
+}
+
+enum err mongo_jobs_claim(struct store *s, struct claim *claims, size_t n)
+{
+    enum err all = n ? claims[0].err : ERR_OK;
+
+    for (size_t i = 0; i < n; i += CLAIMS_MAX)
+        claim_some(mongo_of(s), claims + i, n - i < CLAIMS_MAX ? n - i : CLAIMS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (i && claims[i].err != all)
+            return ERR_OK;
+        all = claims[i].err;
+    }
+    return all;
+}

@@ -1,0 +1,214 @@
+/* The indexes, each with the query that needs it. */
+#include "worker/store_mongo/mongo.h"
+
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define KEYS_MAX  5
+#define NAME_SIZE 128
+
+/* Making an index of a large database for the first time takes longer than any other command. */
+#define BUILD_TIMEOUT_MS (30 * 60 * 1000)
+
+/* Several processes start at once; the server lets some of them try again. */
+#define BUILD_TRIES    20
+#define BUILD_PAUSE_MS 100
+
+struct index_key {
+    const char *field;
+    int order;
+};
+
+static const struct index_row {
+    const char *collection;
+    const char *name; /* NULL: the default that drivers make of the keys */
+    bool unique;
+    bool waiting_only; /* holds the waiting jobs only: an entry ends with the wait */
+    struct index_key keys[KEYS_MAX + 1];
+} rows[] = {
+  /* every read and update by job id: the newest document of that id comes first */
+    {JOBS,       NULL,      false, false, {{"job_id", 1}, {"created_at", -1}}         },
+ /* repeated claims look through the running jobs of their queues; the reference makes it too */
+    {JOBS,       NULL,      false, false, {{STATE_PATH, 1}, {"job_data.job_queue", 1}}},
+ /* claims and positions: the waiting jobs of a queue in their order. The state, the same in all
+  * entries, lets the server count them without reading documents. */
+    {JOBS,
+     "testflinger_waiting", false,
+     true,                                {{STATE_PATH, 1},
+      {"job_data.job_queue", 1},
+      {"job_priority", -1},
+      {"created_at", 1},
+      {"_id", 1}}                                                           },
+    {OUTPUT,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                 },
+    {SERIAL,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                 },
+    {AGENTS,     NULL,      true,  false, {{"name", 1}}                               },
+ /* who serves a queue, for jobs with exclude_agents */
+    {AGENTS,     NULL,      false, false, {{"queues", 1}}                             },
+    {WAIT_TIMES, NULL,      true,  false, {{"name", 1}}                               },
+    {RESTRICTED, NULL,      false, false, {{"queue_name", 1}}                         },
+};
+
+enum { ROW_JOB_ID = 0, ROW_WAITING = 2, ROW_OUTPUT = 3 };
+
+/* Collections whose documents belong to jobs: one that is active must not expire. */
+static const char *const kept[] = {JOBS, OUTPUT, SERIAL, "logs", "fs.files", "fs.chunks"};
+
+static void keys_append(bson_t *to, const struct index_key *keys, size_t from)
+{
+    for (size_t i = from; keys[i].field; i++)
+        BSON_APPEND_INT32(to, keys[i].field, keys[i].order);
+}
+
+static bson_t *keys_new(const struct index_key *keys, size_t from)
+{
+    bson_t *b = bson_new();
+
+    keys_append(b, keys, from);
+    return b;
+}
+
+void mongo_fixed_init(struct mongo_fixed *f)
+{
+    static const struct index_key id[] = {
+        {"_id", 1},
+        {NULL,  0}
+    };
+
+    f->by_id = keys_new(id, 0);
+    f->by_job_id = keys_new(rows[ROW_JOB_ID].keys, 0);
+    f->waiting = keys_new(rows[ROW_WAITING].keys, 0);
+    f->claim_order = keys_new(rows[ROW_WAITING].keys, 2);
+    f->light = BCON_NEW("writeConcern", "{", "w", BCON_INT32(1), "}");
+    f->by_output = keys_new(rows[ROW_OUTPUT].keys, 0);
+}
+
+void mongo_fixed_free(struct mongo_fixed *f)
+{
+    bson_destroy(f->by_id);
+    bson_destroy(f->by_job_id);
+    bson_destroy(f->waiting);
+    bson_destroy(f->claim_order);
+    bson_destroy(f->light);
+    bson_destroy(f->by_output);
+}
+
+static void name_of(const struct index_row *row, char out[NAME_SIZE])
+{
+    size_t used = 0;
+
+    if (row->name) {
+        snprintf(out, NAME_SIZE, "%s", row->name);
+        return;
+    }
+    for (const struct index_key *k = row->keys; k->field && used < NAME_SIZE; k++)
+        used += (size_t)snprintf(out + used, NAME_SIZE - used, "%s%s_%d", used ? "_" : "", k->field,
+                                 k->order);
+}
+
+static enum err create(struct mongo *m, const struct index_row *row, bool unique)
+{
+    bson_t command = BSON_INITIALIZER, indexes, index, child, reply;
+    char name[NAME_SIZE];
+
+    name_of(row, name);
+    BSON_APPEND_UTF8(&command, "createIndexes", row->collection);
+    BSON_APPEND_ARRAY_BEGIN(&command, "indexes", &indexes);
+    BSON_APPEND_DOCUMENT_BEGIN(&indexes, "0", &index);
+    BSON_APPEND_DOCUMENT_BEGIN(&index, "key", &child);
+    keys_append(&child, row->keys, 0);
+    bson_append_document_end(&index, &child);
+    BSON_APPEND_UTF8(&index, "name", name);
+    if (unique)
+        BSON_APPEND_BOOL(&index, "unique", true);
+    if (row->waiting_only) {
+        BSON_APPEND_DOCUMENT_BEGIN(&index, "partialFilterExpression", &child);
+        BSON_APPEND_UTF8(&child, STATE_PATH, "waiting");
+        bson_append_document_end(&index, &child);
+    }
+    bson_append_document_end(&indexes, &index);
+    bson_append_array_end(&command, &indexes);
+    if (m->replica_set) /* a member that is down must not keep us from starting */
+        BSON_APPEND_UTF8(&command, "commitQuorum", "majority");
+    enum err e = mongo_write(m, &command, &reply);
+    bson_destroy(&command);
+    if (!e)
+        bson_destroy(&reply);
+    return e;
+}
+
+/* An index of the same keys with other options serves the same queries, so it is left alone. */
+static enum err make(struct mongo *m, const struct index_row *row)
+{
+    const struct timespec pause = {.tv_nsec = BUILD_PAUSE_MS * 1000000L};
+    char name[NAME_SIZE];
+    enum err e = create(m, row, row->unique);
+
+    for (int i = 0; e == ERR_UNAVAILABLE && i < BUILD_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        e = create(m, row, row->unique);
+    }
+    if (e != ERR_CONFLICT)
+        return e;
+    name_of(row, name);
+    log_warn("the index %s of collection %s cannot be made%s; the existing one is used, drop it "
+             "when it is no longer needed",
+             name, row->collection,
+             row->unique ? " unique: there are several documents of one name, or another index is "
+                           "in its place"
+                         : " as it should be: another index is in its place");
+    if (row->unique)
+        e = create(m, row, false);
+    return e == ERR_CONFLICT ? ERR_OK : e;
+}
+
+/* Indexes of an existing database that delete by age, whatever the state of the job. */
+static enum err warn_of_expiry(struct mongo *m, const char *collection)
+{
+    bson_t command = BSON_INITIALIZER, reply, index;
+    bson_iter_t at, batch, name;
+
+    BSON_APPEND_UTF8(&command, "listIndexes", collection);
+    enum err e = mongo_read(m, &command, &reply);
+    bson_destroy(&command);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    if (mongo_field(&reply, "cursor.firstBatch", &at) && bson_iter_recurse(&at, &batch))
+        while (mongo_next(&batch, &index))
+            if (mongo_field(&index, "expireAfterSeconds", &at) &&
+                mongo_field(&index, "name", &name) && BSON_ITER_HOLDS_UTF8(&name))
+                log_warn("index %s of collection %s deletes data of active jobs %lld s after its "
+                         "date; remove it in mongosh: db.getCollection(\"%s\").dropIndex(\"%s\")",
+                         bson_iter_utf8(&name, NULL), collection,
+                         (long long)bson_iter_as_int64(&at), collection,
+                         bson_iter_utf8(&name, NULL));
+    bson_destroy(&reply);
+    return ERR_OK;
+}
+
+static enum err make_all(struct mongo *m)
+{
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; !e && i < sizeof rows / sizeof *rows; i++)
+        e = make(m, &rows[i]);
+    for (size_t i = 0; !e && i < sizeof kept / sizeof *kept; i++)
+        e = warn_of_expiry(m, kept[i]);
+    return e;
+}
+
+enum err mongo_indexes_make(struct mongo *m)
+{
+    /* A connection of its own, which waits longer. */
+    struct mongo patient = {.database = m->database, .replica_set = m->replica_set};
+
+    patient.uri = mongoc_uri_copy(m->uri);
+    mongoc_uri_set_option_as_int32(patient.uri, MONGOC_URI_SOCKETTIMEOUTMS, BUILD_TIMEOUT_MS);
+    patient.client = mongo_client_new(patient.uri);
+    enum err e = patient.client ? make_all(&patient) : ERR_UNAVAILABLE;
+    mongoc_client_destroy(patient.client);
+    mongoc_uri_destroy(patient.uri);
+    return e == ERR_INTERNAL ? ERR_UNAVAILABLE : e;
+}

@@ -1,0 +1,259 @@
+/* Jobs: put in their queue, read, position, cancel. */
+#include "worker/store_mongo/mongo.h"
+
+#include "common/log.h"
+#include "worker/store_mongo/bsonjson.h"
+#include "worker/store_mongo/job.h"
+
+#include <string.h>
+
+/* What one insert command holds at most: documents, and bytes where it is more than one. */
+#define INSERT_MAX       64
+#define INSERT_BYTES_MAX (8 * MIB)
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
+}
+
+/* The _id of a request's job: the same in each repeat, so that a repeated insert is refused as a
+ * duplicate, and ordered by arrival: 4 bytes seconds, 3 bytes fraction, 5 bytes of the request id.
+ */
+static void oid_of_request(const struct asked *asked, bson_oid_t *ret)
+{
+    uint64_t us = (uint64_t)asked->received_us;
+    uint64_t seconds = us / 1000000, fraction = ((us % 1000000) << 24) / 1000000;
+    const char *p = asked->request_id;
+
+    for (int i = 0; i < 4; i++)
+        ret->bytes[i] = (uint8_t)(seconds >> (24 - 8 * i));
+    for (int i = 0; i < 3; i++)
+        ret->bytes[4 + i] = (uint8_t)(fraction >> (16 - 8 * i));
+    for (int i = 0; i < 5; i++) {
+        int byte = 0;
+        for (int digits = 0; digits < 2 && *p; p++)
+            if (*p != '-') {
+                byte = byte * 16 + hex_digit(*p);
+                digits++;
+            }
+        ret->bytes[7 + i] = (uint8_t)byte;
+    }
+}
+
+/* One insert command and the jobs in it. */
+struct batch {
+    struct job_new *jobs;
+    size_t members[INSERT_MAX];
+    size_t len;
+    bson_t documents; /* array */
+};
+
+/* A write error of the batch. A duplicate _id tells that a repeat found its job stored. */
+static void take_write_error(struct batch *b, const bson_t *error)
+{
+    bson_iter_t it;
+    int64_t index = mongo_field(error, "index", &it) ? bson_iter_as_int64(&it) : -1;
+    int code = mongo_field(error, "code", &it) ? (int)bson_iter_as_int64(&it) : 0;
+    enum err e = mongo_code_err(code);
+
+    if (e == ERR_CONFLICT)
+        return;
+    log_error("a job was not stored: %s (code %d); see the server's log",
+              mongo_field(error, "errmsg", &it) ? bson_iter_utf8(&it, NULL) : "no reason given",
+              code);
+    if (index >= 0 && (size_t)index < b->len)
+        b->jobs[b->members[index]].err = e;
+}
+
+/* Sends what the batch holds and empties it. */
+static void batch_insert(struct mongo *m, struct batch *b)
+{
+    bson_t command = BSON_INITIALIZER, reply, error;
+    bson_iter_t at, errors;
+
+    if (!b->len)
+        return;
+    BSON_APPEND_UTF8(&command, "insert", JOBS);
+    BSON_APPEND_BOOL(&command, "ordered", false);
+    BSON_APPEND_ARRAY(&command, "documents", &b->documents);
+    enum err e = mongo_write(m, &command, &reply);
+    bson_destroy(&command);
+    for (size_t i = 0; i < b->len; i++)
+        b->jobs[b->members[i]].err = e;
+    if (!e) {
+        if (bson_iter_init_find(&at, &reply, "writeErrors") && bson_iter_recurse(&at, &errors))
+            while (mongo_next(&errors, &error))
+                take_write_error(b, &error);
+        bson_destroy(&reply);
+    }
+    bson_reinit(&b->documents);
+    b->len = 0;
+}
+
+/* Adds job i, after sending what is there when both together are too much. */
+static void batch_add(struct mongo *m, struct batch *b, size_t i)
+{
+    bson_t doc = BSON_INITIALIZER;
+    struct job_new *job = &b->jobs[i];
+    bson_oid_t id;
+    char key[MONGO_INDEX_SIZE];
+
+    oid_of_request(&job->asked, &id);
+    job->err = job_document(&doc, &id, job);
+    if (!job->err) {
+        if (b->len == INSERT_MAX || (b->len && b->documents.len + doc.len > INSERT_BYTES_MAX))
+            batch_insert(m, b);
+        BSON_APPEND_DOCUMENT(&b->documents, mongo_index(b->len, key), &doc);
+        b->members[b->len++] = i;
+    }
+    bson_destroy(&doc);
+}
+
+enum err mongo_jobs_add(struct store *s, struct job_new *jobs, size_t n)
+{
+    struct mongo *m = mongo_of(s);
+    struct batch b = {.jobs = jobs};
+    enum err all = n ? ERR_INTERNAL : ERR_OK;
+
+    bson_init(&b.documents);
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].given)
+            jobs[i].err = job_put_given(m, &jobs[i]);
+        else
+            batch_add(m, &b, i);
+    batch_insert(m, &b);
+    bson_destroy(&b.documents);
+    for (size_t i = 0; i < n; i++) {
+        if (i && jobs[i].err != all)
+            return ERR_OK;
+        all = jobs[i].err;
+    }
+    return all;
+}
+
+/* ---- reading ---- */
+
+/* Reads one field of the newest document of a job id. ERR_NOT_FOUND: no such job. */
+static enum err job_field(struct mongo *m, struct text job_id, const char *field, json_t **ret)
+{
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
+    bson_iter_t batch, it;
+    struct mongo_query q = {.collection = JOBS,
+                            .filter = &filter,
+                            .projection = &projection,
+                            .hint = m->fixed.by_job_id,
+                            .limit = 1};
+
+    mongo_append_text(&filter, "job_id", job_id);
+    BSON_APPEND_BOOL(&projection, "_id", false);
+    BSON_APPEND_BOOL(&projection, field, true);
+    enum err e = mongo_find(m, &q, &reply, &batch);
+    bson_destroy(&filter);
+    bson_destroy(&projection);
+    if (e)
+        return e;
+    if (!mongo_next(&batch, &doc))
+        e = ERR_NOT_FOUND;
+    else if (bson_iter_init_find(&it, &doc, field) && BSON_ITER_HOLDS_DOCUMENT(&it))
+        *ret = bsonjson_value(&it);
+    else
+        *ret = json_object();
+    bson_destroy(&reply);
+    return e;
+}
+
+enum err mongo_job_get(struct store *s, struct text job_id, json_t **ret_data)
+{
+    return job_field(mongo_of(s), job_id, "job_data", ret_data);
+}
+
+enum err mongo_result_get(struct store *s, struct text job_id, json_t **ret)
+{
+    return job_field(mongo_of(s), job_id, "result_data", ret);
+}
+
+/* ---- position ---- */
+
+/* Appends one alternative of "before this job in its queue": the jobs that are equal in the first
+ * `equal` keys of the order and before it in the next one. */
+static void before_append(bson_t *alternatives, size_t equal, const bson_t *job)
+{
+    static const struct {
+        const char *field, *before;
+    } order[] = {
+        {"job_priority", "$gt"},
+        {"created_at",   "$lt"},
+        {"_id",          "$lt"},
+    };
+    bson_t filter, range;
+    char key[MONGO_INDEX_SIZE];
+
+    BSON_APPEND_DOCUMENT_BEGIN(alternatives, mongo_index(equal, key), &filter);
+    BSON_APPEND_UTF8(&filter, STATE_PATH, "waiting");
+    mongo_append_as_read(&filter, "job_data.job_queue", job, "job_data.job_queue");
+    for (size_t i = 0; i < equal; i++)
+        mongo_append_as_read(&filter, order[i].field, job, order[i].field);
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, order[equal].field, &range);
+    mongo_append_as_read(&range, order[equal].before, job, order[equal].field);
+    bson_append_document_end(&filter, &range);
+    bson_append_document_end(alternatives, &filter);
+}
+
+static enum err count_before(struct mongo *m, const bson_t *job, int64_t *ret)
+{
+    bson_t command = BSON_INITIALIZER, query, alternatives, reply;
+    bson_iter_t it;
+
+    BSON_APPEND_UTF8(&command, "count", JOBS);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "query", &query);
+    BSON_APPEND_ARRAY_BEGIN(&query, "$or", &alternatives);
+    for (size_t equal = 0; equal < 3; equal++)
+        before_append(&alternatives, equal, job);
+    bson_append_array_end(&query, &alternatives);
+    bson_append_document_end(&command, &query);
+    BSON_APPEND_DOCUMENT(&command, "hint", m->fixed.waiting);
+    enum err e = mongo_read(m, &command, &reply);
+    bson_destroy(&command);
+    if (e)
+        return e;
+    *ret = bson_iter_init_find(&it, &reply, "n") ? bson_iter_as_int64(&it) : 0;
+    bson_destroy(&reply);
+    return ERR_OK;
+}
+
+static bool job_waits(const bson_t *job)
+{
+    bson_iter_t it;
+
+    return mongo_field(job, STATE_PATH, &it) && BSON_ITER_HOLDS_UTF8(&it) &&
+           strcmp(bson_iter_utf8(&it, NULL), "waiting") == 0;
+}
+
+enum err mongo_job_position(struct store *s, struct text job_id, int64_t *ret)
+{
+    struct mongo *m = mongo_of(s);
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, job;
+    bson_iter_t batch;
+    struct mongo_query q = {.collection = JOBS,
+                            .filter = &filter,
+                            .projection = &projection,
+                            .hint = m->fixed.by_job_id,
+                            .limit = 1};
+
+    mongo_append_text(&filter, "job_id", job_id);
+    BSON_APPEND_BOOL(&projection, "created_at", true);
+    BSON_APPEND_BOOL(&projection, "job_priority", true);
+    BSON_APPEND_BOOL(&projection, STATE_PATH, true);
+    BSON_APPEND_BOOL(&projection, "job_data.job_queue", true);
+    enum err e = mongo_find(m, &q, &reply, &batch);
+    bson_destroy(&filter);
+    bson_destroy(&projection);
+    if (e)
+        return e;
+    e = mongo_next(&batch, &job) && job_waits(&job) ? count_before(m, &job, ret) : ERR_NOT_FOUND;
+    bson_destroy(&reply);
+    return e;
+}

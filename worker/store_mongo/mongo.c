@@ -1,0 +1,205 @@
+/* The MongoDB back end: opening, options, the driver's log. */
+#include "worker/store_mongo/mongo.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define APP_NAME "testflinger-worker"
+
+/* hello.maxWireVersion of MongoDB 4.4, the first with all we use (hint in every write). */
+#define WIRE_VERSION_MIN 9
+
+/* What the driver says while it reads a URI may quote parts of it, so it is not logged then. */
+static bool quiet;
+
+static void driver_log(mongoc_log_level_t level, const char *domain, const char *message,
+                       void *user_data)
+{
+    (void)user_data;
+    if (quiet)
+        return;
+    switch (level) {
+    case MONGOC_LOG_LEVEL_ERROR:
+    case MONGOC_LOG_LEVEL_CRITICAL:
+    case MONGOC_LOG_LEVEL_WARNING:
+        log_warn("MongoDB driver (%s): %s; see the documentation of libmongoc", domain, message);
+        break;
+    case MONGOC_LOG_LEVEL_MESSAGE:
+    case MONGOC_LOG_LEVEL_INFO:
+    case MONGOC_LOG_LEVEL_DEBUG:
+    case MONGOC_LOG_LEVEL_TRACE:
+        log_debug("MongoDB driver (%s): %s", domain, message);
+        break;
+    }
+}
+
+static void driver_init(void)
+{
+    static bool done;
+
+    if (done)
+        return;
+    done = true;
+    mongoc_init();
+    atexit(mongoc_cleanup);
+    mongoc_log_set_handler(driver_log, NULL);
+}
+
+static void option_default(mongoc_uri_t *uri, const char *name, int64_t value)
+{
+    if (!mongoc_uri_has_option(uri, name))
+        mongoc_uri_set_option_as_int32(uri, name, (int32_t)value);
+}
+
+/* A single server that is down is found out at once. In a replica set another member may become
+ * primary within the store timeout, so it is waited for. */
+static void options_set(mongoc_uri_t *uri, const struct config *cfg)
+{
+    const mongoc_host_list_t *hosts = mongoc_uri_get_hosts(uri);
+    bool several = mongoc_uri_get_replica_set(uri) || !hosts || hosts->next;
+
+    option_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, cfg->store_timeout);
+    option_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, cfg->store_timeout);
+    option_default(uri, MONGOC_URI_SOCKETTIMEOUTMS, 4 * cfg->store_timeout);
+    option_default(uri, MONGOC_URI_HEARTBEATFREQUENCYMS, 10000);
+    if (!mongoc_uri_has_option(uri, MONGOC_URI_SERVERSELECTIONTRYONCE))
+        mongoc_uri_set_option_as_bool(uri, MONGOC_URI_SERVERSELECTIONTRYONCE, !several);
+    if (!mongoc_uri_get_appname(uri))
+        mongoc_uri_set_appname(uri, APP_NAME);
+    const mongoc_write_concern_t *given = mongoc_uri_get_write_concern(uri);
+    if (!given || mongoc_write_concern_is_default(given)) {
+        mongoc_write_concern_t *majority = mongoc_write_concern_new();
+        mongoc_write_concern_set_wmajority(majority, (int32_t)(2 * cfg->store_timeout));
+        mongoc_uri_set_write_concern(uri, majority);
+        mongoc_write_concern_destroy(majority);
+    }
+}
+
+mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri)
+{
+    bson_error_t error = {0};
+    mongoc_client_t *client = mongoc_client_new_from_uri_with_error(uri, &error);
+
+    if (client)
+        mongoc_client_set_error_api(client, MONGOC_ERROR_API_VERSION_2);
+    else
+        log_error("the connection to MongoDB cannot be set up: %s; check the host names and the "
+                  "options in the store's URI",
+                  error.message);
+    return client;
+}
+
+static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_t **ret)
+{
+    bson_error_t error;
+
+    quiet = true;
+    mongoc_uri_t *uri = mongoc_uri_new_with_error(text, &error);
+    quiet = false;
+    if (!uri) {
+        log_error("the store's URI is not one of MongoDB; check its form, "
+                  "mongodb://USER:PASSWORD@HOST:PORT/DATABASE, with special characters in user and "
+                  "password percent-encoded");
+        return ERR_INVALID;
+    }
+    const char *database = mongoc_uri_get_database(uri);
+    if (!database || !*database) {
+        log_error("the store's URI names no database; add its name: mongodb://HOST/DATABASE");
+        mongoc_uri_destroy(uri);
+        return ERR_INVALID;
+    }
+    options_set(uri, cfg);
+    *ret = uri;
+    return ERR_OK;
+}
+
+/* Connects, logs in, and sees whether the server is new enough. */
+static enum err greet(struct mongo *m)
+{
+    bson_t hello = BSON_INITIALIZER, reply;
+    bson_iter_t it;
+
+    BSON_APPEND_INT32(&hello, "isMaster", 1);
+    enum err e = mongo_read(m, &hello, &reply);
+    bson_destroy(&hello);
+    if (e)
+        return e;
+    if (!bson_iter_init_find(&it, &reply, "maxWireVersion") ||
+        bson_iter_as_int64(&it) < WIRE_VERSION_MIN) {
+        log_error("the server is older than MongoDB 4.4; use a newer one");
+        e = ERR_INVALID;
+    }
+    m->replica_set = bson_has_field(&reply, "setName");
+    bson_destroy(&reply);
+    return e;
+}
+
+static void mongo_close(struct store *s)
+{
+    struct mongo *m = mongo_of(s);
+
+    mongoc_client_destroy(m->client);
+    mongoc_uri_destroy(m->uri);
+    mongo_fixed_free(&m->fixed);
+    free(m);
+}
+
+static const struct store_ops mongo_ops = {
+    .name = "mongodb",
+    .close = mongo_close,
+#define STORE_OP(name, params, args) .name = mongo_##name,
+#include "worker/store.def"
+#undef STORE_OP
+};
+
+enum err mongo_open(const char *uri, const struct config *cfg, struct store **ret)
+{
+    mongoc_uri_t *parsed;
+
+    driver_init();
+    enum err e = uri_read(uri, cfg, &parsed);
+    if (e)
+        return e;
+    struct mongo *m = mem_alloc(sizeof *m);
+    m->store.ops = &mongo_ops;
+    m->uri = parsed;
+    m->database = mongoc_uri_get_database(parsed);
+    m->client = mongo_client_new(parsed);
+    mongo_fixed_init(&m->fixed);
+    e = m->client ? greet(m) : ERR_UNAVAILABLE;
+    if (!e)
+        e = mongo_indexes_make(m);
+    if (e)
+        mongo_close(&m->store);
+    else
+        *ret = &m->store;
+    return e;
+}
+
+enum err mongo_ping(struct store *s)
+{
+    bson_t command = BSON_INITIALIZER, reply;
+
+    BSON_APPEND_INT32(&command, "ping", 1);
+    enum err e = mongo_read(mongo_of(s), &command, &reply);
+    bson_destroy(&command);
+    if (!e)
+        bson_destroy(&reply);
+    return e;
+}
+
+/* Each call is made durable by the server, which already gathers those of all connections. */
+enum err mongo_group_begin(struct store *s)
+{
+    (void)s;
+    return ERR_OK;
+}
+
+enum err mongo_group_commit(struct store *s)
+{
+    (void)s;
+    return ERR_OK;
+}

@@ -1,0 +1,143 @@
+/* What the files of the MongoDB back end share: the connection, commands, names. */
+#ifndef WORKER_STORE_MONGO_MONGO_H
+#define WORKER_STORE_MONGO_MONGO_H
+
+#include "worker/store.h"
+
+#include <mongoc/mongoc.h>
+
+#define JOBS       "jobs"
+#define OUTPUT     "output"
+#define SERIAL     "serial_output"
+#define AGENTS     "agents"
+#define WAIT_TIMES "queue_wait_times"
+#define RESTRICTED "restricted_queues"
+
+/* The state of a job in its document. */
+#define STATE_PATH "result_data.job_state"
+
+/* Documents that never change, made once: hints and what follows them in commands. */
+struct mongo_fixed {
+    bson_t *by_id;       /* {_id: 1} */
+    bson_t *by_job_id;   /* index that gives the newest document of a job id first */
+    bson_t *waiting;     /* index of the waiting jobs in the order of the claim */
+    bson_t *claim_order; /* the sort of a claim */
+    bson_t *light;       /* options of a write that may be lost */
+    bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
+};
+
+/* One connection; every process has its own. */
+struct mongo {
+    struct store store; /* first member */
+    mongoc_uri_t *uri;
+    const char *database; /* in uri */
+    bool replica_set;
+    mongoc_client_t *client;
+    bool away;           /* the last command found no server: a fresh client is made */
+    int64_t next_try_ms; /* while away: not before (clock_mono_ms) */
+    struct mongo_fixed fixed;
+};
+
+static inline struct mongo *mongo_of(struct store *s)
+{
+    return (struct mongo *)s;
+}
+
+#define STORE_OP(name, params, args) enum err mongo_##name params MUST_CHECK;
+#include "worker/store.def"
+#undef STORE_OP
+
+/* Makes the indexes that are missing, waits until they are built, and warns of foreign ones that
+ * would delete data. ERR_INVALID: the user may not make them. */
+enum err mongo_indexes_make(struct mongo *m) MUST_CHECK;
+
+/* Fills and frees the fixed documents. */
+void mongo_fixed_init(struct mongo_fixed *f);
+void mongo_fixed_free(struct mongo_fixed *f);
+
+/* A fresh client of the store's URI, NULL (logged) when its hosts cannot be looked up. */
+mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri);
+
+/* ---- commands (command.c) ---- */
+
+/* Runs a read or a write command. On success *ret_reply is the caller's to destroy (a bson_t must
+ * not be copied by assignment: it points into itself); it may hold writeErrors. Errors as in
+ * store.h, logged; ERR_CONFLICT: duplicate key; ERR_INVALID: not allowed to this user. */
+enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
+enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
+
+/* The error that a server's code stands for; ERR_INTERNAL when it is none of the known ones. */
+enum err mongo_code_err(int code);
+
+struct mongo_query {
+    const char *collection;
+    const bson_t *filter;
+    const bson_t *projection; /* may be NULL, as the next two */
+    const bson_t *sort;
+    const bson_t *hint;
+    int limit; /* of documents, at least 1 */
+};
+
+/* Runs a query. The documents of its one batch (at most 16 MiB) come from mongo_next(); they point
+ * into *ret_reply, which the caller destroys after use. */
+enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
+                    bson_iter_t *ret_batch) MUST_CHECK;
+bool mongo_next(bson_iter_t *batch, bson_t *ret_doc);
+
+/* The document that an iterator stands on, as a view; false when it is none. */
+bool mongo_document(const bson_iter_t *it, bson_t *ret_doc);
+
+/* One statement of an update. `update` is a document of operators, or with `pipeline` an array. */
+struct mongo_change {
+    const bson_t *filter;
+    const bson_t *update;
+    const bson_t *hint; /* may be NULL */
+    bool pipeline;
+    bool upsert;
+};
+
+struct mongo_changed {
+    int64_t matched; /* an upsert counts */
+    int64_t modified;
+};
+
+/* Appends the statement to an array of statements; index is its position. */
+void mongo_change_append(bson_t *updates, size_t index, const struct mongo_change *c);
+
+/* Updates the first document that matches. ERR_CONFLICT: duplicate key. ret may be NULL. */
+enum err mongo_update(struct mongo *m, const char *collection, const struct mongo_change *c,
+                      struct mongo_changed *ret) MUST_CHECK;
+
+/* Runs a finished update, insert or delete command of statements that stand for one outcome: its
+ * first write error is its error. */
+enum err mongo_write_all(struct mongo *m, const bson_t *command,
+                         struct mongo_changed *ret) MUST_CHECK;
+
+/* The same, acknowledged before it is durable: for what may be lost. */
+enum err mongo_write_light(struct mongo *m, const bson_t *command) MUST_CHECK;
+
+/* ---- documents ---- */
+
+/* The field at a dotted path; false when it is missing. */
+bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret);
+
+/* Milliseconds of a date field, 0 when it is missing or no date. */
+int64_t mongo_date(const bson_t *doc, const char *path);
+
+/* Appends what it finds at `path` under the name `key`, null when it is missing: as a filter, it
+ * then matches what was read, missing fields too. */
+void mongo_append_as_read(bson_t *to, const char *key, const bson_t *doc, const char *path);
+
+#define MONGO_INDEX_SIZE 24
+/* The key of an array's position. */
+const char *mongo_index(size_t i, char out[MONGO_INDEX_SIZE]);
+
+/* Appends int32 where the value fits, else int64. */
+void mongo_append_int(bson_t *to, const char *key, int64_t value);
+
+static inline void mongo_append_text(bson_t *to, const char *key, struct text t)
+{
+    bson_append_utf8(to, key, -1, t.len ? t.s : "", (int)t.len);
+}
+
+#endif
