@@ -1,0 +1,258 @@
+/* Connections that always have one request on its way: epoll, keep-alive. */
+#include "tests/bench/load.h"
+
+#include "tests/bench/http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REPLY_MAX  65536
+#define EVENTS     64
+#define TICK_MS    500
+#define TIMEOUT_NS (15 * 1000000000LL)
+
+struct connection {
+    int fd;
+    bool busy; /* a request is on its way */
+    int64_t sent_ns;
+    char *request;
+    size_t request_len, request_sent;
+    size_t reply_len;
+    char reply[REPLY_MAX];
+};
+
+struct run {
+    struct load *l;
+    int epoll;
+    struct connection *all;
+    unsigned busy;
+    size_t request_max, next_id;
+    uint64_t started;
+    int64_t start_ns, end_ns; /* replies in this time are measured */
+};
+
+static void die(const char *what)
+{
+    fprintf(stderr, "bench-load: %s: %s\n", what, strerror(errno));
+    exit(EXIT_FAILURE);
+}
+
+/* Keeps the first error's text, without what would need escapes in JSON. */
+static void error_add(struct load *l, const char *what, const char *text, size_t len)
+{
+    if (l->errors++)
+        return;
+    snprintf(l->first_error, sizeof l->first_error, "%s%.*s", what, len > 150 ? 150 : (int)len,
+             text);
+    for (char *p = l->first_error; *p; p++)
+        if (*p == '"' || *p == '\\')
+            *p = '\'';
+        else if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
+            *p = ' ';
+}
+
+static void connection_open(struct run *r, struct connection *c)
+{
+    const int on = 1;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&r->l->address, sizeof r->l->address) != 0)
+        die("cannot connect to the server under test");
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0 ||
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+        epoll_ctl(r->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
+        die("connection");
+    c->reply_len = 0;
+}
+
+static void events_set(struct run *r, struct connection *c, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = c};
+
+    if (epoll_ctl(r->epoll, EPOLL_CTL_MOD, c->fd, &event) != 0)
+        die("epoll");
+}
+
+/* Writes what is left of the request. A failure shows in the read that follows. */
+static void connection_write(struct run *r, struct connection *c)
+{
+    bool waited = c->request_sent > 0;
+    ssize_t n =
+        send(c->fd, c->request + c->request_sent, c->request_len - c->request_sent, MSG_NOSIGNAL);
+
+    if (n > 0)
+        c->request_sent += (size_t)n;
+    if (c->request_sent < c->request_len)
+        events_set(r, c, EPOLLIN | EPOLLOUT);
+    else if (waited)
+        events_set(r, c, EPOLLIN);
+}
+
+static bool is_over(const struct run *r, int64_t now)
+{
+    return r->l->errors >= LOAD_ERRORS_MAX ||
+           (r->l->count ? r->started >= r->l->count : now >= r->end_ns);
+}
+
+/* Sends the next request, when there is to be one. */
+static void connection_next(struct run *r, struct connection *c, int64_t now)
+{
+    const struct load *l = r->l;
+    const char *id = "";
+
+    if (is_over(r, now))
+        return;
+    if (l->ids_len) {
+        id = l->ids[r->next_id];
+        r->next_id = (r->next_id + 1) % l->ids_len;
+    }
+    r->started++;
+    r->busy++;
+    c->busy = true;
+    c->reply_len = 0;
+    c->request_sent = 0;
+    c->request_len =
+        (size_t)snprintf(c->request, r->request_max, "%s%s%s", l->before, id, l->after);
+    c->sent_ns = now;
+    connection_write(r, c);
+}
+
+static void save_id(const struct load *l, const struct http_reply *reply)
+{
+    static const char name[] = "\"job_id\": \"";
+
+    if (!l->save || !reply->body_len)
+        return;
+    const char *at = memmem(reply->body, reply->body_len, name, sizeof name - 1);
+    if (!at)
+        return;
+    at += sizeof name - 1;
+    const char *end = memchr(at, '"', (size_t)(reply->body + reply->body_len - at));
+    if (end && end - at < LOAD_ID_SIZE)
+        fprintf(l->save, "%.*s\n", (int)(end - at), at);
+}
+
+/* The request of this connection has ended, in one way or other: on with the next. */
+static void connection_done(struct run *r, struct connection *c, bool reopen)
+{
+    c->busy = false;
+    r->busy--;
+    if (reopen) {
+        close(c->fd);
+        connection_open(r, c);
+    }
+    connection_next(r, c, hist_now_ns());
+}
+
+static void reply_take(struct run *r, struct connection *c, const struct http_reply *reply)
+{
+    struct load *l = r->l;
+    int64_t now = hist_now_ns();
+
+    if (reply->status != l->expect)
+        error_add(l, "unexpected: ", c->reply, reply->len);
+    else if (l->count || (now >= r->start_ns && now <= r->end_ns))
+        hist_add(&l->hist, (uint64_t)(now - c->sent_ns) / 1000);
+    save_id(l, reply);
+    connection_done(r, c, reply->close);
+}
+
+static void connection_read(struct run *r, struct connection *c)
+{
+    struct http_reply reply;
+    ssize_t n = recv(c->fd, c->reply + c->reply_len, sizeof c->reply - c->reply_len, 0);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0 && !c->busy) { /* closed between requests, which a server may do */
+        close(c->fd);
+        connection_open(r, c);
+        return;
+    }
+    if (n <= 0) {
+        error_add(r->l, "connection lost: ", n ? strerror(errno) : "closed", n ? 40 : 6);
+        connection_done(r, c, true);
+        return;
+    }
+    c->reply_len += (size_t)n;
+    enum http_state state = http_parse(c->reply, c->reply_len, &reply);
+    if (state == HTTP_DONE) {
+        reply_take(r, c, &reply);
+    } else if (state == HTTP_BAD || c->reply_len == sizeof c->reply) {
+        error_add(r->l, "not understood: ", c->reply, c->reply_len);
+        connection_done(r, c, true);
+    }
+}
+
+static void time_outs(struct run *r)
+{
+    int64_t now = hist_now_ns();
+
+    for (unsigned i = 0; i < r->l->connections; i++)
+        if (r->all[i].busy && now - r->all[i].sent_ns > TIMEOUT_NS) {
+            error_add(r->l, "no answer in time", "", 0);
+            connection_done(r, &r->all[i], true);
+        }
+}
+
+static void loop(struct run *r)
+{
+    struct epoll_event events[EVENTS];
+
+    while (r->busy) {
+        int n = epoll_wait(r->epoll, events, EVENTS, TICK_MS);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (events[i].events & EPOLLOUT)
+                connection_write(r, c);
+            if (events[i].events & ~(uint32_t)EPOLLOUT)
+                connection_read(r, c);
+        }
+        if (n < EVENTS)
+            time_outs(r);
+    }
+}
+
+static void *allocate(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+
+    if (!p)
+        die("memory");
+    return p;
+}
+
+void load_run(struct load *l)
+{
+    struct run r = {.l = l, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+
+    if (r.epoll < 0)
+        die("epoll");
+    r.request_max = strlen(l->before) + strlen(l->after) + LOAD_ID_SIZE;
+    r.all = allocate(l->connections, sizeof *r.all);
+    for (unsigned i = 0; i < l->connections; i++) {
+        r.all[i].request = allocate(1, r.request_max);
+        connection_open(&r, &r.all[i]);
+    }
+    int64_t begin = hist_now_ns();
+    r.start_ns = begin + (l->count ? 0 : (int64_t)(l->warm_up * 1e9));
+    r.end_ns = r.start_ns + (int64_t)(l->seconds * 1e9);
+    for (unsigned i = 0; i < l->connections; i++)
+        connection_next(&r, &r.all[i], begin);
+    loop(&r);
+    l->measured_s = l->count ? (double)(hist_now_ns() - begin) / 1e9 : l->seconds;
+    for (unsigned i = 0; i < l->connections; i++) {
+        close(r.all[i].fd);
+        free(r.all[i].request);
+    }
+    free(r.all);
+    close(r.epoll);
+}
