@@ -254,10 +254,11 @@ static void take_parts(struct broker *b, enum bus_side side, zmq_msg_t *identity
         if (more) {
             wire_receive(&b->wire, side, &payload);
             more = zmq_msg_more(&payload);
-            /* A frontend's requests come one by one. */
-            if (peer && !peer->gone && (pair == 0 || side == BUS_WORKERS))
+            if (peer && peer->gone) /* it left before its message was read */
+                tally_add(&b->tally, TALLY_STRAY, b->now);
+            else if (peer && (pair == 0 || side == BUS_WORKERS))
                 on_pair(b, side, peer, &head, &payload);
-            else
+            else if (peer) /* a frontend's requests come one by one */
                 tally_add(&b->tally, TALLY_GARBAGE, b->now);
         } else if (!probe) {
             tally_add(&b->tally, TALLY_GARBAGE, b->now); /* a header without its payload */

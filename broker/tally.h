@@ -14,9 +14,10 @@ enum tally_kind {
     TALLY_AGAIN,       /* taken back from a worker that is gone */
     TALLY_GIVEN_UP,    /* rejected: too many workers died of it */
     TALLY_UNDELIVERED, /* answers whose frontend is gone or does not read */
-    TALLY_STRAY,       /* replies to requests that the worker does not hold */
-    TALLY_GARBAGE,     /* malformed or misplaced messages, dropped */
-    TALLY_CROWD,       /* messages of peers beyond the limit, dropped */
+    TALLY_STRAY,   /* replies to requests that the worker does not hold, messages of peers that left
+                    */
+    TALLY_GARBAGE, /* malformed or misplaced messages, dropped */
+    TALLY_CROWD,   /* messages of peers beyond the limit, dropped */
     TALLY_COUNT_
 };
 

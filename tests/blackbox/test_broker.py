@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import re
 import shutil
 import signal
@@ -608,6 +609,39 @@ def test_frontend_comes_back_under_its_name(broker):
     back = broker.frontend(name=b"me")
     worker.reply(id_)
     assert back.answer()["id"] == id_
+
+
+def test_nothing_is_lost(broker):
+    """Workers come, answer in parts, leave and die at random; every request gets one answer."""
+    chance, frontend = random.Random(1), broker.frontend()
+    open_ = {frontend.request(ttl=60000, key=chance.choice((b"", b"", b"a", b"b")))
+             for _ in range(1000)}
+    workers, answers = {}, []
+    end = time.monotonic() + 30
+    while open_ and time.monotonic() < end:
+        while len(workers) < 5:
+            workers[broker.worker()] = []
+        for worker, hand in list(workers.items()):
+            dice = chance.random()
+            if hand and dice < 0.6:
+                n = chance.randint(1, len(hand))
+                worker.reply(*hand[:n])
+                del hand[:n]
+            elif hand and dice < 0.63:
+                worker.send(pack(BYE), b"")
+            elif not hand or dice > 0.98:
+                if dice > 0.9:
+                    worker.close()
+                    del workers[worker]
+                elif worker.socket.poll(1):
+                    frames = worker.socket.recv_multipart()
+                    hand += [unpack(h)["id"] for h in frames[::2] if unpack(h)["type"] == REQUEST]
+        while frontend.socket.poll(0):
+            answer = unpack(frontend.socket.recv_multipart()[0])
+            if answer["type"] in (REPLY, REJECT):
+                answers.append(answer["id"])
+                open_.remove(answer["id"])
+    assert not open_ and len(set(answers)) == len(answers)
 
 
 # Messages that no correct peer sends

@@ -1,0 +1,144 @@
+#include "broker/peers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* cmocka.h needs the headers above. */
+#include <cmocka.h>
+
+static struct peer *add(struct peers *p, const char *name)
+{
+    struct peer *peer = peers_add(p, name, strlen(name));
+    assert_non_null(peer);
+    return peer;
+}
+
+static void test_identities(void **state)
+{
+    static const char long_name[PEER_IDENTITY_MAX + 1];
+    static const struct {
+        const char *name;
+        size_t len;
+        bool ok;
+    } rows[] = {
+        {"",        0,                     false},
+        {"a",       1,                     true },
+        {"a\0b",    3,                     true },
+        {"a\0c",    3,                     true },
+        {long_name, PEER_IDENTITY_MAX,     true },
+        {long_name, PEER_IDENTITY_MAX + 1, false},
+    };
+    struct peers p = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_null(peers_find(&p, rows[i].name, rows[i].len));
+        struct peer *peer = peers_add(&p, rows[i].name, rows[i].len);
+        assert_int_equal(peer != NULL, rows[i].ok);
+        assert_ptr_equal(peers_find(&p, rows[i].name, rows[i].len), peer);
+    }
+    peers_free(&p);
+}
+
+static void test_limit(void **state)
+{
+    struct peers p = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < PEERS_MAX; i++)
+        assert_non_null(peers_add(&p, &i, sizeof i));
+    assert_null(peers_add(&p, "more", 4));
+    unsigned some = 7;
+    peers_remove(&p, peers_find(&p, &some, sizeof some));
+    assert_non_null(peers_add(&p, "more", 4));
+    peers_free(&p);
+}
+
+static void test_ready(void **state)
+{
+    struct peers p = {0};
+    struct peer *a = add(&p, "a"), *b = add(&p, "b"), *c = add(&p, "c");
+
+    (void)state;
+    assert_null(peers_take_ready(&p, SERVICE_API));
+    peers_join(&p, a, SERVICE_API);
+    peers_join(&p, b, SERVICE_API);
+    peers_join(&p, c, SERVICE_WEBHOOK);
+    assert_int_equal(p.workers[SERVICE_API], 2);
+    assert_int_equal(p.workers[SERVICE_WEBHOOK], 1);
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_API), b);
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_API), a);
+    assert_null(peers_take_ready(&p, SERVICE_API));
+    peers_put_ready(&p, b);
+    peers_put_ready(&p, a);
+    peers_put_ready(&p, a); /* it is: nothing happens */
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_API), a);
+    assert_int_equal(p.workers[SERVICE_API], 2);
+    peers_free(&p);
+}
+
+static void test_leave(void **state)
+{
+    struct peers p = {0};
+    struct peer *a = add(&p, "a");
+
+    (void)state;
+    peers_join(&p, a, SERVICE_API);
+    peers_leave(&p, a, PEER_LEAVING);
+    assert_null(peers_take_ready(&p, SERVICE_API));
+    assert_int_equal(p.workers[SERVICE_API], 0);
+    peers_leave(&p, a, PEER_LEAVING);
+    assert_int_equal(p.workers[SERVICE_API], 0);
+    peers_put_ready(&p, a); /* its last work is done, but it has left */
+    assert_null(peers_take_ready(&p, SERVICE_API));
+    peers_join(&p, a, SERVICE_WEBHOOK);
+    peers_join(&p, a, SERVICE_API); /* again, of another service */
+    assert_int_equal(p.workers[SERVICE_WEBHOOK], 0);
+    assert_int_equal(p.workers[SERVICE_API], 1);
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_API), a);
+    peers_leave(&p, a, PEER_ALONE); /* while it is busy */
+    assert_int_equal(p.workers[SERVICE_API], 0);
+    peers_free(&p);
+}
+
+static void test_remove(void **state)
+{
+    struct peers p = {0};
+    struct peer *a = add(&p, "a");
+
+    (void)state;
+    peers_join(&p, a, SERVICE_API);
+    peers_remove(&p, a);
+    assert_true(a->gone); /* still valid */
+    assert_null(peers_find(&p, "a", 1));
+    assert_null(peers_take_ready(&p, SERVICE_API));
+    assert_int_equal(p.workers[SERVICE_API], 0);
+    assert_ptr_not_equal(add(&p, "a"), a);
+    peers_reap(&p);
+    peers_reap(&p);
+    peers_free(&p);
+}
+
+static void test_name(void **state)
+{
+    struct peers p = {0};
+    char out[PEER_NAME_SIZE], identity[PEER_IDENTITY_MAX];
+
+    (void)state;
+    assert_string_equal(peer_name(add(&p, "worker-1\n\x80 \"x"), out), "worker-1???\"x");
+    memset(identity, 'a', sizeof identity);
+    peer_name(peers_add(&p, identity, sizeof identity), out);
+    assert_int_equal(strlen(out), PEER_NAME_SIZE - 1);
+    peers_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identities), cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_ready),      cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_remove),     cmocka_unit_test(test_name),
+    };
+    return cmocka_run_group_tests_name("broker_peers", tests, NULL, NULL);
+}
