@@ -256,7 +256,7 @@ static enum err update_chosen(struct mongo *m, struct wish *group[], size_t n, i
             append_take(m, &updates, index++, group[i]);
         }
     bson_append_array_end(&command, &updates);
-    enum err e = mongo_write_all(m, &command, &done);
+    enum err e = mongo_write_all(m, &command, NULL, &done);
     bson_destroy(&command);
     if (!e)
         *ret_matched = done.matched;
@@ -409,7 +409,7 @@ static void store_waits(struct mongo *m, struct wish *wishes, size_t n)
         if (wishes[i].queue.s)
             append_waits(&updates, queues++, wishes + i, n - i);
     bson_append_array_end(&command, &updates);
-    if (queues && mongo_write_light(m, &command))
+    if (queues && mongo_write_all(m, &command, m->fixed.light, NULL))
         log_warn("wait times of %zu queues were not stored; see the message before", queues);
     bson_destroy(&command);
 }

@@ -251,11 +251,12 @@ static enum err write_error(const bson_t *command, const bson_t *reply)
     return e;
 }
 
-enum err mongo_write_all(struct mongo *m, const bson_t *command, struct mongo_changed *ret)
+enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *options,
+                         struct mongo_changed *ret)
 {
     bson_t reply;
     bson_iter_t it;
-    enum err e = mongo_write(m, command, &reply);
+    enum err e = run(m, true, command, options, &reply);
 
     if (e)
         return e;
@@ -271,18 +272,6 @@ enum err mongo_write_all(struct mongo *m, const bson_t *command, struct mongo_ch
     return e;
 }
 
-enum err mongo_write_light(struct mongo *m, const bson_t *command)
-{
-    bson_t reply;
-    enum err e = run(m, true, command, m->fixed.light, &reply);
-
-    if (e)
-        return e;
-    e = write_error(command, &reply);
-    bson_destroy(&reply);
-    return e;
-}
-
 enum err mongo_update(struct mongo *m, const char *collection, const struct mongo_change *c,
                       struct mongo_changed *ret)
 {
@@ -292,7 +281,7 @@ enum err mongo_update(struct mongo *m, const char *collection, const struct mong
     bson_append_array_begin(&command, "updates", -1, &updates);
     mongo_change_append(&updates, 0, c);
     bson_append_array_end(&command, &updates);
-    enum err e = mongo_write_all(m, &command, ret);
+    enum err e = mongo_write_all(m, &command, NULL, ret);
     bson_destroy(&command);
     return e;
 }

@@ -22,7 +22,7 @@ struct mongo_fixed {
     bson_t *by_job_id;   /* index that gives the newest document of a job id first */
     bson_t *waiting;     /* index of the waiting jobs in the order of the claim */
     bson_t *claim_order; /* the sort of a claim */
-    bson_t *light;       /* options of a write that may be lost */
+    bson_t *light;       /* options of a write that is acknowledged before it is durable */
     bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
 };
 
@@ -109,12 +109,9 @@ enum err mongo_update(struct mongo *m, const char *collection, const struct mong
                       struct mongo_changed *ret) MUST_CHECK;
 
 /* Runs a finished update, insert or delete command of statements that stand for one outcome: its
- * first write error is its error. */
-enum err mongo_write_all(struct mongo *m, const bson_t *command,
+ * first write error is its error. `options`: NULL, or fixed.light for what may be lost. */
+enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *options,
                          struct mongo_changed *ret) MUST_CHECK;
-
-/* The same, acknowledged before it is durable: for what may be lost. */
-enum err mongo_write_light(struct mongo *m, const bson_t *command) MUST_CHECK;
 
 /* ---- documents ---- */
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* A document of this size is followed by a new one. */
-#define DOCUMENT_FULL ((int64_t)256 * 1024)
+#define DOCUMENT_FULL ((int64_t)64 * 1024)
 
 /* What a document may hold, with room for what is around it. */
 #define DOCUMENT_SIZE_MAX ((int64_t)(STORE_DOCUMENT_MAX - 16 * 1024))
@@ -140,7 +140,8 @@ static json_t *entries_of(const bson_t *doc, const char *name)
     return json_array();
 }
 
-/* Removes a document if it still has as many entries as were read. */
+/* Removes a document if it still has as many entries as were read. Should the server die now, the
+ * text may come twice, which is better than never. */
 static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc, size_t entries,
                             bool *ret_removed)
 {
@@ -162,7 +163,7 @@ static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc
     BSON_APPEND_INT32(&statement, "limit", 1);
     bson_append_document_end(&deletes, &statement);
     bson_append_array_end(&command, &deletes);
-    enum err e = mongo_write_all(m, &command, &done);
+    enum err e = mongo_write_all(m, &command, m->fixed.light, &done);
     bson_destroy(&command);
     if (!e)
         *ret_removed = done.matched > 0;

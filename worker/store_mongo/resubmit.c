@@ -73,7 +73,7 @@ static enum err insert(struct mongo *m, const struct job_new *job, const bson_oi
         BSON_APPEND_ARRAY_BEGIN(&command, "documents", &documents);
         BSON_APPEND_DOCUMENT(&documents, "0", &doc);
         bson_append_array_end(&command, &documents);
-        e = mongo_write_all(m, &command, NULL);
+        e = mongo_write_all(m, &command, NULL, NULL);
     }
     bson_destroy(&doc);
     bson_destroy(&command);

@@ -4,14 +4,13 @@
 #include "worker/store_mongo/mongo.h"
 
 #include "common/log.h"
+#include "common/mem.h"
 #include "worker/states.h"
 #include "worker/store_mongo/bsonjson.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "common/mem.h"
 
 /* Appends STATE_PATH: `next` unless the current state is in the list. */
 static void append_state(bson_t *fields, const char *next, const char *const *unless)
@@ -40,8 +39,8 @@ static void append_state(bson_t *fields, const char *next, const char *const *un
     bson_append_document_end(fields, &cond);
 }
 
-/* Runs [{$set: fields}] on the newest document of a job id. */
-static enum err set(struct mongo *m, struct text job_id, const bson_t *fields,
+/* Runs [{$set: fields}] on the newest document of a job id; `forget` removes its old attempts. */
+static enum err set(struct mongo *m, struct text job_id, const bson_t *fields, bool forget,
                     struct mongo_changed *ret)
 {
     bson_t filter = BSON_INITIALIZER, pipeline = BSON_INITIALIZER, stage;
@@ -52,6 +51,11 @@ static enum err set(struct mongo *m, struct text job_id, const bson_t *fields,
     BSON_APPEND_DOCUMENT_BEGIN(&pipeline, "0", &stage);
     BSON_APPEND_DOCUMENT(&stage, "$set", fields);
     bson_append_document_end(&pipeline, &stage);
+    if (forget) {
+        BSON_APPEND_DOCUMENT_BEGIN(&pipeline, "1", &stage);
+        BSON_APPEND_UTF8(&stage, "$unset", "attempts");
+        bson_append_document_end(&pipeline, &stage);
+    }
     enum err e = mongo_update(m, JOBS, &change, ret);
     bson_destroy(&filter);
     bson_destroy(&pipeline);
@@ -66,7 +70,7 @@ enum err mongo_job_cancel(struct store *s, struct text job_id)
     struct mongo_changed done;
 
     append_state(&fields, "cancelled", states_over());
-    enum err e = set(mongo_of(s), job_id, &fields, &done);
+    enum err e = set(mongo_of(s), job_id, &fields, false, &done);
     bson_destroy(&fields);
     if (!e && !done.modified)
         e = ERR_CONFLICT;
@@ -132,7 +136,9 @@ enum err mongo_result_put(struct store *s, struct text job_id, const struct resu
         append_state(&fields, put->job_state, unless);
     }
     if (append_fields(&fields, put->fields)) {
-        e = set(mongo_of(s), job_id, &fields, &done);
+        e = set(mongo_of(s), job_id, &fields, false, &done);
+        if (e == ERR_TOO_LARGE) /* the present outcome matters more than earlier ones */
+            e = set(mongo_of(s), job_id, &fields, true, &done);
     } else {
         log_error("a result cannot be stored: it is nested too deep or has a NUL in a key; such a "
                   "body should have been refused");
