@@ -14,10 +14,12 @@
 
 static const char usage[] =
     "usage: bench-load --connect ADDRESS:PORT --path PATH [--method GET] [--body TEXT]\n"
-    "                  [--type MEDIA_TYPE] [--connections 16] [--seconds S | --count N]\n"
-    "                  [--warm-up S] [--ids FILE] [--expect 200] [--save-ids FILE]\n"
+    "                  [--type MEDIA_TYPE] [--connections 16] [--seconds 5] [--count N]\n"
+    "                  [--warm-up 0.5] [--ids FILE] [--expect 200] [--save-ids FILE]\n"
     "{id} in PATH is replaced by the lines of the --ids file, one after the other, from the\n"
-    "beginning again at its end. --save-ids writes the job_id of each reply to a file.\n"
+    "beginning again at its end. --count N ends after N requests if --seconds are not over "
+    "before,\n"
+    "and measures without warm-up. --save-ids writes the job_id of each reply to a file.\n"
     "Any other status than the expected one is an error; after 100 errors it ends.\n";
 
 struct request {
@@ -107,11 +109,12 @@ static void report(const struct load *l)
 
     printf("{\"requests\": %llu, \"per_s\": %.1f, \"mean_ms\": %.3f, \"p50_ms\": %.3f, "
            "\"p99_ms\": %.3f, \"max_ms\": %.3f, \"errors\": %llu, \"first_error\": \"%s\", "
-           "\"client_cpu_s\": %.2f}\n",
+           "\"answered\": %llu, \"client_cpu_s\": %.2f}\n",
            (unsigned long long)h->count, (double)h->count / l->measured_s,
            h->count ? (double)h->sum_us / (double)h->count / 1000 : 0,
            (double)hist_percentile(h, 50) / 1000, (double)hist_percentile(h, 99) / 1000,
-           (double)h->max_us / 1000, (unsigned long long)l->errors, l->first_error, cpu_seconds());
+           (double)h->max_us / 1000, (unsigned long long)l->errors, l->first_error,
+           (unsigned long long)l->answered, cpu_seconds());
 }
 
 static bool option_take(struct load *l, struct request *r, int c, const char *value)

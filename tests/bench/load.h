@@ -18,7 +18,7 @@ struct load {
     struct sockaddr_in address;
     unsigned connections;
     double seconds, warm_up;
-    uint64_t count;       /* requests in all; 0: as many as `seconds` allow */
+    uint64_t count;       /* requests at most, without warm-up; 0: as many as `seconds` allow */
     int expect;           /* status; any other is an error */
     char *before, *after; /* the request's text, before and after the id */
     char (*ids)[LOAD_ID_SIZE];
@@ -28,6 +28,7 @@ struct load {
     /* what came of it */
     struct hist hist;
     double measured_s;
+    uint64_t answered; /* those of the warm-up and of the end too */
     uint64_t errors;
     char first_error[200];
 };

@@ -98,8 +98,8 @@ static void connection_write(struct run *r, struct connection *c)
 
 static bool is_over(const struct run *r, int64_t now)
 {
-    return r->l->errors >= LOAD_ERRORS_MAX ||
-           (r->l->count ? r->started >= r->l->count : now >= r->end_ns);
+    return r->l->errors >= LOAD_ERRORS_MAX || now >= r->end_ns ||
+           (r->l->count && r->started >= r->l->count);
 }
 
 /* Sends the next request, when there is to be one. */
@@ -127,17 +127,18 @@ static void connection_next(struct run *r, struct connection *c, int64_t now)
 
 static void save_id(const struct load *l, const struct http_reply *reply)
 {
-    static const char name[] = "\"job_id\": \"";
+    static const char name[] = "\"job_id\"";
+    const char *at = l->save && reply->body_len
+                         ? memmem(reply->body, reply->body_len, name, sizeof name - 1)
+                         : NULL;
 
-    if (!l->save || !reply->body_len)
-        return;
-    const char *at = memmem(reply->body, reply->body_len, name, sizeof name - 1);
     if (!at)
         return;
-    at += sizeof name - 1;
-    const char *end = memchr(at, '"', (size_t)(reply->body + reply->body_len - at));
-    if (end && end - at < LOAD_ID_SIZE)
-        fprintf(l->save, "%.*s\n", (int)(end - at), at);
+    const char *last = reply->body + reply->body_len;
+    at = memchr(at + sizeof name - 1, '"', (size_t)(last - at) - (sizeof name - 1));
+    const char *end = at ? memchr(at + 1, '"', (size_t)(last - at - 1)) : NULL;
+    if (end && end - at - 1 < LOAD_ID_SIZE)
+        fprintf(l->save, "%.*s\n", (int)(end - at - 1), at + 1);
 }
 
 /* The request of this connection has ended, in one way or other: on with the next. */
@@ -161,6 +162,7 @@ static void reply_take(struct run *r, struct connection *c, const struct http_re
         error_add(l, "unexpected: ", c->reply, reply->len);
     else if (l->count || (now >= r->start_ns && now <= r->end_ns))
         hist_add(&l->hist, (uint64_t)(now - c->sent_ns) / 1000);
+    l->answered++;
     save_id(l, reply);
     connection_done(r, c, reply->close);
 }

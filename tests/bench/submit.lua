@@ -1,0 +1,4 @@
+-- wrk: submits minimal jobs.
+wrk.method = "POST"
+wrk.body = '{"job_queue": "wrk"}'
+wrk.headers["Content-Type"] = "application/json"
