@@ -101,6 +101,9 @@ bool bsonjson_append_members(bson_t *to, const json_t *object)
     return append_object(to, object, 0);
 }
 
+/* Levels that a server's document can have at most. */
+#define READ_DEPTH_MAX 200
+
 /* Text from a foreign writer need not be UTF-8; then its bytes past ASCII are shown as '?'. */
 static json_t *text(const char *s, size_t len)
 {
@@ -257,9 +260,9 @@ static json_t *value_at(const bson_iter_t *it, int depth)
     case BSON_TYPE_OID:
         return oid(bson_iter_oid(it));
     case BSON_TYPE_DOCUMENT:
-        return depth < BSONJSON_DEPTH_MAX ? object(it, depth) : json_null();
+        return depth < READ_DEPTH_MAX ? object(it, depth) : json_null();
     case BSON_TYPE_ARRAY:
-        return depth < BSONJSON_DEPTH_MAX ? array(it, depth) : json_null();
+        return depth < READ_DEPTH_MAX ? array(it, depth) : json_null();
     default:
         return foreign(it);
     }

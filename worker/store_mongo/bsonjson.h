@@ -9,8 +9,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Levels that a value may have: what MongoDB stores. */
-#define BSONJSON_DEPTH_MAX 180
+/* Levels that a value may have: a document of MongoDB may have 180, some of which are around it. */
+#define BSONJSON_DEPTH_MAX 160
 
 /* Appends one value. False: nested too deep, a NUL in a key, or past what BSON can hold; the
  * document is then of no use. */
@@ -21,7 +21,7 @@ bool bsonjson_append_members(bson_t *to, const json_t *object) MUST_CHECK;
 
 /* The value that an iterator stands on, as a new reference, never NULL. What JSON cannot express
  * becomes text (dates as RFC 3339 in whole seconds, ids and binary data in hex, UUIDs in their
- * form, decimals) or null (NaN, infinite numbers, values nested too deep). */
+ * form, decimals) or null (NaN, infinite numbers, values nested deeper than any server allows). */
 json_t *bsonjson_value(const bson_iter_t *it);
 
 #endif

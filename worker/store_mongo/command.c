@@ -83,20 +83,25 @@ static enum err error_err(const bson_error_t *error)
 /* Logs a failure with what to do about it, once for as long as the server stays away. */
 static void report(struct mongo *m, const char *command, const bson_error_t *error, enum err e)
 {
+    /* A refusal quotes the command, which may hold data of jobs. */
+    const char *quoted = strstr(error->message, " to execute command");
+    int len = (int)(quoted ? (size_t)(quoted - error->message) : strlen(error->message));
+
     switch ((int)e) {
     case ERR_UNAVAILABLE:
         if (!m->away)
-            log_error("MongoDB does not serve \"%s\": %s; check that it runs and can be reached",
-                      command, error->message);
+            log_error("MongoDB does not serve \"%s\": %.*s; check that it runs and can be reached",
+                      command, len, error->message);
         break;
     case ERR_INVALID:
-        log_error("MongoDB refuses \"%s\": %s; check user, password and the role readWrite on the "
-                  "database",
-                  command, error->message);
+        log_error(
+            "MongoDB refuses \"%s\": %.*s; check user, password and the role readWrite on the "
+            "database",
+            command, len, error->message);
         break;
     case ERR_INTERNAL:
-        log_error("MongoDB fails \"%s\": %s (code %u); report it together with the server's log",
-                  command, error->message, error->code);
+        log_error("MongoDB fails \"%s\": %.*s (code %u); report it together with its log", command,
+                  len, error->message, error->code);
         break;
     default: /* the caller knows what it means */
         break;

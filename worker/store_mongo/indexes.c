@@ -153,12 +153,13 @@ static enum err make(struct mongo *m, const struct index_row *row)
     if (e != ERR_CONFLICT)
         return e;
     name_of(row, name);
-    log_warn("the index %s of collection %s cannot be made%s; the existing one is used, drop it "
-             "when it is no longer needed",
-             name, row->collection,
-             row->unique ? " unique: there are several documents of one name, or another index is "
-                           "in its place"
-                         : " as it should be: another index is in its place");
+    if (row->unique)
+        log_warn("the index %s of collection %s cannot be made unique, which lookups do without; "
+                 "remove all but the newest of documents of one name, and any other index %s",
+                 name, row->collection, name);
+    else
+        log_info("collection %s has an index like %s, which is used instead", row->collection,
+                 name);
     if (row->unique)
         e = create(m, row, false);
     return e == ERR_CONFLICT ? ERR_OK : e;
@@ -179,8 +180,9 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
         while (mongo_next(&batch, &index))
             if (mongo_field(&index, "expireAfterSeconds", &at) &&
                 mongo_field(&index, "name", &name) && BSON_ITER_HOLDS_UTF8(&name))
-                log_warn("index %s of collection %s deletes data of active jobs %lld s after its "
-                         "date; remove it in mongosh: db.getCollection(\"%s\").dropIndex(\"%s\")",
+                log_warn("index %s of collection %s deletes data %lld s after its date, that of "
+                         "active jobs too; remove it in mongosh: "
+                         "db.getCollection(\"%s\").dropIndex(\"%s\")",
                          bson_iter_utf8(&name, NULL), collection,
                          (long long)bson_iter_as_int64(&at), collection,
                          bson_iter_utf8(&name, NULL));

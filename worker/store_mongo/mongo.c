@@ -12,28 +12,21 @@
 /* hello.maxWireVersion of MongoDB 4.4, the first with all we use (hint in every write). */
 #define WIRE_VERSION_MIN 9
 
-/* What the driver says while it reads a URI may quote parts of it, so it is not logged then. */
+/* What the driver says while it reads a URI may quote parts of it, so it is not logged then, but
+ * for one message that names an option only. */
 static bool quiet;
+#define SPOKEN "Unsupported URI option"
 
 static void driver_log(mongoc_log_level_t level, const char *domain, const char *message,
                        void *user_data)
 {
     (void)user_data;
-    if (quiet)
+    if (quiet && strncmp(message, SPOKEN, strlen(SPOKEN)) != 0)
         return;
-    switch (level) {
-    case MONGOC_LOG_LEVEL_ERROR:
-    case MONGOC_LOG_LEVEL_CRITICAL:
-    case MONGOC_LOG_LEVEL_WARNING:
+    if (quiet || level <= MONGOC_LOG_LEVEL_CRITICAL)
         log_warn("MongoDB driver (%s): %s; see the documentation of libmongoc", domain, message);
-        break;
-    case MONGOC_LOG_LEVEL_MESSAGE:
-    case MONGOC_LOG_LEVEL_INFO:
-    case MONGOC_LOG_LEVEL_DEBUG:
-    case MONGOC_LOG_LEVEL_TRACE:
+    else /* failures of commands come as results too and are logged there */
         log_debug("MongoDB driver (%s): %s", domain, message);
-        break;
-    }
 }
 
 static void driver_init(void)
