@@ -111,12 +111,13 @@ static void wish_fill(struct wish *w, const bson_t *job)
 
     bool has_id = mongo_field(job, "job_id", &it) && BSON_ITER_HOLDS_UTF8(&it);
     c->job_id = mem_strdup(has_id ? bson_iter_utf8(&it, NULL) : "");
-    c->data = bson_iter_init_find(&it, job, "job_data") ? bsonjson_value(&it) : json_object();
+    bool has_data = bson_iter_init_find(&it, job, "job_data") && BSON_ITER_HOLDS_DOCUMENT(&it);
+    c->data = has_data ? bsonjson_value(&it) : json_object();
     c->err = ERR_OK;
     const json_t *queue = json_object_get(c->data, "job_queue");
     w->queue = (struct text){json_string_value(queue), json_string_length(queue)};
-    int64_t wait_ms = c->started_ms - mongo_date(job, "created_at");
-    w->wait_s = wait_ms > 0 ? wait_ms / 1000 : 0;
+    int64_t created_ms = mongo_date(job, "created_at");
+    w->wait_s = created_ms && created_ms < c->started_ms ? (c->started_ms - created_ms) / 1000 : 0;
 }
 
 /* ---- repeats ---- */
@@ -452,7 +453,7 @@ static void claim_some(struct mongo *m, struct claim *claims, size_t n)
 
 enum err mongo_jobs_claim(struct store *s, struct claim *claims, size_t n)
 {
-    enum err all = n ? claims[0].err : ERR_OK;
+    enum err all = ERR_OK;
 
     for (size_t i = 0; i < n; i += CLAIMS_MAX)
         claim_some(mongo_of(s), claims + i, n - i < CLAIMS_MAX ? n - i : CLAIMS_MAX);

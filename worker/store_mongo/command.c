@@ -13,6 +13,10 @@
 /* While the server is away, a fresh connection is tried this often; others fail at once. */
 #define RETRY_PAUSE_MS 200
 
+/* The driver looks whether a connection still stands, and silently makes a new one, only after it
+ * was idle for 1 s. */
+#define UNBROKEN_MS 900
+
 #define CODE_UNAUTHORIZED 13
 
 /* Codes of the server (https://github.com/mongodb/mongo, src/mongo/base/error_codes.yml). */
@@ -129,17 +133,36 @@ static const char *command_name(const bson_t *command)
     return bson_iter_init(&it, command) && bson_iter_next(&it) ? bson_iter_key(&it) : "";
 }
 
+static bool connection_broke(const bson_error_t *error, enum err e)
+{
+    return e == ERR_UNAVAILABLE && error->domain != MONGOC_ERROR_SERVER &&
+           error->domain != MONGOC_ERROR_WRITE_CONCERN;
+}
+
 static enum err failed(struct mongo *m, const bson_t *command, const bson_error_t *error)
 {
     enum err e = error_err(error);
 
     report(m, command_name(command), error, e);
-    if (e == ERR_UNAVAILABLE && error->domain != MONGOC_ERROR_SERVER &&
-        error->domain != MONGOC_ERROR_WRITE_CONCERN) {
+    if (connection_broke(error, e)) {
         m->next_try_ms = m->away ? clock_mono_ms() + RETRY_PAUSE_MS : 0;
         m->away = true;
+        m->group.lost = m->group.lost || m->group.deferred;
     }
     return e;
+}
+
+static bool exchange(struct mongo *m, bool write, const bson_t *command, const bson_t *options,
+                     bson_t *ret_reply, bson_error_t *error)
+{
+    bool ok = write ? mongoc_client_write_command_with_opts(m->client, m->database, command,
+                                                            options, ret_reply, error)
+                    : mongoc_client_read_command_with_opts(m->client, m->database, command, NULL,
+                                                           NULL, ret_reply, error);
+    m->last_ms = clock_mono_ms();
+    if (!ok)
+        bson_destroy(ret_reply);
+    return ok;
 }
 
 static enum err run(struct mongo *m, bool write, const bson_t *command, const bson_t *options,
@@ -150,18 +173,19 @@ static enum err run(struct mongo *m, bool write, const bson_t *command, const bs
 
     if (command->len > COMMAND_MAX)
         return ERR_TOO_LARGE;
+    if (m->group.deferred && clock_mono_ms() - m->last_ms > UNBROKEN_MS)
+        m->group.lost = true;
     if (m->away && (e = client_renew(m)))
         return e;
-    bool ok = write ? mongoc_client_write_command_with_opts(m->client, m->database, command,
-                                                            options, ret_reply, &error)
-                    : mongoc_client_read_command_with_opts(m->client, m->database, command, NULL,
-                                                           NULL, ret_reply, &error);
-    if (!ok) {
-        bson_destroy(ret_reply);
-        return failed(m, command, &error);
+    if (!exchange(m, write, command, options, ret_reply, &error)) {
+        /* A connection that was idle when the server was restarted: a read may simply go again. */
+        bool again = !write && !m->away && connection_broke(&error, error_err(&error));
+        e = failed(m, command, &error);
+        if (!again || client_renew(m) || !exchange(m, write, command, options, ret_reply, &error))
+            return e;
     }
     if (m->away)
-        log_info("MongoDB answers again");
+        log_info("MongoDB answers");
     m->away = false;
     return ERR_OK;
 }
@@ -173,7 +197,10 @@ enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply)
 
 enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
 {
-    return run(m, true, command, NULL, ret_reply);
+    if (!m->may_defer || !m->group.open)
+        return run(m, true, command, NULL, ret_reply);
+    m->group.deferred = true;
+    return run(m, true, command, m->fixed.light, ret_reply);
 }
 
 enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
@@ -261,7 +288,7 @@ enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *o
 {
     bson_t reply;
     bson_iter_t it;
-    enum err e = run(m, true, command, options, &reply);
+    enum err e = options ? run(m, true, command, options, &reply) : mongo_write(m, command, &reply);
 
     if (e)
         return e;
@@ -296,6 +323,29 @@ bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret)
     bson_iter_t it;
 
     return bson_iter_init(&it, doc) && bson_iter_find_descendant(&it, path, ret);
+}
+
+enum err mongo_flush(struct mongo *m)
+{
+    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set, command = BSON_INITIALIZER,
+           updates, reply;
+    struct mongo_change change = {.filter = &filter, .update = &update};
+
+    BSON_APPEND_BOOL(&filter, "_id", false); /* no document has this _id */
+    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
+    BSON_APPEND_BOOL(&set, "flush", true);
+    bson_append_document_end(&update, &set);
+    BSON_APPEND_UTF8(&command, "update", JOBS);
+    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
+    mongo_change_append(&updates, 0, &change);
+    bson_append_array_end(&command, &updates);
+    enum err e = run(m, true, &command, NULL, &reply);
+    if (!e)
+        bson_destroy(&reply);
+    bson_destroy(&filter);
+    bson_destroy(&update);
+    bson_destroy(&command);
+    return e;
 }
 
 const char *mongo_index(size_t i, char out[MONGO_INDEX_SIZE])

@@ -1,5 +1,5 @@
 /* The indexes, each with the query that needs it. */
-#include "worker/store_mongo/mongo.h"
+#include "worker/store_mongo/job.h"
 
 #include "common/log.h"
 
@@ -7,11 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#define KEYS_MAX  5
+#define KEYS_MAX  6
 #define NAME_SIZE 128
-
-/* Making an index of a large database for the first time takes longer than any other command. */
-#define BUILD_TIMEOUT_MS (30 * 60 * 1000)
 
 /* Several processes start at once; the server lets some of them try again. */
 #define BUILD_TRIES    20
@@ -29,7 +26,7 @@ static const struct index_row {
     bool waiting_only; /* holds the waiting jobs only: an entry ends with the wait */
     struct index_key keys[KEYS_MAX + 1];
 } rows[] = {
-  /* every read and update by job id: the newest document of that id comes first */
+  /* jobs of other servers, which have any _id: the newest document of a job id comes first */
     {JOBS,       NULL,      false, false, {{"job_id", 1}, {"created_at", -1}}         },
  /* repeated claims look through the running jobs of their queues; the reference makes it too */
     {JOBS,       NULL,      false, false, {{STATE_PATH, 1}, {"job_data.job_queue", 1}}},
@@ -41,6 +38,7 @@ static const struct index_row {
       {"job_data.job_queue", 1},
       {"job_priority", -1},
       {"created_at", 1},
+      {ORDER_PATH, 1},
       {"_id", 1}}                                                           },
     {OUTPUT,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                 },
     {SERIAL,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                 },
@@ -190,7 +188,7 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
     return ERR_OK;
 }
 
-static enum err make_all(struct mongo *m)
+enum err mongo_indexes_make(struct mongo *m)
 {
     enum err e = ERR_OK;
 
@@ -198,19 +196,5 @@ static enum err make_all(struct mongo *m)
         e = make(m, &rows[i]);
     for (size_t i = 0; !e && i < sizeof kept / sizeof *kept; i++)
         e = warn_of_expiry(m, kept[i]);
-    return e;
-}
-
-enum err mongo_indexes_make(struct mongo *m)
-{
-    /* A connection of its own, which waits longer. */
-    struct mongo patient = {.database = m->database, .replica_set = m->replica_set};
-
-    patient.uri = mongoc_uri_copy(m->uri);
-    mongoc_uri_set_option_as_int32(patient.uri, MONGOC_URI_SOCKETTIMEOUTMS, BUILD_TIMEOUT_MS);
-    patient.client = mongo_client_new(patient.uri);
-    enum err e = patient.client ? make_all(&patient) : ERR_UNAVAILABLE;
-    mongoc_client_destroy(patient.client);
-    mongoc_uri_destroy(patient.uri);
     return e == ERR_INTERNAL ? ERR_UNAVAILABLE : e;
 }

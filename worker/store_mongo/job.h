@@ -1,8 +1,12 @@
-/* The document of a job. */
+/* The document of a job. Its _id is made of its job_id; a document of another server has any. */
 #ifndef WORKER_STORE_MONGO_JOB_H
 #define WORKER_STORE_MONGO_JOB_H
 
 #include "worker/store_mongo/mongo.h"
+
+/* While a job waits, this tells the order of arrival (microseconds) within a created_at, which has
+ * milliseconds only. */
+#define ORDER_PATH "claim.order"
 
 /* Makes the document of a job that waits. ERR_TOO_LARGE; ERR_INTERNAL (logged) when its data cannot
  * be BSON. `doc` is initialised by the caller, who destroys it in any case. */
@@ -10,5 +14,10 @@ enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *j
 
 /* Stores a job whose id the client chose: a new one, or another attempt (see struct job_new). */
 enum err job_put_given(struct mongo *m, const struct job_new *job) MUST_CHECK;
+
+/* Finds a job: our document of this id, else the newest of other servers. ERR_NOT_FOUND. *ret_doc
+ * points into *ret_reply, which the caller destroys. */
+enum err job_find(struct mongo *m, struct text job_id, const bson_t *projection, bson_t *ret_reply,
+                  bson_t *ret_doc) MUST_CHECK;
 
 #endif

@@ -4,44 +4,13 @@
 #include "common/log.h"
 #include "worker/store_mongo/bsonjson.h"
 #include "worker/store_mongo/job.h"
+#include "worker/store_mongo/oid.h"
 
 #include <string.h>
 
 /* What one insert command holds at most: documents, and bytes where it is more than one. */
 #define INSERT_MAX       64
 #define INSERT_BYTES_MAX (8 * MIB)
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
-}
-
-/* The _id of a request's job: the same in each repeat, so that a repeated insert is refused as a
- * duplicate, and ordered by arrival: 4 bytes seconds, 3 bytes fraction, 5 bytes of the request id.
- */
-static void oid_of_request(const struct asked *asked, bson_oid_t *ret)
-{
-    uint64_t us = (uint64_t)asked->received_us;
-    uint64_t seconds = us / 1000000, fraction = ((us % 1000000) << 24) / 1000000;
-    const char *p = asked->request_id;
-
-    for (int i = 0; i < 4; i++)
-        ret->bytes[i] = (uint8_t)(seconds >> (24 - 8 * i));
-    for (int i = 0; i < 3; i++)
-        ret->bytes[4 + i] = (uint8_t)(fraction >> (16 - 8 * i));
-    for (int i = 0; i < 5; i++) {
-        int byte = 0;
-        for (int digits = 0; digits < 2 && *p; p++)
-            if (*p != '-') {
-                byte = byte * 16 + hex_digit(*p);
-                digits++;
-            }
-        ret->bytes[7 + i] = (uint8_t)byte;
-    }
-}
 
 /* One insert command and the jobs in it. */
 struct batch {
@@ -101,7 +70,7 @@ static void batch_add(struct mongo *m, struct batch *b, size_t i)
     bson_oid_t id;
     char key[MONGO_INDEX_SIZE];
 
-    oid_of_request(&job->asked, &id);
+    oid_of_text((struct text){job->job_id, strlen(job->job_id)}, &id);
     job->err = job_document(&doc, &id, job);
     if (!job->err) {
         if (b->len == INSERT_MAX || (b->len && b->documents.len + doc.len > INSERT_BYTES_MAX))
@@ -136,33 +105,61 @@ enum err mongo_jobs_add(struct store *s, struct job_new *jobs, size_t n)
 
 /* ---- reading ---- */
 
-/* Reads one field of the newest document of a job id. ERR_NOT_FOUND: no such job. */
+/* Runs a query for one job. */
+static enum err find_one(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
+                         bson_t *ret_doc)
+{
+    bson_iter_t batch;
+    enum err e = mongo_find(m, q, ret_reply, &batch);
+
+    if (e)
+        return e;
+    if (mongo_next(&batch, ret_doc))
+        return ERR_OK;
+    bson_destroy(ret_reply);
+    return ERR_NOT_FOUND;
+}
+
+enum err job_find(struct mongo *m, struct text job_id, const bson_t *projection, bson_t *ret_reply,
+                  bson_t *ret_doc)
+{
+    bson_t by_id = BSON_INITIALIZER, by_job_id = BSON_INITIALIZER;
+    bson_oid_t id;
+    struct mongo_query q = {
+        .collection = JOBS, .filter = &by_id, .projection = projection, .limit = 1};
+
+    oid_of_text(job_id, &id);
+    BSON_APPEND_OID(&by_id, "_id", &id);
+    enum err e = find_one(m, &q, ret_reply, ret_doc);
+    if (e == ERR_NOT_FOUND) {
+        mongo_append_text(&by_job_id, "job_id", job_id);
+        q.filter = &by_job_id;
+        q.hint = m->fixed.by_job_id;
+        e = find_one(m, &q, ret_reply, ret_doc);
+    }
+    bson_destroy(&by_id);
+    bson_destroy(&by_job_id);
+    return e;
+}
+
+/* Reads one field of a job. */
 static enum err job_field(struct mongo *m, struct text job_id, const char *field, json_t **ret)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch, it;
-    struct mongo_query q = {.collection = JOBS,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .hint = m->fixed.by_job_id,
-                            .limit = 1};
+    bson_t projection = BSON_INITIALIZER, reply, doc;
+    bson_iter_t it;
 
-    mongo_append_text(&filter, "job_id", job_id);
     BSON_APPEND_BOOL(&projection, "_id", false);
     BSON_APPEND_BOOL(&projection, field, true);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
+    enum err e = job_find(m, job_id, &projection, &reply, &doc);
     bson_destroy(&projection);
     if (e)
         return e;
-    if (!mongo_next(&batch, &doc))
-        e = ERR_NOT_FOUND;
-    else if (bson_iter_init_find(&it, &doc, field) && BSON_ITER_HOLDS_DOCUMENT(&it))
+    if (bson_iter_init_find(&it, &doc, field) && BSON_ITER_HOLDS_DOCUMENT(&it))
         *ret = bsonjson_value(&it);
     else
         *ret = json_object();
     bson_destroy(&reply);
-    return e;
+    return ERR_OK;
 }
 
 enum err mongo_job_get(struct store *s, struct text job_id, json_t **ret_data)
@@ -183,6 +180,7 @@ static const struct {
 } queue_order[] = {
     {"job_priority", "$gt"},
     {"created_at",   "$lt"},
+    {ORDER_PATH,     "$lt"},
     {"_id",          "$lt"},
 };
 
@@ -213,7 +211,7 @@ static enum err count_range(struct mongo *m, const bson_t *job, size_t equal, in
     return ERR_OK;
 }
 
-/* Three counts are half the work of one with $or, which cannot count by the index alone. */
+/* These counts are half the work of one with $or, which cannot count by the index alone. */
 static enum err count_before(struct mongo *m, const bson_t *job, int64_t *ret)
 {
     int64_t sum = 0, n = 0;
@@ -239,25 +237,17 @@ static bool job_waits(const bson_t *job)
 enum err mongo_job_position(struct store *s, struct text job_id, int64_t *ret)
 {
     struct mongo *m = mongo_of(s);
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, job;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = JOBS,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .hint = m->fixed.by_job_id,
-                            .limit = 1};
+    bson_t projection = BSON_INITIALIZER, reply, job;
 
-    mongo_append_text(&filter, "job_id", job_id);
-    BSON_APPEND_BOOL(&projection, "created_at", true);
-    BSON_APPEND_BOOL(&projection, "job_priority", true);
+    for (size_t i = 0; i < sizeof queue_order / sizeof *queue_order; i++)
+        BSON_APPEND_BOOL(&projection, queue_order[i].field, true);
     BSON_APPEND_BOOL(&projection, STATE_PATH, true);
     BSON_APPEND_BOOL(&projection, "job_data.job_queue", true);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
+    enum err e = job_find(m, job_id, &projection, &reply, &job);
     bson_destroy(&projection);
     if (e)
         return e;
-    e = mongo_next(&batch, &job) && job_waits(&job) ? count_before(m, &job, ret) : ERR_NOT_FOUND;
+    e = job_waits(&job) ? count_before(m, &job, ret) : ERR_NOT_FOUND;
     bson_destroy(&reply);
     return e;
 }

@@ -12,6 +12,9 @@
 /* hello.maxWireVersion of MongoDB 4.4, the first with all we use (hint in every write). */
 #define WIRE_VERSION_MIN 9
 
+/* Making an index of a large database for the first time takes longer than any other command. */
+#define BUILD_TIMEOUT_MS (30 * 60 * 1000)
+
 /* What the driver says while it reads a URI may quote parts of it, so it is not logged then, but
  * for one message that names an option only. */
 static bool quiet;
@@ -49,7 +52,7 @@ static void option_default(mongoc_uri_t *uri, const char *name, int64_t value)
 
 /* A single server that is down is found out at once. In a replica set another member may become
  * primary within the store timeout, so it is waited for. */
-static void options_set(mongoc_uri_t *uri, const struct config *cfg)
+static void options_set(mongoc_uri_t *uri, const struct config *cfg, bool *ret_durable)
 {
     const mongoc_host_list_t *hosts = mongoc_uri_get_hosts(uri);
     bool several = mongoc_uri_get_replica_set(uri) || !hosts || hosts->next;
@@ -63,7 +66,8 @@ static void options_set(mongoc_uri_t *uri, const struct config *cfg)
     if (!mongoc_uri_get_appname(uri))
         mongoc_uri_set_appname(uri, APP_NAME);
     const mongoc_write_concern_t *given = mongoc_uri_get_write_concern(uri);
-    if (!given || mongoc_write_concern_is_default(given)) {
+    *ret_durable = !given || mongoc_write_concern_is_default(given);
+    if (*ret_durable) {
         mongoc_write_concern_t *majority = mongoc_write_concern_new();
         mongoc_write_concern_set_wmajority(majority, (int32_t)(2 * cfg->store_timeout));
         mongoc_uri_set_write_concern(uri, majority);
@@ -85,7 +89,9 @@ mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri)
     return client;
 }
 
-static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_t **ret)
+/* *ret_durable: writes are acknowledged as the server's promises need it, not as the URI asks. */
+static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_t **ret,
+                         bool *ret_durable)
 {
     bson_error_t error;
 
@@ -104,12 +110,12 @@ static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_
         mongoc_uri_destroy(uri);
         return ERR_INVALID;
     }
-    options_set(uri, cfg);
+    options_set(uri, cfg, ret_durable);
     *ret = uri;
     return ERR_OK;
 }
 
-/* Connects, logs in, and sees whether the server is new enough. */
+/* Connects, logs in, sees whether the server is new enough and what kind it is. */
 static enum err greet(struct mongo *m)
 {
     bson_t hello = BSON_INITIALIZER, reply;
@@ -125,8 +131,25 @@ static enum err greet(struct mongo *m)
         log_error("the server is older than MongoDB 4.4; use a newer one");
         e = ERR_INVALID;
     }
-    m->replica_set = bson_has_field(&reply, "setName");
+    m->replica_set = bson_has_field(&reply, "setName") || bson_has_field(&reply, "msg");
     bson_destroy(&reply);
+    return e;
+}
+
+/* Greets the server and makes the indexes over a connection of its own, which waits longer. */
+static enum err prepare(struct mongo *m)
+{
+    struct mongo patient = {.database = m->database};
+
+    patient.uri = mongoc_uri_copy(m->uri);
+    mongoc_uri_set_option_as_int32(patient.uri, MONGOC_URI_SOCKETTIMEOUTMS, BUILD_TIMEOUT_MS);
+    patient.client = mongo_client_new(patient.uri);
+    enum err e = patient.client ? greet(&patient) : ERR_UNAVAILABLE;
+    if (!e)
+        e = mongo_indexes_make(&patient);
+    m->replica_set = patient.replica_set;
+    mongoc_client_destroy(patient.client);
+    mongoc_uri_destroy(patient.uri);
     return e;
 }
 
@@ -150,21 +173,25 @@ static const struct store_ops mongo_ops = {
 
 enum err mongo_open(const char *uri, const struct config *cfg, struct store **ret)
 {
+    bool durable;
     mongoc_uri_t *parsed;
 
     driver_init();
-    enum err e = uri_read(uri, cfg, &parsed);
+    enum err e = uri_read(uri, cfg, &parsed, &durable);
     if (e)
         return e;
     struct mongo *m = mem_alloc(sizeof *m);
     m->store.ops = &mongo_ops;
     m->uri = parsed;
     m->database = mongoc_uri_get_database(parsed);
-    m->client = mongo_client_new(parsed);
     mongo_fixed_init(&m->fixed);
-    e = m->client ? greet(m) : ERR_UNAVAILABLE;
-    if (!e)
-        e = mongo_indexes_make(m);
+    e = prepare(m);
+    m->may_defer = durable && !m->replica_set;
+    if (m->may_defer) /* else it would hide that the connection broke */
+        mongoc_uri_set_option_as_bool(m->uri, MONGOC_URI_RETRYREADS, false);
+    m->client = e ? NULL : mongo_client_new(m->uri);
+    if (!e && !m->client)
+        e = ERR_UNAVAILABLE;
     if (e)
         mongo_close(&m->store);
     else
@@ -184,15 +211,22 @@ enum err mongo_ping(struct store *s)
     return e;
 }
 
-/* Each call is made durable by the server, which already gathers those of all connections. */
 enum err mongo_group_begin(struct store *s)
 {
-    (void)s;
+    mongo_of(s)->group = (struct mongo_group){.open = true};
     return ERR_OK;
 }
 
+/* A replica set makes each write durable by itself: a new primary may lack writes that were not. */
 enum err mongo_group_commit(struct store *s)
 {
-    (void)s;
-    return ERR_OK;
+    struct mongo *m = mongo_of(s);
+    enum err e = ERR_OK;
+
+    if (m->group.deferred && !m->group.lost)
+        e = mongo_flush(m);
+    if (m->group.lost)
+        e = ERR_UNAVAILABLE;
+    m->group = (struct mongo_group){0};
+    return e;
 }

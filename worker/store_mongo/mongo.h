@@ -26,15 +26,27 @@ struct mongo_fixed {
     bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
 };
 
+/* The calls of a group. A single server waits for its disk once at the end instead of at each
+ * write: what it acknowledged before is durable by then, as long as it is still the same server
+ * process, which the unbroken connection tells. */
+struct mongo_group {
+    bool open;
+    bool deferred; /* there are writes that are not known to be durable */
+    bool lost;     /* the connection broke since */
+};
+
 /* One connection; every process has its own. */
 struct mongo {
     struct store store; /* first member */
     mongoc_uri_t *uri;
     const char *database; /* in uri */
-    bool replica_set;
+    bool replica_set;     /* or a router in front of some */
+    bool may_defer;       /* see struct mongo_group */
     mongoc_client_t *client;
-    bool away;           /* the last command found no server: a fresh client is made */
+    bool away;           /* no client, or the last command found no server: a fresh one is made */
     int64_t next_try_ms; /* while away: not before (clock_mono_ms) */
+    int64_t last_ms;     /* when the last command ended */
+    struct mongo_group group;
     struct mongo_fixed fixed;
 };
 
@@ -50,6 +62,9 @@ static inline struct mongo *mongo_of(struct store *s)
 /* Makes the indexes that are missing, waits until they are built, and warns of foreign ones that
  * would delete data. ERR_INVALID: the user may not make them. */
 enum err mongo_indexes_make(struct mongo *m) MUST_CHECK;
+
+/* Makes a write durable in which nothing changes: then those before it are, too. */
+enum err mongo_flush(struct mongo *m) MUST_CHECK;
 
 /* Fills and frees the fixed documents. */
 void mongo_fixed_init(struct mongo_fixed *f);

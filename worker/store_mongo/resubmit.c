@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "worker/store_mongo/bsonjson.h"
+#include "worker/store_mongo/oid.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,38 +29,30 @@ static enum err append_data(bson_t *to, const char *key, const struct job_new *j
     return ERR_INTERNAL;
 }
 
+/* What of a claim is there before it is made. */
+static void append_order(bson_t *to, const char *key, const struct job_new *job)
+{
+    bson_t claim;
+
+    BSON_APPEND_DOCUMENT_BEGIN(to, key, &claim);
+    BSON_APPEND_INT64(&claim, "order", job->asked.received_us);
+    bson_append_document_end(to, &claim);
+}
+
 enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *job)
 {
-    bson_t result;
+    bson_t child;
 
     BSON_APPEND_OID(doc, "_id", id);
     BSON_APPEND_DATE_TIME(doc, "created_at", created_ms(job));
-    BSON_APPEND_DOCUMENT_BEGIN(doc, "result_data", &result);
-    BSON_APPEND_UTF8(&result, "job_state", "waiting");
-    bson_append_document_end(doc, &result);
+    BSON_APPEND_DOCUMENT_BEGIN(doc, "result_data", &child);
+    BSON_APPEND_UTF8(&child, "job_state", "waiting");
+    bson_append_document_end(doc, &child);
     mongo_append_int(doc, "job_priority", job->priority);
     BSON_APPEND_UTF8(doc, "job_id", job->job_id);
     enum err e = append_data(doc, "job_data", job);
+    append_order(doc, "claim", job);
     return e ? e : doc->len > STORE_DOCUMENT_MAX ? ERR_TOO_LARGE : ERR_OK;
-}
-
-static uint64_t fnv1a(const char *s, uint64_t hash)
-{
-    for (; *s; s++)
-        hash = (hash ^ (unsigned char)*s) * 0x100000001b3u;
-    return hash;
-}
-
-/* An _id made of the job id alone, so that of two first submissions at once one is refused and goes
- * on as the resubmission that it is. */
-static void oid_of_job_id(const char *job_id, bson_oid_t *ret)
-{
-    uint64_t high = fnv1a(job_id, 0xcbf29ce484222325u), low = fnv1a(job_id, high ^ 0x5bd1e995u);
-
-    for (int i = 0; i < 8; i++)
-        ret->bytes[i] = (uint8_t)(high >> (8 * i));
-    for (int i = 0; i < 4; i++)
-        ret->bytes[8 + i] = (uint8_t)(low >> (8 * i));
 }
 
 /* ERR_CONFLICT: there is a document of this _id. */
@@ -182,12 +175,14 @@ static enum err renewal(bson_t *pipeline, const struct job_new *job, int keep)
     BSON_APPEND_DOCUMENT_BEGIN(&fields, "job_data", &child);
     enum err e = append_data(&child, "$literal", job);
     bson_append_document_end(&fields, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&fields, "claim", &child);
+    append_order(&child, "$literal", job);
+    bson_append_document_end(&fields, &child);
     stage_end(pipeline, &stage, &fields);
     BSON_APPEND_DOCUMENT_BEGIN(pipeline, keep >= 0 ? "2" : "1", &stage);
     BSON_APPEND_ARRAY_BEGIN(&stage, "$unset", &fields);
     BSON_APPEND_UTF8(&fields, "0", "started_at");
-    BSON_APPEND_UTF8(&fields, "1", "claim");
-    BSON_APPEND_UTF8(&fields, "2", "lease");
+    BSON_APPEND_UTF8(&fields, "1", "lease");
     bson_append_array_end(&stage, &fields);
     bson_append_document_end(pipeline, &stage);
     return e;
@@ -257,10 +252,8 @@ enum err job_put_given(struct mongo *m, const struct job_new *job)
     enum err e = ERR_CONFLICT;
     bson_oid_t id;
 
-    oid_of_job_id(job->job_id, &id);
+    oid_of_text((struct text){job->job_id, strlen(job->job_id)}, &id);
     for (int i = 0; e == ERR_CONFLICT && i < TRIES_MAX; i++) {
-        if (i == TRIES_MAX / 2) /* another job's id that happens to have the same hash */
-            bson_oid_init(&id, NULL);
         e = put_once(m, job, &id);
     }
     if (e == ERR_CONFLICT) {

@@ -1,12 +1,13 @@
-/* Results and states of jobs. Updates are pipelines: they decide on the state of the job's newest
- * document within the one command, where a filter on the state would make the server go on to an
- * older document of the same id. */
-#include "worker/store_mongo/mongo.h"
+/* Results and states of jobs. Updates are pipelines: they decide on the job's state within the one
+ * command, so that the filter is the _id alone (which needs no planner), and never go on to an
+ * older document of the same job id. */
+#include "worker/store_mongo/job.h"
 
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/states.h"
 #include "worker/store_mongo/bsonjson.h"
+#include "worker/store_mongo/oid.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,15 +40,15 @@ static void append_state(bson_t *fields, const char *next, const char *const *un
     bson_append_document_end(fields, &cond);
 }
 
-/* Runs [{$set: fields}] on the newest document of a job id; `forget` removes its old attempts. */
+/* Runs [{$set: fields}] on a job; `forget` removes its old attempts. */
 static enum err set(struct mongo *m, struct text job_id, const bson_t *fields, bool forget,
                     struct mongo_changed *ret)
 {
-    bson_t filter = BSON_INITIALIZER, pipeline = BSON_INITIALIZER, stage;
-    struct mongo_change change = {
-        .filter = &filter, .update = &pipeline, .hint = m->fixed.by_job_id, .pipeline = true};
+    bson_t by_id = BSON_INITIALIZER, by_job_id = BSON_INITIALIZER, pipeline = BSON_INITIALIZER,
+           stage;
+    struct mongo_change change = {.filter = &by_id, .update = &pipeline, .pipeline = true};
+    bson_oid_t id;
 
-    mongo_append_text(&filter, "job_id", job_id);
     BSON_APPEND_DOCUMENT_BEGIN(&pipeline, "0", &stage);
     BSON_APPEND_DOCUMENT(&stage, "$set", fields);
     bson_append_document_end(&pipeline, &stage);
@@ -56,12 +57,19 @@ static enum err set(struct mongo *m, struct text job_id, const bson_t *fields, b
         BSON_APPEND_UTF8(&stage, "$unset", "attempts");
         bson_append_document_end(&pipeline, &stage);
     }
+    oid_of_text(job_id, &id);
+    BSON_APPEND_OID(&by_id, "_id", &id);
     enum err e = mongo_update(m, JOBS, &change, ret);
-    bson_destroy(&filter);
+    if (!e && !ret->matched) { /* a job of another server */
+        mongo_append_text(&by_job_id, "job_id", job_id);
+        change.filter = &by_job_id;
+        change.hint = m->fixed.by_job_id;
+        e = mongo_update(m, JOBS, &change, ret);
+    }
+    bson_destroy(&by_id);
+    bson_destroy(&by_job_id);
     bson_destroy(&pipeline);
-    if (!e && !ret->matched)
-        e = ERR_NOT_FOUND;
-    return e;
+    return e ? e : ret->matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
 enum err mongo_job_cancel(struct store *s, struct text job_id)
@@ -101,24 +109,13 @@ static bool append_fields(bson_t *to, const json_t *fields)
 /* ERR_NOT_FOUND when there is no job of this id. */
 static enum err exists(struct mongo *m, struct text job_id)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = JOBS,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .hint = m->fixed.by_job_id,
-                            .limit = 1};
+    bson_t projection = BSON_INITIALIZER, reply, doc;
 
-    mongo_append_text(&filter, "job_id", job_id);
     BSON_APPEND_BOOL(&projection, "_id", true);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
+    enum err e = job_find(m, job_id, &projection, &reply, &doc);
     bson_destroy(&projection);
-    if (e)
-        return e;
-    if (!mongo_next(&batch, &doc))
-        e = ERR_NOT_FOUND;
-    bson_destroy(&reply);
+    if (!e)
+        bson_destroy(&reply);
     return e;
 }
 
