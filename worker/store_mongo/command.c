@@ -199,8 +199,9 @@ enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
 {
     if (!m->may_defer || !m->group.open)
         return run(m, true, command, NULL, ret_reply);
-    m->group.deferred = true;
-    return run(m, true, command, m->fixed.light, ret_reply);
+    enum err e = run(m, true, command, m->fixed.light, ret_reply);
+    m->group.deferred = m->group.deferred || !e;
+    return e;
 }
 
 enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
