@@ -1,0 +1,131 @@
+/* testflinger-server: the whole server on this machine, one command. */
+#include "common/bus.h"
+#include "common/config.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "deploy/launcher/folders.h"
+#include "deploy/launcher/plan.h"
+#include "deploy/launcher/probe.h"
+#include "deploy/launcher/spawn.h"
+#include "deploy/launcher/supervise.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRAM "testflinger-server"
+
+struct launcher {
+    struct config cfg;
+    char folder[FOLDERS_PATH_SIZE]; /* of the binaries */
+    struct bus_folder bus;
+    struct probe probe;
+    char reason[PLAN_REASON_SIZE]; /* why it cannot start */
+};
+
+/* The folder of the program's own file. */
+static enum err find_binaries(struct launcher *l)
+{
+    ssize_t n = readlink("/proc/self/exe", l->folder, sizeof l->folder - 1);
+    char path[FOLDERS_PATH_SIZE];
+
+    if (n <= 0) {
+        snprintf(l->reason, sizeof l->reason, "cannot read /proc/self/exe: %s", strerror(errno));
+        return ERR_INVALID;
+    }
+    l->folder[n] = '\0';
+    *strrchr(l->folder, '/') = '\0';
+    for (int i = 0; i < PLAN_ROLES; i++) {
+        if (plan_count(&l->cfg, (enum plan_role_id)i) == 0 ||
+            (spawn_path(l->folder, (enum plan_role_id)i, path, sizeof path) == ERR_OK &&
+             access(path, X_OK) == 0))
+            continue;
+        snprintf(l->reason, sizeof l->reason,
+                 "%s: there is no %s in %.200s; with --%s 0 the server runs without it",
+                 plan_roles[i].setting, plan_roles[i].binary, l->folder, plan_roles[i].setting);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+/* Makes the folder of an embedded store and fixes the store's URI, which workers are given. */
+static enum err prepare_store(struct launcher *l, char *uri)
+{
+    const char *file = plan_sqlite_path(uri);
+
+    free(l->cfg.store);
+    l->cfg.store = uri;
+    if (!file || (l->cfg.workers == 0 && l->cfg.webhooks == 0))
+        return ERR_OK;
+    return folders_for_file(file, l->reason);
+}
+
+/* Makes the bus, or checks the one that is given. */
+static enum err prepare_bus(struct launcher *l)
+{
+    if (*l->cfg.bus)
+        return strstr(l->cfg.bus, "://") ? ERR_OK : bus_folder_check(l->cfg.bus, l->reason);
+    enum err e = bus_folder_make(&l->bus, l->reason);
+    if (e == ERR_OK) {
+        free(l->cfg.bus);
+        l->cfg.bus = mem_strdup(l->bus.path);
+    }
+    return e;
+}
+
+static enum err prepare_probe(struct launcher *l)
+{
+    struct plan_address address;
+
+    if (l->cfg.frontends == 0)
+        return ERR_OK;
+    enum err e = plan_address(l->cfg.listen, &address);
+    return e ? e : probe_init(&l->probe, &address, l->reason);
+}
+
+/* Everything that can be found wrong before a process is started. */
+static enum err prepare(struct launcher *l)
+{
+    char *uri;
+    enum err e = config_store_uri(&l->cfg, &uri);
+
+    if (e) {
+        *l->reason = '\0'; /* it has been said */
+        return e;
+    }
+    e = plan_check(&l->cfg, uri, l->reason);
+    if (e == ERR_OK)
+        e = find_binaries(l);
+    if (e == ERR_OK)
+        e = prepare_probe(l);
+    if (e) {
+        free(uri);
+        return e;
+    }
+    e = prepare_store(l, uri);
+    return e ? e : prepare_bus(l);
+}
+
+int main(int argc, char **argv)
+{
+    static struct launcher l = {.bus = {.fd = -1}};
+    int status = EXIT_BAD_SETTING;
+
+    config_load(&l.cfg, R_SERVER, PROGRAM, argc, argv);
+    if (prepare(&l)) {
+        if (*l.reason)
+            fprintf(stderr, PROGRAM ": %s\n", l.reason);
+    } else {
+        log_info("starting: brokers %lld, workers %lld, webhooks %lld, frontends %lld; bus %s",
+                 (long long)l.cfg.brokers, (long long)l.cfg.workers, (long long)l.cfg.webhooks,
+                 (long long)l.cfg.frontends, l.cfg.bus);
+        if (l.cfg.frontends == 0)
+            log_info("no frontend is started here: the server is reached through others");
+        status = supervise(&l.cfg, l.folder, l.cfg.frontends > 0 ? &l.probe : NULL);
+        bus_folder_remove(&l.bus);
+    }
+    config_free(&l.cfg);
+    return status;
+}

@@ -1,0 +1,61 @@
+/* What the launcher is to start and how, decided from the settings alone: no processes, no files,
+ * no clock. */
+#ifndef DEPLOY_LAUNCHER_PLAN_H
+#define DEPLOY_LAUNCHER_PLAN_H
+
+#include "common/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Roles in the order in which they are started. */
+enum plan_role_id { PLAN_BROKER, PLAN_WORKER, PLAN_WEBHOOK, PLAN_FRONTEND, PLAN_ROLES };
+
+struct plan_role {
+    enum role_bit bit;
+    const char *setting; /* "workers": the flag, and what people call these processes */
+    const char *binary;  /* file name, beside the launcher's own */
+    size_t count;        /* offset of the setting in struct config: number of processes */
+    int stop_step;       /* roles of step 0 are ended first, then those of step 1 */
+};
+
+#define PLAN_STOP_STEPS 2
+
+extern const struct plan_role plan_roles[PLAN_ROLES];
+
+/* Number of processes of the role; 0: it is not started here. */
+int64_t plan_count(const struct config *cfg, enum plan_role_id role);
+
+#define PLAN_ARGS_MAX 6
+/* Arguments for a role's binary, NULL at the end. Points into static storage and into `text`. */
+struct plan_args {
+    char *argv[PLAN_ARGS_MAX];
+    char text[PLAN_ARGS_MAX][32];
+};
+void plan_args(const struct config *cfg, enum plan_role_id role, struct plan_args *ret);
+
+/* An address to listen on, as getaddrinfo wants it. */
+struct plan_address {
+    char host[256]; /* without brackets */
+    char port[8];   /* "1" to "65535" */
+};
+
+/* Splits "HOST:PORT" or "[HOST]:PORT"; ERR_INVALID for anything else and for port 0. */
+enum err plan_address(const char *listen, struct plan_address *ret) MUST_CHECK;
+
+#define PLAN_REASON_SIZE 512
+/* Looks for settings that cannot work. `uri` is the store's. ERR_INVALID with one line, without a
+ * line end, in `reason`; it holds no credentials. An empty bus is fine: the launcher makes one. */
+enum err plan_check(const struct config *cfg, const char *uri,
+                    char reason[PLAN_REASON_SIZE]) MUST_CHECK;
+
+/* The file of an embedded store, NULL for other stores. Points into `uri`. */
+const char *plan_sqlite_path(const char *uri);
+
+/* The pause before a role that ended is started again, in ms: none after a long life or the first
+ * early death, then from 200 ms doubling up to 5 s while it dies young. `deaths` counts the early
+ * deaths in a row and is updated. */
+int64_t plan_backoff(int64_t lived_ms, unsigned *deaths);
+
+#endif

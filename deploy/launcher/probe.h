@@ -1,0 +1,45 @@
+/* Asks GET /readyz on the address that the frontends listen on, again and again until the answer
+ * is 200. One connection at a time, never blocking; the caller polls. */
+#ifndef DEPLOY_LAUNCHER_PROBE_H
+#define DEPLOY_LAUNCHER_PROBE_H
+
+#include "deploy/launcher/plan.h"
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* What the last try has met; for a message to the operator. */
+enum probe_met {
+    PROBE_NOBODY,  /* nobody listens there */
+    PROBE_SILENCE, /* connected, but no answer within the time */
+    PROBE_REFUSAL, /* an answer other than 200: no worker with a store that answers */
+    PROBE_READY
+};
+
+struct probe {
+    struct sockaddr_storage to;
+    socklen_t to_len;
+    int fd;          /* -1: between two tries */
+    int64_t began;   /* ms; of this try, or of the last one */
+    bool sent;       /* the request is on its way */
+    char reply[512]; /* its beginning */
+    size_t reply_len;
+    enum probe_met met;
+};
+
+/* Finds the address; one that stands for all of the machine's becomes the loopback one. ERR_INVALID
+ * with a line in `reason` when it is unknown, is not this machine's, or is in use. */
+enum err probe_init(struct probe *p, const struct plan_address *listen,
+                    char reason[PLAN_REASON_SIZE]) MUST_CHECK;
+
+/* Does what can be done now; p->met tells how far it came. `fd` gets what to poll for (its fd is
+ * -1 when there is nothing). Returns the ms to the next call at most. */
+int probe_step(struct probe *p, int64_t now, struct pollfd *fd);
+
+/* Ends a try that is under way. */
+void probe_close(struct probe *p);
+
+#endif

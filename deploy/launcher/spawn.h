@@ -1,0 +1,19 @@
+/* Starts a role's master: its own binary, arguments, environment and process group. */
+#ifndef DEPLOY_LAUNCHER_SPAWN_H
+#define DEPLOY_LAUNCHER_SPAWN_H
+
+#include "deploy/launcher/plan.h"
+
+#include <signal.h>
+#include <sys/types.h>
+
+/* Writes "FOLDER/BINARY" of the role; ERR_INVALID when it is too long. */
+enum err spawn_path(const char *folder, enum plan_role_id role, char *out, size_t size) MUST_CHECK;
+
+/* Starts it. Returns its pid, which is also that of its process group; -1 with errno set. What is
+ * wrong with the binary shows as exit status SPAWN_FAILED, after a line on stderr. */
+pid_t spawn_role(const struct config *cfg, const char *folder, enum plan_role_id role);
+
+#define SPAWN_FAILED 127
+
+#endif
