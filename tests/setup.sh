@@ -2,23 +2,9 @@
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=deploy/packages.sh
+. "$root/deploy/packages.sh"
 venv="$root/build-tests/venv"
-
-# Installs those packages of the list files that are missing.
-install_packages() {
-    local wanted missing=() sudo=()
-    wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$@")
-    for package in $wanted; do
-        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
-            missing+=("$package")
-    done
-    [ "${#missing[@]}" -eq 0 ] && return
-    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-    echo "installing: ${missing[*]}"
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}"
-}
 
 # pip_install STAMP ARGS...: once for each content of the requirement files.
 pip_install() {

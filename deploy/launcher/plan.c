@@ -56,7 +56,7 @@ enum err plan_address(const char *listen, struct plan_address *ret)
     size_t len = (size_t)(colon - listen);
     if (*end || port == 0 || port > 65535)
         return ERR_INVALID;
-    if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
+    if (len >= 2 && host[0] == '[' && host[len - 1] == ']') {
         host++;
         len -= 2;
     } else if (memchr(host, ':', len)) {
@@ -106,10 +106,14 @@ static enum err check_bus(const struct config *cfg, char reason[PLAN_REASON_SIZE
     unsigned last = cfg->brokers > 1 ? (unsigned)cfg->brokers - 1 : 0;
 
     if (!*cfg->bus) {
-        if (cfg->brokers > 0)
+        /* A private folder is of use only where all that meet in it are started here. */
+        if (cfg->brokers > 0 && cfg->workers > 0 && cfg->frontends > 0)
             return ERR_OK;
         snprintf(reason, PLAN_REASON_SIZE,
-                 "bus: with --brokers 0, say with --bus where the broker is");
+                 "bus: with --%s 0, say with --bus where those that run elsewhere are met",
+                 cfg->brokers == 0   ? "brokers"
+                 : cfg->workers == 0 ? "workers"
+                                     : "frontends");
         return ERR_INVALID;
     }
     if (bus_endpoint(cfg->bus, last, BUS_FRONTENDS, endpoint) ||

@@ -77,9 +77,11 @@ static void test_check(void **state)
         {HERE,   "tcp://127.0.0.1:1", "mongodb://h/d",     16, 1, 1, false, NULL              },
         {HERE,   "",                  "mongodb+srv://h/d", 1,  1, 1, false, NULL              },
         {"none", "",                  "sqlite:x",          1,  1, 1, false, "listen: 'none'"  },
-        {"none", "",                  "sqlite:x",          1,  1, 0, false, NULL              },
+        {"none", "/run/bus",          "sqlite:x",          1,  1, 0, false, NULL              },
         {HERE,   "",                  "sqlite:x",          0,  0, 0, false, "nothing to start"},
-        {HERE,   "",                  "sqlite:x",          0,  1, 1, false, "--bus"           },
+        {HERE,   "",                  "sqlite:x",          0,  1, 1, false, "--brokers 0"     },
+        {HERE,   "",                  "sqlite:x",          1,  0, 1, false, "--workers 0"     },
+        {HERE,   "",                  "sqlite:x",          1,  1, 0, false, "--frontends 0"   },
         {HERE,   "/run/bus",          "sqlite:x",          0,  1, 1, false, NULL              },
         {HERE,   LONG_BUS,            "sqlite:x",          1,  1, 1, false, "bus: '/xxx"      },
         {HERE,   "udp://x:1",         "sqlite:x",          1,  1, 1, false, "bus: 'udp"       },
@@ -88,7 +90,7 @@ static void test_check(void **state)
         {HERE,   "tcp://10.0.0.1:1",  "sqlite:x",          1,  1, 1, true,  NULL              },
         {HERE,   "",                  "sqlite:",           1,  1, 1, false, "store: sqlite:"  },
         {HERE,   "",                  "redis://u:pw@h",    1,  1, 1, false, "store: "         },
-        {HERE,   "",                  "redis://h",         1,  0, 1, false, NULL              },
+        {HERE,   "/run/bus",          "redis://h",         1,  0, 1, false, NULL              },
     };
     char reason[PLAN_REASON_SIZE];
 
