@@ -138,6 +138,7 @@ static void dispatch(struct broker *b, enum service service)
         size_t share = runnable / workers->workers[service];
         size_t n = queue_take(&b->queue, service, share ? share : 1, worker, works);
         send_bundle(b, worker, works, n);
+        peers_put_ready(workers, worker); /* one with a window may take more */
     }
 }
 
@@ -176,8 +177,7 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
     }
     struct peer *frontend = w->frontend;
     queue_remove(&b->queue, w);
-    if (!worker->hand)
-        peers_put_ready(&b->peers[BUS_WORKERS], worker);
+    peers_put_ready(&b->peers[BUS_WORKERS], worker);
     enum err e = frontend ? wire_begin(&b->wire, BUS_FRONTENDS, frontend) : ERR_NOT_FOUND;
     tally_add(&b->tally, e ? TALLY_UNDELIVERED : TALLY_REPLIES, b->now);
     if (e == ERR_NOT_FOUND && frontend)
@@ -209,7 +209,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     } else if (ok && side == BUS_WORKERS && h.type == BUS_READY && h.service != SERVICE_LOCAL &&
                is_empty(payload)) {
         take_back_hand(b, peer, true); /* it joins anew: what it had is lost */
-        peers_join(&b->peers[side], peer, h.service);
+        peers_join(&b->peers[side], peer, h.service, h.window);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_BYE && is_empty(payload)) {
         peers_leave(&b->peers[side], peer, PEER_LEAVING);
     } else {

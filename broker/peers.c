@@ -33,10 +33,11 @@ void peers_leave(struct peers *p, struct peer *peer, enum peer_state state)
     peer->state = state;
 }
 
-void peers_join(struct peers *p, struct peer *peer, enum service service)
+void peers_join(struct peers *p, struct peer *peer, enum service service, size_t window)
 {
     peers_leave(p, peer, PEER_ALONE);
     peer->service = service;
+    peer->window = window;
     p->workers[service]++;
     peer->state = PEER_BUSY;
     peers_put_ready(p, peer);
@@ -53,11 +54,23 @@ struct peer *peers_take_ready(struct peers *p, enum service service)
     return peer;
 }
 
+size_t peer_room(const struct peer *peer)
+{
+    size_t left = peer->window > peer->hand_len ? peer->window - peer->hand_len : 0;
+
+    if (!peer->window)
+        return peer->hand_len ? 0 : BUS_BUNDLE_MAX;
+    return left < BUS_BUNDLE_MAX ? left : BUS_BUNDLE_MAX;
+}
+
 void peers_put_ready(struct peers *p, struct peer *peer)
 {
-    if (peer->state != PEER_BUSY)
+    if (peer->state != PEER_BUSY || !peer_room(peer))
         return;
-    DL_PREPEND(p->ready[peer->service], peer);
+    if (peer->window)
+        DL_APPEND(p->ready[peer->service], peer);
+    else
+        DL_PREPEND(p->ready[peer->service], peer);
     peer->state = PEER_READY;
 }
 

@@ -170,7 +170,7 @@ size_t queue_runnable(const struct queue *q, enum service service)
 /* A bundle in the making. */
 struct bundle {
     struct work **works;
-    size_t len, bytes;
+    size_t len, room, bytes;
 };
 
 /* Gives a waiting request to the worker if it fits. */
@@ -178,11 +178,12 @@ static bool bundle_add(struct queue *q, struct bundle *b, struct work *w, struct
 {
     size_t size = zmq_msg_size(&w->payload);
 
-    if (b->len == BUS_BUNDLE_MAX || (b->len && b->bytes + size > BUNDLE_BYTES_MAX))
+    if (b->len == b->room || (b->len && b->bytes + size > BUNDLE_BYTES_MAX))
         return false;
     stop_waiting(q, w);
     w->worker = worker;
     DL_APPEND(worker->hand, w);
+    worker->hand_len++;
     if (w->lane)
         w->lane->in_hand++;
     b->works[b->len++] = w;
@@ -193,7 +194,7 @@ static bool bundle_add(struct queue *q, struct bundle *b, struct work *w, struct
 size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
                   struct work *works[BUS_BUNDLE_MAX])
 {
-    struct bundle b = {.works = works};
+    struct bundle b = {.works = works, .room = worker->window ? peer_room(worker) : BUS_BUNDLE_MAX};
     struct heap_node *node;
 
     for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service])); i++) {
@@ -211,6 +212,7 @@ size_t queue_take(struct queue *q, enum service service, size_t share, struct pe
 static void leave_hand(struct work *w)
 {
     DL_DELETE(w->worker->hand, w);
+    w->worker->hand_len--;
     w->worker = NULL;
     if (w->lane)
         w->lane->in_hand--;

@@ -76,8 +76,9 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
 size_t queue_runnable(const struct queue *q, enum service service);
 
 /* Takes the next bundle of a service into the hands of `worker`: the oldest runnable requests, at
- * most BUNDLE_BYTES_MAX of payload (but at least one request) and at most `share` of them, where a
- * lane counts as one: all that waits in it and fits goes along. Returns the number of works[]. */
+ * most BUNDLE_BYTES_MAX of payload (but at least one request), as many as it has room for, and at
+ * most `share` of them, where a lane counts as one: all that waits in it and fits goes along.
+ * Returns the number of works[]. */
 size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
                   struct work *works[BUS_BUNDLE_MAX]);
 

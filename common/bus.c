@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-    HEADER_FIELDS = 9,
+    HEADER_FIELDS = 10,
     /* ZMTP heartbeats: the library drops a connection whose peer is dead, stopped or unreachable
      * within 1.5 s, so that a broker is told (EHOSTUNREACH) in less than two seconds. */
     ZMTP_HEARTBEAT_MS = 500,
@@ -39,6 +39,7 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
     msgpack_pack_uint32(&pk, h->attempt);
     msgpack_pack_uint8(&pk, (uint8_t)h->err);
     msgpack_pack_bin_with_body(&pk, h->key, h->key_len);
+    msgpack_pack_uint32(&pk, h->window);
     if (zmq_msg_init_size(msg, out.size) != 0)
         abort(); /* out of memory, as in mem.c */
     memcpy(zmq_msg_data(msg), out.data, out.size);
@@ -56,7 +57,7 @@ static bool get_uint(const msgpack_object *o, uint64_t max, uint64_t *ret)
 
 static enum err decode(const msgpack_object *o, struct bus_header *ret)
 {
-    uint64_t version, type, instance, service, ttl, attempt, err;
+    uint64_t version, type, instance, service, ttl, attempt, err, window;
     struct bus_header h = {0};
 
     if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size != HEADER_FIELDS)
@@ -68,7 +69,7 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
         f[4].type != MSGPACK_OBJECT_BIN || f[4].via.bin.size != BUS_ID_SIZE ||
         !get_uint(&f[5], UINT32_MAX, &ttl) || !get_uint(&f[6], UINT32_MAX, &attempt) ||
         !get_uint(&f[7], ERR_COUNT_ - 1, &err) || f[8].type != MSGPACK_OBJECT_BIN ||
-        f[8].via.bin.size > BUS_KEY_MAX)
+        f[8].via.bin.size > BUS_KEY_MAX || !get_uint(&f[9], UINT32_MAX, &window))
         return ERR_INVALID;
     h.type = (enum bus_type)type;
     h.instance = instance;
@@ -79,6 +80,7 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
     h.err = (enum err)err;
     memcpy(h.key, f[8].via.bin.ptr, f[8].via.bin.size);
     h.key_len = f[8].via.bin.size;
+    h.window = (uint32_t)window;
     *ret = h;
     return ERR_OK;
 }

@@ -3,17 +3,22 @@
  * Peers use DEALER sockets, a broker two ROUTER sockets: one that frontends connect to, one for
  * workers. A message is a sequence of parts: one or more pairs of a header (struct bus_header as
  * msgpack) and a payload (an envelope, or an empty frame). Only workers get and send more than one
- * pair to a message: a bundle. Conversation:
+ * pair to a message: a bundle. Conversation (-> B: to the broker, B ->: from it):
  *
- *   peer   -> broker  (empty message of ZMQ_PROBE_ROUTER at each (re)connect)
- *   broker -> peer    HELLO   instance: a new value tells that the broker forgot what it had in
- * hand worker -> broker  READY   service; sent on HELLO, makes the worker available broker -> peer
- * PING    every heartbeat interval; a peer that hears nothing for the dead time takes the broker
- * for dead frontend -> broker REQUEST id, service, ttl_ms, attempt, key + request envelope broker
- * -> worker   REQUEST as it came, ttl_ms lowered by the time it waited worker -> broker   REPLY  id
- * + reply envelope; when all of its bundle are answered it is ready broker -> frontend REPLY  as it
- * came broker -> frontend REJECT id, err: ERR_FULL, ERR_TIMEOUT (the request is forgotten) worker
- * -> broker   BYE    takes no more work (drain) */
+ *   -> B  (empty)  of ZMQ_PROBE_ROUTER at each (re)connect
+ *   B ->  HELLO    instance: a new value tells that the broker forgot what it had in hand
+ *   -> B  READY    service, window; sent by a worker on HELLO, makes it available
+ *   B ->  PING     every heartbeat interval; a peer that hears nothing for the dead time takes the
+ *                  broker for dead
+ *   -> B  REQUEST  of a frontend: id, service, ttl_ms, attempt, key + request envelope
+ *   B ->  REQUEST  to a worker: as it came, ttl_ms lowered by the time it waited
+ *   -> B  REPLY    of a worker: id + reply envelope
+ *   B ->  REPLY    to the frontend, as it came
+ *   B ->  REJECT   to the frontend: id, err: ERR_FULL, ERR_TIMEOUT (the request is forgotten)
+ *   -> B  BYE      of a worker: takes no more work (drain)
+ *
+ * A worker without a window gets its next bundle when all of one are answered; one with a window
+ * gets more as long as it has fewer requests in hand than that, for answers that come late. */
 #ifndef COMMON_BUS_H
 #define COMMON_BUS_H
 
@@ -37,6 +42,7 @@ struct bus_header {
     enum bus_type type;
     uint64_t instance;       /* HELLO, PING */
     enum service service;    /* READY, REQUEST */
+    uint32_t window;         /* READY: requests that it takes at a time; 0: one bundle */
     uint8_t id[BUS_ID_SIZE]; /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */
     uint32_t ttl_ms;         /* REQUEST: time left until its deadline */
     uint32_t attempt;        /* REQUEST: 0, raised each time it is sent again */

@@ -25,12 +25,13 @@ HELLO, READY, PING, BYE, REQUEST, REPLY, REJECT = range(1, 8)
 LOCAL, API, WEBHOOK = range(3)
 ERRORS = re.findall(r"^ERR\((\w+)", (ROOT / "common/err.def").read_text(), re.M)
 BEAT = 0.1
-FIELDS = ("version", "type", "instance", "service", "id", "ttl", "attempt", "err", "key")
+FIELDS = ("version", "type", "instance", "service", "id", "ttl", "attempt", "err", "key",
+          "window")
 
 
 def pack(type_, **given):
     fields = {"version": 1, "instance": 0, "service": API, "id": bytes(16), "ttl": 5000,
-              "attempt": 0, "err": 0, "key": b"", **given, "type": type_}
+              "attempt": 0, "err": 0, "key": b"", "window": 0, **given, "type": type_}
     return msgpack.packb([fields[f] for f in FIELDS])
 
 
@@ -98,13 +99,13 @@ class Frontend(Peer):
 
 
 class Worker(Peer):
-    def __init__(self, context, endpoint, service=API, ready=True):
+    def __init__(self, context, endpoint, service=API, ready=True, window=0):
         super().__init__(context, endpoint)
         if ready:
-            self.ready(service)
+            self.ready(service, window)
 
-    def ready(self, service=API):
-        self.send(pack(READY, service=service), b"")
+    def ready(self, service=API, window=0):
+        self.send(pack(READY, service=service, window=window), b"")
 
     def bundle(self, **how):
         return self.get(PING, HELLO, want=REQUEST, **how)
@@ -663,6 +664,7 @@ GARBAGE = {
     "type 0": (pack(0, id=ID), b"x"),
     "type 99": (pack(99, id=ID), b"x"),
     "negative": (pack(REQUEST, id=ID, ttl=-1), b"x"),
+    "window": (pack(READY, window=1 << 32), b""),
     "text for number": (pack(REQUEST, id=ID, ttl="1"), b"x"),
     "service": (pack(REQUEST, id=ID, service=77), b"x"),
     "local service": (pack(REQUEST, id=ID, service=LOCAL), b"x"),
@@ -744,6 +746,85 @@ def test_bytes_that_are_no_zeromq(broker):
             s.connect(str(broker.folder / "broker-0.workers"))
             s.send(data)
     broker.serves()
+
+
+# Windows
+
+
+def test_window_is_filled_and_not_passed(broker):
+    frontend, worker = broker.frontend(), broker.worker(window=40)
+    ids = frontend.requests(100)
+    got = []
+    while len(got) < 40:
+        got += worker.ids()
+    assert got == ids[:40] and worker.silent()
+    worker.reply(ids[7], ids[33])
+    more = worker.ids()
+    more += worker.ids() if len(more) < 2 else []
+    assert more == ids[40:42] and worker.silent()
+    assert {frontend.answer()["id"] for _ in range(2)} == {ids[7], ids[33]}
+
+
+def test_requests_that_hang_do_not_block_a_window(broker):
+    frontend, worker = broker.frontend(), broker.worker(window=1000)
+    hanging = frontend.requests(500)
+    got = []
+    while len(got) < 500:
+        got += worker.ids()
+    assert got == hanging
+    for _ in range(50):
+        id_ = frontend.request()
+        assert worker.ids() == [id_]
+        worker.reply(id_)
+        assert frontend.answer()["id"] == id_
+
+
+def test_workers_with_windows_take_turns(broker):
+    frontend, workers = broker.frontend(), [broker.worker(window=10) for _ in range(2)]
+    time.sleep(BEAT)
+    got = {0: [], 1: []}
+    ids = []
+    for _ in range(8):
+        ids.append(frontend.request())
+        poller = zmq.Poller()
+        for w in workers:
+            poller.register(w.socket, zmq.POLLIN)
+        while len(got[0]) + len(got[1]) < len(ids):
+            ready = dict(poller.poll(5000))
+            for n, w in enumerate(workers):
+                if w.socket in ready:
+                    heads = w.socket.recv_multipart()[::2]
+                    got[n] += [h["id"] for h in map(unpack, heads) if h["type"] == REQUEST]
+    assert sorted(map(len, got.values())) == [4, 4]
+    assert sorted(got[0] + got[1]) == sorted(ids)
+
+
+def test_window_of_a_worker_that_dies(broker):
+    """All that it had in hand goes to another one, in order, as a further attempt."""
+    frontend, worker = broker.frontend(), broker.worker(window=100)
+    ids = frontend.requests(60)
+    got = []
+    while len(got) < 60:
+        got += worker.ids()
+    worker.reply(*ids[:10])
+    other = broker.worker(window=100)
+    worker.close()
+    again = []
+    while len(again) < 50:
+        again += other.bundle()
+    assert [r["id"] for r in again] == ids[10:] and {r["attempt"] for r in again} == {1}
+
+
+def test_bye_with_a_window(broker):
+    frontend, worker = broker.frontend(), broker.worker(window=10)
+    first = frontend.request()
+    assert worker.ids() == [first]
+    worker.send(pack(BYE), b"")
+    time.sleep(BEAT)
+    late = frontend.request()
+    worker.reply(first)
+    assert frontend.answer()["id"] == first and worker.silent()
+    assert broker.worker(window=10).ids() == [late]
 
 
 # The end

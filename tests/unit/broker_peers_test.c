@@ -55,6 +55,35 @@ static void test_limit(void **state)
     peers_free(&p);
 }
 
+static void test_window(void **state)
+{
+    struct peers p = {0};
+    struct peer *a = add(&p, "a"), *b = add(&p, "b");
+
+    (void)state;
+    peers_join(&p, a, SERVICE_WEBHOOK, 3);
+    peers_join(&p, b, SERVICE_WEBHOOK, 1000);
+    assert_int_equal(peer_room(a), 3);
+    assert_int_equal(peer_room(b), BUS_BUNDLE_MAX);
+    /* They take turns, also while they have something in hand. */
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_WEBHOOK), a);
+    a->hand_len = 2;
+    peers_put_ready(&p, a);
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_WEBHOOK), b);
+    b->hand_len = 999;
+    peers_put_ready(&p, b);
+    assert_int_equal(peer_room(b), 1);
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_WEBHOOK), a);
+    a->hand_len = 3;
+    peers_put_ready(&p, a); /* its window is full */
+    assert_int_equal(peer_room(a), 0);
+    assert_ptr_equal(peers_take_ready(&p, SERVICE_WEBHOOK), b);
+    assert_null(peers_take_ready(&p, SERVICE_WEBHOOK));
+    assert_int_equal(p.workers[SERVICE_WEBHOOK], 2);
+    a->hand_len = b->hand_len = 0;
+    peers_free(&p);
+}
+
 static void test_ready(void **state)
 {
     struct peers p = {0};
@@ -62,9 +91,9 @@ static void test_ready(void **state)
 
     (void)state;
     assert_null(peers_take_ready(&p, SERVICE_API));
-    peers_join(&p, a, SERVICE_API);
-    peers_join(&p, b, SERVICE_API);
-    peers_join(&p, c, SERVICE_WEBHOOK);
+    peers_join(&p, a, SERVICE_API, 0);
+    peers_join(&p, b, SERVICE_API, 0);
+    peers_join(&p, c, SERVICE_WEBHOOK, 0);
     assert_int_equal(p.workers[SERVICE_API], 2);
     assert_int_equal(p.workers[SERVICE_WEBHOOK], 1);
     assert_ptr_equal(peers_take_ready(&p, SERVICE_API), b);
@@ -84,7 +113,7 @@ static void test_leave(void **state)
     struct peer *a = add(&p, "a");
 
     (void)state;
-    peers_join(&p, a, SERVICE_API);
+    peers_join(&p, a, SERVICE_API, 0);
     peers_leave(&p, a, PEER_LEAVING);
     assert_null(peers_take_ready(&p, SERVICE_API));
     assert_int_equal(p.workers[SERVICE_API], 0);
@@ -92,8 +121,8 @@ static void test_leave(void **state)
     assert_int_equal(p.workers[SERVICE_API], 0);
     peers_put_ready(&p, a); /* its last work is done, but it has left */
     assert_null(peers_take_ready(&p, SERVICE_API));
-    peers_join(&p, a, SERVICE_WEBHOOK);
-    peers_join(&p, a, SERVICE_API); /* again, of another service */
+    peers_join(&p, a, SERVICE_WEBHOOK, 0);
+    peers_join(&p, a, SERVICE_API, 0); /* again, of another service */
     assert_int_equal(p.workers[SERVICE_WEBHOOK], 0);
     assert_int_equal(p.workers[SERVICE_API], 1);
     assert_ptr_equal(peers_take_ready(&p, SERVICE_API), a);
@@ -108,7 +137,7 @@ static void test_remove(void **state)
     struct peer *a = add(&p, "a");
 
     (void)state;
-    peers_join(&p, a, SERVICE_API);
+    peers_join(&p, a, SERVICE_API, 0);
     peers_remove(&p, a);
     assert_true(a->gone); /* still valid */
     assert_null(peers_find(&p, "a", 1));
@@ -137,8 +166,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identities), cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_ready),      cmocka_unit_test(test_leave),
-        cmocka_unit_test(test_remove),     cmocka_unit_test(test_name),
+        cmocka_unit_test(test_window),     cmocka_unit_test(test_ready),
+        cmocka_unit_test(test_leave),      cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_name),
     };
     return cmocka_run_group_tests_name("broker_peers", tests, NULL, NULL);
 }

@@ -412,14 +412,40 @@ static void test_random(void **state)
     assert_int_equal(f->q.waiting + in_hand, f->q.held);
 }
 
+/* A worker with a window gets what it has room for, also of a lane, and never more. */
+static void test_window(void **state)
+{
+    struct fixture *f = *state;
+
+    f->workers[0].window = 3;
+    add(f, "1 2a 3a 4a 5 6");
+    take(f, 0, 2, "123");
+    assert_int_equal(f->workers[0].hand_len, 3);
+    queue_remove(&f->q, f->workers[0].hand->next); /* 2 */
+    take(f, 0, 8, "5");                            /* the lane of 4 is in hand */
+    queue_remove(&f->q, f->workers[0].hand->next); /* 3 */
+    take(f, 0, 8, "4");
+    assert_int_equal(f->workers[0].hand_len, 3);
+    take(f, 1, 8, "6");
+}
+
 #define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ROW(test_order),     ROW(test_bundle_max),          ROW(test_bundle_bytes),
-        ROW(test_lane),      ROW(test_services_do_not_mix), ROW(test_put_back),
-        ROW(test_find),      ROW(test_limit_of_count),      ROW(test_limit_of_bytes),
-        ROW(test_deadlines), ROW(test_long_deadline),       ROW(test_frontend_gone),
+        ROW(test_order),
+        ROW(test_bundle_max),
+        ROW(test_bundle_bytes),
+        ROW(test_lane),
+        ROW(test_services_do_not_mix),
+        ROW(test_put_back),
+        ROW(test_find),
+        ROW(test_limit_of_count),
+        ROW(test_limit_of_bytes),
+        ROW(test_deadlines),
+        ROW(test_long_deadline),
+        ROW(test_frontend_gone),
+        ROW(test_window),
         ROW(test_random),
     };
     return cmocka_run_group_tests_name("broker_queue", tests, NULL, NULL);

@@ -123,6 +123,7 @@ static void test_bus_header(void **state)
                               .type = BUS_REQUEST,
                               .instance = UINT64_MAX,
                               .service = SERVICE_WEBHOOK,
+                              .window = 70000,
                               .id = {1, 2, 255},
                               .ttl_ms = 10000,
                               .attempt = 3,
@@ -141,6 +142,7 @@ static void test_bus_header(void **state)
     assert_int_equal(h.service, SERVICE_WEBHOOK);
     assert_memory_equal(h.id, in.id, BUS_ID_SIZE);
     assert_int_equal(h.ttl_ms, 10000);
+    assert_int_equal(h.window, 70000);
     assert_int_equal(h.attempt, 3);
     assert_int_equal(h.err, ERR_FULL);
     assert_int_equal(h.key_len, 3);
