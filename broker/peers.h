@@ -2,7 +2,7 @@
 #ifndef BROKER_PEERS_H
 #define BROKER_PEERS_H
 
-#include "broker/hash.h"
+#include "common/hash.h"
 #include "common/bus.h"
 
 #include <stdbool.h>

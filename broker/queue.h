@@ -14,7 +14,7 @@
 #ifndef BROKER_QUEUE_H
 #define BROKER_QUEUE_H
 
-#include "broker/hash.h"
+#include "common/hash.h"
 #include "broker/heap.h"
 #include "common/bus.h"
 

@@ -31,7 +31,7 @@ enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT =
 #define ROLES_EVERY      (ROLES_USERS | ROLE_AGENT)
 #define ROLES_AGENT_DATA (ROLE_ADMIN | ROLE_MANAGER | ROLE_AGENT)
 
-enum route_flags { ROUTE_BY_QUEUE = 1, ROUTE_GATHER = 2 };
+enum route_flags { ROUTE_BY_QUEUE = 1, ROUTE_GATHER = 2, ROUTE_UPLOAD = 4 };
 
 enum op {
 #define LOCAL(op, method, path, handler, summary)                                        op,

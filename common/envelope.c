@@ -65,6 +65,15 @@ static void pack_request_lists(msgpack_packer *pk, const struct request *r)
 
 enum err request_pack(const struct request *r, msgpack_sbuffer *out)
 {
+    enum err e = request_pack_head(r, r->body.len, out);
+
+    if (!e && r->body.len)
+        msgpack_sbuffer_write(out, r->body.s, r->body.len);
+    return e;
+}
+
+enum err request_pack_head(const struct request *r, size_t body_len, msgpack_sbuffer *out)
+{
     msgpack_packer pk;
 
     if (r->params_len > ROUTE_PARAMS_MAX || r->query_len > QUERY_MAX)
@@ -85,7 +94,7 @@ enum err request_pack(const struct request *r, msgpack_sbuffer *out)
     msgpack_pack_uint8(&pk, RQ_PEER);
     pack_text(&pk, r->peer);
     msgpack_pack_uint8(&pk, RQ_BODY);
-    pack_text(&pk, r->body);
+    msgpack_pack_bin(&pk, body_len);
     return ERR_OK;
 }
 

@@ -61,6 +61,10 @@ struct reply {
 
 /* Packs into `out` (initialised by the caller, who frees it). */
 enum err request_pack(const struct request *r, msgpack_sbuffer *out) MUST_CHECK;
+/* Packs all but the bytes of the body, which the caller puts behind it (r->body is not looked at).
+ */
+enum err request_pack_head(const struct request *r, size_t body_len,
+                           msgpack_sbuffer *out) MUST_CHECK;
 enum err reply_pack(const struct reply *r, msgpack_sbuffer *out) MUST_CHECK;
 
 /* Decodes without copying: texts in *ret point into `data` or into `zone`, which the caller made

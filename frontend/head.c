@@ -136,7 +136,10 @@ void head_parse(const char *data, size_t len, struct head *ret)
     struct span rest = {data, len}, line;
     size_t fields = 0;
 
-    *ret = (struct head){.method = {"", 0}, .target = {"", 0}};
+    *ret = (struct head){
+        .method = {"", 0},
+          .target = {"", 0}
+    };
     line = next_line(&rest);
     if (line.len > HEAD_LINE_MAX || !parse_line(line, ret))
         ret->refuse = 400;

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HEAD_LINE_MAX    4094  /* bytes of the request line */
-#define HEAD_FIELD_MAX   8190  /* bytes of a header line */
-#define HEAD_FIELDS_MAX  100   /* header lines */
-#define HEAD_TOTAL_MAX   65536 /* bytes of the whole head */
+#define HEAD_LINE_MAX   4094  /* bytes of the request line */
+#define HEAD_FIELD_MAX  8190  /* bytes of a header line */
+#define HEAD_FIELDS_MAX 100   /* header lines */
+#define HEAD_TOTAL_MAX  65536 /* bytes of the whole head */
 
 struct span {
     const char *s;
@@ -17,14 +17,14 @@ struct span {
 };
 
 struct head {
-    int refuse;             /* 0, or the status that answers this head: 400, 405, 431, 505 */
+    int refuse; /* 0, or the status that answers this head: 400, 405, 431, 505 */
     struct span method;
-    struct span target;     /* as sent; empty where the request line has none */
+    struct span target; /* as sent; empty where the request line has none */
     bool http_1_0;
-    bool close;             /* the connection ends with this request */
+    bool close; /* the connection ends with this request */
     bool chunked;
     bool expects_continue;
-    bool bodyless;          /* the method has no body (HEAD, TRACE) */
+    bool bodyless; /* the method has no body (HEAD, TRACE) */
     bool has_length;
     uint64_t content_length;
 };

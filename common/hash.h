@@ -1,6 +1,6 @@
 /* uthash whose memory comes from common/mem.h. */
-#ifndef BROKER_HASH_H
-#define BROKER_HASH_H
+#ifndef COMMON_HASH_H
+#define COMMON_HASH_H
 
 #include "common/mem.h"
 

@@ -1,0 +1,150 @@
+#include "frontend/conn.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "frontend/exchange.h"
+
+#include <event2/bufferevent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PIPELINE_MAX ((size_t)256 * 1024) /* bytes of further requests while one is served */
+
+/* "Go on" for a client that waits with its body. The library's output is not used: a write of ours
+ * there would look like the end of its own last answer. */
+static void send_continue(struct conn *c)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+    c->intake.wants_continue = false;
+    if (!c->exchange && evbuffer_get_length(bufferevent_get_output(c->bev)) == 0 &&
+        send(bufferevent_getfd(c->bev), text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_debug("100 Continue was not sent; the client goes on without it");
+}
+
+/* Bytes have come: in their place, the library gets what the intake passes on. */
+static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
+{
+    struct conn *c = arg;
+    struct server *s = c->server;
+
+    if (c->feeding || !info->n_added)
+        return;
+    c->feeding = true;
+    size_t known = evbuffer_get_length(input) - info->n_added;
+    if (known)
+        evbuffer_remove_buffer(input, s->kept, known);
+    evbuffer_add_buffer(s->come, input);
+    evbuffer_add_buffer(input, s->kept);
+    intake_feed(&c->intake, s->come, input);
+    c->feeding = false;
+    if (c->intake.wants_continue)
+        send_continue(c);
+    if (c->exchange && evbuffer_get_length(input) > PIPELINE_MAX)
+        bufferevent_disable(c->bev, EV_READ); /* the library reads on after the answer */
+}
+
+static void on_close(struct evhttp_connection *evcon, void *arg)
+{
+    struct conn *c = arg;
+    struct server *s = c->server;
+
+    (void)evcon;
+    if (c->exchange)
+        exchange_client_gone(c->exchange);
+    HASH_DEL(s->conns, c);
+    intake_done(&c->intake);
+    event_free(c->hook);
+    free(c);
+    s->conns_len--;
+    conn_check_limit(s);
+}
+
+/* The library has set up its connection, which is found as the argument of its callbacks. */
+static void on_set_up(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    bufferevent_data_cb read_cb, write_cb;
+    bufferevent_event_cb event_cb;
+    void *evcon;
+    const int on = 1;
+
+    (void)fd;
+    (void)what;
+    bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &evcon);
+    c->evcon = evcon;
+    HASH_ADD_PTR(c->server->conns, evcon, c);
+    evhttp_connection_set_closecb(c->evcon, on_close, c);
+    setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+struct bufferevent *conn_accept(struct event_base *base, void *server)
+{
+    struct server *s = server;
+    struct conn *c = mem_alloc(sizeof *c);
+
+    c->server = s;
+    c->bev = bufferevent_socket_new(base, -1, 0);
+    c->hook = event_new(base, -1, 0, on_set_up, c);
+    if (!c->bev || !c->hook || !evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c))
+        abort(); /* out of memory, as in mem.c */
+    intake_init(&c->intake, &s->bodies);
+    s->conns_len++;
+    conn_check_limit(s);
+    /* Runs in this turn of the loop, before anything can be read. */
+    event_active(c->hook, EV_TIMEOUT, 0);
+    return c->bev;
+}
+
+struct conn *conn_of(struct server *s, struct evhttp_request *req)
+{
+    struct evhttp_connection *evcon = evhttp_request_get_connection(req);
+    struct conn *c;
+
+    HASH_FIND_PTR(s->conns, &evcon, c);
+    return c;
+}
+
+void conn_watch(struct conn *c)
+{
+    bufferevent_data_cb read_cb, write_cb;
+    bufferevent_event_cb event_cb;
+    void *arg;
+
+    /* The library has switched reading off, and its read callback must not run now. */
+    bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &arg);
+    bufferevent_setcb(c->bev, NULL, write_cb, event_cb, arg);
+    if (evbuffer_get_length(bufferevent_get_input(c->bev)) <= PIPELINE_MAX)
+        bufferevent_enable(c->bev, EV_READ);
+}
+
+void conn_close_idle(struct server *s)
+{
+    struct conn *c, *next;
+
+    HASH_ITER (hh, s->conns, c, next)
+        if (!c->exchange && !c->intake.first && intake_is_idle(&c->intake) &&
+            evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+            evhttp_connection_free(c->evcon);
+}
+
+void conn_check_limit(struct server *s)
+{
+    bool off = s->conns_len >= (size_t)s->cfg->max_connections;
+
+    if (!s->accepting || off == s->listener_off)
+        return;
+    s->listener_off = off;
+    struct evconnlistener *listener = evhttp_bound_socket_get_listener(s->accepting);
+    if (off) {
+        log_warn("%zu connections are open, further ones wait; raise --max-connections or add "
+                 "frontends",
+                 s->conns_len);
+        evconnlistener_disable(listener);
+    } else {
+        evconnlistener_enable(listener);
+    }
+}

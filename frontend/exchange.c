@@ -1,0 +1,226 @@
+#include "frontend/exchange.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "frontend/local.h"
+#include "frontend/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uuid/uuid.h>
+
+#define CLIENT_ID_MAX 128 /* of an X-Request-Id that a client sends */
+
+struct exchange {
+    struct link_request link; /* first member */
+    struct server *server;
+    struct conn *conn;          /* NULL: the client is gone */
+    struct evhttp_request *req; /* likewise */
+    const struct route *route;
+    char id[REQUEST_ID_SIZE];
+    uint64_t held; /* bytes of its body, counted in server->bodies */
+};
+
+/* ---- answers ---- */
+
+/* A request id that a client may choose: printable, without spaces and quotes. */
+static bool sane_id(const char *id)
+{
+    size_t n = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+=");
+
+    return n > 0 && n <= CLIENT_ID_MAX && !id[n];
+}
+
+static void add_headers(struct server *s, struct evhttp_request *req, const struct reply *reply,
+                        const char *id)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+    const char *own = evhttp_find_header(evhttp_request_get_input_headers(req), "X-Request-Id");
+
+    for (size_t i = 0; i < reply->headers_len; i++)
+        evhttp_add_header(out, reply->headers[i].name, reply->headers[i].value);
+    evhttp_add_header(out, "X-Request-Id", own && sane_id(own) ? own : id);
+    if (s->draining)
+        evhttp_add_header(out, "Connection", "close");
+}
+
+static void send_reply(struct server *s, struct evhttp_request *req, const struct reply *reply,
+                       const char *id)
+{
+    struct evbuffer *body = evbuffer_new();
+    bool head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+    char length[24];
+
+    if (!body)
+        abort(); /* out of memory, as in mem.c */
+    add_headers(s, req, reply, id);
+    if (head && reply->status != 204 && reply->status != 304) {
+        snprintf(length, sizeof length, "%zu", reply->body.len);
+        evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
+    } else if (!head && reply->body.len) {
+        evbuffer_add(body, reply->body.s, reply->body.len);
+    }
+    evhttp_send_reply(req, reply->status, NULL, body);
+    evbuffer_free(body);
+}
+
+static void exchange_free(struct exchange *x)
+{
+    x->server->bodies.memory_used -= x->held;
+    if (x->conn)
+        x->conn->exchange = NULL;
+    free(x);
+}
+
+static void on_answer(struct link_request *r, enum err e, const struct reply *reply)
+{
+    struct exchange *x = (struct exchange *)r;
+    struct local_answer local;
+
+    if (e) {
+        log_set_request(x->id);
+        log_warn("%s %s: %s", http_method_name(x->route->method), x->route->path, err_text(e));
+        log_set_request(NULL);
+        local_err(&local, e);
+        reply = &local.reply;
+    }
+    if (x->req) {
+        struct evhttp_request *req = x->req;
+        x->req = NULL;
+        x->conn->exchange = NULL; /* the library may free the connection from within */
+        x->conn = NULL;
+        send_reply(x->server, req, reply, x->id);
+    }
+    exchange_free(x);
+}
+
+void exchange_client_gone(struct exchange *x)
+{
+    /* The library frees the request with its connection, unless it has taken it out of it. */
+    if (!evhttp_request_get_connection(x->req))
+        evhttp_request_free(x->req);
+    x->req = NULL;
+    x->conn = NULL;
+}
+
+/* ---- requests ---- */
+
+static void new_id(uint8_t binary[BUS_ID_SIZE], char text[REQUEST_ID_SIZE])
+{
+    uuid_t id;
+
+    uuid_generate_random(id);
+    uuid_unparse_lower(id, text);
+    memcpy(binary, id, BUS_ID_SIZE);
+}
+
+/* Requests of one queue meet in one bundle. */
+static void set_key(struct link_request *link, const struct route *route, const struct request *r)
+{
+    if (!(route->flags & ROUTE_BY_QUEUE))
+        return;
+    for (size_t i = 0; i < r->query_len; i++) {
+        struct text name = r->query[i].name, value = r->query[i].value;
+        if (name.len == strlen("queue") && memcmp(name.s, "queue", name.len) == 0) {
+            link->key_len = value.len < BUS_KEY_MAX ? value.len : BUS_KEY_MAX;
+            memcpy(link->key, value.s, link->key_len);
+            return;
+        }
+    }
+}
+
+static void free_buffer(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+/* Packs the request; its body comes straight from the buffer. */
+static enum err pack(struct exchange *x, const struct request *r, struct body *body)
+{
+    msgpack_sbuffer out;
+
+    msgpack_sbuffer_init(&out);
+    if (request_pack_head(r, body->len, &out)) {
+        msgpack_sbuffer_destroy(&out);
+        return ERR_INVALID;
+    }
+    size_t size = out.size;
+    if (!body->len) {
+        if (zmq_msg_init_data(&x->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
+                              NULL) != 0)
+            abort();
+        return ERR_OK;
+    }
+    if (zmq_msg_init_size(&x->link.payload, size + body->len) != 0)
+        abort(); /* out of memory, as in mem.c */
+    memcpy(zmq_msg_data(&x->link.payload), out.data, size);
+    evbuffer_remove(body->mem, (char *)zmq_msg_data(&x->link.payload) + size, body->len);
+    msgpack_sbuffer_destroy(&out);
+    x->held = body->reserved;
+    body->reserved = 0;
+    return ERR_OK;
+}
+
+/* Sends a request over the bus. */
+static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p, struct body *body,
+                    const struct exchange *ids)
+{
+    struct exchange *x = mem_alloc(sizeof *x);
+    char *address;
+    ev_uint16_t port;
+
+    *x = *ids;
+    x->server = c->server;
+    x->conn = c;
+    x->req = req;
+    x->route = p->route;
+    x->link.service = p->route->service;
+    x->link.timeout_ms = c->server->cfg->request_timeout;
+    x->link.done = on_answer;
+    evhttp_connection_get_peer(evhttp_request_get_connection(req), &address, &port);
+    p->request.peer = (struct text){address, strlen(address)};
+    p->request.received_us = clock_wall_us();
+    memcpy(p->request.id, x->id, sizeof x->id);
+    set_key(&x->link, p->route, &p->request);
+    if (!p->route->body_limit) /* it takes none: what came is dropped */
+        body_free(body);
+    if (pack(x, &p->request, body)) {
+        log_error("a request could not be packed; this is a defect");
+        abort();
+    }
+    c->exchange = x;
+    conn_watch(c);
+    link_send(c->server->link, &x->link);
+}
+
+void exchange_begin(struct evhttp_request *req, void *server)
+{
+    struct server *s = server;
+    struct conn *c = conn_of(s, req);
+    struct intake_item *item = c ? intake_next(&c->intake) : NULL;
+    struct exchange ids = {.server = s};
+    struct local_answer local;
+    struct parsed p;
+
+    new_id(ids.link.id, ids.id);
+    if (!item) { /* a head that the intake took for in order is none for the library */
+        log_warn("a request was not understood in the same way twice and is refused");
+        local_error(&local, 400, "Bad Request");
+        send_reply(s, req, &local.reply, ids.id);
+        return;
+    }
+    request_parse(req, item->verdict != 405, &p);
+    if (item->verdict) {
+        local_verdict(&local, item->verdict, &p);
+        send_reply(s, req, &local.reply, ids.id);
+    } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {
+        local_reply(&local, &p);
+        send_reply(s, req, &local.reply, ids.id);
+    } else {
+        forward(c, req, &p, &item->body, &ids);
+    }
+    intake_item_free(item);
+    parsed_free(&p);
+}

@@ -1,0 +1,199 @@
+#include "frontend/http.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "frontend/conn.h"
+#include "frontend/exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    SPARE_FDS = 128,       /* descriptors beside the connections' */
+    ACCEPT_PAUSE_MS = 100, /* after accept failed */
+    DRAIN_STEP_MS = 20,
+    /* An idle client may be about to send its next request: then it gets its answer, and learns
+     * that the connection ends. */
+    DRAIN_IDLE_MS = 1000
+};
+
+/* A process that is about to end. */
+struct drain {
+    struct server *server;
+    struct event *step;
+    int64_t idle_end, end; /* ms */
+};
+
+static void on_step(evutil_socket_t fd, short what, void *arg)
+{
+    struct drain *d = arg;
+    struct server *s = d->server;
+    int64_t now = clock_mono_ms();
+
+    (void)fd;
+    (void)what;
+    if (now >= d->idle_end)
+        conn_close_idle(s);
+    if (now >= d->end)
+        log_warn("%zu connections are cut: the grace time is over", s->conns_len);
+    if ((s->conns_len == 0 && link_pending(s->link) == 0) || now >= d->end)
+        event_base_loopbreak(s->base);
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct drain *d = arg;
+    struct server *s = d->server;
+    const struct timeval every = {.tv_usec = DRAIN_STEP_MS * 1000};
+    int64_t now = clock_mono_ms();
+
+    (void)fd;
+    (void)what;
+    if (s->draining)
+        return;
+    s->draining = true;
+    if (s->accepting)
+        evhttp_del_accept_socket(s->http, s->accepting);
+    s->accepting = NULL;
+    d->end = now + s->cfg->grace * 1000 - 500;
+    d->idle_end = now + DRAIN_IDLE_MS < d->end ? now + DRAIN_IDLE_MS : now;
+    event_add(d->step, &every);
+}
+
+/* Descriptors ran out: accepts again after a pause, instead of spinning. */
+static void on_accept_pause(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+
+    (void)fd;
+    (void)what;
+    if (s->accepting && !s->listener_off)
+        evconnlistener_enable(evhttp_bound_socket_get_listener(s->accepting));
+}
+
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    struct server *s = arg;
+    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
+
+    log_warn("cannot accept a connection: %s; raise the limit of open files",
+             evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+    evconnlistener_disable(listener);
+    event_base_once(s->base, -1, EV_TIMEOUT, on_accept_pause, s, &pause);
+}
+
+static void on_library_log(int severity, const char *text)
+{
+    if (severity >= EVENT_LOG_ERR)
+        log_error("libevent: %s", text);
+    else if (severity == EVENT_LOG_WARN)
+        log_warn("libevent: %s", text);
+}
+
+static void raise_fd_limit(const struct config *cfg)
+{
+    rlim_t wanted = (rlim_t)cfg->max_connections + SPARE_FDS;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        log_warn("the limit of open files allows less than --max-connections %lld",
+                 (long long)cfg->max_connections);
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base;
+
+    if (!config)
+        return NULL;
+    /* Reading is switched off and on for each request: the changes of one turn cancel out. */
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST | EVENT_BASE_FLAG_NOLOCK);
+    base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+/* Longest silence of a client. A request that is served is silence, too. */
+static int silence_s(const struct config *cfg)
+{
+    int64_t served = cfg->request_timeout / 1000 + 5;
+
+    return (int)(served > cfg->client_timeout ? served : cfg->client_timeout);
+}
+
+static bool open_http(struct server *s, int listen_fd)
+{
+    s->http = evhttp_new(s->base);
+    s->kept = evbuffer_new();
+    s->come = evbuffer_new();
+    if (!s->http || !s->kept || !s->come)
+        return false;
+    evhttp_set_allowed_methods(
+        s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+                     EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_PATCH);
+    evhttp_set_max_headers_size(s->http, (ev_ssize_t)2 * HEAD_TOTAL_MAX);
+    evhttp_set_timeout(s->http, silence_s(s->cfg));
+    evhttp_set_bevcb(s->http, conn_accept, s);
+    evhttp_set_gencb(s->http, exchange_begin, s);
+    s->accepting = evhttp_accept_socket_with_handle(s->http, listen_fd);
+    if (!s->accepting)
+        return false;
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(s->accepting), on_accept_error);
+    return true;
+}
+
+static void close_server(struct server *s)
+{
+    if (s->http)
+        evhttp_free(s->http);
+    link_free(s->link);
+    if (s->kept)
+        evbuffer_free(s->kept);
+    if (s->come)
+        evbuffer_free(s->come);
+    if (s->base)
+        event_base_free(s->base);
+}
+
+static bool open_server(struct server *s, int listen_fd)
+{
+    event_set_log_callback(on_library_log);
+    raise_fd_limit(s->cfg);
+    s->bodies = (struct body_limits){.memory_max = (uint64_t)s->cfg->max_body_memory,
+                                     .upload_max = (uint64_t)s->cfg->max_upload,
+                                     .spool = s->cfg->spool};
+    s->base = new_base();
+    if (!s->base) {
+        log_error("cannot make an event loop");
+        return false;
+    }
+    s->link = link_new(s->base, s->cfg);
+    return s->link && open_http(s, listen_fd);
+}
+
+int http_run(const struct config *cfg, int listen_fd, int stop_fd)
+{
+    struct server s = {.cfg = cfg};
+    struct drain d = {.server = &s};
+    struct event *stop = NULL;
+    int status = 1;
+
+    if (open_server(&s, listen_fd)) {
+        stop = event_new(s.base, stop_fd, EV_READ | EV_PERSIST, on_stop, &d);
+        d.step = event_new(s.base, -1, EV_PERSIST, on_step, &d);
+        if (stop && d.step && event_add(stop, NULL) == 0 && event_base_dispatch(s.base) >= 0)
+            status = 0;
+    }
+    if (stop)
+        event_free(stop);
+    if (d.step)
+        event_free(d.step);
+    close_server(&s);
+    return status;
+}

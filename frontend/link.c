@@ -1,0 +1,334 @@
+#include "frontend/link.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+enum {
+    DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
+    TURN_MESSAGES = 256
+};
+
+struct broker {
+    struct link *link;
+    void *socket;
+    struct event *readable;
+    bool alive;
+    uint64_t instance;  /* of the process that knows our requests; 0: none does */
+    int64_t last_heard; /* ms */
+};
+
+struct link {
+    const struct config *cfg;
+    struct event_base *base;
+    void *ctx;
+    struct broker brokers[BROKERS_MAX];
+    size_t brokers_len, next; /* next: whose turn it is */
+    struct link_request *by_id;
+    struct link_request *pending; /* oldest first */
+    struct event *tick;
+};
+
+static void answer(struct link *l, struct link_request *r, enum err e, const struct reply *reply)
+{
+    HASH_DEL(l->by_id, r);
+    DL_DELETE(l->pending, r);
+    zmq_msg_close(&r->payload);
+    r->done(r, e, reply);
+}
+
+/* ---- sending ---- */
+
+static bool send_to(struct broker *b, struct link_request *r, int64_t now)
+{
+    struct bus_header h = {
+        .type = BUS_REQUEST, .service = r->service, .attempt = r->attempt, .key_len = r->key_len};
+    zmq_msg_t head, payload;
+
+    h.ttl_ms = r->deadline > now ? (uint32_t)(r->deadline - now) : 1;
+    memcpy(h.id, r->id, sizeof h.id);
+    memcpy(h.key, r->key, r->key_len);
+    bus_header_pack(&h, &head);
+    zmq_msg_init(&payload);
+    zmq_msg_copy(&payload, &r->payload); /* shares the content */
+    if (zmq_msg_send(&head, b->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&head);
+        zmq_msg_close(&payload);
+        return false;
+    }
+    if (zmq_msg_send(&payload, b->socket, ZMQ_DONTWAIT) < 0)
+        zmq_msg_close(&payload);
+    /* Sending may have taken notice of incoming messages, which the descriptor tells only once. */
+    event_active(b->readable, EV_READ, 0);
+    return true;
+}
+
+static unsigned key_hash(const struct link_request *r)
+{
+    unsigned h = 2166136261u; /* FNV-1a */
+
+    for (size_t i = 0; i < r->key_len; i++)
+        h = (h ^ (unsigned char)r->key[i]) * 16777619u;
+    return h;
+}
+
+/* Gives the request to a broker that is alive; else it waits for one. */
+static void dispatch(struct link *l, struct link_request *r, int64_t now)
+{
+    size_t first = r->key_len ? key_hash(r) % l->brokers_len : l->next++ % l->brokers_len;
+
+    for (size_t i = 0; i < l->brokers_len; i++) {
+        size_t at = (first + i) % l->brokers_len;
+        if (!l->brokers[at].alive)
+            continue;
+        if (send_to(&l->brokers[at], r, now)) {
+            r->broker = (int)at;
+            return;
+        }
+        l->brokers[at].alive = false; /* it takes nothing: until it is heard again */
+    }
+}
+
+/* Sends again what this broker has, or what no broker has. */
+static void dispatch_again(struct link *l, int broker, int64_t now)
+{
+    struct link_request *r;
+
+    DL_FOREACH (l->pending, r) {
+        if (r->broker != broker)
+            continue;
+        r->attempt += broker >= 0;
+        r->broker = -1;
+        dispatch(l, r, now);
+    }
+}
+
+void link_send(struct link *l, struct link_request *r)
+{
+    int64_t now = clock_mono_ms();
+
+    r->deadline = now + r->timeout_ms;
+    r->attempt = 0;
+    r->broker = -1;
+    HASH_ADD(hh, l->by_id, id, BUS_ID_SIZE, r);
+    DL_APPEND(l->pending, r);
+    dispatch(l, r, now);
+}
+
+/* ---- receiving ---- */
+
+static void on_reply(struct link *l, const struct bus_header *h, zmq_msg_t *payload)
+{
+    struct link_request *r;
+    struct reply reply;
+    msgpack_zone zone;
+
+    HASH_FIND(hh, l->by_id, h->id, BUS_ID_SIZE, r);
+    if (!r)
+        return; /* late: it was answered with 504 */
+    if (h->type == BUS_REJECT) {
+        answer(l, r, h->err, NULL);
+        return;
+    }
+    if (!msgpack_zone_init(&zone, 1024))
+        abort(); /* out of memory, as in mem.c */
+    enum err e = reply_unpack(zmq_msg_data(payload), zmq_msg_size(payload), &zone, &reply);
+    if (e)
+        log_error("a reply on the bus is malformed; do all processes run the same version?");
+    answer(l, r, e ? ERR_INTERNAL : ERR_OK, &reply);
+    msgpack_zone_destroy(&zone);
+}
+
+static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *payload)
+{
+    struct link *l = b->link;
+    bool was_alive = b->alive;
+    int64_t now = clock_mono_ms();
+
+    b->last_heard = now;
+    switch (h->type) {
+    case BUS_REPLY:
+    case BUS_REJECT:
+        on_reply(l, h, payload);
+        break;
+    case BUS_HELLO: /* a new connection: what was under way on the old one may be lost */
+    case BUS_PING:
+        b->alive = true;
+        if (h->type == BUS_HELLO || h->instance != b->instance) {
+            b->instance = h->instance;
+            dispatch_again(l, (int)(b - l->brokers), now);
+        }
+        if (!was_alive)
+            dispatch_again(l, -1, now);
+        break;
+    case BUS_READY:
+    case BUS_BYE:
+    case BUS_REQUEST:
+        log_warn(
+            "a broker sent a message of the wrong kind; do all processes run the same version?");
+        break;
+    }
+}
+
+/* Receives one part; false: there is nothing. */
+static bool receive(struct broker *b, zmq_msg_t *msg)
+{
+    zmq_msg_init(msg);
+    if (zmq_msg_recv(msg, b->socket, ZMQ_DONTWAIT) >= 0)
+        return true;
+    zmq_msg_close(msg);
+    return false;
+}
+
+/* Takes one message; false: there was none. */
+static bool take_message(struct broker *b)
+{
+    zmq_msg_t head, payload, rest;
+    struct bus_header h;
+
+    if (!receive(b, &head))
+        return false;
+    bool ok = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) == ERR_OK;
+    bool more = zmq_msg_more(&head);
+    zmq_msg_close(&head);
+    if (!more || !receive(b, &payload))
+        return true;
+    more = zmq_msg_more(&payload);
+    while (more && receive(b, &rest)) {
+        more = zmq_msg_more(&rest);
+        zmq_msg_close(&rest);
+    }
+    if (ok)
+        on_message(b, &h, &payload);
+    zmq_msg_close(&payload);
+    return true;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct broker *b = arg;
+    int events = 0;
+    size_t size = sizeof events;
+
+    (void)fd;
+    (void)what;
+    for (int i = 0; i < TURN_MESSAGES; i++) {
+        if (zmq_getsockopt(b->socket, ZMQ_EVENTS, &events, &size) != 0 || !(events & ZMQ_POLLIN))
+            return;
+        if (!take_message(b))
+            return;
+    }
+    event_active(b->readable, EV_READ, 0); /* more may be there: after the others' turn */
+}
+
+/* ---- time ---- */
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct link *l = arg;
+    int64_t now = clock_mono_ms();
+
+    (void)fd;
+    (void)what;
+    for (size_t i = 0; i < l->brokers_len; i++) {
+        struct broker *b = &l->brokers[i];
+        if (b->alive && now - b->last_heard > DEAD_BEATS * l->cfg->heartbeat) {
+            log_warn("broker %zu is silent; its requests go to another when there is one", i);
+            b->alive = false;
+            b->instance = 0; /* should it come back, it is asked again */
+            dispatch_again(l, (int)i, now);
+        }
+    }
+    struct link_request *r, *next;
+    DL_FOREACH_SAFE(l->pending, r, next)
+    if (r->deadline <= now)
+        answer(l, r, r->broker < 0 && !r->attempt ? ERR_UNAVAILABLE : ERR_TIMEOUT, NULL);
+}
+
+/* ---- life ---- */
+
+static bool open_broker(struct link *l, unsigned i)
+{
+    struct broker *b = &l->brokers[i];
+    char endpoint[BUS_ENDPOINT_SIZE];
+    int fd;
+    size_t size = sizeof fd;
+
+    if (bus_endpoint(l->cfg->bus, i, BUS_FRONTENDS, endpoint))
+        return false;
+    b->link = l;
+    b->socket = bus_connect(l->ctx, endpoint, "frontend");
+    if (!b->socket || zmq_getsockopt(b->socket, ZMQ_FD, &fd, &size) != 0) {
+        log_error("cannot connect to the bus at %s: %s; check --bus", endpoint,
+                  zmq_strerror(errno));
+        return false;
+    }
+    b->readable = event_new(l->base, fd, EV_READ | EV_PERSIST, on_readable, b);
+    l->brokers_len++;
+    return b->readable && event_add(b->readable, NULL) == 0;
+}
+
+struct link *link_new(struct event_base *base, const struct config *cfg)
+{
+    struct link *l = mem_alloc(sizeof *l);
+    long beat = cfg->heartbeat < 200 ? (long)cfg->heartbeat : 200;
+    const struct timeval every = {.tv_usec = beat * 1000 / 2};
+
+    l->cfg = cfg;
+    l->base = base;
+    l->ctx = zmq_ctx_new();
+    for (unsigned i = 0; l->ctx && i < (unsigned)cfg->brokers; i++)
+        if (!open_broker(l, i)) {
+            link_free(l);
+            return NULL;
+        }
+    l->tick = event_new(base, -1, EV_PERSIST, on_tick, l);
+    if (!l->brokers_len || !l->tick || event_add(l->tick, &every) != 0) {
+        log_error("no broker to connect to; set --brokers and --bus");
+        link_free(l);
+        return NULL;
+    }
+    /* What is there already is not told by the descriptor. */
+    for (size_t i = 0; i < l->brokers_len; i++)
+        event_active(l->brokers[i].readable, EV_READ, 0);
+    return l;
+}
+
+size_t link_pending(const struct link *l)
+{
+    return HASH_COUNT(l->by_id);
+}
+
+bool link_is_up(const struct link *l)
+{
+    for (size_t i = 0; i < l->brokers_len; i++)
+        if (l->brokers[i].alive)
+            return true;
+    return false;
+}
+
+void link_free(struct link *l)
+{
+    struct link_request *r;
+
+    if (!l)
+        return;
+    HASH_CLEAR(hh, l->by_id);
+    DL_FOREACH (l->pending, r)
+        zmq_msg_close(&r->payload);
+    if (l->tick)
+        event_free(l->tick);
+    for (size_t i = 0; i < l->brokers_len; i++) {
+        if (l->brokers[i].readable)
+            event_free(l->brokers[i].readable);
+        if (l->brokers[i].socket)
+            zmq_close(l->brokers[i].socket);
+    }
+    if (l->ctx)
+        zmq_ctx_term(l->ctx);
+    free(l);
+}

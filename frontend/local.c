@@ -1,0 +1,129 @@
+#include "frontend/local.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_JSON "application/json"
+#define NOT_FOUND                                                                                  \
+    "Not found: 404 Not Found: The requested URL was not found on the server. If you entered the " \
+    "URL manually please check your spelling and try again.\n"
+
+static void add_header(struct local_answer *a, const char *name, const char *value)
+{
+    if (a->reply.headers_len == REPLY_HEADERS_MAX)
+        return;
+    a->reply.headers[a->reply.headers_len].name = name;
+    a->reply.headers[a->reply.headers_len++].value = value;
+}
+
+static void set(struct local_answer *a, int status, const char *type, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+static void set(struct local_answer *a, int status, const char *type, const char *fmt, ...)
+{
+    va_list ap;
+
+    a->reply = (struct reply){.status = status};
+    va_start(ap, fmt);
+    vsnprintf(a->text, sizeof a->text, fmt, ap);
+    va_end(ap);
+    a->reply.body = (struct text){a->text, strlen(a->text)};
+    add_header(a, "Content-Type", type);
+}
+
+void local_error(struct local_answer *a, int status, const char *text)
+{
+    set(a, status, TYPE_JSON, "{\"detail\": {}, \"message\": \"%s\"}", text);
+    if (status == 503)
+        add_header(a, "Retry-After", "1");
+}
+
+void local_err(struct local_answer *a, enum err e)
+{
+    local_error(a, err_status(e), err_text(e));
+}
+
+static void bad_method(struct local_answer *a, const struct parsed *p)
+{
+    local_error(a, 405, "Method Not Allowed");
+    add_header(a, "Allow", p->allow);
+}
+
+/* The messages of the verdicts; 405 and 413 depend on the path. */
+static const struct {
+    int status;
+    const char *text;
+} verdicts[] = {
+    {400, "Bad Request"                                                         },
+    {413, TOO_LARGE_DEFAULT                                                     },
+    {431, "Request Header Fields Too Large"                                     },
+    {503, "The server holds as many request bodies as it may; try again shortly"},
+    {505, "HTTP Version Not Supported"                                          },
+    {507, "The server has no room on its disk to take the body; try again later"},
+};
+
+void local_verdict(struct local_answer *a, int verdict, const struct parsed *p)
+{
+    const char *text = "Bad Request";
+
+    if (verdict == 405) {
+        if (*p->allow)
+            bad_method(a, p);
+        else
+            set(a, 404, TYPE_TEXT, NOT_FOUND);
+        return;
+    }
+    for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
+        if (verdicts[i].status == verdict)
+            text = verdicts[i].text;
+    if (verdict == 413 && p->route && *p->route->too_large)
+        text = p->route->too_large;
+    local_error(a, verdict, text);
+}
+
+/* ---- the LOCAL rows of api.def ---- */
+
+static void local_version(struct local_answer *a)
+{
+    set(a, 200, TYPE_TEXT, "Testflinger Server v" PROJECT_VERSION);
+}
+
+static void local_healthz(struct local_answer *a)
+{
+    set(a, 200, TYPE_JSON, "{\"status\": \"ok\"}");
+}
+
+static void (*const handlers[OP_COUNT_])(struct local_answer *a) = {
+#define LOCAL(op, method, path, handler, summary) [op] = handler,
+#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)
+#include "common/api.def"
+#undef LOCAL
+#undef API
+};
+
+void local_reply(struct local_answer *a, const struct parsed *p)
+{
+    switch (p->kind) {
+    case REQUEST_ROUTED:
+        handlers[p->route->op](a);
+        break;
+    case REQUEST_OPTIONS:
+        set(a, 200, TYPE_TEXT, "%s", "");
+        add_header(a, "Allow", p->allow);
+        break;
+    case REQUEST_REDIRECT:
+        set(a, 308, TYPE_TEXT, "%s", "");
+        add_header(a, "Location", p->location);
+        break;
+    case REQUEST_BAD_METHOD:
+        bad_method(a, p);
+        break;
+    case REQUEST_UNKNOWN:
+        set(a, 404, TYPE_TEXT, NOT_FOUND);
+        break;
+    case REQUEST_TOO_MANY:
+        local_error(a, 400, "More query parameters than the server takes");
+        break;
+    }
+}

@@ -1,0 +1,39 @@
+#include "common/bus.h"
+#include "common/config.h"
+#include "common/prefork.h"
+#include "frontend/http.h"
+#include "frontend/listen.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define PROGRAM "testflinger-frontend"
+
+static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
+{
+    (void)slot;
+    return http_run(cfg, *(int *)arg, stop_fd);
+}
+
+int main(int argc, char **argv)
+{
+    char endpoint[BUS_ENDPOINT_SIZE];
+    struct config cfg;
+    int fd, status = EXIT_BAD_SETTING;
+
+    config_load(&cfg, R_FRONTEND, PROGRAM, argc, argv);
+    if (bus_endpoint(cfg.bus, 0, BUS_FRONTENDS, endpoint)) {
+        fprintf(stderr,
+                PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
+                        "set --bus\n",
+                cfg.bus);
+    } else {
+        enum err e = listen_open(cfg.listen, &fd);
+        struct prefork p = {.role = "frontend", .child = child, .arg = &fd};
+        status = !e ? prefork_run(&cfg, &p) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
+        if (!e)
+            close(fd);
+    }
+    config_free(&cfg);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* One frontend process: what its connections and exchanges share. */
+#ifndef FRONTEND_SERVER_H
+#define FRONTEND_SERVER_H
+
+#include "common/config.h"
+#include "frontend/body.h"
+#include "frontend/link.h"
+
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+
+struct conn;
+
+struct server {
+    const struct config *cfg;
+    struct event_base *base;
+    struct evhttp *http;
+    struct evhttp_bound_socket *accepting; /* NULL: no more */
+    struct link *link;
+    struct body_limits bodies;
+    struct conn *conns;           /* by their evhttp_connection */
+    struct evbuffer *kept, *come; /* scratch of conn.c */
+    size_t conns_len;             /* those that are set up, too */
+    bool listener_off;            /* connections are at their limit, or descriptors ran out */
+    bool draining;                /* every answer ends its connection */
+};
+
+#endif
