@@ -1,0 +1,193 @@
+/* The claim: hands waiting jobs to agents, each to one. */
+#include "worker/store_sqlite/job.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+
+/* A job that may be handed out, with its place in the order. */
+struct head {
+    int64_t id;
+    int64_t priority;
+    int64_t created_us;
+};
+
+static bool before(const struct head *a, const struct head *b)
+{
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a->created_us != b->created_us)
+        return a->created_us < b->created_us;
+    return a->id < b->id;
+}
+
+/* True when the row's list of excluded agents holds the agent. */
+static bool excludes(const struct query *r, int column, struct text agent)
+{
+    bool found = false;
+    json_t *list, *name;
+    size_t i;
+
+    if (!agent.s || !query_col_text(r, column).s)
+        return false;
+    list = query_col_json(r, column);
+    json_array_foreach (list, i, name)
+        found = found || sqlite_text_is(agent, (struct text){json_string_value(name),
+                                                             json_string_length(name)});
+    json_decref(list);
+    return found;
+}
+
+/* The first job of a queue that this agent may have. ERR_NOT_FOUND. */
+static enum err head_of(struct sqlite *q, struct text queue, struct text agent, struct head *ret)
+{
+    struct query r = query_new(q, SQL_CLAIM_NEXT);
+    enum err e;
+
+    query_text(&r, queue);
+    do {
+        e = query_step(&r);
+    } while (!e && excludes(&r, 3, agent));
+    if (!e)
+        *ret = (struct head){query_col_int(&r, 0), query_col_int(&r, 1), query_col_int(&r, 2)};
+    query_end(&r);
+    return e;
+}
+
+/* The first job of all the claim's queues. ERR_NOT_FOUND. */
+static enum err choose(struct sqlite *q, const struct claim *c, struct head *ret)
+{
+    struct head best = {0}, head;
+    bool found = false;
+
+    for (size_t i = 0; i < c->queues_len; i++) {
+        enum err e = head_of(q, c->queues[i], c->agent, &head);
+        if (e && e != ERR_NOT_FOUND)
+            return e;
+        if (!e && (!found || before(&head, &best))) {
+            best = head;
+            found = true;
+        }
+    }
+    *ret = best;
+    return found ? ERR_OK : ERR_NOT_FOUND;
+}
+
+/* Adds a wait of whole seconds to those of its queue. */
+static enum err add_wait(struct sqlite *q, struct text queue, int64_t seconds)
+{
+    struct query add = query_new(q, SQL_WAIT_ADD);
+
+    query_text(&add, queue);
+    query_int(&add, seconds);
+    enum err e = query_run(&add);
+    if (e)
+        return e;
+    struct query cut = query_new(q, SQL_WAITS_CUT);
+    query_text(&cut, queue);
+    query_int(&cut, WAIT_TIMES_MAX);
+    return query_run(&cut);
+}
+
+/* Takes what the claim gets out of the job of this number; `counts`: its wait is to be counted. */
+static enum err fill(struct sqlite *q, int64_t id, bool counts, struct claim *c)
+{
+    struct query r = query_new(q, SQL_CLAIM_JOB);
+    json_t *data = NULL;
+
+    query_int(&r, id);
+    enum err e = query_step(&r);
+    if (!e) {
+        data = sqlite_job_data_of(&r, 5, 4);
+        e = data ? ERR_OK : ERR_INTERNAL;
+    }
+    if (!e) {
+        int64_t started_ms = query_col_int(&r, 1), created_ms = query_col_int(&r, 2) / 1000;
+        struct text job_id = query_col_text(&r, 0);
+        if (counts)
+            e = add_wait(q, query_col_text(&r, 3),
+                         created_ms < started_ms ? (started_ms - created_ms) / 1000 : 0);
+        if (!e) {
+            c->data = json_incref(data);
+            c->job_id = mem_strndup(job_id.s, job_id.len);
+            c->started_ms = started_ms;
+        }
+    }
+    json_decref(data);
+    query_end(&r);
+    return e;
+}
+
+/* Finds the job that carries the claim's token already. ERR_NOT_FOUND: there is none. */
+static enum err find_claimed(struct sqlite *q, struct claim *c)
+{
+    struct query r = query_new(q, SQL_CLAIM_TOKEN);
+    int64_t id = 0;
+
+    query_str(&r, c->asked.request_id);
+    enum err e = query_step(&r);
+    if (!e)
+        id = query_col_int(&r, 0);
+    query_end(&r);
+    return e ? e : fill(q, id, false, c);
+}
+
+static enum err take(struct sqlite *q, struct claim *c)
+{
+    struct head head;
+    enum err e = choose(q, c, &head);
+
+    if (e)
+        return e;
+    struct query r = query_new(q, SQL_CLAIM_TAKE);
+    query_int(&r, head.id);
+    query_int(&r, clock_wall_us() / 1000);
+    query_str(&r, c->asked.request_id);
+    if (c->agent.s)
+        query_text(&r, c->agent);
+    else
+        query_null(&r);
+    e = query_run(&r);
+    if (e == ERR_CONFLICT) /* a repeat of this request was faster */
+        return find_claimed(q, c);
+    return e ? e : fill(q, head.id, true, c);
+}
+
+static enum err claim(struct sqlite *q, struct claim *c)
+{
+    struct head head;
+    enum err e = ERR_OK;
+
+    if (!c->asked.repeat)
+        e = choose(q, c, &head); /* most find nothing and need not wait for writers */
+    if (!e)
+        e = sqlite_write_begin(q);
+    if (e)
+        return e;
+    e = c->asked.repeat ? find_claimed(q, c) : ERR_NOT_FOUND;
+    if (e == ERR_NOT_FOUND)
+        e = take(q, c);
+    e = sqlite_write_end(q, e);
+    if (e) {
+        json_decref(c->data);
+        free(c->job_id);
+        c->data = NULL;
+        c->job_id = NULL;
+    }
+    return e;
+}
+
+enum err sqlite_jobs_claim(struct store *s, struct claim *claims, size_t n)
+{
+    enum err all = ERR_OK;
+
+    for (size_t i = 0; i < n; i++)
+        claims[i].err = claim(sqlite_of(s), &claims[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (i && claims[i].err != all)
+            return ERR_OK;
+        all = claims[i].err;
+    }
+    return all;
+}

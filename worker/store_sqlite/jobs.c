@@ -1,0 +1,136 @@
+/* Jobs: put in their queue, read, position. */
+#include "worker/store_sqlite/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum err sqlite_job_text_make(struct job_text *t, const struct job_new *job)
+{
+    const json_t *exclude = json_object_get(job->data, "exclude_agents");
+    const json_t *attachments = json_object_get(job->data, ATTACHMENTS_STATUS);
+    json_t *data = job->data, *copy = NULL;
+    size_t len;
+
+    *t = (struct job_text){.job = job};
+    if (json_is_string(attachments)) {
+        t->attachments = json_string_value(attachments);
+        data = copy = json_copy(job->data);
+        json_object_del(copy, ATTACHMENTS_STATUS);
+    }
+    enum err e = sqlite_json(data, &t->data, &t->data_len);
+    json_decref(copy);
+    if (!e && json_array_size(exclude))
+        e = sqlite_json(exclude, &t->exclude, &len);
+    return e;
+}
+
+void sqlite_job_text_free(struct job_text *t)
+{
+    free(t->data);
+    free(t->exclude);
+}
+
+void sqlite_job_bind(struct query *r, const struct job_text *t)
+{
+    const json_t *queue = json_object_get(t->job->data, "job_queue");
+
+    query_str(r, t->job->job_id);
+    query_text(r, (struct text){json_string_value(queue), json_string_length(queue)});
+    query_int(r, t->job->priority);
+    query_int(r, t->job->asked.received_us);
+    query_str(r, t->attachments);
+    query_str(r, t->exclude);
+    query_int(r, (int64_t)t->data_len);
+}
+
+enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text *t)
+{
+    struct query r = query_new(q, SQL_JOB_DATA_PUT);
+
+    query_int(&r, id);
+    query_text(&r, (struct text){t->data, t->data_len});
+    return query_run(&r);
+}
+
+enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t)
+{
+    struct query r = query_new(q, SQL_JOB_ADD);
+
+    sqlite_job_bind(&r, t);
+    enum err e = query_run(&r);
+    if (e)
+        return e;
+    if (query_changes(&r) == 0)
+        return ERR_CONFLICT;
+    return sqlite_job_data_put(q, sqlite3_last_insert_rowid(q->db), t);
+}
+
+static enum err add(struct sqlite *q, const struct job_new *job)
+{
+    struct job_text t;
+    enum err e = sqlite_job_text_make(&t, job);
+
+    if (!e)
+        e = sqlite_write_begin(q);
+    if (!e) {
+        e = job->given ? sqlite_job_put_given(q, &t) : sqlite_job_insert(q, &t);
+        e = sqlite_write_end(q, e);
+        if (e == ERR_CONFLICT) /* a repeat found its job stored */
+            e = ERR_OK;
+    }
+    sqlite_job_text_free(&t);
+    return e;
+}
+
+enum err sqlite_jobs_add(struct store *s, struct job_new *jobs, size_t n)
+{
+    enum err all = ERR_OK;
+
+    for (size_t i = 0; i < n; i++)
+        jobs[i].err = add(sqlite_of(s), &jobs[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (i && jobs[i].err != all)
+            return ERR_OK;
+        all = jobs[i].err;
+    }
+    return all;
+}
+
+json_t *sqlite_job_data_of(const struct query *r, int data, int attachments)
+{
+    json_t *value = query_col_json(r, data);
+    struct text status = query_col_text(r, attachments);
+
+    if (value && status.s)
+        json_object_set_new(value, ATTACHMENTS_STATUS, json_stringn(status.s, status.len));
+    return value;
+}
+
+enum err sqlite_job_get(struct store *s, struct text job_id, json_t **ret_data)
+{
+    struct query r = query_new(sqlite_of(s), SQL_JOB_DATA);
+
+    query_text(&r, job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        json_t *data = sqlite_job_data_of(&r, 0, 1);
+        if (data)
+            *ret_data = data;
+        else
+            e = ERR_INTERNAL;
+    }
+    query_end(&r);
+    return e;
+}
+
+enum err sqlite_job_position(struct store *s, struct text job_id, int64_t *ret)
+{
+    struct query r = query_new(sqlite_of(s), SQL_JOB_POSITION);
+
+    query_text(&r, job_id);
+    enum err e = query_step(&r);
+    if (!e)
+        *ret = query_col_int(&r, 0);
+    query_end(&r);
+    return e;
+}

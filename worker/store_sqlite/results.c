@@ -1,0 +1,159 @@
+/* Results and states of jobs. */
+#include "worker/store_sqlite/job.h"
+
+#include "common/mem.h"
+#include "worker/states.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A job's result as it is stored. */
+struct result {
+    int64_t id;
+    int64_t data_size; /* of the job's data */
+    char *state;       /* owned */
+    json_t *fields;    /* owned */
+};
+
+static void result_free(struct result *r)
+{
+    free(r->state);
+    json_decref(r->fields);
+}
+
+/* ERR_NOT_FOUND. result_free() in any case. */
+static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
+{
+    struct query r = query_new(q, SQL_RESULT);
+
+    *ret = (struct result){0};
+    query_text(&r, job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        struct text state = query_col_text(&r, 1);
+        ret->id = query_col_int(&r, 0);
+        ret->state = mem_strndup(state.s ? state.s : "", state.len);
+        ret->fields = query_col_text(&r, 2).s ? query_col_json(&r, 2) : json_object();
+        ret->data_size = query_col_int(&r, 3);
+        if (!ret->fields)
+            e = ERR_INTERNAL;
+    }
+    query_end(&r);
+    return e;
+}
+
+static enum err put_state(struct sqlite *q, int64_t id, const char *state)
+{
+    struct query r = query_new(q, SQL_STATE_PUT);
+
+    query_int(&r, id);
+    query_str(&r, state);
+    return query_run(&r);
+}
+
+/* ---- cancel ---- */
+
+static enum err cancel(struct sqlite *q, struct text job_id)
+{
+    struct query r = query_new(q, SQL_STATE);
+    int64_t id = 0;
+
+    query_text(&r, job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        struct text state = query_col_text(&r, 1);
+        char *text = mem_strndup(state.s ? state.s : "", state.len);
+        id = query_col_int(&r, 0);
+        if (state_is_over(text))
+            e = ERR_CONFLICT;
+        free(text);
+    }
+    query_end(&r);
+    return e ? e : put_state(q, id, "cancelled");
+}
+
+enum err sqlite_job_cancel(struct store *s, struct text job_id)
+{
+    struct sqlite *q = sqlite_of(s);
+    enum err e = sqlite_write_begin(q);
+
+    return e ? e : sqlite_write_end(q, cancel(q, job_id));
+}
+
+/* ---- results ---- */
+
+static bool may_follow(const char *state, const char *next)
+{
+    const char *unless[STATES_MAX + 1];
+
+    states_not_replaced_by(next, unless);
+    for (size_t i = 0; unless[i]; i++)
+        if (strcmp(unless[i], state) == 0)
+            return false;
+    return true;
+}
+
+static enum err put_fields(struct sqlite *q, const struct result *old, const json_t *fields)
+{
+    char *text;
+    size_t len;
+
+    /* only the object itself changes, not what is in it */
+    json_object_update(old->fields, (json_t *)(uintptr_t)fields);
+    enum err e = sqlite_json(old->fields, &text, &len);
+    if (e)
+        return e;
+    if (len + (size_t)old->data_size > STORE_DOCUMENT_MAX) {
+        e = ERR_TOO_LARGE;
+    } else {
+        struct query r = query_new(q, SQL_RESULT_PUT);
+        query_int(&r, old->id);
+        query_text(&r, (struct text){text, len});
+        e = query_run(&r);
+    }
+    free(text);
+    return e;
+}
+
+static enum err put(struct sqlite *q, struct text job_id, const struct result_put *p)
+{
+    struct result old;
+    enum err e = load(q, job_id, &old);
+
+    if (!e && json_object_size(p->fields))
+        e = put_fields(q, &old, p->fields);
+    if (!e && p->job_state && strcmp(p->job_state, old.state) != 0 &&
+        may_follow(old.state, p->job_state))
+        e = put_state(q, old.id, p->job_state);
+    result_free(&old);
+    return e;
+}
+
+enum err sqlite_result_put(struct store *s, struct text job_id, const struct result_put *p)
+{
+    struct sqlite *q = sqlite_of(s);
+
+    if (json_object_size(p->fields) == 0 && !p->job_state) {
+        struct query r = query_new(q, SQL_STATE);
+        query_text(&r, job_id);
+        return query_probe(&r);
+    }
+    enum err e = sqlite_write_begin(q);
+    return e ? e : sqlite_write_end(q, put(q, job_id, p));
+}
+
+enum err sqlite_result_get(struct store *s, struct text job_id, json_t **ret)
+{
+    struct result found;
+    enum err e = load(sqlite_of(s), job_id, &found);
+
+    if (!e) {
+        json_t *result = json_object();
+        json_object_set_new(result, "job_state", json_string(found.state));
+        json_object_update(result, found.fields);
+        *ret = result;
+    }
+    result_free(&found);
+    return e;
+}
