@@ -1,0 +1,172 @@
+#include "worker/buslink.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINGER_MS = 500 };
+
+static void send_simple(struct buslink *l, size_t broker, enum bus_type type)
+{
+    struct bus_header h = {.type = type, .service = l->service, .window = l->window};
+    zmq_msg_t msg, empty;
+
+    bus_header_pack(&h, &msg);
+    zmq_msg_init(&empty);
+    if (zmq_msg_send(&msg, l->brokers[broker], ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&msg); /* no connection: the broker says HELLO at the next one */
+        l->instances[broker] = 0;
+        return;
+    }
+    if (zmq_msg_send(&empty, l->brokers[broker], ZMQ_DONTWAIT) < 0)
+        zmq_msg_close(&empty);
+}
+
+enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
+                      uint32_t window, const char *role)
+{
+    char endpoint[BUS_ENDPOINT_SIZE];
+
+    *l = (struct buslink){.service = service, .window = window, .ctx = zmq_ctx_new()};
+    for (size_t b = 0; l->ctx && b < (size_t)cfg->brokers; b++) {
+        if (bus_endpoint(cfg->bus, (unsigned)b, BUS_WORKERS, endpoint))
+            return ERR_INVALID;
+        l->brokers[b] = bus_connect(l->ctx, endpoint, role);
+        if (!l->brokers[b]) {
+            log_error("cannot connect to the bus at %s: %s; check --bus", endpoint,
+                      zmq_strerror(errno));
+            return ERR_INVALID;
+        }
+        l->len++;
+    }
+    return l->len > 0 ? ERR_OK : ERR_INVALID;
+}
+
+void buslink_item_free(struct buslink_item *it)
+{
+    msgpack_zone_destroy(&it->zone);
+    zmq_msg_close(&it->payload);
+}
+
+/* Decodes the payload just received; false: it is dropped. */
+static bool item_decode(const struct buslink *l, struct buslink_item *it)
+{
+    if (!msgpack_zone_init(&it->zone, 1024))
+        return false;
+    if (request_unpack(zmq_msg_data(&it->payload), zmq_msg_size(&it->payload), &it->zone,
+                       &it->request) ||
+        routes[it->request.op].service != l->service) {
+        log_warn("a request on the bus is malformed and was dropped; do all processes run the "
+                 "same version?");
+        msgpack_zone_destroy(&it->zone);
+        return false;
+    }
+    return true;
+}
+
+static void on_control(struct buslink *l, size_t broker, const struct bus_header *h)
+{
+    if (h->type != BUS_HELLO && h->type != BUS_PING)
+        return;
+    /* HELLO: a new connection; PING of another instance: its HELLO was missed. */
+    if (h->type == BUS_HELLO || h->instance != l->instances[broker]) {
+        l->instances[broker] = h->instance;
+        if (!l->leaving)
+            send_simple(l, broker, BUS_READY);
+    }
+}
+
+/* Receives one part; false at the end of what is there. */
+static bool receive(void *socket, zmq_msg_t *msg)
+{
+    zmq_msg_init(msg);
+    if (zmq_msg_recv(msg, socket, ZMQ_DONTWAIT) >= 0)
+        return true;
+    zmq_msg_close(msg);
+    return false;
+}
+
+bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
+                  size_t *ret_n)
+{
+    void *socket = l->brokers[broker];
+    struct buslink_item extra;
+    zmq_msg_t head;
+
+    *ret_n = 0;
+    if (!receive(socket, &head))
+        return false;
+    for (;;) {
+        struct bus_header h;
+        bool bad = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) != ERR_OK;
+        bool more = zmq_msg_more(&head);
+        struct buslink_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
+        zmq_msg_close(&head);
+        if (!more || !receive(socket, &it->payload))
+            return true;
+        more = zmq_msg_more(&it->payload);
+        it->header = h;
+        if (!bad && h.type == BUS_REQUEST && it != &extra && item_decode(l, it)) {
+            ++*ret_n;
+        } else {
+            zmq_msg_close(&it->payload);
+            if (!bad)
+                on_control(l, broker, &h);
+        }
+        if (!more || !receive(socket, &head))
+            return true;
+    }
+}
+
+static void free_buffer(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
+                   const struct reply *reply, bool more)
+{
+    struct bus_header h = {.type = BUS_REPLY};
+    msgpack_sbuffer out;
+    zmq_msg_t head, payload;
+
+    memcpy(h.id, id, BUS_ID_SIZE);
+    msgpack_sbuffer_init(&out);
+    if (reply_pack(reply, &out))
+        log_error("a reply could not be packed; this is a defect");
+    bus_header_pack(&h, &head);
+    size_t size = out.size;
+    if (zmq_msg_init_data(&payload, msgpack_sbuffer_release(&out), size, free_buffer, NULL) != 0)
+        abort();
+    if (zmq_msg_send(&head, l->brokers[broker], ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&head);
+        zmq_msg_close(&payload);
+        return false;
+    }
+    if (zmq_msg_send(&payload, l->brokers[broker], ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
+        zmq_msg_close(&payload);
+    return true;
+}
+
+void buslink_leave(struct buslink *l)
+{
+    l->leaving = true;
+    for (size_t b = 0; b < l->len; b++)
+        send_simple(l, b, BUS_BYE);
+}
+
+void buslink_close(struct buslink *l)
+{
+    const int linger_ms = LINGER_MS;
+
+    for (size_t b = 0; b < l->len; b++) {
+        zmq_setsockopt(l->brokers[b], ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+        zmq_close(l->brokers[b]);
+    }
+    if (l->ctx)
+        zmq_ctx_term(l->ctx);
+    *l = (struct buslink){0};
+}

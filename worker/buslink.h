@@ -1,0 +1,49 @@
+/* A worker's connections to the brokers: joining, taking requests, sending replies. No waiting. */
+#ifndef WORKER_BUSLINK_H
+#define WORKER_BUSLINK_H
+
+#include "common/bus.h"
+#include "common/config.h"
+#include "common/envelope.h"
+
+struct buslink {
+    enum service service;
+    uint32_t window; /* requests that may be in hand, over all brokers each; 0: one bundle */
+    void *ctx;
+    void *brokers[BROKERS_MAX];      /* sockets */
+    uint64_t instances[BROKERS_MAX]; /* the broker process that knows this worker */
+    size_t len;
+    bool leaving;
+};
+
+/* A request as it came. Texts of `request` point into payload and zone. */
+struct buslink_item {
+    struct bus_header header;
+    zmq_msg_t payload;
+    msgpack_zone zone;
+    struct request request;
+};
+
+/* Connects to all brokers, in the background; `role` names the worker there. ERR_INVALID (logged):
+ * the setting is wrong. buslink_close is due in any case. */
+enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
+                      uint32_t window, const char *role) MUST_CHECK;
+
+/* Takes one message of a broker; false: there was none. Its requests, *ret_n of them and perhaps 0,
+ * become items, which the caller frees. Answers the broker's greetings. */
+bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
+                  size_t *ret_n);
+void buslink_item_free(struct buslink_item *it);
+
+/* Sends the reply to the request with this id; `more`: another one follows in the same message.
+ * False: the broker is gone, it or another one gives the request out again. */
+bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
+                   const struct reply *reply, bool more);
+
+/* Tells all brokers that no more requests are wanted. */
+void buslink_leave(struct buslink *l);
+
+/* Closes the connections once what was sent has left, within half a second. */
+void buslink_close(struct buslink *l);
+
+#endif
