@@ -15,7 +15,7 @@
 
 #define ENVELOPE_VERSION  1
 #define REQUEST_ID_SIZE   37 /* UUID text, lower case, with its NUL */
-#define QUERY_MAX         256
+#define QUERY_MAX         1024
 #define REPLY_HEADERS_MAX 8
 #define REPLY_WAKE_MAX    8
 

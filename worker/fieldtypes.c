@@ -1,5 +1,6 @@
 #include "worker/fieldtypes.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 #include <strings.h>
@@ -183,7 +184,7 @@ enum integer_fault integer_from_real(double real, int64_t *ret)
 {
     if (isnan(real))
         return INTEGER_INVALID;
-    if (isinf(real))
+    if (fabs(real) >= DBL_MAX) /* the largest one stands for those beyond (jsonbody.c) */
         return INTEGER_INFINITE;
     if (real < -0x1p63 || real >= 0x1p63)
         return INTEGER_TOO_LONG;

@@ -1,6 +1,13 @@
 #include "worker/jsonbody.h"
 
+#include "common/buf.h"
+#include "common/mem.h"
+
 #include <ctype.h>
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -79,27 +86,75 @@ static json_t *parse(struct call *c, bool *overflow)
     return value;
 }
 
-/* A number beyond 64 bits: parsed once more with integers as reals, so that the schema can name the
- * field; where it finds no fault the number stands in free content. */
+/* Appends a number of the text, or what stands for it where no JSON value can hold it: for an
+ * integer beyond 64 bits a string that is no number, for an infinite real the largest one. */
+static enum err add_number(struct buf *out, const char *number, size_t len)
+{
+    char copy[32];
+
+    if (memchr(number, '.', len) || memchr(number, 'e', len) || memchr(number, 'E', len)) {
+        char *text = mem_strndup(number, len);
+        double value = strtod(text, NULL);
+        free(text);
+        if (isinf(value))
+            return buf_printf(out, "%s%.17g", value < 0 ? "-" : "", DBL_MAX);
+    } else {
+        errno = ERANGE;
+        if (len < sizeof copy) {
+            memcpy(copy, number, len);
+            copy[len] = '\0';
+            errno = 0;
+            strtoll(copy, NULL, 10);
+        }
+        if (errno)
+            return buf_add(out, "\"-\"", 3);
+    }
+    return buf_add(out, number, len);
+}
+
+/* Copies a JSON text with its numbers replaced as above. */
+static enum err replace_numbers(struct text t, struct buf *out)
+{
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; !e && i < t.len;) {
+        size_t n = 1;
+        if (t.s[i] == '"') {
+            while (i + n < t.len && t.s[i + n] != '"')
+                n += t.s[i + n] == '\\' ? 2 : 1;
+            n = i + n < t.len ? n + 1 : t.len - i;
+            e = buf_add(out, t.s + i, n);
+        } else if (t.s[i] == '-' || isdigit((unsigned char)t.s[i])) {
+            while (i + n < t.len && (isalnum((unsigned char)t.s[i + n]) ||
+                                     (t.s[i + n] && strchr("+-.", t.s[i + n]))))
+                n++;
+            e = add_number(out, t.s + i, n);
+        } else {
+            e = buf_add(out, t.s + i, 1);
+        }
+        i += n;
+    }
+    return e;
+}
+
+/* A number that no JSON value can hold: parsed once more with others in their place, so that the
+ * schema can name the field; where it finds no fault the number stands in free content. */
 static void reply_overflow(struct call *c, const struct schema *s, unsigned flags)
 {
-    struct text body = c->request->body;
-    json_t *errors = NULL;
+    struct buf text = BUF_INIT(2 * BODY_DOCUMENT);
+    json_t *errors = NULL, *value = NULL, *loaded = NULL;
     json_error_t error;
-    json_t *value = json_loadb(body.s, body.len,
-                               JSON_ALLOW_NUL | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &error);
+    enum err e = replace_numbers(c->request->body, &text);
 
-    if (!value) {
+    if (!e && !(value = json_loadb(text.data, text.len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error)))
         reply_parse_fault(c, &error);
-        return;
-    }
-    json_t *loaded = schema_load(s, value, flags, &errors);
-    json_decref(value);
-    if (!loaded)
+    else if (!e && !(loaded = schema_load(s, value, flags, &errors)))
         reply_invalid(c, errors);
     else
         reply_schema_fault(c, "Not a valid integer.");
+    json_decref(value);
     json_decref(loaded);
+    buf_free(&text);
 }
 
 json_t *json_body_load(struct call *c, const struct schema *s, unsigned flags)

@@ -42,7 +42,6 @@ def test_a_name_cannot_add_a_header(api):
 
 
 @pytest.mark.parametrize("body, errors", [
-    ({"mode": "x"}, {"mode": [UNKNOWN]}),
     ({"name": "x"}, {"name": [UNKNOWN]}),
     ({"updated_at": "x", "_id": 1}, {"updated_at": [UNKNOWN], "_id": [UNKNOWN]}),
     *[({name: 5}, {name: [STRING]}) for name in STRINGS],
