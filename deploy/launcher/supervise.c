@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "deploy/launcher/notify.h"
 #include "deploy/launcher/spawn.h"
 
 #include <errno.h>
@@ -42,7 +43,8 @@ struct server {
     int stop_step; /* roles of this step and those before it have been told to end */
     int status;
     int64_t began;
-    bool warned; /* that it is not ready yet */
+    bool warned;      /* that it is not ready yet */
+    bool on_terminal; /* at the start */
 };
 
 /* Step: starts the masters that are missing. */
@@ -171,20 +173,32 @@ static void pass_on(const struct server *s, int signo, enum plan_role_id role)
         kill(m->group, signo);
 }
 
+/* TERM, INT: the first one ends the server in order, the second at once. */
+static void on_end(struct server *s)
+{
+    if (s->stopping) {
+        for (int i = 0; i < PLAN_ROLES; i++)
+            if (s->members[i].group)
+                kill(-s->members[i].group, SIGKILL);
+        return;
+    }
+    log_info("ending; a second signal ends it at once");
+    s->stopping = true;
+    notify_send("STOPPING=1");
+}
+
 static void on_signal(struct server *s, int signo)
 {
     switch (signo) {
     case SIGTERM:
     case SIGINT:
-        if (s->stopping)
-            for (int i = 0; i < PLAN_ROLES; i++)
-                if (s->members[i].group)
-                    kill(-s->members[i].group, SIGKILL);
-        if (!s->stopping)
-            log_info("ending; a second signal ends it at once");
-        s->stopping = true;
+        on_end(s);
         break;
     case SIGHUP:
+        if (s->on_terminal && !isatty(STDERR_FILENO)) {
+            on_end(s);
+            break;
+        }
         for (int i = 0; i < PLAN_ROLES; i++)
             pass_on(s, signo, (enum plan_role_id)i);
         break;
@@ -224,6 +238,7 @@ static int ask_ready(struct server *s, int64_t now, struct pollfd *fd)
     if (s->probe->met == PROBE_READY) {
         printf("Testflinger server is ready: http://%s\n", s->cfg->listen);
         fflush(stdout);
+        notify_send("READY=1");
         s->probe = NULL;
         return -1;
     }
@@ -291,7 +306,11 @@ static bool take_signals(struct server *s)
 
 int supervise(const struct config *cfg, const char *folder, struct probe *probe)
 {
-    struct server s = {.cfg = cfg, .folder = folder, .probe = probe, .began = clock_mono_ms()};
+    struct server s = {.cfg = cfg,
+                       .folder = folder,
+                       .probe = probe,
+                       .began = clock_mono_ms(),
+                       .on_terminal = isatty(STDERR_FILENO)};
 
     if (!take_signals(&s)) {
         log_error("signalfd: %s", strerror(errno));
@@ -299,6 +318,9 @@ int supervise(const struct config *cfg, const char *folder, struct probe *probe)
     }
     /* What a dead master leaves behind becomes ours, so that its end can be seen. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    notify_init();
+    if (!probe)
+        notify_send("READY=1");
     for (int i = 0; i < PLAN_ROLES; i++)
         s.members[i] = (struct member){.role = (enum plan_role_id)i,
                                        .wanted = plan_count(cfg, (enum plan_role_id)i) > 0};

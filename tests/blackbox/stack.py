@@ -38,7 +38,7 @@ class Port:
     """A free TCP port outside of the ephemeral range, locked against other test processes."""
 
     def __init__(self):
-        folder = Path(tempfile.gettempdir()) / "testflinger-test-ports"
+        folder = Path(f"/tmp/testflinger-test-ports-{os.getuid()}")
         folder.mkdir(exist_ok=True)
         for number in random.sample(range(20000, 32000), 500):
             lock = open(folder / str(number), "w")

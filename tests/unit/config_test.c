@@ -27,8 +27,8 @@ static void load(struct config *cfg, enum role_bit role, const char *flag, const
 {
     char *argv[] = {(char[]){"x"}, (char[64]){0}, (char[64]){0}, NULL};
 
-    strncpy(argv[1], flag ? flag : "", 63);
-    strncpy(argv[2], value ? value : "", 63);
+    snprintf(argv[1], 64, "%s", flag ? flag : "");
+    snprintf(argv[2], 64, "%s", value ? value : "");
     config_load(cfg, role, "test", flag ? 3 : 1, argv);
 }
 
