@@ -2,8 +2,8 @@
 #ifndef BROKER_PEERS_H
 #define BROKER_PEERS_H
 
-#include "common/hash.h"
 #include "common/bus.h"
+#include "common/hash.h"
 
 #include <stdbool.h>
 

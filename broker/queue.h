@@ -14,9 +14,9 @@
 #ifndef BROKER_QUEUE_H
 #define BROKER_QUEUE_H
 
-#include "common/hash.h"
 #include "broker/heap.h"
 #include "common/bus.h"
+#include "common/hash.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -111,13 +111,17 @@ class Stack:
         given = [str(x) for pair in fixed.items() for x in (f"--{pair[0]}", pair[1])]
         return [str(BIN / "testflinger-server"), *given, *map(str, self.options)]
 
-    def start(self):
+    def launch(self):
+        """Starts it without waiting for anything."""
         env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
                "UBSAN_OPTIONS": "print_stacktrace=1", **self.env}
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
                 self.command(), env=env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out,
                 stderr=err, start_new_session=True)
+
+    def start(self):
+        self.launch()
         try:
             wait_until(self._is_up, "the server prints its URL", START_SECONDS)
             wait_until(self.is_complete, "all processes are there")
