@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/envelope.h"
 #include "common/err.h"
+#include "worker/store_outbox.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 /* The indexes, each with the query that needs it. */
 #include "worker/store_mongo/job.h"
+#include "worker/store_mongo/outbox.h"
 
 #include "common/log.h"
 
@@ -27,9 +28,9 @@ static const struct index_row {
     struct index_key keys[KEYS_MAX + 1];
 } rows[] = {
   /* jobs of other servers, which have any _id: the newest document of a job id comes first */
-    {JOBS,       NULL,      false, false, {{"job_id", 1}, {"created_at", -1}}         },
+    {JOBS,       NULL,      false, false, {{"job_id", 1}, {"created_at", -1}}                         },
  /* repeated claims look through the running jobs of their queues; the reference makes it too */
-    {JOBS,       NULL,      false, false, {{STATE_PATH, 1}, {"job_data.job_queue", 1}}},
+    {JOBS,       NULL,      false, false, {{STATE_PATH, 1}, {"job_data.job_queue", 1}}                },
  /* claims and positions: the waiting jobs of a queue in their order. The state, the same in all
   * entries, lets the server count them without reading documents. */
     {JOBS,
@@ -39,17 +40,30 @@ static const struct index_row {
       {"job_priority", -1},
       {"created_at", 1},
       {ORDER_PATH, 1},
-      {"_id", 1}}                                                           },
-    {OUTPUT,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                 },
-    {SERIAL,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                 },
-    {AGENTS,     NULL,      true,  false, {{"name", 1}}                               },
+      {"_id", 1}}                                                                           },
+    {OUTPUT,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                                 },
+    {SERIAL,     NULL,      false, false, {{"job_id", 1}, {"_id", 1}}                                 },
+    {AGENTS,     NULL,      true,  false, {{"name", 1}}                                               },
  /* who serves a queue, for jobs with exclude_agents */
-    {AGENTS,     NULL,      false, false, {{"queues", 1}}                             },
-    {WAIT_TIMES, NULL,      true,  false, {{"name", 1}}                               },
-    {RESTRICTED, NULL,      false, false, {{"queue_name", 1}}                         },
+    {AGENTS,     NULL,      false, false, {{"queues", 1}}                                             },
+    {WAIT_TIMES, NULL,      true,  false, {{"name", 1}}                                               },
+    {RESTRICTED, NULL,      false, false, {{"queue_name", 1}}                                         },
+ /* the head of a lane; events with the content of one that comes */
+    {OUTBOX,     NULL,      false, false, {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}},
+ /* dead letters in their order, what is to be removed, the oldest event that waits */
+    {OUTBOX,     NULL,      false, false, {{"state", 1}, {"at", 1}, {"_id", 1}}                       },
+ /* lanes that are due, but for some receivers */
+    {LANES,      NULL,      false, false, {{"due_at", 1}, {"receiver", 1}}                            },
 };
 
-enum { ROW_JOB_ID = 0, ROW_WAITING = 2, ROW_OUTPUT = 3 };
+enum {
+    ROW_JOB_ID = 0,
+    ROW_WAITING = 2,
+    ROW_OUTPUT = 3,
+    ROW_LANE = 9,
+    ROW_STATE = 10,
+    ROW_DUE = 11
+};
 
 /* Collections whose documents belong to jobs: one that is active must not expire. */
 static const char *const kept[] = {JOBS, OUTPUT, SERIAL, "logs", "fs.files", "fs.chunks"};
@@ -81,6 +95,9 @@ void mongo_fixed_init(struct mongo_fixed *f)
     f->claim_order = keys_new(rows[ROW_WAITING].keys, 2);
     f->light = BCON_NEW("writeConcern", "{", "w", BCON_INT32(1), "}");
     f->by_output = keys_new(rows[ROW_OUTPUT].keys, 0);
+    f->by_lane = keys_new(rows[ROW_LANE].keys, 0);
+    f->by_state = keys_new(rows[ROW_STATE].keys, 0);
+    f->by_due = keys_new(rows[ROW_DUE].keys, 0);
 }
 
 void mongo_fixed_free(struct mongo_fixed *f)
@@ -91,6 +108,9 @@ void mongo_fixed_free(struct mongo_fixed *f)
     bson_destroy(f->claim_order);
     bson_destroy(f->light);
     bson_destroy(f->by_output);
+    bson_destroy(f->by_lane);
+    bson_destroy(f->by_state);
+    bson_destroy(f->by_due);
 }
 
 static void name_of(const struct index_row *row, char out[NAME_SIZE])

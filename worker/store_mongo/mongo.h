@@ -24,6 +24,9 @@ struct mongo_fixed {
     bson_t *claim_order; /* the sort of a claim */
     bson_t *light;       /* options of a write that is acknowledged before it is durable */
     bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
+    bson_t *by_lane;     /* index of webhook events by lane in their order, and the sort */
+    bson_t *by_state;    /* index of webhook events by state and time, and the sort */
+    bson_t *by_due;      /* index of lanes by the time at which they are due, and the sort */
 };
 
 /* The calls of a group. A single server waits for its disk once at the end instead of at each

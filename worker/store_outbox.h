@@ -1,0 +1,156 @@
+/* The store's outbox: webhook events from the moment they are acknowledged until their receiver has
+ * them, or their retries ended.
+ *
+ * Events of one job to one receiver form a lane. Of a lane only the oldest pending event, its head,
+ * is tried, by the one dispatcher that has the lane claimed: under a token, until the lease ends.
+ * A lane is due at a time: when its head is to be tried next or, while it is claimed, when the
+ * lease ends; so what a dead dispatcher had in hand becomes due by itself.
+ *
+ * Times are milliseconds since the epoch of the caller's clock, but the order within a lane is that
+ * of the store. All texts are free of NUL. */
+#ifndef WORKER_STORE_OUTBOX_H
+#define WORKER_STORE_OUTBOX_H
+
+#include "common/envelope.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define OUTBOX_ANSWER_MAX 4096 /* bytes that are kept of a receiver's answer */
+#define OUTBOX_TOKEN_SIZE 48   /* with its NUL */
+#define OUTBOX_LANE_SIZE  512  /* with its NUL */
+
+enum outbox_state { OUTBOX_PENDING, OUTBOX_DELIVERED, OUTBOX_DEAD };
+
+/* An event to keep. The id is the receiver's key to tell repeats: an event of that id that is there
+ * already stays as it is. A pending or dead event of the lane with the same URL and body is the
+ * same event (agents post again what was not answered as they like): it is kept instead, a dead one
+ * becomes pending again.
+ *
+ * Where nothing of the lane was waiting and `token` is given, the lane is claimed, and the event is
+ * its head. */
+struct outbox_add {
+    const char *id; /* UUID text */
+    const char *job_id;
+    const char *lane;     /* see outbox_lane() */
+    const char *receiver; /* "https://host:port" */
+    const char *url;
+    const char *body;
+    bool repeat;       /* the id may be there already */
+    const char *token; /* NULL: do not claim */
+    int64_t now_ms;
+    int64_t lease_end_ms;
+    enum err err;                    /* out; also ERR_TOO_LARGE */
+    char stored_id[REQUEST_ID_SIZE]; /* out: of the event that is kept */
+    enum outbox_state state;         /* out: not pending only where the id was there */
+    bool claimed;                    /* out */
+};
+
+/* The head of a claimed lane. Texts are owned; outbox_event_free(). */
+struct outbox_event {
+    char id[REQUEST_ID_SIZE];
+    char *lane, *job_id, *receiver, *url, *body;
+    size_t body_len;
+    int64_t since_ms; /* it came, or was made pending again */
+    int64_t tries;    /* that were made since */
+    int64_t wake;  /* changes with every event that comes to the lane; the store's business */
+    bool more;     /* others wait behind it */
+    char token[OUTBOX_TOKEN_SIZE];
+};
+
+void outbox_event_free(struct outbox_event *e);
+
+/* Claims lanes that are due, longest due first, at most `limit`. Those of the receivers in
+ * `exclude` are passed over; of the others, those that accept() refuses. */
+struct outbox_claim {
+    const char *token; /* not used before */
+    int64_t now_ms;
+    int64_t lease_end_ms;
+    size_t limit; /* at most OUTBOX_CLAIM_MAX */
+    const char *const *exclude;
+    size_t exclude_len;
+    bool (*accept)(void *arg, const char *receiver);
+    void *arg;
+    struct outbox_event *events; /* out: the caller's array of `limit` */
+    size_t len;                  /* out */
+    bool more;                   /* out: there may be further ones that are due */
+};
+
+#define OUTBOX_CLAIM_MAX 64
+
+enum outbox_outcome {
+    OUTBOX_DONE,    /* the receiver has it */
+    OUTBOX_RETRY,   /* to be tried again at due_ms */
+    OUTBOX_GIVE_UP, /* it goes to the dead letters */
+    OUTBOX_PUT_BACK /* it was not tried; due at due_ms */
+};
+
+/* What became of a claimed event. Done and given up release the lane for its next event at once. A
+ * lease that was lost meanwhile is no error: what the receiver has said is kept all the same. */
+struct outbox_settle {
+    const struct outbox_event *event;
+    enum outbox_outcome outcome;
+    int64_t now_ms, due_ms;
+    const char *reason; /* "connection refused"; not for DONE and PUT_BACK */
+    int status;         /* of the last answer, 0: there was none */
+    struct text answer; /* its text, cut to OUTBOX_ANSWER_MAX; any bytes */
+};
+
+/* How an event stands. */
+struct outbox_look {
+    enum outbox_state state;
+    int64_t due_ms; /* of its lane while pending; 0: unknown */
+    int status;     /* as above */
+    char answer[OUTBOX_ANSWER_MAX];
+    size_t answer_len;
+};
+
+/* Removes delivered events older than one time and dead ones older than another, at most `limit` of
+ * each. `mend`: also sees to what a process that died may have left half done (costs more; call it
+ * so now and then). */
+struct outbox_purge {
+    int64_t now_ms;
+    bool mend;
+    int64_t delivered_before_ms, dead_before_ms;
+    size_t limit;
+    size_t removed; /* out */
+};
+
+struct outbox_backlog {
+    int64_t pending, dead;
+    int64_t oldest_ms; /* when the oldest pending event came; 0: none */
+};
+
+/* A page of the dead letters, oldest first. */
+struct outbox_page {
+    const char *after; /* id of the last one of the page before; NULL: from the beginning */
+    size_t limit;
+};
+
+#define OUTBOX_PAGE_MAX 1000
+
+/* The lane of a job's events to a receiver; ERR_TOO_LARGE. */
+enum err outbox_lane(const char *job_id, const char *receiver,
+                     char out[OUTBOX_LANE_SIZE]) MUST_CHECK;
+
+/* More than the stores hold in one document. */
+bool outbox_too_large(const struct outbox_add *a);
+
+/* outbox_add      see struct outbox_add; per-event results in .err; the return value is not ERR_OK
+ *                 only when all failed for one reason. What is acknowledged is durable (with the
+ *                 group that the call belongs to).
+ * outbox_claim    see struct outbox_claim. A claim may be lost with the process or the machine.
+ * outbox_settle   see struct outbox_settle, of n events of different lanes. One that is lost with
+ *                 the machine leads to a further try.
+ * outbox_look     see struct outbox_look. ERR_NOT_FOUND.
+ * outbox_dead     dead letters as an array of objects: id, job_id, receiver, url, reason, answer
+ *                 (texts; answer only valid UTF-8), tries, status (0: never answered), created_ms,
+ *                 dead_ms. Credentials in url are the caller's to hide. ERR_NOT_FOUND: there is no
+ *                 dead letter `after`.
+ * outbox_resend   makes a dead letter pending, with no tries made, and its lane due.
+ *                 ERR_NOT_FOUND: there is no dead letter of this id.
+ * outbox_purge    see struct outbox_purge.
+ * outbox_count    fills struct outbox_backlog. */
+
+#endif
