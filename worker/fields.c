@@ -408,7 +408,7 @@ static bool may_keep(const struct schema *s, const char *name)
     for (const char *const *r = s->reserved; r && *r; r++)
         if (strcmp(*r, name) == 0)
             return false;
-    return !s->names_are_paths || (*name && *name != '$' && !strchr(name, '.'));
+    return true;
 }
 
 /* Keeps or refuses what the schema does not know; returns whether all is right. */

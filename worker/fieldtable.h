@@ -53,7 +53,6 @@ struct schema {
     /* What must hold between the fields; NULL: nothing. Only for variants, which need no text. */
     bool (*rule)(const json_t *coerced);
     const char *const *reserved; /* names that only the server makes, NULL-terminated; or NULL */
-    bool names_are_paths;        /* unknown names become part of database paths */
 };
 
 /* Kinds without parameters. */

@@ -128,7 +128,7 @@ const struct schema schema_events = {.fields = (const struct field[]){
     {0}}};
 
 /* What agents of both eras post: outcomes of phases as one object, or as fields of their own. */
-const struct schema schema_result = {.reserved = server_made, .names_are_paths = true,
+const struct schema schema_result = {.reserved = server_made,
                                      .fields = (const struct field[]){
     {"status", &kind_status, 0},
 #define PHASE(name) {name "_status", I, 0}, {name "_output", S, 0}, {name "_serial", S, 0},

@@ -65,7 +65,7 @@ struct claim {
 /* Fields of a result. `fields` are set one by one in result_data, whole values replaced. */
 struct result_put {
     struct asked asked;
-    json_t *fields;        /* object without job_state; borrowed; names without '.' and '$' */
+    json_t *fields;        /* object without job_state; borrowed; any names */
     const char *job_state; /* NULL: not sent; NUL-terminated; set only where states.h allows */
 };
 

@@ -40,23 +40,81 @@ static void append_state(bson_t *fields, const char *next, const char *const *un
     bson_append_document_end(fields, &cond);
 }
 
-/* Runs [{$set: fields}] on a job; `forget` removes its old attempts. */
-static enum err set(struct mongo *m, struct text job_id, const bson_t *fields, bool forget,
+/* What is set in a job. */
+struct setting {
+    bson_t fields; /* by path */
+    bson_t odd;    /* of result_data, by names that are no paths; empty: none */
+};
+
+static void setting_init(struct setting *s)
+{
+    bson_init(&s->fields);
+    bson_init(&s->odd);
+}
+
+static void setting_done(struct setting *s)
+{
+    bson_destroy(&s->fields);
+    bson_destroy(&s->odd);
+}
+
+/* Appends result_data: {$mergeObjects: ["$result_data", {$literal: odd}]}. */
+static void append_odd(bson_t *to, const bson_t *odd)
+{
+    bson_t merge, both, literal;
+
+    BSON_APPEND_DOCUMENT_BEGIN(to, "result_data", &merge);
+    BSON_APPEND_ARRAY_BEGIN(&merge, "$mergeObjects", &both);
+    BSON_APPEND_UTF8(&both, "0", "$result_data");
+    BSON_APPEND_DOCUMENT_BEGIN(&both, "1", &literal);
+    BSON_APPEND_DOCUMENT(&literal, "$literal", odd);
+    bson_append_document_end(&both, &literal);
+    bson_append_array_end(&merge, &both);
+    bson_append_document_end(to, &merge);
+}
+
+/* Appends {OPERATOR: document} to the stages. */
+static void append_stage(bson_t *pipeline, size_t *n, const char *operator, const bson_t *document)
+{
+    char key[MONGO_INDEX_SIZE];
+    bson_t stage;
+
+    BSON_APPEND_DOCUMENT_BEGIN(pipeline, mongo_index(*n, key), &stage);
+    BSON_APPEND_DOCUMENT(&stage, operator, document);
+    bson_append_document_end(pipeline, &stage);
+    ++*n;
+}
+
+/* The stages that set it; `forget` removes the job's old attempts. */
+static void append_stages(bson_t *pipeline, const struct setting *s, bool forget)
+{
+    char key[MONGO_INDEX_SIZE];
+    bson_t merge = BSON_INITIALIZER, stage;
+    size_t n = 0;
+
+    if (!bson_empty(&s->fields))
+        append_stage(pipeline, &n, "$set", &s->fields);
+    if (!bson_empty(&s->odd)) {
+        append_odd(&merge, &s->odd);
+        append_stage(pipeline, &n, "$set", &merge);
+    }
+    if (forget) {
+        BSON_APPEND_DOCUMENT_BEGIN(pipeline, mongo_index(n, key), &stage);
+        BSON_APPEND_UTF8(&stage, "$unset", "attempts");
+        bson_append_document_end(pipeline, &stage);
+    }
+    bson_destroy(&merge);
+}
+
+/* Sets it in a job. */
+static enum err set(struct mongo *m, struct text job_id, const struct setting *s, bool forget,
                     struct mongo_changed *ret)
 {
-    bson_t by_id = BSON_INITIALIZER, by_job_id = BSON_INITIALIZER, pipeline = BSON_INITIALIZER,
-           stage;
+    bson_t by_id = BSON_INITIALIZER, by_job_id = BSON_INITIALIZER, pipeline = BSON_INITIALIZER;
     struct mongo_change change = {.filter = &by_id, .update = &pipeline, .pipeline = true};
     bson_oid_t id;
 
-    BSON_APPEND_DOCUMENT_BEGIN(&pipeline, "0", &stage);
-    BSON_APPEND_DOCUMENT(&stage, "$set", fields);
-    bson_append_document_end(&pipeline, &stage);
-    if (forget) {
-        BSON_APPEND_DOCUMENT_BEGIN(&pipeline, "1", &stage);
-        BSON_APPEND_UTF8(&stage, "$unset", "attempts");
-        bson_append_document_end(&pipeline, &stage);
-    }
+    append_stages(&pipeline, s, forget);
     oid_of_text(job_id, &id);
     BSON_APPEND_OID(&by_id, "_id", &id);
     enum err e = mongo_update(m, JOBS, &change, ret);
@@ -74,36 +132,46 @@ static enum err set(struct mongo *m, struct text job_id, const bson_t *fields, b
 
 enum err mongo_job_cancel(struct store *s, struct text job_id)
 {
-    bson_t fields = BSON_INITIALIZER;
     struct mongo_changed done;
+    struct setting setting;
 
-    append_state(&fields, "cancelled", states_over());
-    enum err e = set(mongo_of(s), job_id, &fields, false, &done);
-    bson_destroy(&fields);
+    setting_init(&setting);
+    append_state(&setting.fields, "cancelled", states_over());
+    enum err e = set(mongo_of(s), job_id, &setting, false, &done);
+    setting_done(&setting);
     if (!e && !done.modified)
         e = ERR_CONFLICT;
     return e;
 }
 
-/* Appends result_data.NAME: {$literal: value} of each field. */
-static bool append_fields(bson_t *to, const json_t *fields)
+/* Appends result_data.NAME: {$literal: value}. */
+static bool append_literal(bson_t *to, const char *name, const json_t *value)
 {
+    size_t size = strlen("result_data.") + strlen(name) + 1;
+    char *path = mem_alloc(size);
     bson_t literal;
+
+    snprintf(path, size, "result_data.%s", name);
+    BSON_APPEND_DOCUMENT_BEGIN(to, path, &literal);
+    bool ok = bsonjson_append(&literal, "$literal", strlen("$literal"), value);
+    bson_append_document_end(to, &literal);
+    free(path);
+    return ok;
+}
+
+static bool append_fields(struct setting *s, const json_t *fields)
+{
     const char *name;
     json_t *value;
+    bool ok = true;
 
     json_object_foreach ((json_t *)(uintptr_t)fields, name, value) {
-        size_t size = strlen("result_data.") + strlen(name) + 1;
-        char *path = mem_alloc(size);
-        snprintf(path, size, "result_data.%s", name);
-        BSON_APPEND_DOCUMENT_BEGIN(to, path, &literal);
-        bool ok = bsonjson_append(&literal, "$literal", strlen("$literal"), value);
-        bson_append_document_end(to, &literal);
-        free(path);
-        if (!ok)
-            return false;
+        if (*name && *name != '$' && !strchr(name, '.'))
+            ok = ok && append_literal(&s->fields, name, value);
+        else
+            ok = ok && bsonjson_append(&s->odd, name, strlen(name), value);
     }
-    return true;
+    return ok;
 }
 
 /* ERR_NOT_FOUND when there is no job of this id. */
@@ -121,26 +189,27 @@ static enum err exists(struct mongo *m, struct text job_id)
 
 enum err mongo_result_put(struct store *s, struct text job_id, const struct result_put *put)
 {
-    bson_t fields = BSON_INITIALIZER;
+    struct setting setting;
     const char *unless[STATES_MAX + 1];
     struct mongo_changed done;
     enum err e;
 
     if (json_object_size(put->fields) == 0 && !put->job_state)
         return exists(mongo_of(s), job_id);
+    setting_init(&setting);
     if (put->job_state) {
         states_not_replaced_by(put->job_state, unless);
-        append_state(&fields, put->job_state, unless);
+        append_state(&setting.fields, put->job_state, unless);
     }
-    if (append_fields(&fields, put->fields)) {
-        e = set(mongo_of(s), job_id, &fields, false, &done);
+    if (append_fields(&setting, put->fields)) {
+        e = set(mongo_of(s), job_id, &setting, false, &done);
         if (e == ERR_TOO_LARGE) /* the present outcome matters more than earlier ones */
-            e = set(mongo_of(s), job_id, &fields, true, &done);
+            e = set(mongo_of(s), job_id, &setting, true, &done);
     } else {
         log_error("a result cannot be stored: it is nested too deep or has a NUL in a key; such a "
                   "body should have been refused");
         e = ERR_INTERNAL;
     }
-    bson_destroy(&fields);
+    setting_done(&setting);
     return e;
 }
