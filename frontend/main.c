@@ -1,8 +1,8 @@
 #include "common/bus.h"
 #include "common/config.h"
+#include "common/listen.h"
 #include "common/prefork.h"
 #include "frontend/http.h"
-#include "frontend/listen.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ int main(int argc, char **argv)
                         "set --bus\n",
                 cfg.bus);
     } else {
-        enum err e = listen_open(cfg.listen, &fd);
+        enum err e = listen_open(PROGRAM, cfg.listen, &fd);
         struct prefork p = {.role = "frontend", .child = child, .arg = &fd};
         status = !e ? prefork_run(&cfg, &p) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
         if (!e)

@@ -1,6 +1,7 @@
 /* testflinger-server: the whole server on this machine, one command. */
 #include "common/bus.h"
 #include "common/config.h"
+#include "common/listen.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "deploy/launcher/folders.h"
@@ -10,6 +11,8 @@
 #include "deploy/launcher/supervise.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +24,7 @@ struct launcher {
     struct config cfg;
     char folder[FOLDERS_PATH_SIZE]; /* of the binaries */
     struct bus_folder bus;
+    int listen_fd; /* -1: no frontend here */
     struct probe probe;
     char reason[PLAN_REASON_SIZE]; /* why it cannot start */
 };
@@ -75,14 +79,27 @@ static enum err prepare_bus(struct launcher *l)
     return e;
 }
 
-static enum err prepare_probe(struct launcher *l)
+/* Listens for the frontends. The setting becomes the address that people can use: a socket that was
+ * passed, or a missing host, has another one. */
+static enum err prepare_listen(struct launcher *l)
 {
-    struct plan_address address;
+    char text[LISTEN_TEXT_SIZE];
+    bool is_passed = getenv("LISTEN_FDS");
 
     if (l->cfg.frontends == 0)
         return ERR_OK;
-    enum err e = plan_address(l->cfg.listen, &address);
-    return e ? e : probe_init(&l->probe, &address, l->reason);
+    enum err e = listen_open(PROGRAM, l->cfg.listen, &l->listen_fd);
+    if (e) {
+        *l->reason = '\0'; /* it has been said */
+        return e;
+    }
+    if (is_passed || *l->cfg.listen == ':') {
+        listen_text(l->listen_fd, text);
+        free(l->cfg.listen);
+        l->cfg.listen = mem_strdup(text);
+    }
+    probe_init(&l->probe, l->listen_fd);
+    return ERR_OK;
 }
 
 /* Everything that can be found wrong before a process is started. */
@@ -99,7 +116,7 @@ static enum err prepare(struct launcher *l)
     if (e == ERR_OK)
         e = find_binaries(l);
     if (e == ERR_OK)
-        e = prepare_probe(l);
+        e = prepare_listen(l);
     if (e) {
         free(uri);
         return e;
@@ -108,22 +125,36 @@ static enum err prepare(struct launcher *l)
     return e ? e : prepare_bus(l);
 }
 
+/* Descriptors 0 to 2 are open, so that no other file gets their numbers. */
+static void fill_standard_files(void)
+{
+    int fd;
+
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
-    static struct launcher l = {.bus = {.fd = -1}};
-    int status = EXIT_BAD_SETTING;
+    static struct launcher l = {.bus = {.fd = -1}, .listen_fd = -1};
+    int status;
 
+    fill_standard_files();
     config_load(&l.cfg, R_SERVER, PROGRAM, argc, argv);
-    if (prepare(&l)) {
+    enum err e = prepare(&l);
+    if (e) {
         if (*l.reason)
             fprintf(stderr, PROGRAM ": %s\n", l.reason);
+        status = e == ERR_UNAVAILABLE ? 1 : EXIT_BAD_SETTING;
     } else {
         log_info("starting: brokers %lld, workers %lld, webhooks %lld, frontends %lld; bus %s",
                  (long long)l.cfg.brokers, (long long)l.cfg.workers, (long long)l.cfg.webhooks,
                  (long long)l.cfg.frontends, l.cfg.bus);
         if (l.cfg.frontends == 0)
             log_info("no frontend is started here: the server is reached through others");
-        status = supervise(&l.cfg, l.folder, l.cfg.frontends > 0 ? &l.probe : NULL);
+        status = supervise(&l.cfg, l.folder, l.listen_fd, l.listen_fd >= 0 ? &l.probe : NULL);
         bus_folder_remove(&l.bus);
     }
     config_free(&l.cfg);

@@ -1,6 +1,7 @@
 #include "deploy/launcher/plan.h"
 
 #include "common/bus.h"
+#include "common/listen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,33 +45,6 @@ void plan_args(const struct config *cfg, enum plan_role_id role, struct plan_arg
         ret->argv[i] = ret->text[i];
 }
 
-enum err plan_address(const char *listen, struct plan_address *ret)
-{
-    struct plan_address a;
-    const char *colon = strrchr(listen, ':'), *host = listen;
-    char *end;
-
-    if (!colon || colon[1] < '0' || colon[1] > '9')
-        return ERR_INVALID;
-    unsigned long port = strtoul(colon + 1, &end, 10);
-    size_t len = (size_t)(colon - listen);
-    if (*end || port == 0 || port > 65535)
-        return ERR_INVALID;
-    if (len >= 2 && host[0] == '[' && host[len - 1] == ']') {
-        host++;
-        len -= 2;
-    } else if (memchr(host, ':', len)) {
-        return ERR_INVALID; /* an IPv6 address needs brackets */
-    }
-    if (len == 0 || len >= sizeof a.host)
-        return ERR_INVALID;
-    memcpy(a.host, host, len);
-    a.host[len] = '\0';
-    snprintf(a.port, sizeof a.port, "%lu", port);
-    *ret = a;
-    return ERR_OK;
-}
-
 const char *plan_sqlite_path(const char *uri)
 {
     size_t n = strlen("sqlite:");
@@ -90,9 +64,9 @@ static enum err check_counts(const struct config *cfg, char reason[PLAN_REASON_S
 
 static enum err check_listen(const struct config *cfg, char reason[PLAN_REASON_SIZE])
 {
-    struct plan_address address;
+    struct listen_address address;
 
-    if (cfg->frontends == 0 || plan_address(cfg->listen, &address) == ERR_OK)
+    if (cfg->frontends == 0 || listen_split(cfg->listen, &address) == ERR_OK)
         return ERR_OK;
     snprintf(reason, PLAN_REASON_SIZE,
              "listen: '%.200s' is not HOST:PORT or [HOST]:PORT with a port from 1 to 65535",

@@ -35,15 +35,6 @@ struct plan_args {
 };
 void plan_args(const struct config *cfg, enum plan_role_id role, struct plan_args *ret);
 
-/* An address to listen on, as getaddrinfo wants it. */
-struct plan_address {
-    char host[256]; /* without brackets */
-    char port[8];   /* "1" to "65535" */
-};
-
-/* Splits "HOST:PORT" or "[HOST]:PORT"; ERR_INVALID for anything else and for port 0. */
-enum err plan_address(const char *listen, struct plan_address *ret) MUST_CHECK;
-
 #define PLAN_REASON_SIZE 512
 /* Looks for settings that cannot work. `uri` is the store's. ERR_INVALID with one line, without a
  * line end, in `reason`; it holds no credentials. An empty bus is fine: the launcher makes one. */

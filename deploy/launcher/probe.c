@@ -1,9 +1,7 @@
 #include "deploy/launcher/probe.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,34 +13,6 @@ enum {
 };
 
 static const char request[] = "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n";
-
-/* Numbers first: asking a resolver loads libraries that only names need. */
-static int resolve(const struct plan_address *listen, struct addrinfo **ret)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
-    int e = getaddrinfo(listen->host, listen->port, &hints, ret);
-
-    if (e != EAI_NONAME)
-        return e;
-    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-    return getaddrinfo(listen->host, listen->port, &hints, ret);
-}
-
-/* 0, or why nobody can listen there. Who answers on a port that is in use is another server. */
-static int try_bind(const struct addrinfo *a)
-{
-    int one = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int failed = 0;
-
-    if (fd < 0)
-        return errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) != 0)
-        failed = errno;
-    close(fd);
-    return failed;
-}
 
 /* Who listens on all addresses is reached on the loopback one. */
 static void to_loopback(struct probe *p)
@@ -56,29 +26,11 @@ static void to_loopback(struct probe *p)
         v6->sin6_addr = in6addr_loopback;
 }
 
-enum err probe_init(struct probe *p, const struct plan_address *listen,
-                    char reason[PLAN_REASON_SIZE])
+void probe_init(struct probe *p, int listen_fd)
 {
-    struct addrinfo *list = NULL;
-    int e = resolve(listen, &list);
-
-    *p = (struct probe){.fd = -1, .began = INT64_MIN / 2};
-    if (e) {
-        snprintf(reason, PLAN_REASON_SIZE, "listen: the host %.255s is unknown: %s", listen->host,
-                 gai_strerror(e));
-        return ERR_INVALID;
-    }
-    int failed = try_bind(list);
-    memcpy(&p->to, list->ai_addr, list->ai_addrlen);
-    p->to_len = list->ai_addrlen;
-    freeaddrinfo(list);
-    to_loopback(p);
-    if (!failed)
-        return ERR_OK;
-    snprintf(reason, PLAN_REASON_SIZE,
-             "listen: cannot listen on %.255s port %s: %s; choose another address with --listen",
-             listen->host, listen->port, strerror(failed));
-    return ERR_INVALID;
+    *p = (struct probe){.fd = -1, .began = INT64_MIN / 2, .to_len = sizeof p->to};
+    if (getsockname(listen_fd, (struct sockaddr *)&p->to, &p->to_len) == 0)
+        to_loopback(p);
 }
 
 void probe_close(struct probe *p)
@@ -102,7 +54,7 @@ static void begin_try(struct probe *p, int64_t now)
     p->fd = socket(p->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (p->fd >= 0 && connect(p->fd, (const struct sockaddr *)&p->to, p->to_len) != 0 &&
         errno != EINPROGRESS)
-        end_try(p, PROBE_NOBODY);
+        end_try(p, PROBE_SILENCE);
 }
 
 /* A request of a few bytes goes into the empty buffer of a new connection as a whole. */
@@ -113,7 +65,7 @@ static void send_request(struct probe *p)
     if (n >= 0)
         p->sent = true;
     else if (errno != EAGAIN && errno != EINTR && errno != ENOTCONN)
-        end_try(p, PROBE_NOBODY);
+        end_try(p, PROBE_SILENCE);
 }
 
 static void take_reply(struct probe *p)
@@ -140,7 +92,7 @@ int probe_step(struct probe *p, int64_t now, struct pollfd *fd)
     if (p->fd >= 0 && p->sent)
         take_reply(p);
     if (p->fd >= 0 && now - p->began >= TRY_MS)
-        end_try(p, p->sent ? PROBE_SILENCE : PROBE_NOBODY);
+        end_try(p, PROBE_SILENCE);
     *fd = (struct pollfd){.fd = p->fd, .events = p->sent ? POLLIN : POLLOUT};
     int64_t due = p->began + (p->fd >= 0 ? TRY_MS : PAUSE_MS) - now;
     return due > 0 ? (int)due : 0;

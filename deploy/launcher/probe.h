@@ -3,8 +3,6 @@
 #ifndef DEPLOY_LAUNCHER_PROBE_H
 #define DEPLOY_LAUNCHER_PROBE_H
 
-#include "deploy/launcher/plan.h"
-
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +11,7 @@
 
 /* What the last try has met; for a message to the operator. */
 enum probe_met {
-    PROBE_NOBODY,  /* nobody listens there */
-    PROBE_SILENCE, /* connected, but no answer within the time */
+    PROBE_SILENCE, /* no answer within the time */
     PROBE_REFUSAL, /* an answer other than 200: no worker with a store that answers */
     PROBE_READY
 };
@@ -30,10 +27,9 @@ struct probe {
     enum probe_met met;
 };
 
-/* Finds the address; one that stands for all of the machine's becomes the loopback one. ERR_INVALID
- * with a line in `reason` when it is unknown, is not this machine's, or is in use. */
-enum err probe_init(struct probe *p, const struct plan_address *listen,
-                    char reason[PLAN_REASON_SIZE]) MUST_CHECK;
+/* Will ask on the address of this listening socket; one that stands for all of the machine's
+ * becomes the loopback one. */
+void probe_init(struct probe *p, int listen_fd);
 
 /* Does what can be done now; p->met tells how far it came. `fd` gets what to poll for (its fd is
  * -1 when there is nothing). Returns the ms to the next call at most. */

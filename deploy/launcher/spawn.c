@@ -1,5 +1,6 @@
 #include "deploy/launcher/spawn.h"
 
+#include "common/listen.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -41,9 +42,9 @@ static void redirect(void)
 }
 
 static void run_role(const struct config *cfg, const char *path, enum plan_role_id role,
-                     pid_t launcher) __attribute__((noreturn));
+                     int listen_fd, pid_t launcher) __attribute__((noreturn));
 static void run_role(const struct config *cfg, const char *path, enum plan_role_id role,
-                     pid_t launcher)
+                     int listen_fd, pid_t launcher)
 {
     struct plan_args args;
 
@@ -52,6 +53,10 @@ static void run_role(const struct config *cfg, const char *path, enum plan_role_
         _exit(1);
     setpgid(0, 0);
     redirect();
+    if (role == PLAN_FRONTEND && listen_fd >= 0 && listen_pass(listen_fd)) {
+        log_error("cannot pass the listening socket on: %s", strerror(errno));
+        _exit(SPAWN_FAILED);
+    }
     plan_args(cfg, role, &args);
     char **env = config_environ(cfg, plan_roles[role].bit);
     reset_signals();
@@ -60,7 +65,8 @@ static void run_role(const struct config *cfg, const char *path, enum plan_role_
     _exit(SPAWN_FAILED);
 }
 
-pid_t spawn_role(const struct config *cfg, const char *folder, enum plan_role_id role)
+pid_t spawn_role(const struct config *cfg, const char *folder, enum plan_role_id role,
+                 int listen_fd)
 {
     char path[4096];
     pid_t launcher = getpid();
@@ -71,7 +77,7 @@ pid_t spawn_role(const struct config *cfg, const char *folder, enum plan_role_id
     }
     pid_t pid = fork();
     if (pid == 0)
-        run_role(cfg, path, role, launcher);
+        run_role(cfg, path, role, listen_fd, launcher);
     if (pid > 0)
         setpgid(pid, pid); /* in both, so that neither has to wait for the other */
     return pid;

@@ -36,6 +36,7 @@ struct member {
 struct server {
     const struct config *cfg;
     const char *folder;
+    int listen_fd;       /* of the frontends; -1: there are none, or the server ends */
     struct probe *probe; /* NULL: nothing to ask, or ready */
     struct member members[PLAN_ROLES];
     int signal_fd;
@@ -54,7 +55,7 @@ static void start_missing(struct server *s, int64_t now)
         struct member *m = &s->members[i];
         if (!m->wanted || m->group || now < m->not_before)
             continue;
-        pid_t pid = spawn_role(s->cfg, s->folder, m->role);
+        pid_t pid = spawn_role(s->cfg, s->folder, m->role, s->listen_fd);
         if (pid < 0) {
             log_error("cannot start the %s: %s; trying again in a second",
                       plan_roles[m->role].setting, strerror(errno));
@@ -92,6 +93,9 @@ static void advance_stop(struct server *s, int64_t now)
 {
     if (!s->stopping)
         return;
+    if (s->listen_fd >= 0) /* who comes now is refused as soon as the frontends are gone */
+        close(s->listen_fd);
+    s->listen_fd = -1;
     while (s->stop_step + 1 < PLAN_STOP_STEPS && step_is_over(s, s->stop_step))
         s->stop_step++;
     for (int i = 0; i < PLAN_ROLES; i++) {
@@ -214,9 +218,9 @@ static void on_signal(struct server *s, int signo)
 static void warn_not_ready(const struct server *s)
 {
     static const char *const hints[] = {
-        [PROBE_NOBODY] = "no frontend listens there; look at the lines of testflinger-frontend",
-        [PROBE_SILENCE] = "the frontend gives no answer; look at the lines of testflinger-broker "
-                          "and testflinger-worker",
+        [PROBE_SILENCE] =
+            "no answer; look at the lines of testflinger-frontend, testflinger-broker "
+            "and testflinger-worker",
         [PROBE_REFUSAL] = "no worker with a store that answers; look at the lines of "
                           "testflinger-worker, and whether the store is up",
         [PROBE_READY] = ""};
@@ -304,10 +308,11 @@ static bool take_signals(struct server *s)
     return s->signal_fd >= 0;
 }
 
-int supervise(const struct config *cfg, const char *folder, struct probe *probe)
+int supervise(const struct config *cfg, const char *folder, int listen_fd, struct probe *probe)
 {
     struct server s = {.cfg = cfg,
                        .folder = folder,
+                       .listen_fd = listen_fd,
                        .probe = probe,
                        .began = clock_mono_ms(),
                        .on_terminal = isatty(STDERR_FILENO)};

@@ -9,8 +9,8 @@
  *
  * Each master leads a process group of its own: a Ctrl-C on the terminal reaches the launcher
  * alone, which keeps the order; and what a dead master leaves behind is found and killed before the
- * role is started again, so that no port or lock is still held. Masters get TERM when the launcher
- * dies. */
+ * role is started again, so that no lock is still held. Masters get TERM when the launcher dies.
+ * The listening socket is the launcher's: while the frontends are started again, clients wait. */
 #ifndef DEPLOY_LAUNCHER_SUPERVISE_H
 #define DEPLOY_LAUNCHER_SUPERVISE_H
 
@@ -18,7 +18,8 @@
 #include "deploy/launcher/probe.h"
 
 /* Runs the roles whose count is not 0, with the binaries in `folder`, and prints the ready line
- * once `probe` meets it (NULL: no frontend here). Returns the launcher's exit status. */
-int supervise(const struct config *cfg, const char *folder, struct probe *probe);
+ * once `probe` meets it. `listen_fd`, which it closes, and `probe` are -1 and NULL where there is
+ * no frontend. Returns the launcher's exit status. */
+int supervise(const struct config *cfg, const char *folder, int listen_fd, struct probe *probe);
 
 #endif

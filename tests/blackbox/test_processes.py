@@ -254,6 +254,36 @@ def test_death_of_a_master(private, role):
     wait_until(lambda: reachable(api) and api.get(f"/v1/job/{new_id()}").status_code == 204, "it serves", 15)
 
 
+@pytest.mark.heavy
+def test_clients_wait_while_the_frontends_are_started_again(private):
+    """The listening socket outlives their master: nobody is refused."""
+    stack = private()
+    frontends = stack.pids("frontend")
+    stack.signal(signal.SIGKILL, set(frontends) - set(stack.children("frontend")))
+    wait_until(lambda: not set(frontends) & set(processes()), "they are gone")
+    expect(Api(stack.url).get("/v1/"), 200)
+    wait_until(stack.is_complete, "new frontends")
+
+
+@pytest.mark.stores("sqlite")
+def test_a_socket_that_was_passed(store, tmp_path):
+    """As systemd does: the server takes it, says its address, and leaves it as it was."""
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        url = "http://127.0.0.1:%d" % passed.getsockname()[1]
+        script = 'exec 3<&"$0"; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        command = ["bash", "-c", script, str(passed.fileno()), BIN / "testflinger-server"]
+        process = subprocess.Popen(command, cwd=tmp_path, pass_fds=[passed.fileno()], text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        try:
+            assert url in process.stdout.readline()
+            expect(Api(url).get(f"/v1/job/{new_id()}"), 204)
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+        with socket.create_connection(passed.getsockname()):
+            pass
+
+
 def reachable(api):
     try:
         return api.get("/v1/").status_code == 200
