@@ -24,7 +24,9 @@ install_packages() {
         sudo=(sudo)
     fi
     echo "installing: ${missing[*]}" >&2
-    "${sudo[@]}" apt-get -qq -o Acquire::Retries=3 update </dev/null >&2
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 install "${missing[@]}" </dev/null >&2
+    local apt=(apt-get -qq -y --no-install-recommends -o Acquire::Retries=3
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+    "${sudo[@]}" "${apt[@]}" update </dev/null >&2
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install "${missing[@]}" \
+        </dev/null >&2
 }
