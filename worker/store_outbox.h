@@ -54,8 +54,8 @@ struct outbox_event {
     size_t body_len;
     int64_t since_ms; /* it came, or was made pending again */
     int64_t tries;    /* that were made since */
-    int64_t wake;  /* changes with every event that comes to the lane; the store's business */
-    bool more;     /* others wait behind it */
+    int64_t wake;     /* changes with every event that comes to the lane; the store's business */
+    bool more;        /* others wait behind it */
     char token[OUTBOX_TOKEN_SIZE];
 };
 

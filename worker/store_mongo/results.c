@@ -73,14 +73,14 @@ static void append_odd(bson_t *to, const bson_t *odd)
     bson_append_document_end(to, &merge);
 }
 
-/* Appends {OPERATOR: document} to the stages. */
-static void append_stage(bson_t *pipeline, size_t *n, const char *operator, const bson_t *document)
+/* Appends {NAME: document} to the stages. */
+static void append_stage(bson_t *pipeline, size_t *n, const char *name, const bson_t *document)
 {
     char key[MONGO_INDEX_SIZE];
     bson_t stage;
 
     BSON_APPEND_DOCUMENT_BEGIN(pipeline, mongo_index(*n, key), &stage);
-    BSON_APPEND_DOCUMENT(&stage, operator, document);
+    BSON_APPEND_DOCUMENT(&stage, name, document);
     bson_append_document_end(pipeline, &stage);
     ++*n;
 }
