@@ -4,14 +4,14 @@
 #include "worker/call.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
+#include "worker/reads.h"
 #include "worker/schemas.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define INVALID_JOB_ID "Invalid job_id specified"
-#define JOB_ID_MAX     64 /* the longest valid spelling is urn:uuid:{...} */
+#define JOB_ID_MAX 64 /* the longest valid spelling is urn:uuid:{...} */
 
 /* A reservation longer than this needs a permission (contract: what a job may ask for). */
 static const json_int_t reservation_max = 21600;
@@ -232,26 +232,26 @@ static json_t *job_as_submitted(const struct call *c, json_t *data)
     return shown;
 }
 
+static void reply_job(struct call *c, enum err e, json_t *data)
+{
+    if (e == ERR_NOT_FOUND)
+        reply_none(c);
+    else if (e)
+        reply_err(c, e);
+    else
+        reply_json(c, 200, job_as_submitted(c, data));
+    json_decref(data);
+}
+
 void h_job_get(struct call *calls[], size_t n)
 {
-    struct call *c = calls[0];
-    struct text id = c->request->params[0];
-    json_t *data;
+    struct call *reading[BUS_BUNDLE_MAX];
+    struct job_read reads[BUS_BUNDLE_MAX];
+    size_t len = reads_load(calls, n, reading, reads);
 
-    (void)n;
-    if (!job_id_valid(id.s, id.len)) {
-        reply_error(c, 400, INVALID_JOB_ID);
-        return;
-    }
-    enum err e = store_job_get(c->store, id, &data);
-    if (e == ERR_NOT_FOUND) {
-        reply_none(c);
-    } else if (e) {
-        reply_err(c, e);
-    } else {
-        reply_json(c, 200, job_as_submitted(c, data));
-        json_decref(data);
-    }
+    enum err all = len ? store_jobs_get(calls[0]->store, reads, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++)
+        reply_job(reading[i], all ? all : reads[i].err, reads[i].value);
 }
 
 void h_job_position(struct call *calls[], size_t n)

@@ -17,26 +17,39 @@ static bool is_utf8(struct text t)
     return s != NULL;
 }
 
-static void add(struct call *c, enum output_type type)
+/* Fills in what is to be appended; false: answered. */
+static bool load(struct output_append *a, struct call *c, enum output_type type)
 {
-    struct output_append a = {.asked = call_asked(c),
-                              .job_id = c->request->params[0],
-                              .type = type,
-                              .text = c->request->body};
-
-    if (!job_id_valid(a.job_id.s, a.job_id.len)) {
+    *a = (struct output_append){.asked = call_asked(c),
+                                .job_id = c->request->params[0],
+                                .type = type,
+                                .text = c->request->body};
+    if (!job_id_valid(a->job_id.s, a->job_id.len))
         reply_error(c, 400, "Invalid job_id specified");
-        return;
-    }
-    if (!is_utf8(a.text)) {
+    else if (!is_utf8(a->text))
         reply_error(c, 400, "Bad Request");
-        return;
-    }
-    enum err e = store_output_append(c->store, &a);
-    if (e)
-        reply_err(c, e);
     else
-        reply_text(c, 200, "OK");
+        return true;
+    return false;
+}
+
+static void add(struct call *calls[], size_t n, enum output_type type)
+{
+    struct call *adding[BUS_BUNDLE_MAX];
+    struct output_append appends[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (load(&appends[len], calls[i], type))
+            adding[len++] = calls[i];
+    enum err all = len ? store_outputs_append(calls[0]->store, appends, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++) {
+        enum err e = all ? all : appends[i].err;
+        if (e)
+            reply_err(adding[i], e);
+        else
+            reply_text(adding[i], 200, "OK");
+    }
 }
 
 static enum err join(const json_t *entries, struct buf *out)
@@ -81,8 +94,7 @@ static void take(struct call *c, enum output_type type)
 
 void h_output_add(struct call *calls[], size_t n)
 {
-    (void)n;
-    add(calls[0], OUTPUT_OUTPUT);
+    add(calls, n, OUTPUT_OUTPUT);
 }
 
 void h_output_get(struct call *calls[], size_t n)
@@ -93,8 +105,7 @@ void h_output_get(struct call *calls[], size_t n)
 
 void h_serial_add(struct call *calls[], size_t n)
 {
-    (void)n;
-    add(calls[0], OUTPUT_SERIAL);
+    add(calls, n, OUTPUT_SERIAL);
 }
 
 void h_serial_get(struct call *calls[], size_t n)

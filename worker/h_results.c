@@ -1,13 +1,13 @@
 /* Results: state and outcome of a job. */
+#include "common/bus.h"
 #include "worker/call.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
+#include "worker/reads.h"
 #include "worker/schemas.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define INVALID_JOB_ID "Invalid job_id specified"
 
 static const char *const phases[] = {
 #define PHASE(name) name,
@@ -24,33 +24,61 @@ static json_t *take_job_state(json_t *fields)
     return state;
 }
 
-void h_result_put(struct call *calls[], size_t n)
+/* One post of a bundle, and the state text that its put points to. */
+struct post {
+    struct call *call;
+    json_t *state;
+};
+
+/* Fills post and put; false: answered. */
+static bool post_load(struct post *p, struct result_put *put, struct call *c)
 {
-    struct call *c = calls[0];
     struct text id = c->request->params[0];
     json_t *fields = json_body_load(c, &schema_result,
                                     c->cfg->compat == COMPAT_DOCUMENTED ? SCHEMA_KEEP_UNKNOWN : 0);
 
-    (void)n;
     if (!fields)
-        return;
-    json_t *state = take_job_state(fields);
-    struct result_put put = {
-        .asked = call_asked(c), .fields = fields, .job_state = json_string_value(state)};
-    enum err e = ERR_OK;
-    if (state && strlen(put.job_state) != json_string_length(state)) {
+        return false;
+    *p = (struct post){.call = c, .state = take_job_state(fields)};
+    *put = (struct result_put){.asked = call_asked(c),
+                               .job_id = id,
+                               .fields = fields,
+                               .job_state = json_string_value(p->state)};
+    if (p->state && strlen(put->job_state) != json_string_length(p->state))
         reply_invalid(c, json_pack("{s:[s]}", "job_state", "Not a valid string."));
-    } else if (!job_id_valid(id.s, id.len)) {
+    else if (!job_id_valid(id.s, id.len))
         reply_error(c, 400, INVALID_JOB_ID);
-    } else if ((e = store_result_put(c->store, id, &put)) == ERR_OK || e == ERR_NOT_FOUND) {
-        reply_text(c, 200, "OK"); /* agents post results of jobs that have expired */
-    } else if (e == ERR_TOO_LARGE) {
-        reply_error(c, 413, TOO_LARGE_RESULT);
-    } else {
-        reply_err(c, e);
-    }
-    json_decref(state);
+    else
+        return true;
+    json_decref(p->state);
     json_decref(fields);
+    return false;
+}
+
+static void post_answer(struct call *c, enum err e)
+{
+    if (!e || e == ERR_NOT_FOUND) /* agents post results of jobs that have expired */
+        reply_text(c, 200, "OK");
+    else if (e == ERR_TOO_LARGE)
+        reply_error(c, 413, TOO_LARGE_RESULT);
+    else
+        reply_err(c, e);
+}
+
+void h_result_put(struct call *calls[], size_t n)
+{
+    struct post posts[BUS_BUNDLE_MAX];
+    struct result_put puts[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        len += post_load(&posts[len], &puts[len], calls[i]);
+    enum err all = len ? store_results_put(calls[0]->store, puts, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++) {
+        post_answer(posts[i].call, all ? all : puts[i].err);
+        json_decref(posts[i].state);
+        json_decref(puts[i].fields);
+    }
 }
 
 /* Moves a field, when it is there. */
@@ -88,18 +116,8 @@ static json_t *result_shown(const struct call *c, json_t *result)
     return shown;
 }
 
-void h_result_get(struct call *calls[], size_t n)
+static void reply_result(struct call *c, enum err e, json_t *result)
 {
-    struct call *c = calls[0];
-    struct text id = c->request->params[0];
-    json_t *result = NULL;
-
-    (void)n;
-    if (!job_id_valid(id.s, id.len)) {
-        reply_error(c, 400, INVALID_JOB_ID);
-        return;
-    }
-    enum err e = store_result_get(c->store, id, &result);
     if (e == ERR_NOT_FOUND || (!e && json_object_size(result) == 0))
         reply_none(c);
     else if (e)
@@ -107,4 +125,15 @@ void h_result_get(struct call *calls[], size_t n)
     else
         reply_json(c, 200, result_shown(c, result));
     json_decref(result);
+}
+
+void h_result_get(struct call *calls[], size_t n)
+{
+    struct call *reading[BUS_BUNDLE_MAX];
+    struct job_read reads[BUS_BUNDLE_MAX];
+    size_t len = reads_load(calls, n, reading, reads);
+
+    enum err all = len ? store_results_get(calls[0]->store, reads, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++)
+        reply_result(reading[i], all ? all : reads[i].err, reads[i].value);
 }

@@ -62,11 +62,20 @@ struct claim {
     int64_t started_ms; /* out */
 };
 
+/* One job to read a part of. */
+struct job_read {
+    struct text job_id;
+    json_t *value; /* out: new reference; untouched unless err is ERR_OK */
+    enum err err;  /* out: ERR_OK, ERR_NOT_FOUND or a fault */
+};
+
 /* Fields of a result. `fields` are set one by one in result_data, whole values replaced. */
 struct result_put {
     struct asked asked;
+    struct text job_id;
     json_t *fields;        /* object without job_state; borrowed; any names */
     const char *job_state; /* NULL: not sent; NUL-terminated; set only where states.h allows */
+    enum err err;          /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
 };
 
 enum output_type { OUTPUT_OUTPUT, OUTPUT_SERIAL };
@@ -76,6 +85,7 @@ struct output_append {
     struct text job_id;
     enum output_type type;
     struct text text; /* valid UTF-8, may hold NUL */
+    enum err err;     /* out */
 };
 
 struct agent_put {
@@ -98,13 +108,15 @@ struct queue_check {
  * jobs_add        see struct job_new; per-job results in .err; the return value is not ERR_OK only
  *                 when all failed for one reason.
  * jobs_claim      see struct claim; likewise.
- * job_get         job_data, new reference. ERR_NOT_FOUND. Of several with one id, the newest.
+ * jobs_get        job_data of each. Of several with one id, the newest. This and all that take n of
+ *                 something: the return value is not ERR_OK only for a fault of all; else each
+ *                 one's outcome is in its .err.
  * job_position    how many waiting jobs of its queue (whatever their attachments) are before it in
  *                 the order of the claim. ERR_NOT_FOUND: no such job, or it does not wait.
  * job_cancel      state cancelled. ERR_NOT_FOUND; ERR_CONFLICT: it is over already.
- * result_put      ERR_NOT_FOUND when there is no such job (nothing is stored).
- * result_get      result_data as stored, new reference. ERR_NOT_FOUND.
- * output_append   appends one entry; the job need not exist.
+ * results_put     in the order given.
+ * results_get     result_data of each, as stored.
+ * outputs_append  appends the entries in the order given; the jobs need not exist.
  * output_take     the oldest entries as an array of strings, as many as fit into STORE_DOCUMENT_MAX
  *                 bytes with a line end each (at least one), removed unless `peek`.
  *                 ERR_NOT_FOUND: nothing was posted since the last take.

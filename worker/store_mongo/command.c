@@ -284,23 +284,28 @@ static enum err write_error(const bson_t *command, const bson_t *reply)
     return e;
 }
 
+static void take_changed(const bson_t *reply, struct mongo_changed *ret)
+{
+    bson_iter_t it;
+
+    *ret = (struct mongo_changed){0};
+    if (bson_iter_init_find(&it, reply, "n"))
+        ret->matched = bson_iter_as_int64(&it);
+    if (bson_iter_init_find(&it, reply, "nModified"))
+        ret->modified = bson_iter_as_int64(&it);
+}
+
 enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *options,
                          struct mongo_changed *ret)
 {
     bson_t reply;
-    bson_iter_t it;
     enum err e = options ? run(m, true, command, options, &reply) : mongo_write(m, command, &reply);
 
     if (e)
         return e;
     e = write_error(command, &reply);
-    if (!e && ret) {
-        *ret = (struct mongo_changed){0};
-        if (bson_iter_init_find(&it, &reply, "n"))
-            ret->matched = bson_iter_as_int64(&it);
-        if (bson_iter_init_find(&it, &reply, "nModified"))
-            ret->modified = bson_iter_as_int64(&it);
-    }
+    if (!e && ret)
+        take_changed(&reply, ret);
     bson_destroy(&reply);
     return e;
 }
@@ -317,6 +322,25 @@ enum err mongo_update(struct mongo *m, const char *collection, const struct mong
     enum err e = mongo_write_all(m, &command, NULL, ret);
     bson_destroy(&command);
     return e;
+}
+
+enum err mongo_update_many(struct mongo *m, const char *collection, const bson_t *updates, size_t n,
+                           struct mongo_changed *ret, size_t *ret_done)
+{
+    bson_t command = BSON_INITIALIZER, reply;
+    bson_iter_t it;
+
+    BSON_APPEND_UTF8(&command, "update", collection);
+    BSON_APPEND_ARRAY(&command, "updates", updates);
+    enum err e = mongo_write(m, &command, &reply);
+    bson_destroy(&command);
+    if (e)
+        return e;
+    *ret_done =
+        mongo_field(&reply, "writeErrors.0.index", &it) ? (size_t)bson_iter_as_int64(&it) : n;
+    take_changed(&reply, ret);
+    bson_destroy(&reply);
+    return ERR_OK;
 }
 
 bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret)

@@ -2,10 +2,12 @@
 #include "worker/store_mongo/mongo.h"
 
 #include "common/log.h"
+#include "common/mem.h"
 #include "worker/store_mongo/bsonjson.h"
 #include "worker/store_mongo/job.h"
 #include "worker/store_mongo/oid.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What one insert command holds at most: documents, and bytes where it is more than one. */
@@ -142,34 +144,105 @@ enum err job_find(struct mongo *m, struct text job_id, const bson_t *projection,
     return e;
 }
 
-/* Reads one field of a job. */
-static enum err job_field(struct mongo *m, struct text job_id, const char *field, json_t **ret)
+/* ---- reading a field of several ---- */
+
+/* {_id: false or true, FIELD: true} */
+static void project(bson_t *projection, const char *field, bool with_id)
 {
-    bson_t projection = BSON_INITIALIZER, reply, doc;
+    BSON_APPEND_BOOL(projection, "_id", with_id);
+    BSON_APPEND_BOOL(projection, field, true);
+}
+
+static json_t *field_value(const bson_t *doc, const char *field)
+{
     bson_iter_t it;
 
-    BSON_APPEND_BOOL(&projection, "_id", false);
-    BSON_APPEND_BOOL(&projection, field, true);
-    enum err e = job_find(m, job_id, &projection, &reply, &doc);
+    if (bson_iter_init_find(&it, doc, field) && BSON_ITER_HOLDS_DOCUMENT(&it))
+        return bsonjson_value(&it);
+    return json_object();
+}
+
+static enum err read_one(struct mongo *m, const char *field, struct job_read *read)
+{
+    bson_t projection = BSON_INITIALIZER, reply, doc;
+
+    project(&projection, field, false);
+    enum err e = job_find(m, read->job_id, &projection, &reply, &doc);
     bson_destroy(&projection);
     if (e)
         return e;
-    if (bson_iter_init_find(&it, &doc, field) && BSON_ITER_HOLDS_DOCUMENT(&it))
-        *ret = bsonjson_value(&it);
-    else
-        *ret = json_object();
+    read->value = field_value(&doc, field);
     bson_destroy(&reply);
     return ERR_OK;
 }
 
-enum err mongo_job_get(struct store *s, struct text job_id, json_t **ret_data)
+/* Gives a document to the reads that want it. */
+static void give(const bson_t *doc, const char *field, const bson_oid_t *ids,
+                 struct job_read *reads, size_t n)
 {
-    return job_field(mongo_of(s), job_id, "job_data", ret_data);
+    bson_iter_t it;
+
+    if (!bson_iter_init_find(&it, doc, "_id") || !BSON_ITER_HOLDS_OID(&it))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (reads[i].err && bson_oid_equal(bson_iter_oid(&it), &ids[i])) {
+            reads[i].value = field_value(doc, field);
+            reads[i].err = ERR_OK;
+        }
 }
 
-enum err mongo_result_get(struct store *s, struct text job_id, json_t **ret)
+/* Reads in one trip those that have our _id. */
+static enum err read_ours(struct mongo *m, const char *field, struct job_read *reads, size_t n)
 {
-    return job_field(mongo_of(s), job_id, "result_data", ret);
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, in, list, reply, doc;
+    struct mongo_query q = {
+        .collection = JOBS, .filter = &filter, .projection = &projection, .limit = (int)n};
+    bson_oid_t *ids = mem_alloc(n * sizeof *ids);
+    bson_iter_t batch;
+    char key[MONGO_INDEX_SIZE];
+
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
+    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
+    for (size_t i = 0; i < n; i++) {
+        oid_of_text(reads[i].job_id, &ids[i]);
+        BSON_APPEND_OID(&list, mongo_index(i, key), &ids[i]);
+    }
+    bson_append_array_end(&in, &list);
+    bson_append_document_end(&filter, &in);
+    project(&projection, field, true);
+    enum err e = mongo_find(m, &q, &reply, &batch);
+    bson_destroy(&filter);
+    bson_destroy(&projection);
+    if (!e) {
+        while (mongo_next(&batch, &doc))
+            give(&doc, field, ids, reads, n);
+        bson_destroy(&reply);
+    }
+    free(ids);
+    return e;
+}
+
+/* Reads the field of each job. */
+static enum err read_all(struct mongo *m, const char *field, struct job_read *reads, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        reads[i].err = ERR_NOT_FOUND;
+    enum err e = n > 1 ? read_ours(m, field, reads, n) : ERR_OK;
+    /* Jobs of other servers, and what did not fit into one batch. */
+    for (size_t i = 0; !e && i < n; i++)
+        if (reads[i].err)
+            reads[i].err = read_one(m, field, &reads[i]);
+    return e;
+}
+
+enum err mongo_jobs_get(struct store *s, struct job_read *reads, size_t n)
+{
+    return read_all(mongo_of(s), "job_data", reads, n);
+}
+
+enum err mongo_results_get(struct store *s, struct job_read *reads, size_t n)
+{
+    return read_all(mongo_of(s), "result_data", reads, n);
 }
 
 /* ---- position ---- */

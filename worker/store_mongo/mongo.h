@@ -126,6 +126,12 @@ void mongo_change_append(bson_t *updates, size_t index, const struct mongo_chang
 enum err mongo_update(struct mongo *m, const char *collection, const struct mongo_change *c,
                       struct mongo_changed *ret) MUST_CHECK;
 
+/* Runs up to n changes in one command and in their order, up to the first that fails. *ret_done:
+ * how many went in. ERR_OK also when some did not: the first of them, run alone, tells why.
+ * `ret->matched` less than *ret_done: some matched nothing. */
+enum err mongo_update_many(struct mongo *m, const char *collection, const bson_t *updates, size_t n,
+                           struct mongo_changed *ret, size_t *ret_done) MUST_CHECK;
+
 /* Runs a finished update, insert or delete command of statements that stand for one outcome: its
  * first write error is its error. `options`: NULL, or fixed.light for what may be lost. */
 enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *options,

@@ -70,9 +70,10 @@ static void append_update(bson_t *update, const struct output_append *a, int64_t
     bson_append_document_end(update, &child);
 }
 
-/* Appends to the document that has room, or makes one. `room`: the size up to which one has. */
-static enum err append_entry(struct mongo *m, const struct output_append *a, int64_t size,
-                             int64_t room)
+/* Appends to an array of statements: the entry goes to the document that has room, or to a new one.
+ * `room`: the size up to which one has. */
+static void append_statement(struct mongo *m, bson_t *updates, size_t index,
+                             const struct output_append *a, int64_t size, int64_t room)
 {
     bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, child, range;
     struct mongo_change change = {
@@ -85,9 +86,22 @@ static enum err append_entry(struct mongo *m, const struct output_append *a, int
     bson_append_document_end(&child, &range);
     bson_append_document_end(&filter, &child);
     append_update(&update, a, size);
-    enum err e = mongo_update(m, names[a->type], &change, NULL);
+    mongo_change_append(updates, index, &change);
     bson_destroy(&filter);
     bson_destroy(&update);
+}
+
+static enum err append_entry(struct mongo *m, const struct output_append *a, int64_t size,
+                             int64_t room)
+{
+    bson_t command = BSON_INITIALIZER, updates;
+
+    BSON_APPEND_UTF8(&command, "update", names[a->type]);
+    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
+    append_statement(m, &updates, 0, a, size, room);
+    bson_append_array_end(&command, &updates);
+    enum err e = mongo_write_all(m, &command, NULL, NULL);
+    bson_destroy(&command);
     return e;
 }
 
@@ -108,10 +122,18 @@ static enum err mark_full(struct mongo *m, const struct output_append *a)
     return e;
 }
 
-enum err mongo_output_append(struct store *s, const struct output_append *a)
+/* Size that an entry adds, and up to which size a document has room for it. */
+static int64_t entry_size(const struct output_append *a, int64_t *ret_room)
 {
-    struct mongo *m = mongo_of(s);
     int64_t size = (int64_t)a->text.len + ENTRY_OVERHEAD, room = DOCUMENT_SIZE_MAX - size;
+
+    *ret_room = room < DOCUMENT_FULL ? room : DOCUMENT_FULL;
+    return size;
+}
+
+static enum err append_one(struct mongo *m, const struct output_append *a)
+{
+    int64_t room, size = entry_size(a, &room);
     bool stored = false;
     enum err e;
 
@@ -119,12 +141,50 @@ enum err mongo_output_append(struct store *s, const struct output_append *a)
         return ERR_TOO_LARGE;
     if (a->asked.repeat && ((e = stored_already(m, a, &stored)) || stored))
         return e;
-    if (room > DOCUMENT_FULL)
-        room = DOCUMENT_FULL;
     e = append_entry(m, a, size, room);
     if (e == ERR_TOO_LARGE && (e = mark_full(m, a)) == ERR_OK)
         e = append_entry(m, a, size, room);
     return e;
+}
+
+/* Appends as many as one trip can: all of one type, none of which needs care. Returns how many have
+ * their outcome now; the next one is to be appended alone. */
+static size_t append_many(struct mongo *m, struct output_append *appends, size_t n)
+{
+    bson_t updates = BSON_INITIALIZER;
+    struct mongo_changed changed;
+    size_t len = 0, done = 0;
+    enum err e = ERR_OK;
+
+    for (int64_t room; len < n; len++) {
+        struct output_append *a = &appends[len];
+        int64_t size = entry_size(a, &room);
+        if (a->asked.repeat || room < DOCUMENT_FULL || a->type != appends[0].type)
+            break;
+        append_statement(m, &updates, len, a, size, room);
+    }
+    if (len > 1)
+        e = mongo_update_many(m, names[appends[0].type], &updates, len, &changed, &done);
+    bson_destroy(&updates);
+    if (e) /* they may have gone in: not once more */
+        done = len;
+    for (size_t i = 0; i < done; i++)
+        appends[i].err = e;
+    return done;
+}
+
+enum err mongo_outputs_append(struct store *s, struct output_append *appends, size_t n)
+{
+    struct mongo *m = mongo_of(s);
+
+    for (size_t i = 0; i < n;) {
+        i += append_many(m, &appends[i], n - i);
+        if (i < n) {
+            appends[i].err = append_one(m, &appends[i]);
+            i++;
+        }
+    }
+    return ERR_OK;
 }
 
 /* ---- taking ---- */

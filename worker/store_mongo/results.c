@@ -187,29 +187,91 @@ static enum err exists(struct mongo *m, struct text job_id)
     return e;
 }
 
-enum err mongo_result_put(struct store *s, struct text job_id, const struct result_put *put)
+/* What a put sets. ERR_INTERNAL (logged): it cannot be BSON. */
+static enum err setting_of(const struct result_put *put, struct setting *ret)
 {
-    struct setting setting;
     const char *unless[STATES_MAX + 1];
-    struct mongo_changed done;
-    enum err e;
 
-    if (json_object_size(put->fields) == 0 && !put->job_state)
-        return exists(mongo_of(s), job_id);
-    setting_init(&setting);
     if (put->job_state) {
         states_not_replaced_by(put->job_state, unless);
-        append_state(&setting.fields, put->job_state, unless);
+        append_state(&ret->fields, put->job_state, unless);
     }
-    if (append_fields(&setting, put->fields)) {
-        e = set(mongo_of(s), job_id, &setting, false, &done);
-        if (e == ERR_TOO_LARGE) /* the present outcome matters more than earlier ones */
-            e = set(mongo_of(s), job_id, &setting, true, &done);
-    } else {
-        log_error("a result cannot be stored: it is nested too deep or has a NUL in a key; such a "
-                  "body should have been refused");
-        e = ERR_INTERNAL;
-    }
+    if (append_fields(ret, put->fields))
+        return ERR_OK;
+    log_error("a result cannot be stored: it is nested too deep or has a NUL in a key; such a body "
+              "should have been refused");
+    return ERR_INTERNAL;
+}
+
+static bool is_empty(const struct result_put *put)
+{
+    return json_object_size(put->fields) == 0 && !put->job_state;
+}
+
+static enum err put_one(struct mongo *m, const struct result_put *put)
+{
+    struct mongo_changed done;
+    struct setting setting;
+
+    if (is_empty(put))
+        return exists(m, put->job_id);
+    setting_init(&setting);
+    enum err e = setting_of(put, &setting);
+    if (!e)
+        e = set(m, put->job_id, &setting, false, &done);
+    if (e == ERR_TOO_LARGE) /* the present outcome matters more than earlier ones */
+        e = set(m, put->job_id, &setting, true, &done);
     setting_done(&setting);
     return e;
+}
+
+/* Appends the statement of a put to an array of statements, if it needs no care. */
+static bool append_put(bson_t *updates, size_t index, const struct result_put *put)
+{
+    bson_t by_id = BSON_INITIALIZER, pipeline = BSON_INITIALIZER;
+    struct mongo_change change = {.filter = &by_id, .update = &pipeline, .pipeline = true};
+    struct setting setting;
+    bson_oid_t id;
+
+    setting_init(&setting);
+    bool ok = !is_empty(put) && setting_of(put, &setting) == ERR_OK;
+    if (ok) {
+        append_stages(&pipeline, &setting, false);
+        oid_of_text(put->job_id, &id);
+        BSON_APPEND_OID(&by_id, "_id", &id);
+        mongo_change_append(updates, index, &change);
+    }
+    setting_done(&setting);
+    bson_destroy(&by_id);
+    bson_destroy(&pipeline);
+    return ok;
+}
+
+/* Puts all in one trip. *ret_all false: that did not do for each of them, and they are to be put
+ * one by one, which changes nothing more where it did. */
+static enum err put_all(struct mongo *m, struct result_put *puts, size_t n, bool *ret_all)
+{
+    bson_t updates = BSON_INITIALIZER;
+    struct mongo_changed done;
+    size_t in = 0;
+    bool plain = true;
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; plain && i < n; i++)
+        plain = append_put(&updates, i, &puts[i]);
+    if (plain)
+        e = mongo_update_many(m, JOBS, &updates, n, &done, &in);
+    *ret_all = !e && plain && in == n && (size_t)done.matched == n;
+    bson_destroy(&updates);
+    return e == ERR_TOO_LARGE ? ERR_OK : e; /* of the command: it is split then */
+}
+
+enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
+{
+    bool all = false;
+    enum err e = n > 1 ? put_all(mongo_of(s), puts, n, &all) : ERR_OK;
+
+    for (size_t i = 0; i < n; i++)
+        puts[i].err = e || all ? e : put_one(mongo_of(s), &puts[i]);
+    return ERR_OK;
 }

@@ -106,21 +106,28 @@ json_t *sqlite_job_data_of(const struct query *r, int data, int attachments)
     return value;
 }
 
-enum err sqlite_job_get(struct store *s, struct text job_id, json_t **ret_data)
+static enum err get(struct sqlite *q, struct job_read *read)
 {
-    struct query r = query_new(sqlite_of(s), SQL_JOB_DATA);
+    struct query r = query_new(q, SQL_JOB_DATA);
 
-    query_text(&r, job_id);
+    query_text(&r, read->job_id);
     enum err e = query_step(&r);
     if (!e) {
         json_t *data = sqlite_job_data_of(&r, 0, 1);
         if (data)
-            *ret_data = data;
+            read->value = data;
         else
             e = ERR_INTERNAL;
     }
     query_end(&r);
     return e;
+}
+
+enum err sqlite_jobs_get(struct store *s, struct job_read *reads, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        reads[i].err = get(sqlite_of(s), &reads[i]);
+    return ERR_OK;
 }
 
 enum err sqlite_job_position(struct store *s, struct text job_id, int64_t *ret)

@@ -37,14 +37,19 @@ static enum err append(struct sqlite *q, const struct output_append *a)
     return query_run(&r);
 }
 
-enum err sqlite_output_append(struct store *s, const struct output_append *a)
+static enum err append_one(struct sqlite *q, const struct output_append *a)
 {
-    struct sqlite *q = sqlite_of(s);
-
     if (a->text.len >= STORE_DOCUMENT_MAX)
         return ERR_TOO_LARGE;
     enum err e = sqlite_write_begin(q);
     return e ? e : sqlite_write_end(q, append(q, a));
+}
+
+enum err sqlite_outputs_append(struct store *s, struct output_append *appends, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        appends[i].err = append_one(sqlite_of(s), &appends[i]);
+    return ERR_OK;
 }
 
 /* Reads the oldest entries, as many as fit. *ret_last: the id of the last of them. */

@@ -116,10 +116,10 @@ static enum err put_fields(struct sqlite *q, const struct result *old, const jso
     return e;
 }
 
-static enum err put(struct sqlite *q, struct text job_id, const struct result_put *p)
+static enum err put(struct sqlite *q, const struct result_put *p)
 {
     struct result old;
-    enum err e = load(q, job_id, &old);
+    enum err e = load(q, p->job_id, &old);
 
     if (!e && json_object_size(p->fields))
         e = put_fields(q, &old, p->fields);
@@ -130,30 +130,42 @@ static enum err put(struct sqlite *q, struct text job_id, const struct result_pu
     return e;
 }
 
-enum err sqlite_result_put(struct store *s, struct text job_id, const struct result_put *p)
+static enum err put_one(struct sqlite *q, const struct result_put *p)
 {
-    struct sqlite *q = sqlite_of(s);
-
     if (json_object_size(p->fields) == 0 && !p->job_state) {
         struct query r = query_new(q, SQL_STATE);
-        query_text(&r, job_id);
+        query_text(&r, p->job_id);
         return query_probe(&r);
     }
     enum err e = sqlite_write_begin(q);
-    return e ? e : sqlite_write_end(q, put(q, job_id, p));
+    return e ? e : sqlite_write_end(q, put(q, p));
 }
 
-enum err sqlite_result_get(struct store *s, struct text job_id, json_t **ret)
+enum err sqlite_results_put(struct store *s, struct result_put *puts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        puts[i].err = put_one(sqlite_of(s), &puts[i]);
+    return ERR_OK;
+}
+
+static enum err get(struct sqlite *q, struct job_read *read)
 {
     struct result found;
-    enum err e = load(sqlite_of(s), job_id, &found);
+    enum err e = load(q, read->job_id, &found);
 
     if (!e) {
         json_t *result = json_object();
         json_object_set_new(result, "job_state", json_string(found.state));
         json_object_update(result, found.fields);
-        *ret = result;
+        read->value = result;
     }
     result_free(&found);
     return e;
+}
+
+enum err sqlite_results_get(struct store *s, struct job_read *reads, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        reads[i].err = get(sqlite_of(s), &reads[i]);
+    return ERR_OK;
 }

@@ -1,0 +1,85 @@
+"""Requests that a worker gets in one bundle and carries out together: each has its own answer."""
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from client import BAD_ID, Api, expect, invalid, new_id
+
+
+@pytest.fixture
+def together(private):
+    """Sends calls while the only worker stands still; then it gets them at once."""
+    stack = private("--request-timeout", 20000, workers=1)
+
+    def send(calls):
+        workers = stack.children("worker")
+        with ThreadPoolExecutor(len(calls)) as pool:
+            stack.signal(signal.SIGSTOP, workers)
+            answers = []
+            for method, path, options in calls:
+                answers.append(pool.submit(Api(stack.url).request, method, path, **options))
+                time.sleep(0.03)  # they come in this order
+            time.sleep(0.2)
+            stack.signal(signal.SIGCONT, workers)
+            return [a.result() for a in answers]
+
+    send.api = Api(stack.url)
+    return send
+
+
+def post(path, **json):
+    return "POST", path, {"json": json}
+
+
+def test_results(together, queue):
+    api = together.api
+    ids = [api.submit(queue) for _ in range(4)]
+    calls = [post(f"/v1/result/{i}", job_state="setup", status={"setup": n}) for n, i in enumerate(ids)]
+    calls += [post(f"/v1/result/{new_id()}", job_state="test"), post("/v1/result/zz", job_state="test"),
+              post(f"/v1/result/{ids[0]}", job_state=5), post(f"/v1/result/{ids[1]}"),
+              post(f"/v1/result/{ids[2]}", job_state="complete"),
+              post(f"/v1/result/{ids[2]}", job_state="test"),
+              post(f"/v1/result/{ids[3]}", **{"a.b": 1})]
+    answers = together(calls)
+    for i in (0, 1, 2, 3, 4, 7, 8, 9, 10):
+        expect(answers[i], 200, "OK")
+    expect(answers[5], 400, BAD_ID)
+    expect(answers[6], 422, invalid({"job_state": ["Not a valid string."]}))
+    states = ["setup", "setup", "complete", "setup"]
+    for n, job_id in enumerate(ids):
+        expected = {"setup_status": n, "job_state": states[n], **({"a.b": 1} if n == 3 else {})}
+        assert api.get(f"/v1/result/{job_id}").json() == expected
+
+
+def test_reads(together, queue):
+    api = together.api
+    ids = [api.submit(queue, name=f"n{n}") for n in range(5)]
+    paths = [*ids, ids[0], new_id(), "zz", ids[1].upper()]
+    answers = together([("GET", f"/v1/job/{p}", {}) for p in paths] +
+                       [("GET", f"/v1/result/{p}", {}) for p in paths])
+    for n, job_id in enumerate([*ids, ids[0]]):
+        assert expect(answers[n], 200).json()["job_id"] == job_id
+        assert answers[n].json()["name"] == f"n{n % 5}"
+        expect(answers[len(paths) + n], 200, {"job_state": "waiting"})
+    for first in (0, len(paths)):
+        expect(answers[first + 6], 204)
+        expect(answers[first + 7], 400, BAD_ID)
+        expect(answers[first + 8], 204)
+
+
+def test_output(together, queue):
+    """The entries of a job stay in the order in which they came."""
+    api = together.api
+    one, two = api.submit(queue), api.submit(queue)
+    big = "x" * 300000
+    texts = [(one, "a"), (two, "b"), (one, ""), (one, "c\n"), (two, big), (one, "d"), (one, "e")]
+    answers = together([("POST", f"/v1/result/{i}/output", {"data": t}) for i, t in texts] +
+                       [("POST", f"/v1/result/{one}/output", {"data": b"\xff"}),
+                        ("POST", f"/v1/result/{two}/serial_output", {"data": "s"})])
+    assert [a.status_code for a in answers] == [200] * 7 + [400, 200]
+    expect(api.get(f"/v1/result/{one}/output"), 200, "a\n\nc\n\nd\ne")
+    expect(api.get(f"/v1/result/{two}/output"), 200, "b\n" + big)
+    expect(api.get(f"/v1/result/{two}/serial_output"), 200, "s")
