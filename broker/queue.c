@@ -120,6 +120,7 @@ static size_t cost(const zmq_msg_t *payload)
 static void start_waiting(struct queue *q, struct work *w)
 {
     q->waiting++;
+    q->waiting_of[w->header.service]++;
     heap_push(&q->due, &w->due);
 }
 
@@ -127,10 +128,21 @@ static void start_waiting(struct queue *q, struct work *w)
 static void stop_waiting(struct queue *q, struct work *w)
 {
     q->waiting--;
+    q->waiting_of[w->header.service]--;
     heap_remove(&q->due, &w->due);
     heap_remove(&q->runnable[w->header.service], &w->order);
     if (w->lane)
         DL_DELETE(w->lane->waiting, w);
+}
+
+static bool is_full(const struct queue *q, enum service service, size_t size)
+{
+    if (q->waiting >= q->limit_count)
+        return true;
+    if (service == SERVICE_LOGIN &&
+        q->waiting_of[service] >= (q->limit_count + QUEUE_LOGIN_SHARE - 1) / QUEUE_LOGIN_SHARE)
+        return true;
+    return q->held && (size > q->limit_bytes || q->bytes > q->limit_bytes - size);
 }
 
 enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *payload,
@@ -138,8 +150,7 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
 {
     size_t size = cost(payload);
 
-    if (q->waiting >= q->limit_count ||
-        (q->held && (size > q->limit_bytes || q->bytes > q->limit_bytes - size)))
+    if (is_full(q, h->service, size))
         return ERR_FULL;
     struct work *w = work_new(q);
     w->header = *h;

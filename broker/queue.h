@@ -45,8 +45,9 @@ struct work {
 struct queue {
     size_t limit_count, limit_bytes;
     size_t waiting; /* requests that wait */
-    size_t held;    /* requests that wait or are in hand */
-    size_t bytes;   /* of all that are held */
+    size_t waiting_of[SERVICE_COUNT_];
+    size_t held;  /* requests that wait or are in hand */
+    size_t bytes; /* of all that are held */
     int64_t last_number;
     struct heap runnable[SERVICE_COUNT_];
     struct heap due;
@@ -65,6 +66,9 @@ void queue_free(struct queue *q);
 
 /* The request with this id, or NULL. */
 struct work *queue_find(struct queue *q, const uint8_t id[BUS_ID_SIZE]);
+
+/* Logins may hold this part of the places: a flood of them must leave some to the others. */
+#define QUEUE_LOGIN_SHARE 4
 
 /* Adds a new request, whose id must not be there, and takes its payload. ERR_FULL: it would pass a
  * limit, nothing is taken; one that alone passes the limit of bytes is taken when nothing else is

@@ -22,6 +22,7 @@ enum service {
     SERVICE_LOCAL, /* the frontend itself */
     SERVICE_API,
     SERVICE_WEBHOOK,
+    SERVICE_LOGIN, /* hashes secrets, which is slow: workers of their own, one request at a time */
     SERVICE_COUNT_
 };
 
@@ -30,8 +31,9 @@ enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT =
 #define ROLES_USERS      (ROLE_ADMIN | ROLE_MANAGER | ROLE_CONTRIBUTOR)
 #define ROLES_EVERY      (ROLES_USERS | ROLE_AGENT)
 #define ROLES_AGENT_DATA (ROLE_ADMIN | ROLE_MANAGER | ROLE_AGENT)
+#define ROLES_MANAGERS   (ROLE_ADMIN | ROLE_MANAGER)
 
-enum route_flags { ROUTE_BY_QUEUE = 1, ROUTE_GATHER = 2, ROUTE_UPLOAD = 4 };
+enum route_flags { ROUTE_BY_QUEUE = 1, ROUTE_GATHER = 2, ROUTE_UPLOAD = 4, ROUTE_GUARDED = 8 };
 
 enum op {
 #define LOCAL(op, method, path, handler, summary)                                        op,

@@ -350,7 +350,8 @@ void config_print_reference(FILE *out)
         {R_FRONTEND, "frontend"},
         {R_BROKER,   "broker"  },
         {R_WORKER,   "worker"  },
-        {R_WEBHOOK,  "webhook" }
+        {R_WEBHOOK,  "webhook" },
+        {R_ADMIN,    "admin"   }
     };
 
     fputs("| Flag | Environment | Default | Values | Programs | Meaning |\n"

@@ -15,12 +15,16 @@ enum role_bit {
     R_WORKER = 8,
     R_WEBHOOK = 16,
     R_ROLES = R_FRONTEND | R_BROKER | R_WORKER | R_WEBHOOK,
-    R_ALL = R_SERVER | R_ROLES
+    R_ALL = R_SERVER | R_ROLES,
+    R_ADMIN = 32 /* the admin tool: no part of the running server */
 };
 
 /* Values of the enumerated settings, in the order of their rows' lists. */
 enum compat { COMPAT_DOCUMENTED, COMPAT_REFERENCE };
-enum auth_mode { AUTH_OPEN };
+enum auth_mode { AUTH_OPEN, AUTH_ROLES, AUTH_LOGIN };
+enum token_reply { TOKEN_REPLY_AUTO, TOKEN_REPLY_JSON, TOKEN_REPLY_TEXT };
+enum restricted_claims { RESTRICTED_CLAIMS_ANY, RESTRICTED_CLAIMS_ALLOWED };
+enum agent_identity { AGENT_IDENTITY_ANY, AGENT_IDENTITY_TOKEN };
 enum sqlite_sync { SQLITE_SYNC_NORMAL, SQLITE_SYNC_FULL };
 
 struct config {

@@ -60,6 +60,18 @@ static size_t json_escape(char *out, size_t size, const char *s)
     return n;
 }
 
+void log_line(const char *line, size_t len)
+{
+    char out[LOG_LINE_MAX];
+
+    if (len >= sizeof out)
+        len = sizeof out - 1;
+    memcpy(out, line, len);
+    out[len] = '\n';
+    ssize_t ignored = write(STDERR_FILENO, out, len + 1);
+    (void)ignored;
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
     char message[LOG_LINE_MAX / 4], escaped[LOG_LINE_MAX / 2], request[160] = "";

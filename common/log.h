@@ -4,6 +4,8 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stddef.h>
+
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 enum log_format { LOG_TEXT, LOG_JSON };
@@ -18,6 +20,9 @@ void log_set_request(const char *id);
 
 /* Says what happened and, from LOG_WARN on, what the operator can do about it. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes a finished line of JSON, whatever the level: security events have a form of their own. */
+void log_line(const char *line, size_t len);
 
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_WARN, __VA_ARGS__)

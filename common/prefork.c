@@ -34,8 +34,9 @@ struct slot {
 struct master {
     const struct config *cfg;
     const struct prefork *p;
-    struct slot slots[PREFORK_CHILDREN_MAX];
-    unsigned max;
+    struct slot slots[PREFORK_CHILDREN_MAX + PREFORK_SPECIAL_MAX];
+    unsigned max;   /* slots of ordinary children */
+    unsigned total; /* with those of the special ones */
     bool stopping;
     int status;
     int signal_fd;
@@ -101,7 +102,7 @@ static void tell(struct master *m, struct slot *s, int64_t now)
 static void stop_all(struct master *m, int64_t now)
 {
     m->stopping = true;
-    for (unsigned i = 0; i < m->max; i++) {
+    for (unsigned i = 0; i < m->total; i++) {
         m->slots[i].wanted = false;
         tell(m, &m->slots[i], now);
     }
@@ -127,7 +128,7 @@ static void back_off(struct slot *s, unsigned i, int wstatus, int64_t now)
 
 static void child_ended(struct master *m, pid_t pid, int wstatus, int64_t now)
 {
-    for (unsigned i = 0; i < m->max; i++) {
+    for (unsigned i = 0; i < m->total; i++) {
         struct slot *s = &m->slots[i];
         if (s->pid != pid)
             continue;
@@ -180,7 +181,7 @@ static void on_signal(struct master *m, int signo, int64_t now)
         stop_all(m, now);
         break;
     case SIGHUP:
-        for (unsigned i = 0; i < m->max; i++)
+        for (unsigned i = 0; i < m->total; i++)
             m->slots[i].old = m->slots[i].pid != 0;
         break;
     case SIGTTIN:
@@ -199,7 +200,7 @@ static void roll(struct master *m, int64_t now)
 {
     struct slot *next = NULL;
 
-    for (unsigned i = 0; i < m->max; i++) {
+    for (unsigned i = 0; i < m->total; i++) {
         struct slot *s = &m->slots[i];
         if (!s->wanted)
             continue;
@@ -218,7 +219,7 @@ static int maintain(struct master *m, int64_t now, bool *busy)
     int64_t due = INT64_MAX;
 
     *busy = false;
-    for (unsigned i = 0; i < m->max; i++) {
+    for (unsigned i = 0; i < m->total; i++) {
         struct slot *s = &m->slots[i];
         if (s->wanted && !s->pid && now >= s->not_before)
             start_child(m, i, now);
@@ -269,6 +270,9 @@ int prefork_run(const struct config *cfg, const struct prefork *p)
         return 1;
     }
     for (unsigned i = 0; i < m.max && i < cfg->processes; i++)
+        m.slots[i].wanted = true;
+    m.total = PREFORK_CHILDREN_MAX + p->special;
+    for (unsigned i = PREFORK_CHILDREN_MAX; i < m.total; i++)
         m.slots[i].wanted = true;
     for (;;) {
         struct signalfd_siginfo info;

@@ -12,6 +12,8 @@
 struct prefork {
     const char *role;
     unsigned children_max; /* TTIN stops here; 0: PREFORK_CHILDREN_MAX */
+    unsigned special;      /* further children, at most PREFORK_SPECIAL_MAX, always as many: their
+                              slots are PREFORK_CHILDREN_MAX and up */
     void *arg;             /* for `child` */
     /* Runs one child until it is told to end; returns its exit status. `slot` is the smallest
      * number that no other living child has, so a replacement gets the number of the one that it
@@ -20,6 +22,7 @@ struct prefork {
 };
 
 #define PREFORK_CHILDREN_MAX 256
+#define PREFORK_SPECIAL_MAX  16
 
 /* Runs the master; returns its exit status. Call it before any thread, ZeroMQ context, event base
  * or database client is made. */

@@ -15,6 +15,7 @@ enum {
 
 struct loop {
     const struct config *cfg;
+    enum service service;
     const char *store_uri;
     struct store *store;
     int64_t store_tried; /* ms; when the store was last tried in vain */
@@ -96,7 +97,8 @@ static void wait_turn(struct loop *l, int stop_fd, long timeout_ms)
 
 static int run(struct loop *l, int stop_fd)
 {
-    if (buslink_open(&l->link, l->cfg, SERVICE_API, 0, "worker"))
+    /* Logins come one at a time: each takes long, and its answer must not wait for others. */
+    if (buslink_open(&l->link, l->cfg, l->service, l->service == SERVICE_LOGIN ? 1 : 0, "worker"))
         return EXIT_BAD_SETTING;
     if (want_store(l) == ERR_INVALID)
         return EXIT_BAD_SETTING;
@@ -116,13 +118,14 @@ static int run(struct loop *l, int stop_fd)
     return 0;
 }
 
-int busloop_run(const struct config *cfg, const char *store_uri, int stop_fd)
+int busloop_run(const struct config *cfg, enum service service, const char *store_uri, int stop_fd)
 {
     struct loop *l = calloc(1, sizeof *l);
 
     if (!l)
         return 1;
     l->cfg = cfg;
+    l->service = service;
     l->store_uri = store_uri;
     int status = run(l, stop_fd);
     buslink_close(&l->link);

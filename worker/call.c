@@ -15,6 +15,13 @@ struct asked call_asked(const struct call *c)
     return (struct asked){c->request->id, c->request->received_us, c->repeat};
 }
 
+struct text caller_id(const struct call *c)
+{
+    const json_t *id = json_object_get(c->caller.permissions, "client_id");
+
+    return (struct text){json_string_value(id), json_string_length(id)};
+}
+
 void reply_header(struct call *c, const char *name, const char *value)
 {
     struct reply *r = &c->reply;
@@ -97,6 +104,8 @@ void reply_err(struct call *c, enum err e)
 void call_done(struct call *c)
 {
     free(c->body);
+    json_decref(c->caller.permissions);
+    c->caller.permissions = NULL;
     for (size_t i = 0; i < c->reply.headers_len; i++)
         free(c->header_values[i]);
 }

@@ -5,8 +5,17 @@
 #include "common/config.h"
 #include "common/envelope.h"
 #include "worker/store.h"
+#include "worker/token.h"
 
 #include <jansson.h>
+
+/* Who calls, as the gate found out (gate.h). */
+struct caller {
+    bool has_token;         /* a valid one */
+    enum token_fault fault; /* of the one that came, when it is not valid */
+    unsigned role;          /* 0: none */
+    json_t *permissions;    /* of the token; owned; NULL: none */
+};
 
 /* The declarative part is filled by the dispatcher; the reply by exactly one reply_* call. */
 struct call {
@@ -14,7 +23,8 @@ struct call {
     const struct request *request;
     const struct config *cfg;
     struct store *store;
-    bool repeat;        /* the request may have been carried out before */
+    bool repeat; /* the request may have been carried out before */
+    struct caller caller;
     struct reply reply; /* status 0: not answered yet */
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
@@ -32,6 +42,9 @@ typedef void handler_fn(struct call *calls[], size_t n);
 
 /* The request as the store knows it. */
 struct asked call_asked(const struct call *c);
+
+/* The client id of the caller's token, s NULL without one. */
+struct text caller_id(const struct call *c);
 
 /* Text answer; `len` bytes are copied. */
 void reply_text(struct call *c, int status, const char *text);

@@ -2,6 +2,7 @@
 
 #include "common/bus.h"
 #include "common/log.h"
+#include "worker/gate.h"
 
 static handler_fn *const handlers[OP_COUNT_] = {
 #define LOCAL(op, method, path, handler, summary)
@@ -44,15 +45,26 @@ static void run_from(struct call *calls, size_t first, size_t n)
     log_set_request(NULL);
 }
 
+static void run_all(struct call *calls, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!calls[i].reply.status)
+            run_from(calls, i, n);
+}
+
 void dispatch_bundle(struct store *store, struct call *calls, size_t n)
 {
-    enum err e = store_group_begin(store);
+    bool grouped = n > 0 && calls[0].route->service != SERVICE_LOGIN;
 
+    for (size_t i = 0; i < n; i++) {
+        log_set_request(calls[i].request->id);
+        gate_pass(&calls[i]);
+    }
+    log_set_request(NULL);
+    enum err e = grouped ? store_group_begin(store) : ERR_OK;
     if (!e) {
-        for (size_t i = 0; i < n; i++)
-            if (!calls[i].reply.status)
-                run_from(calls, i, n);
-        e = store_group_commit(store);
+        run_all(calls, n);
+        e = grouped ? store_group_commit(store) : ERR_OK;
     }
     if (e)
         fail_all(calls, n, e);

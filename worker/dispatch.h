@@ -4,8 +4,9 @@
 
 #include "worker/call.h"
 
-/* Answers every call: routes it to its handler, calls of a ROUTE_GATHER row together. All store
- * operations of the bundle form one group; when the group cannot be made durable, every call is
+/* Answers every call: asks the gate, then routes it to its handler, calls of a ROUTE_GATHER row
+ * together. All store operations of the bundle form one group (but those of logins, which take long
+ * between reading and writing); when the group cannot be made durable, every call is
  * answered with that error, since none of them has happened. */
 void dispatch_bundle(struct store *store, struct call *calls, size_t n);
 

@@ -1,8 +1,10 @@
 /* Agents: what they say of themselves; readiness of the server. */
 #include "worker/call.h"
 #include "worker/cookie.h"
+#include "worker/gate.h"
 #include "worker/jsonbody.h"
 #include "worker/schemas.h"
+#include "worker/security.h"
 
 #define AGENT_NAME_MAX 4096
 
@@ -21,6 +23,21 @@ static void set_agent_cookie(struct call *c, struct text name)
     buf_free(&cookie);
 }
 
+/* An agent that tells its state is no news; that somebody else sets it is. */
+static void audit_change(struct call *c, struct text name, json_t *fields)
+{
+    json_t *state = json_object_get(fields, "state"), *comment = json_object_get(fields, "comment");
+
+    if (!c->caller.has_token || c->caller.role == ROLE_AGENT || (!state && !comment))
+        return;
+    json_t *detail = json_object();
+    if (state)
+        json_object_set(detail, "state", state);
+    if (comment)
+        json_object_set(detail, "comment", comment);
+    audit(c, "agent.update", name, detail);
+}
+
 void h_agent_put(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
@@ -30,10 +47,16 @@ void h_agent_put(struct call *calls[], size_t n)
     (void)n;
     if (!fields)
         return;
+    if (!gate_agent(c, name)) {
+        json_decref(fields);
+        return;
+    }
     json_t *log = json_incref(json_object_get(fields, "log"));
     json_object_del(fields, "log");
     struct agent_put put = {.asked = call_asked(c), .name = name, .fields = fields, .log = log};
     enum err e = store_agent_put(c->store, &put);
+    if (!e)
+        audit_change(c, name, fields);
     json_decref(log);
     json_decref(fields);
     if (e) {

@@ -4,6 +4,9 @@
 #include "common/mem.h"
 #include "worker/call.h"
 #include "worker/cookie.h"
+#include "worker/gate.h"
+#include "worker/permissions.h"
+#include "worker/security.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +20,13 @@ struct wish {
     struct buf agent;
 };
 
-/* An old agent runs any other JSON object as a job, so the body of every refusal is {}. */
-static void refuse(struct call *c, int status)
+/* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
+static void refuse(struct call *c, int status, const char *message)
 {
-    reply_json(c, status, json_object());
+    if (c->cfg->auth == AUTH_OPEN)
+        reply_json(c, status, json_object());
+    else
+        reply_error(c, status, "%s", message);
 }
 
 static size_t collect_queues(const struct request *r, struct text *queues)
@@ -34,26 +40,77 @@ static size_t collect_queues(const struct request *r, struct text *queues)
     return n;
 }
 
+static void wish_free(struct wish *w)
+{
+    free(w->queues);
+    buf_free(&w->agent);
+}
+
+/* Who claims, by the cookie that the agent got when it told its state. False: answered. */
+static bool find_agent(struct wish *w, struct claim *claim)
+{
+    struct call *c = w->call;
+    struct text cookie = c->request->headers[HDR_COOKIE];
+
+    if (cookie.s && cookie_get(cookie, "agent_name", &w->agent))
+        claim->agent = (struct text){w->agent.data, w->agent.len};
+    if (!claim->agent.s && c->cfg->auth != AUTH_OPEN) {
+        refuse(c, 401, "Agent not identified");
+        return false;
+    }
+    if (gate_agent(c, claim->agent))
+        return true;
+    if (c->cfg->auth == AUTH_OPEN)
+        refuse(c, c->reply.status, "");
+    return false;
+}
+
+/* Leaves out the restricted queues that the caller is not allowed on, where a setting says so.
+ * False: answered, no queue is left. */
+static bool drop_restricted(struct wish *w, struct claim *claim)
+{
+    struct call *c = w->call;
+    struct queue_check checks[QUERY_MAX] = {0};
+    size_t n = claim->queues_len, left = 0;
+
+    if (c->cfg->restricted_claims == RESTRICTED_CLAIMS_ANY)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        checks[i].queue = w->queues[i];
+    enum err e = store_queues_restricted(c->store, checks, n);
+    if (e) {
+        reply_err(c, e);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!checks[i].restricted ||
+            permissions_allow_queue(c->caller.permissions, checks[i].queue))
+            w->queues[left++] = checks[i].queue;
+    claim->queues_len = left;
+    if (left)
+        return true;
+    refuse(c, 403, "Not enough permissions to take jobs of a restricted queue");
+    security_refused(c, "the client is not allowed on the queue");
+    return false;
+}
+
 /* Fills wish and claim; false: answered. */
 static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
 {
     const struct request *r = c->request;
-    struct text *queues = mem_alloc((r->query_len + 1) * sizeof *queues);
-    size_t n = collect_queues(r, queues);
 
-    if (n == 0 || r->head) {
-        free(queues);
-        if (n == 0)
-            refuse(c, 400);
-        else /* HEAD takes no job */
-            reply_none(c);
-        return false;
-    }
-    *w = (struct wish){c, queues, BUF_INIT(AGENT_NAME_MAX)};
-    *claim = (struct claim){.asked = call_asked(c), .queues = queues, .queues_len = n};
-    if (r->headers[HDR_COOKIE].s && cookie_get(r->headers[HDR_COOKIE], "agent_name", &w->agent))
-        claim->agent = (struct text){w->agent.data, w->agent.len};
-    return true;
+    *w = (struct wish){c, mem_alloc((r->query_len + 1) * sizeof *w->queues),
+                       BUF_INIT(AGENT_NAME_MAX)};
+    size_t n = collect_queues(r, w->queues);
+    *claim = (struct claim){.asked = call_asked(c), .queues = w->queues, .queues_len = n};
+    if (n == 0)
+        refuse(c, 400, "No queue(s) specified in request");
+    else if (find_agent(w, claim) && drop_restricted(w, claim) && !r->head)
+        return true;
+    if (!c->reply.status) /* HEAD takes no job */
+        reply_none(c);
+    wish_free(w);
+    return false;
 }
 
 static void wish_answer(struct wish *w, struct claim *claim)
@@ -72,8 +129,7 @@ static void wish_answer(struct wish *w, struct claim *claim)
     }
     json_decref(claim->data);
     free(claim->job_id);
-    free(w->queues);
-    buf_free(&w->agent);
+    wish_free(w);
 }
 
 void h_job_claim(struct call *calls[], size_t n)

@@ -2,20 +2,19 @@
 #include "common/bus.h"
 #include "common/mem.h"
 #include "worker/call.h"
+#include "worker/gate.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
+#include "worker/permissions.h"
 #include "worker/reads.h"
 #include "worker/schemas.h"
+#include "worker/security.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define JOB_ID_MAX 64 /* the longest valid spelling is urn:uuid:{...} */
-
-/* A reservation longer than this needs a permission (contract: what a job may ask for). */
-static const json_int_t reservation_max = 21600;
-static const json_int_t reservation_default = 3600;
 
 /* A job between its checks and the store. */
 struct submission {
@@ -24,6 +23,7 @@ struct submission {
     char job_id[JOB_ID_MAX + 1];
     bool given;
     json_int_t priority;
+    struct job_wish wish; /* its queue points into data */
 };
 
 static unsigned unknown_fields(const struct call *c)
@@ -89,14 +89,22 @@ static void complete_data(json_t *data)
         json_object_set_new(data, "attachments_status", json_string("waiting"));
 }
 
-/* True when the job asks for what needs a permission; restricted queues are checked apart. */
-static bool asks_too_much(const struct submission *s)
+static struct text text_of(const json_t *s)
 {
-    const json_t *reserve = json_object_get(s->data, "reserve_data");
-    const json_t *timeout = json_object_get(reserve, "timeout");
-    json_int_t seconds = timeout ? json_integer_value(timeout) : reservation_default;
+    return (struct text){json_string_value(s), json_string_length(s)};
+}
 
-    return s->priority != 0 || (reserve && seconds > reservation_max);
+/* What the job asks for; whether its queue is restricted is found out later. */
+static struct job_wish wish_of(const json_t *data)
+{
+    const json_t *reserve = json_object_get(data, "reserve_data");
+    const json_t *timeout = json_object_get(reserve, "timeout");
+
+    return (struct job_wish){.queue = text_of(json_object_get(data, "job_queue")),
+                             .priority = json_integer_value(json_object_get(data, "job_priority")),
+                             .reservation = timeout   ? json_integer_value(timeout)
+                                            : reserve ? RESERVATION_DEFAULT
+                                                      : 0};
 }
 
 /* The checks before those of permissions, in the contract's order. False: answered. */
@@ -117,35 +125,51 @@ static bool submission_load(struct submission *s, struct call *c)
     }
     if (!take_job_id(s))
         return false;
-    s->priority = json_integer_value(json_object_get(s->data, "job_priority"));
-    return true;
+    s->wish = wish_of(s->data);
+    s->priority = s->wish.priority;
+    return !s->given || gate_owner(c, (struct text){s->job_id, strlen(s->job_id)});
 }
 
-/* Answers those that a caller without a token may not submit; returns how many are left. */
+/* Whether the caller's permissions reach; else answered. The open mode answers as the first servers
+ * did, which tell less. */
+static bool may_submit(const struct submission *s)
+{
+    struct call *c = s->call;
+    struct job_refusal refusal;
+    bool open = c->cfg->auth == AUTH_OPEN;
+
+    if (!permissions_needed(&s->wish))
+        return true;
+    if (open && c->caller.fault) {
+        struct token_answer answer = token_answer_old(c->caller.fault);
+        reply_error(c, answer.status, "%s", answer.text);
+        return false;
+    }
+    if (permissions_allow(c->caller.permissions, &s->wish, &refusal))
+        return true;
+    reply_error(c, refusal.status, "%s",
+                open && refusal.status == 401 ? "Unauthorized" : refusal.text);
+    return false;
+}
+
+/* Answers those whose callers may not submit them, and puts the others first; returns how many
+ * these are. */
 static size_t check_permissions(struct submission *subs, size_t n)
 {
     struct queue_check queues[BUS_BUNDLE_MAX];
     size_t left = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        const json_t *queue = json_object_get(subs[i].data, "job_queue");
-        queues[i] = (struct queue_check){
-            .queue = {json_string_value(queue), json_string_length(queue)}
-        };
-    }
+    for (size_t i = 0; i < n; i++)
+        queues[i] = (struct queue_check){.queue = subs[i].wish.queue};
     enum err e = n ? store_queues_restricted(subs[0].call->store, queues, n) : ERR_OK;
     for (size_t i = 0; i < n; i++) {
+        subs[i].wish.restricted = queues[i].restricted;
         if (e) {
             reply_err(subs[i].call, e);
-        } else if (queues[i].restricted || asks_too_much(&subs[i])) {
-            reply_error(subs[i].call, 401, "Unauthorized");
-        } else {
-            if (i != left) {
-                struct submission kept = subs[i];
-                subs[i] = subs[left];
-                subs[left] = kept;
-            }
-            left++;
+        } else if (may_submit(&subs[i])) {
+            struct submission kept = subs[i];
+            subs[i] = subs[left];
+            subs[left++] = kept;
         }
     }
     return left;
@@ -161,6 +185,7 @@ static void store_submissions(struct submission *subs, size_t n)
                                    .job_id = subs[i].job_id,
                                    .given = subs[i].given,
                                    .priority = subs[i].priority,
+                                   .submitter = caller_id(subs[i].call),
                                    .data = subs[i].data};
     }
     enum err all = n ? store_jobs_add(subs[0].call->store, jobs, n) : ERR_OK;
@@ -277,6 +302,12 @@ void h_job_position(struct call *calls[], size_t n)
     }
 }
 
+static void cancelled(struct call *c, struct text job_id)
+{
+    audit(c, "job.cancel", job_id, NULL);
+    reply_text(c, 200, "OK");
+}
+
 void h_job_action(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
@@ -291,6 +322,8 @@ void h_job_action(struct call *calls[], size_t n)
         reply_text(c, 400, "Invalid job id\n");
         return;
     }
+    if (!gate_owner(c, id))
+        return;
     enum err e = store_job_cancel(c->store, id);
     if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
         reply_error(c, 404, "Job not found");
@@ -299,5 +332,5 @@ void h_job_action(struct call *calls[], size_t n)
     else if (e)
         reply_err(c, e);
     else
-        reply_text(c, 200, "OK");
+        cancelled(c, id);
 }

@@ -3,14 +3,28 @@
 #include "common/log.h"
 #include "common/prefork.h"
 #include "worker/busloop.h"
+#include "worker/keys.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#define LOGIN_NICE 10
 
 static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
 {
-    (void)slot;
-    return busloop_run(cfg, arg, stop_fd);
+    bool logins = slot >= PREFORK_CHILDREN_MAX;
+
+    if (logins)
+        prctl(PR_SET_NAME, "tf-login"); /* told apart in lists of processes */
+    /* Hashing fills a processor for as long as logins come; whoever else has work goes first. */
+    if (logins && setpriority(PRIO_PROCESS, 0, LOGIN_NICE) != 0)
+        log_warn("logins run with the priority of everything else: %s", strerror(errno));
+    return busloop_run(cfg, logins ? SERVICE_LOGIN : SERVICE_API, arg, stop_fd);
 }
 
 int main(int argc, char **argv)
@@ -28,7 +42,12 @@ int main(int argc, char **argv)
     }
     if (config_store_uri(&cfg, &uri))
         return EXIT_BAD_SETTING;
-    struct prefork p = {.role = "worker", .child = child, .arg = uri};
+    if (!keys_check(&cfg)) {
+        free(uri);
+        return EXIT_BAD_SETTING;
+    }
+    struct prefork p = {
+        .role = "worker", .special = (unsigned)cfg.logins, .child = child, .arg = uri};
     int status = prefork_run(&cfg, &p);
     free(uri);
     config_free(&cfg);

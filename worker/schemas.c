@@ -2,6 +2,7 @@
 
 #include "worker/fieldtypes.h"
 #include "worker/provision.h"
+#include "worker/roles.h"
 
 #include <string.h>
 
@@ -71,6 +72,14 @@ static const struct kind kind_ssh_key = {.type = KIND_STRING, .matches = is_ssh_
 static const struct kind kind_ssh_keys = {.type = KIND_LIST, .item = &kind_ssh_key};
 static const struct kind kind_status = {
     .type = KIND_DICT, .key = &kind_phase, .item = &kind_integer};
+
+#define SECRET_MIN 15 /* characters of a client's secret, by the contract */
+
+static const struct kind kind_not_empty = {.type = KIND_STRING, .min_len = 1};
+static const struct kind kind_client_secret = {.type = KIND_STRING, .min_len = SECRET_MIN};
+static const struct kind kind_role = {.type = KIND_STRING, .choices = role_names};
+static const struct kind kind_integers = {
+    .type = KIND_DICT, .key = &kind_string, .item = &kind_integer};
 
 /* clang-format off */
 static const struct schema test_data = {.fields = (const struct field[]){
@@ -161,6 +170,22 @@ const struct schema schema_provision_log = {.fields = (const struct field[]){
     {"job_id",    S, R},
     {"exit_code", I, R},
     {"detail",    S, 0},
+    {0}}};
+
+const struct schema schema_refresh = {.fields = (const struct field[]){
+    {"refresh_token", &kind_not_empty, R},
+    {0}}};
+
+const struct schema schema_restricted = {.fields = (const struct field[]){
+    {"client_id", S, R},
+    {0}}};
+
+const struct schema schema_client = {.fields = (const struct field[]){
+    {"client_secret",        &kind_client_secret, 0},
+    {"max_priority",         &kind_integers,      0},
+    {"max_reservation_time", &kind_integers,      0},
+    {"role",                 &kind_role,          0},
+    {"email",                &kind_email,         0},
     {0}}};
 /* clang-format on */
 

@@ -12,6 +12,7 @@
 #include "common/config.h"
 #include "common/envelope.h"
 #include "common/err.h"
+#include "worker/store_auth.h"
 #include "worker/store_outbox.h"
 
 #include <jansson.h>
@@ -41,7 +42,8 @@ struct job_new {
     struct asked asked;
     const char *job_id; /* NUL-terminated, at most 64 bytes */
     bool given;
-    int64_t priority; /* 0 unless sent */
+    int64_t priority;      /* 0 unless sent */
+    struct text submitter; /* the client that asks, s NULL: unknown. Kept until another attempt. */
     json_t *data; /* job_data; borrowed. "job_queue" is a string; "attachments_status" may be set */
     enum err err; /* out: result of this one */
 };

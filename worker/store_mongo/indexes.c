@@ -3,6 +3,7 @@
 #include "worker/store_mongo/outbox.h"
 
 #include "common/log.h"
+#include "worker/store_mongo/auth.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -216,5 +217,7 @@ enum err mongo_indexes_make(struct mongo *m)
         e = make(m, &rows[i]);
     for (size_t i = 0; !e && i < sizeof kept / sizeof *kept; i++)
         e = warn_of_expiry(m, kept[i]);
+    if (!e)
+        e = mongo_auth_prepare(m);
     return e == ERR_INTERNAL ? ERR_UNAVAILABLE : e;
 }

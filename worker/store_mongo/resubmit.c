@@ -51,6 +51,8 @@ enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *j
     mongo_append_int(doc, "job_priority", job->priority);
     BSON_APPEND_UTF8(doc, "job_id", job->job_id);
     enum err e = append_data(doc, "job_data", job);
+    if (job->submitter.s)
+        mongo_append_text(doc, "submitter", job->submitter);
     append_order(doc, "claim", job);
     return e ? e : doc->len > STORE_DOCUMENT_MAX ? ERR_TOO_LARGE : ERR_OK;
 }
@@ -154,6 +156,19 @@ static void append_attempts(bson_t *fields, int keep)
     bson_append_document_end(fields, &attempts);
 }
 
+static void append_submitter(bson_t *fields, const struct job_new *job)
+{
+    bson_t child;
+
+    if (!job->submitter.s) {
+        BSON_APPEND_UTF8(fields, "submitter", "$$REMOVE");
+        return;
+    }
+    BSON_APPEND_DOCUMENT_BEGIN(fields, "submitter", &child);
+    mongo_append_text(&child, "$literal", job->submitter);
+    bson_append_document_end(fields, &child);
+}
+
 /* The update that makes the stored job this one; `keep` < 0 leaves the attempts as they are. */
 static enum err renewal(bson_t *pipeline, const struct job_new *job, int keep)
 {
@@ -178,6 +193,7 @@ static enum err renewal(bson_t *pipeline, const struct job_new *job, int keep)
     BSON_APPEND_DOCUMENT_BEGIN(&fields, "claim", &child);
     append_order(&child, "$literal", job);
     bson_append_document_end(&fields, &child);
+    append_submitter(&fields, job);
     stage_end(pipeline, &stage, &fields);
     BSON_APPEND_DOCUMENT_BEGIN(pipeline, keep >= 0 ? "2" : "1", &stage);
     BSON_APPEND_ARRAY_BEGIN(&stage, "$unset", &fields);

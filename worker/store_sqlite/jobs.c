@@ -41,6 +41,7 @@ void sqlite_job_bind(struct query *r, const struct job_text *t)
     query_str(r, t->attachments);
     query_str(r, t->exclude);
     query_int(r, (int64_t)t->data_len);
+    query_given(r, t->job->submitter);
 }
 
 enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text *t)

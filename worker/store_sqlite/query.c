@@ -58,6 +58,14 @@ void query_null(struct query *r)
     bound(r, sqlite3_bind_null(r->st, ++r->bound));
 }
 
+void query_given(struct query *r, struct text t)
+{
+    if (t.s)
+        query_text(r, t);
+    else
+        query_null(r);
+}
+
 enum err query_step(struct query *r)
 {
     if (!r->code)

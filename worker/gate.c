@@ -1,0 +1,168 @@
+#include "worker/gate.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/keys.h"
+#include "worker/roles.h"
+#include "worker/security.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define BEARER "Bearer "
+
+/* The token in an Authorization header; false: it is of another kind. */
+static bool bearer(struct text header, struct text *ret)
+{
+    size_t n = strlen(BEARER);
+
+    if (header.len < n || strncasecmp(header.s, BEARER, n) != 0)
+        return false;
+    header.s += n;
+    header.len -= n;
+    while (header.len && *header.s == ' ')
+        header.s++, header.len--;
+    *ret = header;
+    return true;
+}
+
+/* Checks a token and takes its permissions. */
+static enum err take_token(struct call *c, struct text token)
+{
+    const struct token_keys *keys;
+    struct caller *who = &c->caller;
+    json_t *claims = NULL;
+    enum err e = keys_get(c, &keys);
+
+    if (e)
+        return e;
+    who->fault = token_decode(keys, token, clock_wall_us() / 1000000, c->cfg->jwt_leeway, &claims);
+    if (who->fault)
+        return ERR_OK;
+    who->has_token = true;
+    who->permissions = json_incref(json_object_get(claims, "permissions"));
+    json_decref(claims);
+    if (!json_is_object(who->permissions)) {
+        json_decref(who->permissions);
+        who->permissions = json_object();
+    }
+    who->role = role_of(who->permissions);
+    return ERR_OK;
+}
+
+/* The open mode: nobody is refused. Old clients send the bare token. */
+static enum err look(struct call *c, struct text header)
+{
+    struct text token = header;
+
+    c->caller.role = ROLE_CONTRIBUTOR;
+    if (!header.s)
+        return ERR_OK;
+    bearer(header, &token);
+    return take_token(c, token);
+}
+
+static void refuse_unknown(struct call *c)
+{
+    reply_error(c, 401, "Authentication is required for specified endpoint");
+}
+
+/* The other modes: a faulty token is refused. */
+static enum err demand(struct call *c, struct text header)
+{
+    bool login = c->cfg->auth == AUTH_LOGIN;
+    struct text token;
+
+    if (!header.s || !bearer(header, &token)) {
+        if (login)
+            refuse_unknown(c);
+        else
+            c->caller.role = header.s ? 0 : ROLE_CONTRIBUTOR;
+        return ERR_OK;
+    }
+    enum err e = take_token(c, token);
+    if (!e && c->caller.fault)
+        reply_error(c, token_answer(c->caller.fault).status, "%s",
+                    token_answer(c->caller.fault).text);
+    return e;
+}
+
+static void check_role(struct call *c)
+{
+    char names[ROLES_TEXT_SIZE];
+
+    if (c->reply.status || c->route->roles & c->caller.role)
+        return;
+    reply_error(c, 403, "Specified action requires role: %s", roles_text(c->route->roles, names));
+    security_refused(c, "the role does not allow it");
+}
+
+void gate_pass(struct call *c)
+{
+    struct text header = c->request->headers[HDR_AUTHORIZATION];
+    bool open = c->cfg->auth == AUTH_OPEN && !(c->route->flags & ROUTE_GUARDED);
+
+    if (c->reply.status || c->route->roles == ROLES_ANYONE)
+        return;
+    enum err e = open ? look(c, header) : demand(c, header);
+    if (e)
+        reply_err(c, e);
+    else if (!open)
+        check_role(c);
+}
+
+static bool equal(const json_t *s, struct text t)
+{
+    return json_is_string(s) && json_string_length(s) == t.len &&
+           memcmp(json_string_value(s), t.s, t.len) == 0;
+}
+
+/* The client's own name, and those that its document lists. */
+static bool speaks_for(const json_t *permissions, struct text agent)
+{
+    const json_t *agents = json_object_get(permissions, "agents"), *name;
+    size_t i;
+
+    if (equal(json_object_get(permissions, "client_id"), agent))
+        return true;
+    json_array_foreach (agents, i, name)
+        if (equal(name, agent))
+            return true;
+    return false;
+}
+
+bool gate_agent(struct call *c, struct text agent)
+{
+    if (c->cfg->agent_identity == AGENT_IDENTITY_ANY ||
+        (c->caller.has_token && c->caller.role != ROLE_AGENT) ||
+        (c->caller.has_token && agent.s && speaks_for(c->caller.permissions, agent)))
+        return true;
+    reply_error(c, c->caller.has_token ? 403 : 401, "The token is not one of agent '%.*s'",
+                (int)(agent.s ? agent.len : 0), agent.s ? agent.s : "");
+    security_refused(c, "the client does not speak for this agent");
+    return false;
+}
+
+bool gate_owner(struct call *c, struct text job_id)
+{
+    json_t *submitter = NULL;
+
+    if (!c->cfg->owner_rules ||
+        (c->caller.has_token && (c->caller.role & (unsigned)ROLES_MANAGERS)))
+        return true;
+    enum err e = store_job_submitter(c->store, job_id, &submitter);
+    bool may = e == ERR_NOT_FOUND ||
+               (!e && (!submitter ||
+                       json_equal(submitter, json_object_get(c->caller.permissions, "client_id"))));
+    json_decref(submitter);
+    if (may)
+        return true;
+    if (e) {
+        reply_err(c, e);
+        return false;
+    }
+    reply_error(c, c->caller.has_token ? 403 : 401,
+                "Only the submitter of the job, managers and admins may do this");
+    security_refused(c, "the job is of another client");
+    return false;
+}

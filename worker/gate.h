@@ -1,0 +1,21 @@
+/* The gate before every handler: who calls, and whether the role may (docs/access-control.md). */
+#ifndef WORKER_GATE_H
+#define WORKER_GATE_H
+
+#include "worker/call.h"
+
+/* Fills c->caller. Answers the call when its token or role is refused; handlers then do not run. In
+ * the open mode only routes with ROUTE_GUARDED are refused: elsewhere a token that is not valid is
+ * as good as none, until a handler needs one. */
+void gate_pass(struct call *c);
+
+/* Whether the caller, where it is an agent, may speak for the agent of this name; else answers. A
+ * setting (agent-identity) decides whether that is looked at. */
+bool gate_agent(struct call *c, struct text agent);
+
+/* Whether the caller may do to this job what only its owner may; else answers. A setting
+ * (owner-rules) decides whether that is looked at. A job that nobody is known to have submitted
+ * belongs to everyone; so does one that does not exist, which the handler finds out. */
+bool gate_owner(struct call *c, struct text job_id);
+
+#endif

@@ -1,0 +1,31 @@
+/* Logging in by client id and secret: the header, the limits, the check. */
+#ifndef WORKER_LOGIN_H
+#define WORKER_LOGIN_H
+
+#include "common/buf.h"
+#include "worker/call.h"
+
+/* Id and secret of an Authorization header of kind Basic. The texts point into `memory`. */
+struct credentials {
+    struct text client_id, secret;
+    struct buf memory;
+};
+
+/* False: it is of another kind, or lacks one of them, or the id is no valid text. Free in any case;
+ * the secret is wiped. */
+bool credentials_read(struct text header, struct credentials *ret);
+void credentials_free(struct credentials *k);
+
+enum login_result {
+    LOGIN_OK,
+    LOGIN_WRONG,  /* unknown client, no secret, wrong secret */
+    LOGIN_LOCKED, /* too many failures; nothing was checked */
+    LOGIN_FAULT   /* of the store: answered */
+};
+
+/* Checks credentials and counts failures. *ret_client, the document, is set with LOGIN_OK;
+ * *ret_wait_s with LOGIN_LOCKED. Writes the event of a lock. */
+enum login_result login_check(struct call *c, const struct credentials *k, json_t **ret_client,
+                              int64_t *ret_wait_s) MUST_CHECK;
+
+#endif

@@ -1,0 +1,103 @@
+/* Store operations of access control: clients, restricted queues, refresh tokens, failed logins,
+ * the signing key and the audit trail. Part of store.h, whose rules and errors hold here too. Times
+ * are milliseconds since 1970 unless said otherwise. */
+#ifndef WORKER_STORE_AUTH_H
+#define WORKER_STORE_AUTH_H
+
+#include "common/envelope.h"
+#include "common/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A change of a client's document. */
+struct client_put {
+    struct text client_id;
+    const json_t *fields; /* to set, whole values; null removes the field; borrowed */
+    bool create;          /* a new client: ERR_CONFLICT when there is one of this id */
+    const json_t *role;   /* else: it still has this role as it was read (NULL: none), or
+                             ERR_CONFLICT; ERR_NOT_FOUND when it is gone */
+};
+
+#define REFRESH_ID_SIZE 32
+/* Documents that were not used for this long are removed. */
+#define REFRESH_KEPT_MS ((int64_t)7776000 * 1000)
+
+/* A refresh token is stored as its SHA-256 in hex. Existing tools have stored tokens as they are:
+ * those are found too. */
+struct refresh_new {
+    const char *client_id;
+    const char *digest;
+    int64_t issued_ms, expires_ms;
+};
+
+struct refresh_key {
+    struct text token;  /* as the client has it */
+    const char *digest; /* of it */
+};
+
+struct refresh_found {
+    char id[REFRESH_ID_SIZE]; /* of the document */
+    json_t *client_id;        /* string, new reference */
+    bool revoked;
+    int64_t expires_ms;
+};
+
+struct login_failures {
+    int64_t count;    /* within the window */
+    int64_t until_ms; /* end of the window */
+};
+
+#define SIGNING_KEY_SIZE 65
+
+#define AUDIT_ID_SIZE 64
+#define AUDIT_MAX     100000 /* entries kept, by the embedded store */
+
+/* One entry of the audit trail. Texts without s are left out. */
+struct audit_entry {
+    char id[AUDIT_ID_SIZE]; /* sorts by time; the same in a repeat, which adds nothing */
+    int64_t at_ms;
+    struct text actor; /* the client id */
+    const char *role;  /* "" when there is none */
+    const char *action;
+    struct text target;
+    const json_t *detail; /* object, borrowed; NULL: none */
+    struct text address;
+};
+
+struct audit_query {
+    const char *before;                /* an id: only older entries; NULL: from the newest on */
+    struct text actor, target, action; /* only these; s NULL: any */
+    int limit;
+};
+
+/* client_get        the document but for _id, new reference. ERR_NOT_FOUND.
+ * clients_list      all documents so, as an array ordered by client_id.
+ * client_put        see struct client_put.
+ * client_delete     ERR_NOT_FOUND.
+ * restricted_list   array of {queue, owners: [client ids whose allowed_queues name it]}; of one
+ *                   queue unless its s is NULL (ERR_NOT_FOUND: it is not restricted).
+ * queue_restrict    makes the queue restricted and adds it to the client's allowed_queues.
+ *                   ERR_NOT_FOUND: there is no such client.
+ * queue_unrestrict  removes it from the client's allowed_queues and, when no client is left that
+ *                   has it there, from the restricted ones. ERR_NOT_FOUND: it is not restricted.
+ * refresh_add       stores a token; revoked false, last_accessed as issued.
+ * refresh_find      ERR_NOT_FOUND.
+ * refresh_touch     sets last_accessed.
+ * refresh_revoke    *ret: it was not revoked before. ERR_NOT_FOUND.
+ * refresh_list      array of {id, client_id, issued_at, expires_at, revoked, last_accessed}, dates
+ *                   as text; of one client unless its s is NULL.
+ * login_failures    of a key, count 0 when there are none or the window is over.
+ * login_failed      counts one, begins a window of `window_ms` where there is none; *ret as after
+ *                   it.
+ * login_forget      of a key.
+ * signing_key       the store's own signing key as text: the one that is there, or else
+ *                   `proposed`, which is kept then. All processes get the same.
+ * audit_add         see struct audit_entry.
+ * audit_list        array of {id, at, actor, role, action, target, detail, address}, newest first,
+ *                   `at` as text.
+ * job_submitter     the client id that submitted the job, as a JSON string, or NULL. ERR_NOT_FOUND:
+ *                   there is no such job. */
+
+#endif
