@@ -74,6 +74,14 @@ def processes():
     return found
 
 
+def comm(pid):
+    """The name that a process gave itself, "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def descendants(pid):
     """{pid: (parent, name)} of a process and all below it."""
     everyone = processes()
@@ -137,7 +145,8 @@ class Stack:
         return self.url in self.stdout()
 
     def is_complete(self):
-        return all(len(self.children(role)) == n for role, n in self.counts.items())
+        return (all(len(self.children(role)) == n for role, n in self.counts.items())
+                and (not self.counts["worker"] or self.logins()))
 
     # Processes
 
@@ -147,10 +156,17 @@ class Stack:
     def pids(self, role):
         return [p for p, (_, name) in self.tree().items() if name == f"testflinger-{role}"]
 
-    def children(self, role):
-        """The processes of a role that do its work: those that its master has forked."""
+    def forked(self, role):
+        """All processes that the master of a role has forked."""
         masters = self.pids(role)
         return [p for p, (parent, _) in self.tree().items() if p in masters and parent in masters]
+
+    def children(self, role):
+        """The processes of a role that do its work, without those for logins."""
+        return [p for p in self.forked(role) if comm(p) != "tf-login"]
+
+    def logins(self):
+        return [p for p in self.forked("worker") if comm(p) == "tf-login"]
 
     def signal(self, sig, pids):
         """Sends a signal to processes of this server; from now on their set may change."""

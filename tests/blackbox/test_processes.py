@@ -24,7 +24,7 @@ def test_roles_are_processes(private):
     assert stack.pids("server") == [stack.process.pid]
     for role, n in [("frontend", 2), ("broker", 2), ("worker", 3)]:
         assert len(stack.children(role)) == n
-        assert len(set(stack.pids(role)) - set(stack.children(role))) == 1, "one master"
+        assert len(set(stack.pids(role)) - set(stack.forked(role))) == 1, "one master"
     assert stack.pids("webhook") == []
 
 
@@ -246,7 +246,7 @@ def test_death_of_all_workers(private):
 def test_death_of_a_master(private, role):
     """The launcher starts the whole role again."""
     stack = private("--heartbeat", 100)
-    (master,) = set(stack.pids(role)) - set(stack.children(role))
+    (master,) = set(stack.pids(role)) - set(stack.forked(role))
     stack.signal(signal.SIGKILL, [master])
     wait_until(lambda: master not in processes(), "it is gone")
     wait_until(stack.is_complete, f"a new {role}", 15)
