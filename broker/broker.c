@@ -16,7 +16,8 @@ enum {
     TURN_REJECTS = 1024, /* late requests in one turn */
     TURNS = 64,          /* before looking at the stop signal */
     DEATHS_MAX = 5,      /* a request that outlived this many workers is not tried again */
-    CLOSE_MS = 700       /* kept of the grace time for closing the sockets */
+    CLOSE_MS = 700,      /* kept of the grace time for closing the sockets */
+    SETTLE_MS = 100      /* a frontend loses replies that it has not read when its broker closes */
 };
 
 struct broker {
@@ -28,7 +29,8 @@ struct broker {
     struct tally tally;
     int64_t now;
     int64_t next_beat;
-    bool deaf; /* nothing new is taken from frontends */
+    int64_t settled; /* when the last reply counts as read */
+    bool deaf;       /* nothing new is taken from frontends */
 };
 
 /* Puts what the worker has in hand back into the queue. `lost`: it may have begun with it. */
@@ -187,6 +189,7 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
         wire_part(&b->wire, BUS_FRONTENDS, payload, false);
         zmq_msg_init(head);
         zmq_msg_init(payload);
+        b->settled = b->now + SETTLE_MS;
     }
 }
 
@@ -351,8 +354,9 @@ static void serve(struct broker *b, int stop_fd)
     };
     int64_t grace = b->cfg->grace * 1000 - CLOSE_MS, end = 0;
 
-    while (!end || (b->queue.held && b->now < end)) {
-        zmq_poll(poll, end ? 2 : 3, idle_ms(b));
+    while (!end || ((b->queue.held || b->now < b->settled) && b->now < end)) {
+        long idle = idle_ms(b);
+        zmq_poll(poll, end ? 2 : 3, end && idle > SETTLE_MS ? SETTLE_MS : idle);
         for (int i = 0; i < TURNS && turn(b); i++)
             ;
         if (!end && poll[2].revents) {

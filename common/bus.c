@@ -1,6 +1,7 @@
 #include "common/bus.h"
 
 #include "common/clock.h"
+#include "common/packed.h"
 
 #include <errno.h>
 #include <msgpack.h>
@@ -13,6 +14,7 @@
 
 enum {
     HEADER_FIELDS = 10,
+    HEADER_MAX = 512, /* bytes */
     /* ZMTP heartbeats: the library drops a connection whose peer is dead, stopped or unreachable
      * within 1.5 s, so that a broker is told (EHOSTUNREACH) in less than two seconds. */
     ZMTP_HEARTBEAT_MS = 500,
@@ -92,8 +94,7 @@ enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret)
     size_t offset = 0;
     enum err e = ERR_INVALID;
 
-    /* A header is small; refusing larger ones bounds what the decoder may allocate. */
-    if (len > 512 || !msgpack_zone_init(&zone, 512))
+    if (len > HEADER_MAX || !packed_is_sound(data, len) || !msgpack_zone_init(&zone, HEADER_MAX))
         return ERR_INVALID;
     if (msgpack_unpack(data, len, &offset, &zone, &o) == MSGPACK_UNPACK_SUCCESS && offset == len)
         e = decode(&o, ret);

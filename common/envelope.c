@@ -1,5 +1,7 @@
 #include "common/envelope.h"
 
+#include "common/packed.h"
+
 #include <string.h>
 
 /* The envelopes are maps with small integer keys, so that fields can be added: a decoder skips
@@ -242,6 +244,8 @@ static bool get_map(const char *data, size_t len, msgpack_zone *zone, msgpack_ob
 {
     size_t offset = 0;
 
+    if (!packed_is_sound(data, len))
+        return false;
     if (msgpack_unpack(data, len, &offset, zone, o) != MSGPACK_UNPACK_SUCCESS || offset != len ||
         o->type != MSGPACK_OBJECT_MAP)
         return false;
