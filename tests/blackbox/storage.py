@@ -1,9 +1,10 @@
 """Direct access to a server's store, for what no call of the API can do."""
 
+import contextlib
 import datetime
+import sqlite3
 
 import pymongo
-import pytest
 
 
 def now():
@@ -37,10 +38,36 @@ class MongoStorage:
 
 
 class SqliteStorage:
-    def __init__(self, uri):
-        pytest.skip("direct access to the embedded store comes with its schema")
+    """Writes to the file beside the server's processes, as another one of them would."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def _run(self, sql, *values):
+        with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as file, file:
+            cursor = file.execute(sql, values)
+            return cursor.fetchall() if cursor.description else cursor.rowcount
+
+    def _set(self, job_id, field, value):
+        assert self._run(f"UPDATE jobs SET {field} = ? WHERE job_id = ?", value, job_id) == 1
+
+    def set_priority(self, job_id, priority):
+        self._set(job_id, "priority", priority)
+
+    def set_age(self, job_id, seconds):
+        self._set(job_id, "created_us", int((now().timestamp() - seconds) * 1e6))
+
+    def attachments_arrived(self, job_id):
+        self._set(job_id, "attachments", "complete")
+
+    def wait_times(self, queue):
+        rows = self._run("SELECT seconds FROM queue_wait_times WHERE queue = ? ORDER BY n", queue)
+        return [seconds for seconds, in rows]
+
+    def restrict(self, queue):
+        self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)
 
 
 def storage_of(stack):
-    kind = MongoStorage if stack.store.startswith("mongodb:") else SqliteStorage
-    return kind(stack.store)
+    scheme, _, path = stack.store.partition(":")
+    return MongoStorage(stack.store) if scheme == "mongodb" else SqliteStorage(path)
