@@ -1,0 +1,108 @@
+/* Results: fields set one by one, and states that never go backwards. */
+#include "tests/store/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void one_job(struct store *s, char id[ID_SIZE])
+{
+    char queue[ID_SIZE];
+
+    new_id(queue);
+    add_job(s, queue, NULL, id);
+}
+
+static void test_fields(void **state)
+{
+    static const struct {
+        const char *fields, *state, *result;
+    } steps[] = {
+        {"{'status': {'setup': 0}}",            "setup",    "{'job_state': 'setup', 'status': {'setup': 0}}"                    },
+        {"{'z': 1, 'a': null}",                 NULL,
+         "{'job_state': 'setup', 'status': {'setup': 0}, 'z': 1, 'a': null}"                                                    },
+        {"{'status': {'test': 1}}",             "test",
+         "{'job_state': 'test', 'status': {'test': 1}, 'z': 1, 'a': null}"                                                      },
+        {"{}",                                  "cleanup",  "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': 1, 'a': null}"},
+        {"{}",                                  NULL,       "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': 1, 'a': null}"},
+        {"{'z': {'a.b': ['$x', 'n\\u0000l']}}", "cleanup",
+         "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': {'a.b': ['$x', 'n\\u0000l']}, 'a': "
+         "null}"                                                                                                                },
+        {"{'a': '$z', 'e': ''}",                "complete",
+         "{'job_state': 'complete', 'status': {'test': 1}, 'z': {'a.b': ['$x', 'n\\u0000l']}, 'a': "
+         "'$z', 'e': ''}"                                                                                                       },
+    };
+    struct stores *t = *state;
+    char id[ID_SIZE];
+
+    one_job(t->a, id);
+    assert_result(t->a, id, "{'job_state': 'waiting'}");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        assert_int_equal(put_result(t->a, id, steps[i].fields, steps[i].state), ERR_OK);
+        assert_result(t->b, id, steps[i].result);
+    }
+}
+
+static void test_states(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        bool follows;
+    } rows[] = {
+        {"running",   "setup",     true },
+        {"setup",     "running",   false},
+        {"running",   "waiting",   false},
+        {"test",      "provision", false},
+        {"test",      "odd",       true },
+        {"odd",       "setup",     true },
+        {"odd",       "waiting",   true },
+        {"cleanup",   "reserve",   false},
+        {"cancelled", "cleanup",   false},
+        {"cancelled", "odd",       false},
+        {"cancelled", "complete",  true },
+        {"complete",  "completed", true },
+        {"completed", "complete",  true },
+        {"complete",  "cancelled", false},
+        {"complete",  "test",      false},
+        {"reserve",   "complete",  true },
+    };
+    struct stores *t = *state;
+    char id[ID_SIZE], expected[128];
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        one_job(t->a, id);
+        assert_int_equal(put_result(t->a, id, "{}", rows[i].from), ERR_OK);
+        assert_state(t->a, id, rows[i].from);
+        /* the fields are stored whatever becomes of the state */
+        assert_int_equal(put_result(t->b, id, "{'late': 1}", rows[i].to), ERR_OK);
+        snprintf(expected, sizeof expected, "{'job_state': '%s', 'late': 1}",
+                 rows[i].follows ? rows[i].to : rows[i].from);
+        assert_result(t->a, id, expected);
+    }
+}
+
+static void test_too_large(void **state)
+{
+    struct stores *t = *state;
+    char id[ID_SIZE], *big = long_text('x', 9 * MIB);
+    struct result_put p = {.asked = asked_now("x"),
+                           .fields = json_pack("{s:s}", "test_output", big)};
+
+    one_job(t->a, id);
+    assert_int_equal(store_result_put(t->a, text_of(id), &p), ERR_OK);
+    json_decref(p.fields);
+    p.fields = json_pack("{s:s,s:i}", "setup_output", big, "i", 1);
+    p.job_state = "complete";
+    assert_int_equal(store_result_put(t->a, text_of(id), &p), ERR_TOO_LARGE);
+    json_decref(p.fields);
+    assert_state(t->a, id, "waiting");
+    assert_int_equal(put_result(t->a, id, "{'test_output': 'short'}", "complete"), ERR_OK);
+    assert_result(t->a, id, "{'job_state': 'complete', 'test_output': 'short'}");
+    free(big);
+}
+
+const struct CMUnitTest results_suite[] = {
+    cmocka_unit_test(test_fields),
+    cmocka_unit_test(test_states),
+    cmocka_unit_test(test_too_large),
+};
+SUITE_LEN(results);
