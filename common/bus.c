@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -100,58 +99,6 @@ enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret)
         e = decode(&o, ret);
     msgpack_zone_destroy(&zone);
     return e;
-}
-
-/* Splits "tcp://HOST:PORT". */
-static enum err tcp_split(const char *bus, char *host, size_t size, unsigned *port)
-{
-    const char *start = bus + strlen("tcp://"), *colon = strrchr(start, ':');
-    char *end;
-
-    if (!colon || colon == start || (size_t)(colon - start) >= size)
-        return ERR_INVALID;
-    unsigned long n = strtoul(colon + 1, &end, 10);
-    if (end == colon + 1 || *end || n == 0 || n > 65535 - 2 * BROKERS_MAX)
-        return ERR_INVALID;
-    memcpy(host, start, (size_t)(colon - start));
-    host[colon - start] = '\0';
-    *port = (unsigned)n;
-    return ERR_OK;
-}
-
-enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
-                      char out[BUS_ENDPOINT_SIZE])
-{
-    const char *name = side == BUS_FRONTENDS ? "frontends" : "workers";
-    char host[BUS_ENDPOINT_SIZE / 2];
-    unsigned port;
-    int n;
-
-    if (!*bus || broker >= BROKERS_MAX)
-        return ERR_INVALID;
-    if (strncmp(bus, "tcp://", 6) == 0) {
-        if (tcp_split(bus, host, sizeof host, &port))
-            return ERR_INVALID;
-        n = snprintf(out, BUS_ENDPOINT_SIZE, "tcp://%s:%u", host, port + 2 * broker + side);
-        return n < BUS_ENDPOINT_SIZE ? ERR_OK : ERR_INVALID;
-    }
-    if (strstr(bus, "://"))
-        return ERR_INVALID;
-    n = snprintf(out, BUS_ENDPOINT_SIZE, "ipc://%s/broker-%u.%s", bus, broker, name);
-    /* The path must fit into a socket address, with its NUL. */
-    return n < (int)(strlen("ipc://") + sizeof((struct sockaddr_un *)0)->sun_path) ? ERR_OK
-                                                                                   : ERR_INVALID;
-}
-
-bool bus_is_remote(const char *bus)
-{
-    char host[BUS_ENDPOINT_SIZE / 2];
-    unsigned port;
-
-    if (strncmp(bus, "tcp://", 6) != 0 || tcp_split(bus, host, sizeof host, &port))
-        return false;
-    return strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 &&
-           strcmp(host, "[::1]") != 0;
 }
 
 static bool set_int(void *socket, int option, int value)
