@@ -58,8 +58,8 @@ static void fail_in_all_ways(struct store *s, const char *over)
         job.given = given;
         assert_int_equal(store_jobs_add(s, &job, 1), ERR_TOO_LARGE);
     }
-    assert_int_equal(store_output_append(s, &a), ERR_TOO_LARGE);
-    assert_int_equal(store_result_put(s, text_of(over), &p), ERR_TOO_LARGE);
+    assert_int_equal(append_one(s, &a), ERR_TOO_LARGE);
+    assert_int_equal(put_one_result(s, text_of(over), &p), ERR_TOO_LARGE);
     assert_int_equal(put_result(s, unknown, "{}", "complete"), ERR_NOT_FOUND);
     assert_int_equal(store_job_cancel(s, text_of(unknown)), ERR_NOT_FOUND);
     assert_int_equal(store_job_cancel(s, text_of(over)), ERR_CONFLICT);

@@ -8,7 +8,7 @@ static void assert_data(struct store *s, const char *job_id, const char *text)
 {
     json_t *data = NULL;
 
-    assert_int_equal(store_job_get(s, text_of(job_id), &data), ERR_OK);
+    assert_int_equal(get_job(s, text_of(job_id), &data), ERR_OK);
     assert_json(data, text);
     json_decref(data);
 }
@@ -67,13 +67,13 @@ static void test_unknown_job(void **state)
     int64_t position = -5;
 
     new_id(id);
-    assert_int_equal(store_job_get(t->a, text_of(id), &data), ERR_NOT_FOUND);
-    assert_int_equal(store_result_get(t->a, text_of(id), &data), ERR_NOT_FOUND);
+    assert_int_equal(get_job(t->a, text_of(id), &data), ERR_NOT_FOUND);
+    assert_int_equal(get_result(t->a, text_of(id), &data), ERR_NOT_FOUND);
     assert_int_equal(store_job_position(t->a, text_of(id), &position), ERR_NOT_FOUND);
     assert_int_equal(store_job_cancel(t->a, text_of(id)), ERR_NOT_FOUND);
     assert_int_equal(put_result(t->a, id, "{'x': 1}", "complete"), ERR_NOT_FOUND);
     assert_int_equal(put_result(t->a, id, "{}", NULL), ERR_NOT_FOUND);
-    assert_int_equal(store_result_get(t->a, text_of(id), &data), ERR_NOT_FOUND);
+    assert_int_equal(get_result(t->a, text_of(id), &data), ERR_NOT_FOUND);
     assert_null(data);
     assert_int_equal(position, -5);
 }
@@ -88,7 +88,7 @@ static void test_ids_are_compared_as_text(void **state)
     add_job(t->a, queue, "'n': 1", id);
     for (int i = 0; i < ID_SIZE; i++)
         upper[i] = id[i] >= 'a' && id[i] <= 'f' ? (char)(id[i] - 32) : id[i];
-    assert_int_equal(store_job_get(t->a, text_of(upper), &data), ERR_NOT_FOUND);
+    assert_int_equal(get_job(t->a, text_of(upper), &data), ERR_NOT_FOUND);
     assert_int_equal(resubmit(t->a, queue, "'n': 2", upper), ERR_OK);
     assert_next(t->a, queue, id);
     assert_next(t->a, queue, upper);
@@ -137,7 +137,7 @@ static void test_large_job(void **state)
                           .job_id = id,
                           .data = json_pack("{s:s,s:s}", "job_queue", queue, "big", big)};
     assert_int_equal(store_jobs_add(t->a, &job, 1), ERR_OK);
-    assert_int_equal(store_job_get(t->b, text_of(id), &data), ERR_OK);
+    assert_int_equal(get_job(t->b, text_of(id), &data), ERR_OK);
     assert_true(json_equal(data, job.data));
     assert_next(t->b, queue, id);
     json_decref(job.data);
@@ -251,7 +251,7 @@ static void test_many_large_attempts(void **state)
                                .fields = json_pack("{s:s}", "test_output", big),
                                .job_state = "complete"};
         assert_next(t->a, queue, id);
-        assert_int_equal(store_result_put(t->a, text_of(id), &p), ERR_OK);
+        assert_int_equal(put_one_result(t->a, text_of(id), &p), ERR_OK);
         assert_int_equal(resubmit(t->a, queue, NULL, id), ERR_OK);
         json_decref(p.fields);
     }

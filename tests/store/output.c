@@ -10,7 +10,7 @@ static enum err append(struct store *s, const char *job_id, enum output_type typ
     new_id(request);
     struct output_append a = {
         .asked = asked_now(request), .job_id = text_of(job_id), .type = type, .text = text};
-    return store_output_append(s, &a);
+    return append_one(s, &a);
 }
 
 /* Asserts what a read gives; text NULL: nothing. */
@@ -81,12 +81,12 @@ static void test_repeat(void **state)
     new_id(request);
     struct output_append a = {
         .asked = asked_now(request), .job_id = text_of(id), .text = text_of("x")};
-    assert_int_equal(store_output_append(t->a, &a), ERR_OK);
+    assert_int_equal(append_one(t->a, &a), ERR_OK);
     assert_int_equal(append(t->a, id, OUTPUT_OUTPUT, text_of("x")), ERR_OK);
     a.asked.repeat = true;
-    assert_int_equal(store_output_append(t->b, &a), ERR_OK);
+    assert_int_equal(append_one(t->b, &a), ERR_OK);
     a.type = OUTPUT_SERIAL; /* its first try was lost */
-    assert_int_equal(store_output_append(t->b, &a), ERR_OK);
+    assert_int_equal(append_one(t->b, &a), ERR_OK);
     assert_taken(t->a, id, OUTPUT_OUTPUT, false, "['x', 'x']");
     assert_taken(t->a, id, OUTPUT_SERIAL, false, "['x']");
 }

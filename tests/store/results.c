@@ -88,11 +88,11 @@ static void test_too_large(void **state)
                            .fields = json_pack("{s:s}", "test_output", big)};
 
     one_job(t->a, id);
-    assert_int_equal(store_result_put(t->a, text_of(id), &p), ERR_OK);
+    assert_int_equal(put_one_result(t->a, text_of(id), &p), ERR_OK);
     json_decref(p.fields);
     p.fields = json_pack("{s:s,s:i}", "setup_output", big, "i", 1);
     p.job_state = "complete";
-    assert_int_equal(store_result_put(t->a, text_of(id), &p), ERR_TOO_LARGE);
+    assert_int_equal(put_one_result(t->a, text_of(id), &p), ERR_TOO_LARGE);
     json_decref(p.fields);
     assert_state(t->a, id, "waiting");
     assert_int_equal(put_result(t->a, id, "{'test_output': 'short'}", "complete"), ERR_OK);

@@ -151,6 +151,46 @@ void assert_next(struct store *s, const char *queue, const char *job_id)
         assert_string_equal(found, job_id);
 }
 
+static enum err get_one(enum err (*get)(struct store *, struct job_read *, size_t), struct store *s,
+                        struct text job_id, json_t **ret)
+{
+    json_t *untouched = json_null();
+    struct job_read read = {.job_id = job_id, .value = untouched};
+    enum err e = get(s, &read, 1);
+
+    if (e)
+        return e;
+    if (read.err)
+        assert_ptr_equal(read.value, untouched);
+    else
+        *ret = read.value;
+    return read.err;
+}
+
+enum err get_job(struct store *s, struct text job_id, json_t **ret)
+{
+    return get_one(store_jobs_get, s, job_id, ret);
+}
+
+enum err get_result(struct store *s, struct text job_id, json_t **ret)
+{
+    return get_one(store_results_get, s, job_id, ret);
+}
+
+enum err put_one_result(struct store *s, struct text job_id, struct result_put *p)
+{
+    p->job_id = job_id;
+    enum err e = store_results_put(s, p, 1);
+    return e ? e : p->err;
+}
+
+enum err append_one(struct store *s, struct output_append *a)
+{
+    enum err e = store_outputs_append(s, a, 1);
+
+    return e ? e : a->err;
+}
+
 enum err put_result(struct store *s, const char *job_id, const char *fields, const char *state)
 {
     char request[ID_SIZE];
@@ -158,7 +198,7 @@ enum err put_result(struct store *s, const char *job_id, const char *fields, con
     new_id(request);
     struct result_put p = {
         .asked = asked_now(request), .fields = json_of(fields), .job_state = state};
-    enum err e = store_result_put(s, text_of(job_id), &p);
+    enum err e = put_one_result(s, text_of(job_id), &p);
     json_decref(p.fields);
     return e;
 }
@@ -167,7 +207,7 @@ void assert_result(struct store *s, const char *job_id, const char *text)
 {
     json_t *result = NULL;
 
-    assert_int_equal(store_result_get(s, text_of(job_id), &result), ERR_OK);
+    assert_int_equal(get_result(s, text_of(job_id), &result), ERR_OK);
     assert_json(result, text);
     json_decref(result);
 }
@@ -176,7 +216,7 @@ void assert_state(struct store *s, const char *job_id, const char *state)
 {
     json_t *result = NULL;
 
-    assert_int_equal(store_result_get(s, text_of(job_id), &result), ERR_OK);
+    assert_int_equal(get_result(s, text_of(job_id), &result), ERR_OK);
     assert_string_equal(json_string_value(json_object_get(result, "job_state")), state);
     json_decref(result);
 }

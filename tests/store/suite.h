@@ -52,6 +52,12 @@ enum err claim_job(struct store *s, const char *queue, const char *agent, char o
 /* Asserts that the next job of the queue is this one, NULL: none. */
 void assert_next(struct store *s, const char *queue, const char *job_id);
 
+/* The operations on several things, for one. Out-parameters are untouched on failure. */
+enum err get_job(struct store *s, struct text job_id, json_t **ret);
+enum err get_result(struct store *s, struct text job_id, json_t **ret);
+enum err put_one_result(struct store *s, struct text job_id, struct result_put *p);
+enum err append_one(struct store *s, struct output_append *a);
+
 enum err put_result(struct store *s, const char *job_id, const char *fields, const char *state);
 void assert_result(struct store *s, const char *job_id, const char *text);
 void assert_state(struct store *s, const char *job_id, const char *state);

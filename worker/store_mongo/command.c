@@ -53,6 +53,7 @@ static const struct {
     {13435,                      ERR_UNAVAILABLE}, /* NotPrimaryNoSecondaryOk */
     {13436,                      ERR_UNAVAILABLE}, /* NotPrimaryOrSecondary */
     {17280,                      ERR_TOO_LARGE  }, /* KeyTooLong */
+    {16493,                      ERR_TOO_LARGE  }, /* a string of an update is too long */
     {17419,                      ERR_TOO_LARGE  }, /* document after update is too large */
     {17420,                      ERR_TOO_LARGE  }, /* document to upsert is too large */
 };
