@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define LIST_MAX 10000
+/* Documents of one batch of a list. */
+#define BATCH_LEN 1000
 
 enum err mongo_refresh_add(struct store *s, const struct refresh_new *token)
 {
@@ -134,31 +135,63 @@ enum err mongo_refresh_revoke(struct store *s, const char *id, bool *ret)
     return e;
 }
 
-enum err mongo_refresh_list(struct store *s, struct text client_id, json_t **ret)
+static json_t *token_json(const bson_t *doc)
 {
     static const char *const shown[] = {"client_id", "issued_at", "expires_at", "revoked",
                                         "last_accessed"};
-    bson_t filter = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch, it;
+    json_t *token = json_object();
     char id[REFRESH_ID_SIZE];
-    struct mongo_query q = {.collection = REFRESH_TOKENS, .filter = &filter, .limit = LIST_MAX};
+    bson_iter_t it;
 
+    id_of(doc, id);
+    json_object_set_new(token, "id", json_string(id));
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        if (bson_iter_init_find(&it, doc, shown[i]))
+            json_object_set_new(token, shown[i], bsonjson_value(&it));
+    return token;
+}
+
+/* Appends the tokens whose _id is greater than *last, which becomes that of the last one. */
+static enum err list_batch(struct mongo *m, struct text client_id, bson_oid_t *last, json_t *list,
+                           size_t *ret_n)
+{
+    bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, range, reply, doc;
+    bson_iter_t batch, it;
+    struct mongo_query q = {
+        .collection = REFRESH_TOKENS, .filter = &filter, .sort = &sort, .limit = BATCH_LEN};
+
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &range);
+    BSON_APPEND_OID(&range, "$gt", last);
+    bson_append_document_end(&filter, &range);
     if (client_id.s)
         mongo_append_text(&filter, "client_id", client_id);
-    enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
+    BSON_APPEND_INT32(&sort, "_id", 1);
+    enum err e = mongo_find(m, &q, &reply, &batch);
     bson_destroy(&filter);
+    bson_destroy(&sort);
     if (e)
         return e;
-    *ret = json_array();
-    while (mongo_next(&batch, &doc)) {
-        json_t *token = json_object();
-        id_of(&doc, id);
-        json_object_set_new(token, "id", json_string(id));
-        for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
-            if (bson_iter_init_find(&it, &doc, shown[i]))
-                json_object_set_new(token, shown[i], bsonjson_value(&it));
-        json_array_append_new(*ret, token);
+    for (*ret_n = 0; mongo_next(&batch, &doc); ++*ret_n) {
+        json_array_append_new(list, token_json(&doc));
+        if (bson_iter_init_find(&it, &doc, "_id"))
+            bson_oid_copy(bson_iter_oid(&it), last);
     }
     bson_destroy(&reply);
     return ERR_OK;
+}
+
+enum err mongo_refresh_list(struct store *s, struct text client_id, json_t **ret)
+{
+    json_t *list = json_array();
+    bson_oid_t last = {{0}};
+    size_t n;
+    enum err e;
+
+    while (!(e = list_batch(mongo_of(s), client_id, &last, list, &n)) && n)
+        ;
+    if (e)
+        json_decref(list);
+    else
+        *ret = list;
+    return e;
 }

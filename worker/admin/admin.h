@@ -1,0 +1,35 @@
+/* What the files of the admin tool share. */
+#ifndef WORKER_ADMIN_ADMIN_H
+#define WORKER_ADMIN_ADMIN_H
+
+#include "worker/admin/args.h"
+#include "worker/store.h"
+
+struct admin {
+    const struct config *cfg;
+    struct store *store;
+    struct args args;
+};
+
+/* Exit statuses of commands. */
+enum { ADMIN_OK = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2 };
+
+/* Each command works on the store, prints its result and returns an exit status. */
+typedef int command_fn(struct admin *a);
+#define COMMAND(group, name, function, arguments, summary) command_fn function;
+#include "worker/admin/commands.def"
+#undef COMMAND
+
+/* One line on stderr; returns the status. */
+int admin_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for an error of the store. */
+int admin_fail_store(enum err e);
+
+/* Adds to the audit trail what was done; `detail` (the reference is taken) may be NULL. */
+void admin_audit(struct admin *a, const char *action, const char *target, json_t *detail);
+
+/* The value as JSON on stdout; takes the reference. */
+int admin_print(json_t *value);
+
+#endif

@@ -1,0 +1,257 @@
+/* Clients: create, list, edit, remove. */
+#include "worker/clients.h"
+#include "worker/admin/draft.h"
+#include "worker/admin/prompt.h"
+#include "worker/roles.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct text text_of(const char *s)
+{
+    return (struct text){s, strlen(s)};
+}
+
+/* Restricts queues for the client, and takes it off others. */
+static enum err change_queues(struct admin *a, const char *id)
+{
+    json_t *queue;
+    enum err e = ERR_OK;
+    size_t i;
+
+    json_array_foreach (a->args.allow, i, queue)
+        if (!e)
+            e = store_queue_restrict(a->store, text_of(json_string_value(queue)), text_of(id));
+    json_array_foreach (a->args.disallow, i, queue)
+        if (!e) {
+            e = store_queue_unrestrict(a->store, text_of(json_string_value(queue)), text_of(id));
+            if (e == ERR_NOT_FOUND)
+                e = ERR_OK;
+        }
+    return e;
+}
+
+/* Shows the client as it is now, with its secret where it was made here. */
+static int show(struct admin *a, const struct draft *d, const char *what)
+{
+    json_t *client, *shown;
+    enum err e = store_client_get(a->store, text_of(d->id), &client);
+
+    if (e)
+        return admin_fail_store(e);
+    shown = client_shown(client);
+    json_decref(client);
+    if (a->args.secret == SECRET_GENERATE)
+        json_object_set_new(shown, "client_secret", json_string(d->secret));
+    if (a->args.json)
+        return admin_print(shown);
+    json_decref(shown);
+    printf("Client %s %s.\n", d->id, what);
+    if (a->args.secret == SECRET_GENERATE)
+        printf("Secret, shown only now: %s\n", d->secret);
+    return ADMIN_OK;
+}
+
+/* Names of the fields that were set; no values, since a hash may be among them. */
+static json_t *names_of(json_t *fields)
+{
+    json_t *names = json_array(), *value;
+    const char *name;
+
+    json_object_foreach (fields, name, value)
+        json_array_append_new(names, json_string(name));
+    return json_pack("{s:o}", "fields", names);
+}
+
+/* Makes the client of the draft. */
+static int create(struct admin *a, struct draft *d)
+{
+    int status = draft_secret(d, a, true);
+
+    if (status != ADMIN_OK)
+        return status;
+    struct client_put put = {.client_id = text_of(d->id), .create = true};
+    json_t *fields = draft_fields(d, a, NULL);
+    put.fields = fields;
+    enum err e = fields ? store_client_put(a->store, &put) : ERR_INTERNAL;
+    if (!e) {
+        admin_audit(a, "client.create", d->id, names_of(fields));
+        e = change_queues(a, d->id);
+    }
+    json_decref(fields);
+    if (e == ERR_CONFLICT)
+        return admin_fail(ADMIN_FAILED,
+                          "there is a client '%s' already; change it with: clients "
+                          "edit",
+                          d->id);
+    return e ? admin_fail_store(e) : show(a, d, "created");
+}
+
+int clients_create(struct admin *a)
+{
+    struct draft d = {0};
+    int status = draft_id(&d, a);
+
+    if (status == ADMIN_OK) {
+        draft_ask(a, "contributor");
+        status = create(a, &d);
+    }
+    draft_free(&d);
+    return status;
+}
+
+int clients_init(struct admin *a)
+{
+    char id[] = SYSTEM_ADMIN, *words[] = {id};
+    struct draft d = {0};
+
+    if (a->args.words_len)
+        return admin_fail(ADMIN_USAGE, "'%s' is too much; see --help", a->args.words[0]);
+    a->args.words = words;
+    a->args.words_len = 1;
+    a->args.role = role_name(ROLE_ADMIN);
+    int status = draft_id(&d, a);
+    if (status == ADMIN_OK)
+        status = create(a, &d);
+    draft_free(&d);
+    return status;
+}
+
+/* One look at the client and its change. */
+static int edit_once(struct admin *a, struct draft *d, enum err *ret)
+{
+    struct client_put put = {.client_id = text_of(d->id)};
+    json_t *client = NULL, *fields = NULL;
+
+    *ret = store_client_get(a->store, put.client_id, &client);
+    if (*ret == ERR_NOT_FOUND)
+        return admin_fail(ADMIN_FAILED, "there is no client '%s'", d->id);
+    if (!*ret) {
+        fields = draft_fields(d, a, client);
+        put.fields = fields;
+        put.role = json_object_get(client, "role");
+        *ret = fields ? store_client_put(a->store, &put) : ERR_INTERNAL;
+    }
+    if (!*ret)
+        admin_audit(a, "client.update", d->id, names_of(fields));
+    json_decref(fields);
+    json_decref(client);
+    return ADMIN_OK;
+}
+
+static int edit(struct admin *a, struct draft *d)
+{
+    enum err e = ERR_CONFLICT;
+    int status = draft_secret(d, a, false);
+
+    for (int i = 0; status == ADMIN_OK && e == ERR_CONFLICT && i < 4; i++)
+        status = edit_once(a, d, &e);
+    if (status != ADMIN_OK)
+        return status;
+    if (!e)
+        e = change_queues(a, d->id);
+    return e ? admin_fail_store(e) : show(a, d, "changed");
+}
+
+int clients_edit(struct admin *a)
+{
+    struct draft d = {0};
+    json_t *client = NULL;
+    int status = draft_id(&d, a);
+
+    if (status == ADMIN_OK) {
+        enum err e = store_client_get(a->store, text_of(d.id), &client);
+        if (!e)
+            draft_ask(a, role_name(role_of(client)));
+        json_decref(client);
+        status = edit(a, &d);
+    }
+    draft_free(&d);
+    return status;
+}
+
+int clients_remove(struct admin *a)
+{
+    struct draft d = {0};
+    int status = draft_id(&d, a);
+
+    if (status == ADMIN_OK && !a->args.yes &&
+        !(prompt_possible() && prompt_yes("Remove client %s? [y/N] ", d.id)))
+        status = admin_fail(ADMIN_USAGE, "not removed; --yes says that it is meant");
+    if (status == ADMIN_OK) {
+        enum err e = store_client_delete(a->store, text_of(d.id));
+        if (!e)
+            admin_audit(a, "client.delete", d.id, NULL);
+        if (e == ERR_NOT_FOUND)
+            status = admin_fail(ADMIN_FAILED, "there is no client '%s'", d.id);
+        else if (e)
+            status = admin_fail_store(e);
+        else if (a->args.json)
+            admin_print(json_pack("{s:s}", "removed", d.id));
+        else
+            printf("Client %s removed.\n", d.id);
+    }
+    draft_free(&d);
+    return status;
+}
+
+/* {"a": 1, "b": 2} or ["a", "b"] as "a=1 b=2" or "a b". */
+static void print_values(const char *title, json_t *values)
+{
+    json_t *value;
+    const char *name;
+    size_t i;
+
+    if (json_object_size(values) == 0 && json_array_size(values) == 0)
+        return;
+    printf("    %-22s", title);
+    json_object_foreach (values, name, value) {
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        printf(" %s=%s", name, text ? text : "?");
+        free(text);
+    }
+    json_array_foreach (values, i, value)
+        printf(" %s", json_is_string(value) ? json_string_value(value) : "?");
+    putchar('\n');
+}
+
+static void print_client(json_t *client)
+{
+    const char *email = json_string_value(json_object_get(client, "email"));
+
+    printf("%s (%s)%s%s\n", json_string_value(json_object_get(client, "client_id")),
+           role_name(role_of(client)), email ? " " : "", email ? email : "");
+    print_values("highest priority:", json_object_get(client, "max_priority"));
+    print_values("allowed queues:", json_object_get(client, "allowed_queues"));
+    print_values("longest reservation:", json_object_get(client, "max_reservation_time"));
+    print_values("agents:", json_object_get(client, "agents"));
+}
+
+int clients_list(struct admin *a)
+{
+    json_t *clients = NULL, *client = NULL, *shown = json_array();
+    size_t i;
+    enum err e;
+
+    if (a->args.words_len) {
+        e = store_client_get(a->store, text_of(a->args.words[0]), &client);
+        clients = json_array();
+        if (!e)
+            json_array_append_new(clients, client);
+    } else {
+        e = store_clients_list(a->store, &clients);
+    }
+    json_array_foreach (clients, i, client)
+        json_array_append_new(shown, client_shown(client));
+    json_decref(clients);
+    if (!e && !a->args.json)
+        json_array_foreach (shown, i, client)
+            print_client(client);
+    if (!e && a->args.json)
+        return admin_print(shown);
+    json_decref(shown);
+    if (e == ERR_NOT_FOUND)
+        return admin_fail(ADMIN_FAILED, "there is no client '%s'", a->args.words[0]);
+    return e ? admin_fail_store(e) : ADMIN_OK;
+}
