@@ -153,6 +153,27 @@ void listen_text(int fd, char out[LISTEN_TEXT_SIZE])
     snprintf(out, LISTEN_TEXT_SIZE, a.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
+bool listen_is_public(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+        struct sockaddr_storage room;
+    } a = {0};
+    socklen_t len = sizeof a;
+
+    if (getsockname(fd, &a.any, &len) != 0)
+        return false;
+    if (a.any.sa_family == AF_INET)
+        return ntohl(a.four.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
+    if (a.any.sa_family != AF_INET6)
+        return false; /* a socket in a folder */
+    if (IN6_IS_ADDR_V4MAPPED(&a.six.sin6_addr))
+        return a.six.sin6_addr.s6_addr[12] != IN_LOOPBACKNET;
+    return !IN6_IS_ADDR_LOOPBACK(&a.six.sin6_addr);
+}
+
 enum err listen_pass(int fd)
 {
     char pid[24];

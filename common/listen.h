@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct listen_address {
@@ -23,6 +24,9 @@ enum err listen_open(const char *program, const char *address, int *ret_fd) MUST
 #define LISTEN_TEXT_SIZE 64
 /* The numeric HOST:PORT or [HOST]:PORT on which a socket listens. */
 void listen_text(int fd, char out[LISTEN_TEXT_SIZE]);
+
+/* Whether others than this machine can reach the address of a socket. */
+bool listen_is_public(int fd);
 
 /* For a child process between fork and exec: passes the socket on to the program that it becomes,
  * in the way that listen_open() takes it. Nothing else may be open as descriptor 3. */

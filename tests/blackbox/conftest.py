@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+import auth
 from client import Api
 from mongo import Mongod
 from stack import Stack
@@ -85,6 +86,27 @@ def private(store_uri):
 def reference(store_uri):
     """A server that follows the reference server where the API document differs."""
     with Stack(store_uri(), "--compat", "reference") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def roles_server(store_uri):
+    """A server that looks at the roles of tokens."""
+    with Stack(store_uri(), "--auth", "roles", env=auth.ENV) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def login_server(store_uri):
+    """A server that nobody may use without a token."""
+    with Stack(store_uri(), "--auth", "login", env=auth.ENV) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def open_server(store_uri):
+    """A server as the first ones, which signs with the tests' key."""
+    with Stack(store_uri(), env=auth.ENV) as stack:
         yield stack
 
 

@@ -20,6 +20,13 @@ STOP_SECONDS = 20  # the server's own grace time is 10 s
 FAULTS = re.compile(
     "AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed"
 )
+SECRETS = set()  # what no log may ever show
+
+
+def secret(text):
+    """Notes a secret, token or password that a test uses; returns it."""
+    SECRETS.add(text)
+    return text
 
 
 def wait_until(condition, what, seconds=10):
@@ -226,6 +233,7 @@ class Stack:
                 os.kill(pid, signal.SIGKILL)
         if FAULTS.search(self.stdout() + self.log()):
             found.append("sanitizer report or failed assertion")
+        found += [f"a secret in the log: {s[:40]}" for s in SECRETS if s in self.stdout() + self.log()]
         return found
 
     def stop(self):

@@ -1,8 +1,11 @@
 #include "common/listen.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -142,12 +145,61 @@ static void test_pass(void **state)
     close(fd);
 }
 
+/* Bound, but nobody listens. */
+static int bound(const char *address)
+{
+    struct sockaddr_in four_address = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    bool four = inet_pton(AF_INET, address, &four_address.sin_addr) == 1;
+    int fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+
+    if (!four)
+        assert_int_equal(inet_pton(AF_INET6, address, &six.sin6_addr), 1);
+    int status = four ? bind(fd, (const struct sockaddr *)&four_address, sizeof four_address)
+                      : bind(fd, (const struct sockaddr *)&six, sizeof six);
+    if (status == 0)
+        return fd;
+    close(fd);
+    return -1; /* a machine without IPv6 */
+}
+
+static void test_public_addresses(void **state)
+{
+    static const struct {
+        const char *address;
+        bool public;
+    } rows[] = {
+        {"127.0.0.1",        false},
+        {"127.1.2.3",        false},
+        {"::1",              false},
+        {"::ffff:127.0.0.1", false},
+        {"0.0.0.0",          true },
+        {"::",               true },
+    };
+    int pair[2];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int fd = bound(rows[i].address);
+        if (fd < 0)
+            continue;
+        if (listen_is_public(fd) != rows[i].public)
+            fail_msg("%s", rows[i].address);
+        close(fd);
+    }
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_false(listen_is_public(pair[0]));
+    close(pair[0]);
+    close(pair[1]);
+    assert_false(listen_is_public(-1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_address), cmocka_unit_test(test_a_host_that_is_too_long),
         cmocka_unit_test(test_text),    cmocka_unit_test(test_open),
-        cmocka_unit_test(test_pass),
+        cmocka_unit_test(test_pass),    cmocka_unit_test(test_public_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
