@@ -26,6 +26,13 @@ void reply_header(struct call *c, const char *name, const char *value)
 {
     struct reply *r = &c->reply;
 
+    for (size_t i = 0; i < r->headers_len; i++)
+        if (strcmp(r->headers[i].name, name) == 0) { /* a second answer instead of the first */
+            free(c->header_values[i]);
+            c->header_values[i] = mem_strdup(value);
+            r->headers[i].value = c->header_values[i];
+            return;
+        }
     if (r->headers_len == REPLY_HEADERS_MAX)
         return;
     c->header_values[r->headers_len] = mem_strdup(value);

@@ -61,7 +61,7 @@ void reply_error(struct call *c, int status, const char *fmt, ...)
 void reply_invalid(struct call *c, json_t *errors);
 /* The answer that err.def has for an error; Retry-After with 503. */
 void reply_err(struct call *c, enum err e);
-/* Adds a header; name has static storage, value is copied. */
+/* Adds a header, or replaces its value; name has static storage, value is copied. */
 void reply_header(struct call *c, const char *name, const char *value);
 
 /* Frees what the call owns. */
