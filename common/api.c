@@ -59,7 +59,7 @@ bool route_match(const char *path, size_t len, struct route_match *ret)
         const struct route *r = &routes[i];
         struct route_param params[ROUTE_PARAMS_MAX];
         size_t n;
-        if (!pattern_match(r->path, path, len, params, &n))
+        if (!*r->path || !pattern_match(r->path, path, len, params, &n))
             continue;
         found.by_method[r->method] = r;
         memcpy(found.params, params, n * sizeof *params);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define MIB ((size_t)1024 * 1024)
 
@@ -12,6 +13,7 @@
 #define BODY_MEDIUM   (4 * MIB)
 #define BODY_SMALL    (64 * (size_t)1024)
 #define BODY_IGNORED  (64 * (size_t)1024)
+#define BODY_UPLOAD   SIZE_MAX /* the setting max-upload decides */
 
 #define TOO_LARGE_DEFAULT "Request Entity Too Large"
 #define TOO_LARGE_RESULT  "Payload too large"
@@ -33,7 +35,13 @@ enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT =
 #define ROLES_AGENT_DATA (ROLE_ADMIN | ROLE_MANAGER | ROLE_AGENT)
 #define ROLES_MANAGERS   (ROLE_ADMIN | ROLE_MANAGER)
 
-enum route_flags { ROUTE_BY_QUEUE = 1, ROUTE_GATHER = 2, ROUTE_UPLOAD = 4, ROUTE_GUARDED = 8 };
+enum route_flags {
+    ROUTE_BY_QUEUE = 1,
+    ROUTE_GATHER = 2,
+    ROUTE_UPLOAD = 4,
+    ROUTE_GUARDED = 8,
+    ROUTE_DOWNLOAD = 16
+};
 
 enum op {
 #define LOCAL(op, method, path, handler, summary)                                        op,
@@ -48,7 +56,7 @@ struct route {
     enum op op;
     const char *name; /* "OP_JOB_ADD" */
     enum http_method method;
-    const char *path; /* placeholders as <name>, one segment each */
+    const char *path; /* placeholders as <name>, one segment each; "": none matches */
     enum service service;
     unsigned roles;
     size_t body_limit;

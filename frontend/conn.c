@@ -121,6 +121,13 @@ void conn_watch(struct conn *c)
         bufferevent_enable(c->bev, EV_READ);
 }
 
+void conn_patience(struct conn *c, bool patient)
+{
+    const struct timeval *limit = &c->server->silence;
+
+    bufferevent_set_timeouts(c->bev, patient ? NULL : limit, limit);
+}
+
 void conn_close_idle(struct server *s)
 {
     struct conn *c, *next;

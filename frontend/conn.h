@@ -28,6 +28,10 @@ struct conn *conn_of(struct server *s, struct evhttp_request *req);
  * to a limit. */
 void conn_watch(struct conn *c);
 
+/* Whether the silence of the client counts: not while it has nothing to send and its request takes
+ * long. Writing to it has a limit in any case. */
+void conn_patience(struct conn *c, bool patient);
+
 /* Closes the connections on which nothing is under way. */
 void conn_close_idle(struct server *s);
 

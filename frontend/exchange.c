@@ -3,24 +3,16 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "frontend/download.h"
 #include "frontend/local.h"
 #include "frontend/request.h"
+#include "frontend/upload.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
 
 #define CLIENT_ID_MAX 128 /* of an X-Request-Id that a client sends */
-
-struct exchange {
-    struct link_request link; /* first member */
-    struct server *server;
-    struct conn *conn;          /* NULL: the client is gone */
-    struct evhttp_request *req; /* likewise */
-    const struct route *route;
-    char id[REQUEST_ID_SIZE];
-    uint64_t held; /* bytes of its body, counted in server->bodies */
-};
 
 /* ---- answers ---- */
 
@@ -65,7 +57,7 @@ static void send_reply(struct server *s, struct evhttp_request *req, const struc
     evbuffer_free(body);
 }
 
-static void exchange_free(struct exchange *x)
+void exchange_free(struct exchange *x)
 {
     x->server->bodies.memory_used -= x->held;
     if (x->conn)
@@ -73,25 +65,49 @@ static void exchange_free(struct exchange *x)
     free(x);
 }
 
+void exchange_headers(struct exchange *x, const struct reply *reply)
+{
+    add_headers(x->server, x->req, reply, x->id);
+}
+
+struct evhttp_request *exchange_detach(struct exchange *x)
+{
+    struct evhttp_request *req = x->req;
+
+    if (x->conn)
+        x->conn->exchange = NULL; /* the library may free the connection from within the answer */
+    x->conn = NULL;
+    x->req = NULL;
+    return req;
+}
+
+void exchange_answer(struct exchange *x, const struct reply *reply)
+{
+    struct evhttp_request *req = exchange_detach(x);
+
+    if (req)
+        send_reply(x->server, req, reply, x->id);
+}
+
+void exchange_answer_err(struct exchange *x, enum err e)
+{
+    struct local_answer local;
+
+    log_set_request(x->id);
+    log_warn("%s %s: %s", http_method_name(x->route->method), x->route->path, err_text(e));
+    log_set_request(NULL);
+    local_err(&local, e);
+    exchange_answer(x, &local.reply);
+}
+
 static void on_answer(struct link_request *r, enum err e, const struct reply *reply)
 {
     struct exchange *x = (struct exchange *)r;
-    struct local_answer local;
 
-    if (e) {
-        log_set_request(x->id);
-        log_warn("%s %s: %s", http_method_name(x->route->method), x->route->path, err_text(e));
-        log_set_request(NULL);
-        local_err(&local, e);
-        reply = &local.reply;
-    }
-    if (x->req) {
-        struct evhttp_request *req = x->req;
-        x->req = NULL;
-        x->conn->exchange = NULL; /* the library may free the connection from within */
-        x->conn = NULL;
-        send_reply(x->server, req, reply, x->id);
-    }
+    if (e)
+        exchange_answer_err(x, e);
+    else
+        exchange_answer(x, reply);
     exchange_free(x);
 }
 
@@ -102,6 +118,8 @@ void exchange_client_gone(struct exchange *x)
         evhttp_request_free(x->req);
     x->req = NULL;
     x->conn = NULL;
+    if (x->client_gone)
+        x->client_gone(x);
 }
 
 /* ---- requests ---- */
@@ -163,35 +181,50 @@ static enum err pack(struct exchange *x, const struct request *r, struct body *b
     return ERR_OK;
 }
 
+static struct exchange *exchange_new(const struct route *route)
+{
+    if (route->flags & ROUTE_UPLOAD)
+        return upload_new();
+    if (route->flags & ROUTE_DOWNLOAD)
+        return download_new();
+    struct exchange *x = mem_alloc(sizeof *x);
+    x->link.done = on_answer;
+    return x;
+}
+
 /* Sends a request over the bus. */
 static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p, struct body *body,
                     const struct exchange *ids)
 {
-    struct exchange *x = mem_alloc(sizeof *x);
+    struct exchange *x = exchange_new(p->route);
     char *address;
     ev_uint16_t port;
 
-    *x = *ids;
+    memcpy(x->link.id, ids->link.id, sizeof x->link.id);
+    memcpy(x->id, ids->id, sizeof x->id);
     x->server = c->server;
     x->conn = c;
     x->req = req;
     x->route = p->route;
     x->link.service = p->route->service;
     x->link.timeout_ms = c->server->cfg->request_timeout;
-    x->link.done = on_answer;
     evhttp_connection_get_peer(evhttp_request_get_connection(req), &address, &port);
     p->request.peer = (struct text){address, strlen(address)};
     p->request.received_us = clock_wall_us();
     memcpy(p->request.id, x->id, sizeof x->id);
     set_key(&x->link, p->route, &p->request);
+    c->exchange = x;
+    conn_watch(c);
+    if (p->route->flags & ROUTE_UPLOAD) {
+        upload_begin(x, &p->request, body);
+        return;
+    }
     if (!p->route->body_limit) /* it takes none: what came is dropped */
         body_free(body);
     if (pack(x, &p->request, body)) {
         log_error("a request could not be packed; this is a defect");
         abort();
     }
-    c->exchange = x;
-    conn_watch(c);
     link_send(c->server->link, &x->link);
 }
 

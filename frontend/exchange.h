@@ -4,10 +4,36 @@
 
 #include "frontend/conn.h"
 
+/* Uploads and downloads have one as their first member. */
+struct exchange {
+    struct link_request link; /* first member */
+    struct server *server;
+    struct conn *conn;          /* NULL: the client is gone, or has its answer */
+    struct evhttp_request *req; /* likewise */
+    const struct route *route;
+    char id[REQUEST_ID_SIZE];
+    uint64_t held;                           /* bytes of its body, counted in server->bodies */
+    void (*client_gone)(struct exchange *x); /* NULL: nothing is to be done */
+};
+
 /* evhttp_set_gencb: serves a request. */
 void exchange_begin(struct evhttp_request *req, void *server);
 
 /* The connection is about to be freed. */
 void exchange_client_gone(struct exchange *x);
+
+/* Adds the headers of the reply and those of every answer. */
+void exchange_headers(struct exchange *x, const struct reply *reply);
+
+/* The request, which is answered now: it belongs to the connection alone from here on. NULL: the
+ * client is gone. */
+struct evhttp_request *exchange_detach(struct exchange *x);
+
+/* Answers, where the client is still there; logs an error. */
+void exchange_answer(struct exchange *x, const struct reply *reply);
+void exchange_answer_err(struct exchange *x, enum err e);
+
+/* Frees it and what it has of the connection. */
+void exchange_free(struct exchange *x);
 
 #endif

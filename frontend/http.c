@@ -138,7 +138,8 @@ static bool open_http(struct server *s, int listen_fd)
         s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
                      EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_PATCH);
     evhttp_set_max_headers_size(s->http, (ev_ssize_t)2 * HEAD_TOTAL_MAX);
-    evhttp_set_timeout(s->http, silence_s(s->cfg));
+    s->silence.tv_sec = silence_s(s->cfg);
+    evhttp_set_timeout_tv(s->http, &s->silence);
     evhttp_set_bevcb(s->http, conn_accept, s);
     evhttp_set_gencb(s->http, exchange_begin, s);
     s->accepting = evhttp_accept_socket_with_handle(s->http, listen_fd);

@@ -11,6 +11,7 @@
 #include <event2/listener.h>
 
 struct conn;
+struct piece;
 
 struct server {
     const struct config *cfg;
@@ -23,6 +24,9 @@ struct server {
     struct evbuffer *kept, *come; /* scratch of conn.c */
     size_t conns_len;             /* those that are set up, too */
     bool listener_off;            /* connections are at their limit, or descriptors ran out */
+    struct timeval silence;       /* longest of a client, between requests and within one */
+    size_t pieces_under_way;      /* of files, see piece.h */
+    struct piece *pieces_waiting; /* for their turn */
     bool draining;                /* every answer ends its connection */
 };
 

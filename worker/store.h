@@ -9,10 +9,12 @@
 #ifndef WORKER_STORE_H
 #define WORKER_STORE_H
 
+#include "common/buf.h"
 #include "common/config.h"
 #include "common/envelope.h"
 #include "common/err.h"
 #include "worker/store_auth.h"
+#include "worker/store_files.h"
 #include "worker/store_outbox.h"
 
 #include <jansson.h>

@@ -55,6 +55,10 @@ static const struct index_row {
     {OUTBOX,     NULL,      false, false, {{"state", 1}, {"at", 1}, {"_id", 1}}                       },
  /* lanes that are due, but for some receivers */
     {LANES,      NULL,      false, false, {{"due_at", 1}, {"receiver", 1}}                            },
+ /* the newest file of a name, and the chunks of a file, as drivers make them for GridFS */
+    {FILES,      NULL,      false, false, {{"filename", 1}, {"uploadDate", 1}}                        },
+    {CHUNKS,     NULL,      true,  false, {{"files_id", 1}, {"n", 1}}                                 },
+    {DROPS,      NULL,      false, false, {{"due_at", 1}}                                             },
 };
 
 enum {

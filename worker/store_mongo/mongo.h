@@ -12,6 +12,9 @@
 #define AGENTS     "agents"
 #define WAIT_TIMES "queue_wait_times"
 #define RESTRICTED "restricted_queues"
+#define FILES      "fs.files"
+#define CHUNKS     "fs.chunks"
+#define DROPS      "file_drops" /* ours: files whose chunks may have to be removed */
 
 /* The state of a job in its document. */
 #define STATE_PATH "result_data.job_state"

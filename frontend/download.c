@@ -1,0 +1,246 @@
+#include "frontend/download.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "frontend/piece.h"
+#include "frontend/range.h"
+
+#include <event2/bufferevent.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    QUICK_MS = 200,             /* a client that takes a part within this gets whole pieces */
+    WRITE_MAX = 256 * 1024,     /* bytes of one write */
+    KERNEL_UNSENT = 128 * 1024, /* bytes that wait in the kernel, beside those under way */
+};
+
+struct download {
+    struct exchange x; /* first member */
+    struct piece piece;
+    char info[FILE_INFO_SIZE];
+    int64_t at, end;    /* bytes of the file that are not read yet */
+    bool reading;       /* a piece is under way */
+    bool quick;         /* the last part was taken at once */
+    int64_t written_ms; /* when it was handed over */
+};
+
+static void download_free(struct download *d)
+{
+    exchange_free(&d->x);
+}
+
+/* Memory for what is read and not taken yet, of that which all bodies share. */
+static bool hold(struct download *d, int64_t bytes)
+{
+    struct body_limits *l = &d->x.server->bodies;
+    uint64_t more = (uint64_t)bytes > d->x.held ? (uint64_t)bytes - d->x.held : 0;
+
+    if (more > l->memory_max || l->memory_used > l->memory_max - more)
+        return false;
+    l->memory_used += more;
+    d->x.held += more;
+    return true;
+}
+
+static void client_gone(struct exchange *x)
+{
+    struct download *d = (struct download *)x;
+
+    if (!d->reading)
+        download_free(d);
+}
+
+/* The answer cannot be finished: the connection is cut, which tells the client so. */
+static void cut(struct download *d, const char *why)
+{
+    struct evhttp_request *req = d->x.req;
+
+    log_set_request(d->x.id);
+    log_warn("%s %s: cut after %" PRId64 " of %" PRId64 " bytes: %s",
+             http_method_name(d->x.route->method), d->x.route->path, d->at, d->end, why);
+    log_set_request(NULL);
+    exchange_detach(&d->x);
+    download_free(d);
+    evhttp_connection_free(evhttp_request_get_connection(req));
+}
+
+static void finish(struct download *d)
+{
+    conn_patience(d->x.conn, false);
+    struct evhttp_request *req = exchange_detach(&d->x);
+    download_free(d);
+    evhttp_send_reply_end(req);
+}
+
+static void on_read(struct piece *p, enum err e, const struct reply *reply);
+
+/* Asks for the next part. The first goes without more memory than it has. */
+static void read_on(struct download *d)
+{
+    int64_t left = d->end - d->at, size = d->quick && hold(d, FILE_PIECE) ? FILE_PIECE : FILE_CHUNK;
+    int64_t over = size == FILE_PIECE ? d->at % FILE_CHUNK : 0; /* chunks are read once */
+
+    size -= over;
+    d->piece.server = d->x.server;
+    d->piece.op = OP_FILE_READ;
+    d->piece.info = d->info;
+    d->piece.fd = -1;
+    d->piece.at = d->at;
+    d->piece.size = left < size ? left : size;
+    d->piece.done = on_read;
+    d->reading = true;
+    piece_send(&d->piece);
+}
+
+/* The client has taken all that was read, but what the kernel still has. */
+static void on_taken(struct evhttp_connection *evcon, void *arg)
+{
+    struct download *d = arg;
+
+    (void)evcon;
+    if (d->reading)
+        return;
+    d->quick = clock_mono_ms() - d->written_ms <= QUICK_MS;
+    if (!d->quick && d->x.held > (uint64_t)FILE_CHUNK) {
+        d->x.server->bodies.memory_used -= d->x.held - (uint64_t)FILE_CHUNK;
+        d->x.held = (uint64_t)FILE_CHUNK;
+    }
+    if (d->at == d->end)
+        finish(d);
+    else
+        read_on(d);
+}
+
+static void on_read(struct piece *p, enum err e, const struct reply *reply)
+{
+    struct download *d = (struct download *)((char *)p - offsetof(struct download, piece));
+
+    d->reading = false;
+    if (!d->x.req) {
+        download_free(d);
+    } else if (e || reply->status != 200 || reply->body.len != (size_t)p->size) {
+        cut(d, e                      ? err_text(e)
+               : reply->status == 404 ? "the file was replaced or removed meanwhile"
+                                      : "the store does not give it");
+    } else {
+        struct evbuffer *part = evbuffer_new();
+        if (!part || evbuffer_add(part, reply->body.s, reply->body.len) != 0)
+            abort(); /* out of memory, as in mem.c */
+        d->at += p->size;
+        d->written_ms = clock_mono_ms();
+        evhttp_send_reply_chunk_with_cb(d->x.req, part, on_taken, d);
+        evbuffer_free(part);
+    }
+}
+
+/* ---- the head of the answer ---- */
+
+static void tune(struct conn *c)
+{
+    const int unsent = KERNEL_UNSENT;
+
+    setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    bufferevent_set_max_single_write(c->bev, WRITE_MAX);
+    conn_patience(c, true);
+}
+
+static void add_headers(struct download *d, const struct reply *reply, const struct range *range,
+                        const struct file_info *f, const char *etag, const char *date)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(d->x.req);
+    char text[96];
+
+    exchange_headers(&d->x, reply);
+    evhttp_add_header(out, "ETag", etag);
+    evhttp_add_header(out, "Last-Modified", date);
+    evhttp_add_header(out, "Accept-Ranges", "bytes");
+    if (range->status == 304)
+        return;
+    snprintf(text, sizeof text, "%" PRId64, range->status == 416 ? 0 : range->end - range->first);
+    evhttp_add_header(out, "Content-Length", text);
+    if (range->status == 416)
+        snprintf(text, sizeof text, "bytes */%" PRId64, f->length);
+    else
+        snprintf(text, sizeof text, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, range->first,
+                 range->end - 1, f->length);
+    if (range->status != 200)
+        evhttp_add_header(out, "Content-Range", text);
+}
+
+static struct range range_of(struct evhttp_request *req, const struct file_info *f,
+                             const char *etag, const char *date)
+{
+    struct evkeyvalq *in = evhttp_request_get_input_headers(req);
+    bool head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+    struct range_request asked = {.range = head ? NULL : evhttp_find_header(in, "Range"),
+                                  .if_range = evhttp_find_header(in, "If-Range"),
+                                  .if_none_match = evhttp_find_header(in, "If-None-Match")};
+
+    return range_decide(&asked, f->length, etag, date);
+}
+
+static void begin(struct download *d, const struct reply *reply, const struct file_info *f)
+{
+    bool head = evhttp_request_get_command(d->x.req) == EVHTTP_REQ_HEAD;
+    char etag[FILE_ID_SIZE + 2], date[HTTP_DATE_SIZE];
+
+    snprintf(etag, sizeof etag, "\"%s\"", f->id);
+    http_date(f->date_ms, date);
+    struct range range = range_of(d->x.req, f, etag, date);
+    bool has_body = !head && range.status < 300 && range.first < range.end;
+    if (has_body && !hold(d, FILE_CHUNK)) {
+        exchange_answer_err(&d->x, ERR_FULL);
+        download_free(d);
+        return;
+    }
+    add_headers(d, reply, &range, f, etag, date);
+    if (!has_body) {
+        struct evhttp_request *req = exchange_detach(&d->x);
+        download_free(d);
+        evhttp_send_reply(req, range.status, NULL, NULL);
+        return;
+    }
+    memcpy(d->info, reply->body.s, reply->body.len);
+    d->at = range.first;
+    d->end = range.end;
+    d->quick = true;
+    d->x.client_gone = client_gone;
+    tune(d->x.conn);
+    evhttp_send_reply_start(d->x.req, range.status, NULL);
+    read_on(d);
+}
+
+static void on_opened(struct link_request *r, enum err e, const struct reply *reply)
+{
+    struct download *d = (struct download *)r;
+    struct file_info f;
+
+    if (!e && d->x.req && reply->status == 200) {
+        if (file_info_parse(reply->body, &f)) {
+            begin(d, reply, &f);
+            return;
+        }
+        log_error("the info of a file is not understood; do all processes run the same version?");
+        e = ERR_INTERNAL;
+    }
+    if (e)
+        exchange_answer_err(&d->x, e);
+    else
+        exchange_answer(&d->x, reply);
+    download_free(d);
+}
+
+struct exchange *download_new(void)
+{
+    struct download *d = mem_alloc(sizeof *d);
+
+    d->x.link.done = on_opened;
+    return &d->x;
+}

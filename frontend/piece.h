@@ -1,0 +1,35 @@
+/* Requests of the frontend's own for one piece of a file. All of a process share a number that may
+ * be under way, others wait their turn. One that finds no worker, or no store, is tried again for a
+ * while: each may be carried out more than once. */
+#ifndef FRONTEND_PIECE_H
+#define FRONTEND_PIECE_H
+
+#include "common/file.h"
+#include "frontend/server.h"
+
+struct piece;
+
+/* Gets the one answer: ERR_OK and a reply, valid during the call only, or why there is none. */
+typedef void piece_done_fn(struct piece *p, enum err e, const struct reply *reply);
+
+/* Part of the caller's struct, which must live until `done`. */
+struct piece {
+    struct link_request link; /* first member */
+    struct server *server;
+    enum op op;
+    const char *id;   /* of the request that it belongs to, for the log */
+    const char *info; /* of the file; as the next two, borrowed until `done` */
+    int64_t at, size; /* the part of the file; size 0: none */
+    int fd;           /* -1, or the file whose part from `from` on is sent along */
+    int64_t from;
+    piece_done_fn *done;
+
+    int64_t give_up; /* ms, monotonic; 0: not sent yet */
+    struct event *again;
+    struct piece *prev, *next; /* waiting for its turn */
+};
+
+/* Sends; the fields up to `done` are the caller's. `done` is called later, never from within. */
+void piece_send(struct piece *p);
+
+#endif

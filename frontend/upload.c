@@ -1,0 +1,240 @@
+#include "frontend/upload.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "frontend/multipart.h"
+#include "frontend/piece.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    WINDOW = 2,          /* pieces of one upload that are under way */
+    BLOCK = 1024 * 1024, /* bytes that are scanned in one turn of the loop */
+};
+
+struct upload;
+
+struct upload_piece {
+    struct piece piece; /* first member */
+    struct upload *upload;
+    bool busy;
+};
+
+struct upload {
+    struct exchange x; /* first member */
+    struct body body;
+    struct event *turn;
+    struct multipart multipart;
+    msgpack_sbuffer head; /* of the request to the handler, all but the facts */
+    char info[FILE_INFO_SIZE];
+    int64_t next;  /* byte of the file at which the next piece begins */
+    unsigned busy; /* pieces */
+    enum err err;  /* why it cannot be stored */
+    struct upload_piece pieces[WINDOW];
+};
+
+static void upload_free(struct upload *u)
+{
+    event_free(u->turn);
+    body_free(&u->body);
+    msgpack_sbuffer_destroy(&u->head);
+    exchange_free(&u->x);
+}
+
+static void end(struct upload *u, enum err e, const struct reply *reply)
+{
+    if (u->x.conn)
+        conn_patience(u->x.conn, false);
+    if (e)
+        exchange_answer_err(&u->x, e);
+    else
+        exchange_answer(&u->x, reply);
+    upload_free(u);
+}
+
+/* ---- storing ---- */
+
+/* A reply to one of our own requests that is not what it should be. */
+static enum err fault_of(const struct reply *reply)
+{
+    /* 404: the upload was given up, since it took too long. */
+    return reply->status == 503 || reply->status == 504 || reply->status == 404 ? ERR_UNAVAILABLE
+                                                                                : ERR_INTERNAL;
+}
+
+static void on_committed(struct piece *p, enum err e, const struct reply *reply)
+{
+    struct upload *u = ((struct upload_piece *)p)->upload;
+
+    if (!e && reply->status != 200)
+        e = fault_of(reply);
+    end(u, e, reply);
+}
+
+static void send_piece(struct upload *u, struct upload_piece *p, enum op op, piece_done_fn *done)
+{
+    p->upload = u;
+    p->piece.server = u->x.server;
+    p->piece.op = op;
+    p->piece.info = u->info;
+    p->piece.at = u->next;
+    p->piece.fd = op == OP_FILE_PUT ? u->body.fd : -1;
+    p->piece.from = (int64_t)u->multipart.start + u->next;
+    p->piece.done = done;
+    piece_send(&p->piece);
+}
+
+/* Sends what may be sent; ends when all was. */
+static void store(struct upload *u);
+
+static void on_stored(struct piece *p, enum err e, const struct reply *reply)
+{
+    struct upload_piece *own = (struct upload_piece *)p;
+    struct upload *u = own->upload;
+
+    own->busy = false;
+    u->busy--;
+    if (!e && reply->status != 204)
+        e = fault_of(reply);
+    if (!u->err)
+        u->err = e;
+    store(u);
+}
+
+static void store(struct upload *u)
+{
+    int64_t length = (int64_t)u->multipart.len;
+
+    for (size_t i = 0; !u->err && i < WINDOW && u->next < length; i++) {
+        struct upload_piece *p = &u->pieces[i];
+        if (p->busy)
+            continue;
+        p->busy = true;
+        u->busy++;
+        p->piece.size = length - u->next < FILE_PIECE ? length - u->next : FILE_PIECE;
+        send_piece(u, p, OP_FILE_PUT, on_stored);
+        u->next += p->piece.size;
+    }
+    if (u->busy)
+        return;
+    if (u->err) {
+        end(u, u->err, NULL);
+        return;
+    }
+    u->pieces[0].piece.size = 0;
+    send_piece(u, &u->pieces[0], OP_FILE_COMMIT, on_committed);
+}
+
+/* ---- asking ---- */
+
+/* The handler has decided: an answer, or to go on. */
+static void on_decided(struct link_request *r, enum err e, const struct reply *reply)
+{
+    struct upload *u = (struct upload *)r;
+
+    if (e || reply->status != FILE_GO_ON) {
+        end(u, e, reply);
+        return;
+    }
+    if (reply->body.len >= sizeof u->info) {
+        log_error("the info of a file is too long; do all processes run the same version?");
+        end(u, ERR_INTERNAL, NULL);
+        return;
+    }
+    memcpy(u->info, reply->body.s, reply->body.len);
+    u->info[reply->body.len] = '\0';
+    store(u);
+}
+
+/* What was found in the body, as the handler gets it. */
+static int64_t facts_of(const struct multipart *m)
+{
+    if (m->state == MULTIPART_LARGE)
+        return -413;
+    return m->state == MULTIPART_DONE && m->found ? (int64_t)m->len : -400;
+}
+
+static void ask(struct upload *u)
+{
+    char facts[FILE_FACTS_SIZE];
+
+    file_facts_print(facts_of(&u->multipart), facts);
+    msgpack_sbuffer_write(&u->head, facts, sizeof facts);
+    if (zmq_msg_init_size(&u->x.link.payload, u->head.size) != 0)
+        abort(); /* out of memory, as in mem.c */
+    memcpy(zmq_msg_data(&u->x.link.payload), u->head.data, u->head.size);
+    u->x.link.done = on_decided;
+    link_send(u->x.server->link, &u->x.link);
+}
+
+/* ---- scanning ---- */
+
+/* Reads a block of the body; -1 (logged): it cannot be read. */
+static ssize_t read_block(struct upload *u, char *block)
+{
+    size_t done = 0;
+
+    while (done < BLOCK) {
+        ssize_t n =
+            pread(u->body.fd, block + done, BLOCK - done, (off_t)(u->multipart.offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            log_error("cannot read a temporary file of --spool: %s; check its disk",
+                      strerror(errno));
+            return -1;
+        }
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    const struct timeval now = {0};
+    static char block[BLOCK];
+    struct upload *u = arg;
+    ssize_t n = u->body.fd >= 0 ? read_block(u, block) : 0;
+
+    (void)fd;
+    (void)what;
+    if (n < 0)
+        end(u, ERR_INTERNAL, NULL);
+    else if (multipart_scan(&u->multipart, block, (size_t)n,
+                            u->multipart.offset + (uint64_t)n >= u->body.len))
+        event_add(u->turn, &now); /* the others' turn */
+    else
+        ask(u);
+}
+
+struct exchange *upload_new(void)
+{
+    struct upload *u = mem_alloc(sizeof *u);
+
+    return &u->x;
+}
+
+void upload_begin(struct exchange *x, const struct request *request, struct body *body)
+{
+    const struct timeval now = {0};
+    struct upload *u = (struct upload *)x;
+
+    u->body = *body;
+    *body = (struct body){.limits = body->limits, .fd = -1};
+    msgpack_sbuffer_init(&u->head);
+    u->turn = event_new(x->server->base, -1, 0, on_turn, u);
+    if (!u->turn || request_pack_head(request, FILE_FACTS_SIZE, &u->head))
+        abort(); /* out of memory, as in mem.c */
+    conn_patience(x->conn, true);
+    if (multipart_init(&u->multipart, request->headers[HDR_CONTENT_TYPE])) {
+        event_add(u->turn, &now);
+        return;
+    }
+    u->multipart.state = MULTIPART_BROKEN;
+    ask(u);
+}
