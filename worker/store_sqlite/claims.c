@@ -159,7 +159,7 @@ static enum err claim(struct sqlite *q, struct claim *c)
     struct head head;
     enum err e = ERR_OK;
 
-    if (!c->asked.repeat)
+    if (!c->asked.repeat && !q->begun)
         e = choose(q, c, &head); /* most find nothing and need not wait for writers */
     if (!e)
         e = sqlite_write_begin(q);

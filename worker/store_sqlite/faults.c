@@ -61,7 +61,8 @@ enum err sqlite_fault(struct sqlite *q, int code)
     q->fault = code;
     q->fault_ms = now;
     int system = sqlite3_system_errno(q->db);
-    log_error("the store %s failed: %s (SQLite code %d%s%s); %s", q->path, sqlite3_errmsg(q->db),
-              code, system ? ", " : "", system ? strerror(system) : "", row->advice);
+    log_error("the store %s failed: %s (SQLite code %d%s%s); %s", q->path,
+              q->db ? sqlite3_errmsg(q->db) : sqlite3_errstr(code), code, system ? ", " : "",
+              system ? strerror(system) : "", row->advice);
     return row->err;
 }

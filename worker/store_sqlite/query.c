@@ -17,6 +17,10 @@ struct query query_new(struct sqlite *q, enum sql which)
     sqlite3_stmt **st = &q->statements[which];
     struct query r = {.q = q};
 
+    if (!q->db && sqlite_file_check(q)) {
+        r.code = SQLITE_CANTOPEN;
+        return r;
+    }
     if (!*st)
         r.code = sqlite3_prepare_v3(q->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
     r.st = *st;

@@ -37,6 +37,8 @@ static enum err number(struct sqlite *q, const char *sql, int64_t *ret)
     return code == SQLITE_ROW ? ERR_OK : sqlite_fault(q, code);
 }
 
+/* The version of the file's tables, read within a transaction: another process may be making them.
+ */
 static enum err version_of(struct sqlite *q, int64_t *ret)
 {
     int64_t id = 0, version = 0, things = 0;
@@ -64,6 +66,17 @@ static enum err version_of(struct sqlite *q, int64_t *ret)
     return ERR_OK;
 }
 
+static enum err version_now(struct sqlite *q, int64_t *ret)
+{
+    enum err e = exec(q, "BEGIN");
+
+    if (e)
+        return e;
+    e = version_of(q, ret);
+    enum err end = exec(q, "COMMIT");
+    return e ? e : end;
+}
+
 /* Brings the file to our version, in a transaction. */
 static enum err migrate(struct sqlite *q)
 {
@@ -89,7 +102,7 @@ static enum err migrate(struct sqlite *q)
 enum err sqlite_schema_make(struct sqlite *q)
 {
     int64_t version;
-    enum err e = version_of(q, &version);
+    enum err e = version_now(q, &version); /* no lock, nor space, is needed when all is there */
 
     if (e || version == VERSION)
         return e;

@@ -17,6 +17,9 @@
 /* Pause between attempts to switch a new file to its journal while others do the same. */
 #define SWITCH_PAUSE_US 2000
 
+/* How often the file is looked for at its path. */
+#define FILE_CHECK_MS 1000
+
 /* Each process keeps up to 2 MiB of pages: the kernel keeps the rest. A log that grew beyond
  * 64 MiB is cut when it begins anew. */
 static const char settings[] = "PRAGMA cache_size = -2000;"
@@ -89,7 +92,7 @@ static enum err use_wal(struct sqlite *q)
     return ERR_OK;
 }
 
-static enum err prepare(struct sqlite *q, const struct config *cfg)
+static enum err prepare(struct sqlite *q)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
                       SQLITE_OPEN_EXRESCODE;
@@ -106,17 +109,53 @@ static enum err prepare(struct sqlite *q, const struct config *cfg)
         return e;
     code = sqlite3_exec(q->db, settings, NULL, NULL, NULL);
     if (!code)
-        code = sqlite3_exec(q->db, sync_settings[cfg->sqlite_sync], NULL, NULL, NULL);
+        code = sqlite3_exec(q->db, sync_settings[q->sync], NULL, NULL, NULL);
     return code ? sqlite_fault(q, code) : sqlite_schema_make(q);
+}
+
+static void disconnect(struct sqlite *q)
+{
+    for (size_t i = 0; i < SQL_COUNT_; i++) {
+        sqlite3_finalize(q->statements[i]);
+        q->statements[i] = NULL;
+    }
+    sqlite3_close(q->db);
+    q->db = NULL;
+}
+
+/* A file that was removed or replaced can be written to as ever, but nobody will read that. */
+static bool has_moved(struct sqlite *q)
+{
+    int moved = 0;
+
+    return sqlite3_file_control(q->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved;
+}
+
+enum err sqlite_file_check(struct sqlite *q)
+{
+    int64_t now = clock_mono_ms();
+    enum err e = ERR_OK;
+
+    if (q->begun || now - q->checked_ms < FILE_CHECK_MS)
+        return q->db ? ERR_OK : ERR_UNAVAILABLE;
+    if (q->db && has_moved(q)) {
+        log_error("the store's file %s was removed or replaced while the server ran; what is there "
+                  "now is used. Stop the server before files are exchanged",
+                  q->path);
+        disconnect(q);
+    }
+    if (!q->db && (e = prepare(q)) != ERR_OK)
+        disconnect(q);
+    q->checked_ms = now;
+    return e ? ERR_UNAVAILABLE : ERR_OK;
 }
 
 static void sqlite_close(struct store *s)
 {
     struct sqlite *q = sqlite_of(s);
 
-    for (size_t i = 0; i < SQL_COUNT_; i++)
-        sqlite3_finalize(q->statements[i]);
-    sqlite3_close(q->db);
+    disconnect(q);
     free(q->path);
     free(q);
 }
@@ -138,8 +177,10 @@ enum err sqlite_open(const char *uri, const struct config *cfg, struct store **r
     struct sqlite *q = mem_alloc(sizeof *q);
     q->store.ops = &sqlite_ops;
     q->path = path_of(uri);
+    q->sync = (enum sqlite_sync)cfg->sqlite_sync;
     q->timeout_ms = cfg->store_timeout;
-    enum err e = prepare(q, cfg);
+    q->checked_ms = clock_mono_ms();
+    enum err e = prepare(q);
     if (e)
         sqlite_close(&q->store);
     else
@@ -149,7 +190,11 @@ enum err sqlite_open(const char *uri, const struct config *cfg, struct store **r
 
 enum err sqlite_ping(struct store *s)
 {
-    struct query r = query_new(sqlite_of(s), SQL_PING);
+    struct sqlite *q = sqlite_of(s);
+    enum err e = sqlite_file_check(q);
 
+    if (e)
+        return e;
+    struct query r = query_new(q, SQL_PING);
     return query_probe(&r);
 }

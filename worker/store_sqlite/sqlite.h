@@ -27,6 +27,8 @@ struct sqlite {
     struct store store; /* first member */
     sqlite3 *db;
     char *path;
+    enum sqlite_sync sync;
+    int64_t checked_ms; /* when the file was last seen to be the one at its path */
     int64_t timeout_ms; /* that another process may keep us waiting */
     int64_t busy_since; /* clock_mono_ms, see sqlite_busy_init */
     bool begun;         /* a transaction that writes is open */
@@ -49,6 +51,10 @@ static inline struct sqlite *sqlite_of(struct store *s)
 
 /* Makes or completes the tables. ERR_INVALID: the file is not ours, or of a newer version. */
 enum err sqlite_schema_make(struct sqlite *q) MUST_CHECK;
+
+/* Opens the file once more when another one stands at its path. ERR_UNAVAILABLE: it cannot be
+ * opened just now; the next call tries again. */
+enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
 
 /* The error that SQLite's code stands for, logged with what the operator can do. */
 enum err sqlite_fault(struct sqlite *q, int code) MUST_CHECK;

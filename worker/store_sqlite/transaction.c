@@ -158,7 +158,10 @@ static enum err end_in_group(struct sqlite *q, enum err e)
 
 enum err sqlite_write_begin(struct sqlite *q)
 {
-    return q->group.open ? begin_in_group(q) : begin(q);
+    if (q->group.open)
+        return begin_in_group(q);
+    enum err e = sqlite_file_check(q);
+    return e ? e : begin(q);
 }
 
 enum err sqlite_write_end(struct sqlite *q, enum err e)
@@ -175,9 +178,11 @@ enum err sqlite_group_begin(struct store *s)
 {
     struct sqlite *q = sqlite_of(s);
 
-    roll_back(q);
-    q->group = (struct sqlite_group){.open = true};
-    return ERR_OK;
+    enum err e = sqlite_file_check(q);
+
+    if (!e)
+        q->group = (struct sqlite_group){.open = true};
+    return e;
 }
 
 enum err sqlite_group_commit(struct store *s)
