@@ -6,6 +6,7 @@
 #include "broker/wire.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,8 @@ static void dispatch(struct broker *b, enum service service)
            (worker = peers_take_ready(workers, service))) {
         size_t share = runnable / workers->workers[service];
         size_t n = queue_take(&b->queue, service, share ? share : 1, worker, works);
+        for (size_t i = 0; i < n; i++)
+            metric_time(M_BROKER_WAIT, service, (b->now - works[i]->came) * 1000);
         send_bundle(b, worker, works, n);
         peers_put_ready(workers, worker); /* one with a window may take more */
     }
@@ -297,6 +300,17 @@ static bool expire(struct broker *b)
     return queue_due(&b->queue, b->now) != NULL;
 }
 
+/* Sets the gauges. */
+static void show(const struct broker *b)
+{
+    for (unsigned s = SERVICE_API; s < SERVICE_COUNT_; s++) {
+        metric_set(M_BROKER_WAITING, s, b->queue.waiting_of[s]);
+        metric_set(M_BROKER_WORKERS, s, b->peers[BUS_WORKERS].workers[s]);
+    }
+    metric_set(M_BROKER_IN_HAND, 0, b->queue.held - b->queue.waiting);
+    metric_set(M_BROKER_FRONTENDS, 0, b->peers[BUS_FRONTENDS].len);
+}
+
 /* A sign of life to every peer; it also finds out who is gone. */
 static void beat(struct broker *b)
 {
@@ -307,6 +321,7 @@ static void beat(struct broker *b)
         HASH_ITER (hh, b->peers[side].by_identity, peer, next)
             send_control(b, (enum bus_side)side, peer, &ping);
     b->next_beat = b->now + b->cfg->heartbeat;
+    show(b);
     tally_report(&b->tally, b->now, b->queue.waiting, b->queue.held - b->queue.waiting);
 }
 

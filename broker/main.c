@@ -1,6 +1,9 @@
 #include "broker/broker.h"
+#include "broker/tally.h"
 #include "common/bus.h"
 #include "common/config.h"
+#include "common/metrics.h"
+#include "common/monitor.h"
 #include "common/prefork.h"
 
 #include <stdio.h>
@@ -9,6 +12,23 @@ static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg
 {
     (void)arg;
     return broker_run(cfg, slot, stop_fd);
+}
+
+static bool is_ready(void *arg, char reason[MONITOR_REASON_SIZE])
+{
+    (void)arg;
+    if (metric_total(M_BROKER_WORKERS, SERVICE_API))
+        return true;
+    snprintf(reason, MONITOR_REASON_SIZE, "no worker");
+    return false;
+}
+
+static int monitor(const struct config *cfg, int stop_fd, void *arg)
+{
+    struct monitor m = {.role = R_BROKER, .is_ready = is_ready};
+
+    (void)arg;
+    return monitor_run(cfg, &m, stop_fd);
 }
 
 /* Says what is wrong with the bus setting; true: it will do. */
@@ -35,10 +55,12 @@ static bool check_bus(const struct config *cfg)
 
 int main(int argc, char **argv)
 {
-    struct prefork p = {.role = "broker", .child = child, .children_max = BROKERS_MAX};
+    struct prefork p = {
+        .role = "broker", .child = child, .children_max = BROKERS_MAX, .monitor = monitor};
     struct config cfg;
 
     config_load(&cfg, R_BROKER, "testflinger-broker", argc, argv);
+    tally_name_metrics();
     int status = check_bus(&cfg) ? prefork_run(&cfg, &p) : EXIT_BAD_SETTING;
     config_free(&cfg);
     return status;

@@ -156,6 +156,7 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
     w->header = *h;
     zmq_msg_init(&w->payload);
     zmq_msg_move(&w->payload, payload);
+    w->came = now;
     w->deadline = w->due.key = now + h->ttl_ms;
     w->order.key = ++q->last_number;
     w->lane = lane_of(q, h);

@@ -31,6 +31,7 @@ struct work {
     struct bus_header header;           /* as it came, but for `attempt` */
     zmq_msg_t payload;                  /* kept until the answer, for sending it again */
     int64_t deadline;                   /* ms */
+    int64_t came;                       /* ms */
     unsigned deaths;                    /* of workers that had it in hand */
     struct peer *frontend;              /* who gets the answer; NULL: gone */
     struct peer *worker;                /* who has it in hand; NULL: it waits */

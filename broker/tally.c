@@ -2,6 +2,7 @@
 
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/metrics.h"
 
 #include <string.h>
 
@@ -43,6 +44,7 @@ void tally_init(struct tally *t, int64_t now)
 void tally_add(struct tally *t, enum tally_kind kind, int64_t now)
 {
     t->counts[kind]++;
+    metric_add(M_BROKER_EVENTS, kind, 1);
     if (!kinds[kind].warning)
         return;
     t->untold[kind]++;
@@ -75,4 +77,13 @@ void tally_report(struct tally *t, int64_t now, size_t waiting, size_t in_hand)
                   in_hand);
     buf_free(&line);
     memset(t->counts, 0, sizeof t->counts);
+}
+
+void tally_name_metrics(void)
+{
+    static const char *names[TALLY_COUNT_];
+
+    for (int k = 0; k < TALLY_COUNT_; k++)
+        names[k] = kinds[k].name;
+    metrics_name_labels(LABELS_BROKER_EVENT, names, TALLY_COUNT_);
 }

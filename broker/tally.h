@@ -36,4 +36,7 @@ void tally_add(struct tally *t, enum tally_kind kind, int64_t now);
 /* Logs the counts when a minute is over, with the requests that wait and that are in hand. */
 void tally_report(struct tally *t, int64_t now, size_t waiting, size_t in_hand);
 
+/* Names the kinds for the metrics; before the children are forked. */
+void tally_name_metrics(void);
+
 #endif

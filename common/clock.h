@@ -5,8 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Milliseconds of a clock that never goes back. */
+/* Milliseconds, microseconds of a clock that never goes back. */
 int64_t clock_mono_ms(void);
+int64_t clock_mono_us(void);
 
 /* Microseconds since the epoch (UTC). */
 int64_t clock_wall_us(void);

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -34,9 +35,10 @@ struct slot {
 struct master {
     const struct config *cfg;
     const struct prefork *p;
-    struct slot slots[PREFORK_CHILDREN_MAX + PREFORK_SPECIAL_MAX];
-    unsigned max;   /* slots of ordinary children */
-    unsigned total; /* with those of the special ones */
+    struct slot slots[PREFORK_SLOTS_MAX];
+    unsigned max;     /* slots of ordinary children */
+    unsigned total;   /* with those of the special ones and the monitor */
+    unsigned monitor; /* its slot; PREFORK_SLOTS_MAX: there is none */
     bool stopping;
     int status;
     int signal_fd;
@@ -51,6 +53,7 @@ static int run_child(struct master *m, unsigned slot, pid_t parent)
     if (getppid() != parent) /* it died before prctl */
         return 1;
     close(m->signal_fd);
+    metrics_use(slot);
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
@@ -66,7 +69,8 @@ static int run_child(struct master *m, unsigned slot, pid_t parent)
         log_error("signalfd: %s", strerror(errno));
         return 1;
     }
-    int status = m->p->child(m->cfg, slot, fd, m->p->arg);
+    int status = slot == m->monitor ? m->p->monitor(m->cfg, fd, m->p->arg)
+                                    : m->p->child(m->cfg, slot, fd, m->p->arg);
     close(fd);
     return status;
 }
@@ -137,7 +141,9 @@ static void child_ended(struct master *m, pid_t pid, int wstatus, int64_t now)
             stop_all(m, now);
         } else if (s->wanted && !s->told) {
             back_off(s, i, wstatus, now);
+            metric_add(M_RESTARTS, 0, 1);
         }
+        metrics_forget(i);
         s->pid = 0;
         return;
     }
@@ -272,6 +278,12 @@ int prefork_run(const struct config *cfg, const struct prefork *p)
     for (unsigned i = 0; i < m.max && i < cfg->processes; i++)
         m.slots[i].wanted = true;
     m.total = PREFORK_CHILDREN_MAX + p->special;
+    m.monitor = PREFORK_SLOTS_MAX;
+    if (cfg->metrics_port && p->monitor) {
+        m.monitor = m.total++;
+        metrics_share(PREFORK_SLOTS_MAX + 1);
+        metrics_use(PREFORK_SLOTS_MAX); /* the master's own */
+    }
     for (unsigned i = PREFORK_CHILDREN_MAX; i < m.total; i++)
         m.slots[i].wanted = true;
     for (;;) {

@@ -19,10 +19,13 @@ struct prefork {
      * number that no other living child has, so a replacement gets the number of the one that it
      * replaces. Signals TERM and INT are blocked and readable on `stop_fd`. */
     int (*child)(const struct config *cfg, unsigned slot, int stop_fd, void *arg);
+    /* With a metrics port, one more child runs this. NULL: there is none. */
+    int (*monitor)(const struct config *cfg, int stop_fd, void *arg);
 };
 
 #define PREFORK_CHILDREN_MAX 256
 #define PREFORK_SPECIAL_MAX  16
+#define PREFORK_SLOTS_MAX    (PREFORK_CHILDREN_MAX + PREFORK_SPECIAL_MAX + 1)
 
 /* Runs the master; returns its exit status. Call it before any thread, ZeroMQ context, event base
  * or database client is made. */

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/metrics.h"
 #include "frontend/exchange.h"
 
 #include <event2/bufferevent.h>
@@ -60,6 +61,7 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     event_free(c->hook);
     free(c);
     s->conns_len--;
+    metric_set(M_HTTP_CONNECTIONS, 0, s->conns_len);
     conn_check_limit(s);
 }
 
@@ -93,6 +95,7 @@ struct bufferevent *conn_accept(struct event_base *base, void *server)
         abort(); /* out of memory, as in mem.c */
     intake_init(&c->intake, &s->bodies);
     s->conns_len++;
+    metric_set(M_HTTP_CONNECTIONS, 0, s->conns_len);
     conn_check_limit(s);
     /* Runs in this turn of the loop, before anything can be read. */
     event_active(c->hook, EV_TIMEOUT, 0);

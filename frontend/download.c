@@ -201,6 +201,7 @@ static void begin(struct download *d, const struct reply *reply, const struct fi
         return;
     }
     add_headers(d, reply, &range, f, etag, date);
+    exchange_count(&d->x, range.status);
     if (!has_body) {
         struct evhttp_request *req = exchange_detach(&d->x);
         download_free(d);

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/metrics.h"
 #include "frontend/download.h"
 #include "frontend/local.h"
 #include "frontend/request.h"
@@ -65,6 +66,19 @@ void exchange_free(struct exchange *x)
     free(x);
 }
 
+/* Counts an answer; `began_us` 0: one without a hop. */
+static void count(unsigned route, int status, int64_t began_us)
+{
+    metric_add(M_HTTP_REQUESTS, metric_route_status(route, status), 1);
+    if (began_us)
+        metric_time(M_HTTP_SECONDS, route, clock_mono_us() - began_us);
+}
+
+void exchange_count(const struct exchange *x, int status)
+{
+    count(x->route->op, status, x->began_us);
+}
+
 void exchange_headers(struct exchange *x, const struct reply *reply)
 {
     add_headers(x->server, x->req, reply, x->id);
@@ -85,8 +99,10 @@ void exchange_answer(struct exchange *x, const struct reply *reply)
 {
     struct evhttp_request *req = exchange_detach(x);
 
-    if (req)
-        send_reply(x->server, req, reply, x->id);
+    if (!req)
+        return;
+    send_reply(x->server, req, reply, x->id);
+    exchange_count(x, reply->status);
 }
 
 void exchange_answer_err(struct exchange *x, enum err e)
@@ -113,6 +129,7 @@ static void on_answer(struct link_request *r, enum err e, const struct reply *re
 
 void exchange_client_gone(struct exchange *x)
 {
+    metric_add(M_HTTP_GONE, 0, 1);
     /* The library frees the request with its connection, unless it has taken it out of it. */
     if (!evhttp_request_get_connection(x->req))
         evhttp_request_free(x->req);
@@ -206,6 +223,7 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     x->conn = c;
     x->req = req;
     x->route = p->route;
+    x->began_us = metrics_are_on() ? clock_mono_us() : 0;
     x->link.service = p->route->service;
     x->link.timeout_ms = c->server->cfg->request_timeout;
     evhttp_connection_get_peer(evhttp_request_get_connection(req), &address, &port);
@@ -228,6 +246,14 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     link_send(c->server->link, &x->link);
 }
 
+/* Answers without a hop. */
+static void answer_here(struct server *s, struct evhttp_request *req, const struct parsed *p,
+                        const struct reply *reply, const char *id)
+{
+    send_reply(s, req, reply, id);
+    count(p->route ? p->route->op : metric_no_route(), reply->status, 0);
+}
+
 void exchange_begin(struct evhttp_request *req, void *server)
 {
     struct server *s = server;
@@ -247,10 +273,10 @@ void exchange_begin(struct evhttp_request *req, void *server)
     request_parse(req, item->verdict != 405, &p);
     if (item->verdict) {
         local_verdict(&local, item->verdict, &p);
-        send_reply(s, req, &local.reply, ids.id);
+        answer_here(s, req, &p, &local.reply, ids.id);
     } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {
         local_reply(&local, &p);
-        send_reply(s, req, &local.reply, ids.id);
+        answer_here(s, req, &p, &local.reply, ids.id);
     } else {
         forward(c, req, &p, &item->body, &ids);
     }

@@ -12,6 +12,7 @@ struct exchange {
     struct evhttp_request *req; /* likewise */
     const struct route *route;
     char id[REQUEST_ID_SIZE];
+    int64_t began_us;                        /* 0: nobody counts */
     uint64_t held;                           /* bytes of its body, counted in server->bodies */
     void (*client_gone)(struct exchange *x); /* NULL: nothing is to be done */
 };
@@ -32,6 +33,9 @@ struct evhttp_request *exchange_detach(struct exchange *x);
 /* Answers, where the client is still there; logs an error. */
 void exchange_answer(struct exchange *x, const struct reply *reply);
 void exchange_answer_err(struct exchange *x, enum err e);
+
+/* Counts an answer that is sent by other means than these. */
+void exchange_count(const struct exchange *x, int status);
 
 /* Frees it and what it has of the connection. */
 void exchange_free(struct exchange *x);

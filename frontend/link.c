@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,6 +39,8 @@ static void answer(struct link *l, struct link_request *r, enum err e, const str
     HASH_DEL(l->by_id, r);
     DL_DELETE(l->pending, r);
     zmq_msg_close(&r->payload);
+    if (e)
+        metric_add(M_BUS_ERRORS, e, 1);
     r->done(r, e, reply);
 }
 
@@ -102,6 +105,7 @@ static void dispatch_again(struct link *l, int broker, int64_t now)
         if (r->broker != broker)
             continue;
         r->attempt += broker >= 0;
+        metric_add(M_BUS_RETRIES, 0, broker >= 0);
         r->broker = -1;
         dispatch(l, r, now);
     }
@@ -227,6 +231,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- time ---- */
 
+/* Sets the gauges. */
+static void show(const struct link *l)
+{
+    size_t alive = 0;
+
+    for (size_t i = 0; i < l->brokers_len; i++)
+        alive += l->brokers[i].alive;
+    metric_set(M_BUS_BROKERS, 0, alive);
+    metric_set(M_BUS_PENDING, 0, link_pending(l));
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct link *l = arg;
@@ -243,6 +258,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             dispatch_again(l, (int)i, now);
         }
     }
+    show(l);
     struct link_request *r, *next;
     DL_FOREACH_SAFE(l->pending, r, next)
     if (r->deadline <= now)

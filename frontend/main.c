@@ -2,6 +2,8 @@
 #include "common/config.h"
 #include "common/listen.h"
 #include "common/log.h"
+#include "common/metrics.h"
+#include "common/monitor.h"
 #include "common/prefork.h"
 #include "frontend/http.h"
 
@@ -27,6 +29,23 @@ static void warn_open(int fd)
         address);
 }
 
+static bool is_ready(void *arg, char reason[MONITOR_REASON_SIZE])
+{
+    (void)arg;
+    if (metric_total(M_BUS_BROKERS, 0))
+        return true;
+    snprintf(reason, MONITOR_REASON_SIZE, "no broker");
+    return false;
+}
+
+static int monitor(const struct config *cfg, int stop_fd, void *arg)
+{
+    struct monitor m = {.role = R_FRONTEND, .is_ready = is_ready};
+
+    close(*(int *)arg); /* HTTP is served by the others */
+    return monitor_run(cfg, &m, stop_fd);
+}
+
 int main(int argc, char **argv)
 {
     char endpoint[BUS_ENDPOINT_SIZE];
@@ -41,7 +60,7 @@ int main(int argc, char **argv)
                 cfg.bus);
     } else {
         enum err e = listen_open(PROGRAM, cfg.listen, &fd);
-        struct prefork p = {.role = "frontend", .child = child, .arg = &fd};
+        struct prefork p = {.role = "frontend", .child = child, .monitor = monitor, .arg = &fd};
         if (!e && cfg.auth == AUTH_OPEN && listen_is_public(fd))
             warn_open(fd);
         status = !e ? prefork_run(&cfg, &p) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;

@@ -1,5 +1,6 @@
 #include "worker/buslink.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -98,6 +99,7 @@ bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BU
     *ret_n = 0;
     if (!receive(socket, &head))
         return false;
+    l->heard_ms[broker] = clock_mono_ms();
     for (;;) {
         struct bus_header h;
         bool bad = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) != ERR_OK;
@@ -149,6 +151,16 @@ bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZ
     if (zmq_msg_send(&payload, l->brokers[broker], ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
         zmq_msg_close(&payload);
     return true;
+}
+
+size_t buslink_alive(const struct buslink *l, int64_t silence_ms)
+{
+    int64_t now = clock_mono_ms();
+    size_t n = 0;
+
+    for (size_t b = 0; b < l->len; b++)
+        n += l->heard_ms[b] && now - l->heard_ms[b] <= silence_ms;
+    return n;
 }
 
 void buslink_leave(struct buslink *l)

@@ -11,6 +11,7 @@ struct buslink {
     uint32_t window; /* requests that may be in hand, over all brokers each; 0: one bundle */
     void *ctx;
     void *brokers[BROKERS_MAX];      /* sockets */
+    int64_t heard_ms[BROKERS_MAX];   /* when it last sent something */
     uint64_t instances[BROKERS_MAX]; /* the broker process that knows this worker */
     size_t len;
     bool leaving;
@@ -39,6 +40,9 @@ void buslink_item_free(struct buslink_item *it);
  * False: the broker is gone, it or another one gives the request out again. */
 bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
                    const struct reply *reply, bool more);
+
+/* Number of brokers that were heard within this time. */
+size_t buslink_alive(const struct buslink *l, int64_t silence_ms);
 
 /* Tells all brokers that no more requests are wanted. */
 void buslink_leave(struct buslink *l);

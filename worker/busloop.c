@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "worker/buslink.h"
 #include "worker/dispatch.h"
 
@@ -9,6 +10,7 @@
 #include <string.h>
 
 enum {
+    DEAD_BEATS = 4,        /* a broker that is silent for so many heartbeats is taken for dead */
     STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
     DRAIN_MS = 100         /* this long without a request after BYE: nothing more will come */
 };
@@ -42,6 +44,7 @@ static enum err want_store(struct loop *l)
 
 static void serve(struct loop *l, size_t broker)
 {
+    int64_t began_us = metrics_are_on() ? clock_mono_us() : 0;
     enum err e = want_store(l);
 
     for (size_t i = 0; i < l->len; i++) {
@@ -52,6 +55,8 @@ static void serve(struct loop *l, size_t broker)
                                     .repeat = l->items[i].header.attempt > 0};
         if (e)
             reply_err(&l->calls[i], ERR_UNAVAILABLE);
+        metric_add(M_WORKER_REQUESTS, l->items[i].request.op, 1);
+        metric_add(M_WORKER_REPEATS, 0, l->calls[i].repeat);
     }
     if (!e)
         dispatch_bundle(l->store, l->calls, l->len);
@@ -64,6 +69,8 @@ static void serve(struct loop *l, size_t broker)
         buslink_item_free(&l->items[i]);
     }
     l->len = 0;
+    if (began_us)
+        metric_time(M_CALL_SECONDS, 0, clock_mono_us() - began_us);
 }
 
 /* One message of each broker in turn; true when a request was among them. */
@@ -103,7 +110,8 @@ static int run(struct loop *l, int stop_fd)
     if (want_store(l) == ERR_INVALID)
         return EXIT_BAD_SETTING;
     while (!l->stopping) {
-        wait_turn(l, stop_fd, -1);
+        wait_turn(l, stop_fd, 2 * l->cfg->heartbeat);
+        metric_set(M_BUS_BROKERS, 0, buslink_alive(&l->link, DEAD_BEATS * l->cfg->heartbeat));
         while (serve_round(l) && !l->stopping)
             ;
     }

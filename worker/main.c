@@ -4,6 +4,7 @@
 #include "common/prefork.h"
 #include "worker/busloop.h"
 #include "worker/keys.h"
+#include "worker/watch.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -27,6 +28,11 @@ static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg
     return busloop_run(cfg, logins ? SERVICE_LOGIN : SERVICE_API, arg, stop_fd);
 }
 
+static int monitor(const struct config *cfg, int stop_fd, void *arg)
+{
+    return watch_run(cfg, R_WORKER, arg, stop_fd);
+}
+
 int main(int argc, char **argv)
 {
     struct config cfg;
@@ -46,8 +52,12 @@ int main(int argc, char **argv)
         free(uri);
         return EXIT_BAD_SETTING;
     }
-    struct prefork p = {
-        .role = "worker", .special = (unsigned)cfg.logins, .child = child, .arg = uri};
+    struct prefork p = {.role = "worker",
+                        .special = (unsigned)cfg.logins,
+                        .child = child,
+                        .monitor = monitor,
+                        .arg = uri};
+    watch_name_metrics();
     int status = prefork_run(&cfg, &p);
     free(uri);
     config_free(&cfg);

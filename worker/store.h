@@ -10,10 +10,13 @@
 #define WORKER_STORE_H
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/config.h"
 #include "common/envelope.h"
 #include "common/err.h"
+#include "common/metrics.h"
 #include "worker/store_auth.h"
+#include "worker/store_depths.h"
 #include "worker/store_files.h"
 #include "worker/store_outbox.h"
 
@@ -151,10 +154,21 @@ void store_close(struct store *s); /* NULL is fine */
 enum err sqlite_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;
 enum err mongo_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;
 
+enum store_op {
+#define STORE_OP(name, params, args) STORE_OP_##name,
+#include "worker/store.def"
+#undef STORE_OP
+    STORE_OP_COUNT_
+};
+
+/* Counts an operation that began at this time (clock_mono_us; 0: nobody counts); returns `e`. */
+enum err store_measured(enum store_op op, int64_t began_us, enum err e);
+
 #define STORE_OP(name, params, args)                                                               \
     MUST_CHECK static inline enum err store_##name params                                          \
     {                                                                                              \
-        return s->ops->name args;                                                                  \
+        int64_t began_us = metrics_are_on() ? clock_mono_us() : 0;                                 \
+        return store_measured(STORE_OP_##name, began_us, s->ops->name args);                       \
     }
 #include "worker/store.def"
 #undef STORE_OP

@@ -17,10 +17,10 @@ enum {
 /* In the order of enum plan_role_id. Frontends end first: what they have in hand needs the others.
  */
 const struct plan_role plan_roles[PLAN_ROLES] = {
-    {R_BROKER,   "brokers",   "testflinger-broker",   COUNT(brokers),   1},
-    {R_WORKER,   "workers",   "testflinger-worker",   COUNT(workers),   1},
-    {R_WEBHOOK,  "webhooks",  "testflinger-webhook",  COUNT(webhooks),  1},
-    {R_FRONTEND, "frontends", "testflinger-frontend", COUNT(frontends), 0},
+    {R_BROKER,   "brokers",   "testflinger-broker",   COUNT(brokers),   1, 1},
+    {R_WORKER,   "workers",   "testflinger-worker",   COUNT(workers),   1, 2},
+    {R_WEBHOOK,  "webhooks",  "testflinger-webhook",  COUNT(webhooks),  1, 3},
+    {R_FRONTEND, "frontends", "testflinger-frontend", COUNT(frontends), 0, 0},
 };
 
 int64_t plan_count(const struct config *cfg, enum plan_role_id role)
@@ -40,6 +40,11 @@ void plan_args(const struct config *cfg, enum plan_role_id role, struct plan_arg
     if (cfg->brokers == 0 && (plan_roles[role].bit & (R_FRONTEND | R_WORKER))) {
         snprintf(ret->text[n++], sizeof *ret->text, "--brokers");
         snprintf(ret->text[n++], sizeof *ret->text, "1");
+    }
+    if (cfg->metrics_port) {
+        snprintf(ret->text[n++], sizeof *ret->text, "--metrics-port");
+        snprintf(ret->text[n++], sizeof *ret->text, "%lld",
+                 (long long)cfg->metrics_port + plan_roles[role].metrics);
     }
     for (int i = 0; i < n; i++)
         ret->argv[i] = ret->text[i];

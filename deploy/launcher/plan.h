@@ -18,6 +18,7 @@ struct plan_role {
     const char *binary;  /* file name, beside the launcher's own */
     size_t count;        /* offset of the setting in struct config: number of processes */
     int stop_step;       /* roles of step 0 are ended first, then those of step 1 */
+    int metrics;         /* added to the metrics port */
 };
 
 #define PLAN_STOP_STEPS 2
@@ -27,7 +28,7 @@ extern const struct plan_role plan_roles[PLAN_ROLES];
 /* Number of processes of the role; 0: it is not started here. */
 int64_t plan_count(const struct config *cfg, enum plan_role_id role);
 
-#define PLAN_ARGS_MAX 6
+#define PLAN_ARGS_MAX 8
 /* Arguments for a role's binary, NULL at the end. Points into static storage and into `text`. */
 struct plan_args {
     char *argv[PLAN_ARGS_MAX];

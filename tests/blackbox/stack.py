@@ -152,8 +152,6 @@ class Stack:
         return self.url in self.stdout()
 
     def is_complete(self):
-        if self.process.poll() is not None:
-            raise AssertionError(f"it ended with {self.process.returncode}\n{self.tail()}")
         return (all(len(self.children(role)) == n for role, n in self.counts.items())
                 and (not self.counts["worker"] or self.logins()))
 
@@ -171,8 +169,8 @@ class Stack:
         return [p for p, (parent, _) in self.tree().items() if p in masters and parent in masters]
 
     def children(self, role):
-        """The processes of a role that do its work, without those for logins."""
-        return [p for p in self.forked(role) if comm(p) != "tf-login"]
+        """The processes of a role that do its work, without those for logins and the monitor."""
+        return [p for p in self.forked(role) if comm(p) not in ("tf-login", "tf-monitor")]
 
     def logins(self):
         return [p for p in self.forked("worker") if comm(p) == "tf-login"]

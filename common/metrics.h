@@ -1,0 +1,90 @@
+/* Metrics: counters, gauges and histograms of fixed buckets; one row a metric in metrics.def.
+ *
+ * They live in memory that the master shares with its children, one slot a child, so that counting
+ * takes no lock and no message, and what a child has counted outlives it. metrics_total and prom.c
+ * add the slots up. Before metrics_share, or without it, counting has no effect. */
+#ifndef COMMON_METRICS_H
+#define COMMON_METRICS_H
+
+#include "common/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum metric_type { COUNTER, GAUGE, SECONDS };
+
+enum metric {
+#define METRIC(id, type, name, labels, roles, help) id,
+#include "common/metrics.def"
+#undef METRIC
+    METRIC_COUNT_
+};
+
+enum metric_labels {
+    LABELS_NONE,
+    LABELS_ROUTE,        /* enum op, or METRIC_NO_ROUTE */
+    LABELS_ROUTE_STATUS, /* metric_route_status() */
+    LABELS_SERVICE,      /* enum service */
+    LABELS_ERROR,        /* enum err */
+    LABELS_BROKER_EVENT, /* named by metrics_name_labels */
+    LABELS_STORE_OP,     /* named by metrics_name_labels */
+    LABELS_COUNT_
+};
+
+struct metric_row {
+    const char *id, *name, *help;
+    enum metric_type type;
+    enum metric_labels labels;
+    unsigned roles; /* enum role_bit */
+};
+
+extern const struct metric_row metric_rows[METRIC_COUNT_];
+
+#define METRIC_LABEL_SIZE 256
+
+/* Upper bounds of the buckets of SECONDS, in microseconds; a last one has no bound. */
+#define METRIC_BUCKETS 14
+extern const int64_t metric_bounds_us[METRIC_BUCKETS];
+
+/* Gives the values of a label whose table is not in common/; before metrics_share. The names must
+ * stay valid. */
+void metrics_name_labels(enum metric_labels labels, const char *const *names, unsigned n);
+
+/* Makes the shared memory for slots 0 to slots - 1; before the children are forked. Without memory
+ * nothing is counted (logged). */
+void metrics_share(unsigned slots);
+
+/* This process counts in this slot from now on. */
+void metrics_use(unsigned slot);
+
+/* The gauges of a child that has ended count no more. */
+void metrics_forget(unsigned slot);
+
+/* `label`: the value of the metric's label, 0 with LABELS_NONE; out of range: not counted. */
+void metric_add(enum metric m, unsigned label, uint64_t n);
+void metric_set(enum metric m, unsigned label, uint64_t value);
+void metric_time(enum metric m, unsigned label, int64_t us);
+
+/* Whether somebody counts: where measuring itself costs. */
+bool metrics_are_on(void);
+
+unsigned metric_no_route(void);
+unsigned metric_route_status(unsigned route, int status);
+
+/* ---- reading ---- */
+
+/* Number of values of the metric's label. */
+unsigned metric_series(enum metric m);
+
+/* `name="value"` pairs of a series, "" with LABELS_NONE. Returns `out`. */
+const char *metric_label(enum metric m, unsigned label, char out[METRIC_LABEL_SIZE]);
+
+/* Sum over the slots of a counter or gauge. */
+uint64_t metric_total(enum metric m, unsigned label);
+
+/* Histogram: counts by bucket, not cumulative, and the sum of all durations in microseconds. */
+void metric_histogram(enum metric m, unsigned label, uint64_t counts[METRIC_BUCKETS + 1],
+                      uint64_t *ret_sum_us);
+
+#endif

@@ -1,0 +1,32 @@
+/* Prints docs/metrics.md: the reference of all metrics, made from common/metrics.def. */
+#include "common/prom.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+    puts("# Metrics\n\n"
+         "Made from `common/metrics.def` by `metrics-reference`; a test compares the two. To write "
+         "it anew:\n`ninja -C build metrics-docs`.\n\n"
+         "With `--metrics-port PORT` (`METRICS_PORT`) each role answers on a port of its own:\n\n"
+         "| path | |\n|---|---|\n"
+         "| `/metrics` | for Prometheus: the sums over all processes of the role |\n"
+         "| `/healthz` | 200: the role's master lives |\n"
+         "| `/readyz` | 200, or 503 with the reason: `no broker`, `no worker`, `store: …` |\n\n"
+         "What `testflinger-server` starts on one machine has PORT for frontends, PORT + 1 for "
+         "brokers, PORT + 2 for workers\nand PORT + 3 for webhook workers. A role that is started "
+         "by itself has PORT. `--metrics-host` is the address,\nby default one that only this "
+         "machine can reach: these pages ask nobody for a token.\n\n"
+         "Counters start at 0 with the master of a role, and outlive its children. Series that "
+         "were never counted are not\nshown. Durations are histograms in seconds.\n");
+    prom_print_reference(stdout);
+    puts(
+        "\nLooked up in the store when they are asked for, so equal on all workers:\n\n"
+        "| metric | type | labels | roles | |\n|---|---|---|---|---|\n"
+        "| `testflinger_store_up` | gauge |  | worker | 1: the store answers |\n"
+        "| `testflinger_queue_waiting_jobs` | gauge | `queue` | worker | Jobs that wait, of the 50 "
+        "queues with the most |\n"
+        "| `testflinger_queue_oldest_waiting_seconds` | gauge | `queue` | worker | Age of the "
+        "oldest job that waits, of the same queues |");
+    return 0;
+}

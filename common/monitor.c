@@ -1,0 +1,121 @@
+#include "common/monitor.h"
+
+#include "common/log.h"
+#include "common/prom.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+enum { HEAD_MAX = 8192, SILENCE_S = 10, TEXT_MAX = 4 << 20 };
+
+static void answer(struct evhttp_request *req, int status, const char *type, const char *text,
+                   size_t len)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+    struct evbuffer *body = evbuffer_new();
+
+    if (!body)
+        abort(); /* out of memory, as in mem.c */
+    evhttp_add_header(headers, "Content-Type", type);
+    if (status == 503)
+        evhttp_add_header(headers, "Retry-After", "1");
+    if (evhttp_request_get_command(req) != EVHTTP_REQ_HEAD)
+        evbuffer_add(body, text, len);
+    evhttp_send_reply(req, status, NULL, body);
+    evbuffer_free(body);
+}
+
+static void on_metrics(struct evhttp_request *req, void *arg)
+{
+    const struct monitor *m = arg;
+    struct buf out = BUF_INIT(TEXT_MAX);
+    enum err e = prom_print(&out, m->role);
+
+    if (!e && m->more)
+        e = m->more(m->arg, &out);
+    if (e)
+        log_warn("the metrics are incomplete: %s", err_text(e));
+    answer(req, out.len ? 200 : 500, PROM_CONTENT_TYPE, out.data ? out.data : "", out.len);
+    buf_free(&out);
+}
+
+static void on_healthz(struct evhttp_request *req, void *arg)
+{
+    static const char text[] = "{\"status\": \"ok\"}";
+
+    (void)arg;
+    answer(req, 200, "application/json", text, sizeof text - 1);
+}
+
+static void on_readyz(struct evhttp_request *req, void *arg)
+{
+    const struct monitor *m = arg;
+    char reason[MONITOR_REASON_SIZE] = "", text[MONITOR_REASON_SIZE + 64];
+    bool ready = m->is_ready(m->arg, reason);
+
+    if (ready)
+        snprintf(text, sizeof text, "{\"status\": \"ready\"}");
+    else
+        snprintf(text, sizeof text, "{\"status\": \"not ready\", \"reason\": \"%s\"}", reason);
+    answer(req, ready ? 200 : 503, "application/json", text, strlen(text));
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *base)
+{
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(base);
+}
+
+static int listen_on(struct evhttp *http, const struct config *cfg)
+{
+    uint16_t port = (uint16_t)cfg->metrics_port;
+
+    if (evhttp_bind_socket_with_handle(http, cfg->metrics_host, port))
+        return 0;
+    int fault = errno;
+    struct addrinfo *found = NULL;
+    bool known = getaddrinfo(cfg->metrics_host, NULL, NULL, &found) == 0;
+    if (known)
+        freeaddrinfo(found);
+    log_error("cannot listen on %s port %u for metrics: %s; set --metrics-host and --metrics-port",
+              cfg->metrics_host, (unsigned)port,
+              known ? strerror(fault) : "this is no address of this machine");
+    return known && fault == EADDRINUSE ? 1 : EXIT_BAD_SETTING;
+}
+
+int monitor_run(const struct config *cfg, const struct monitor *m, int stop_fd)
+{
+    struct event_base *base = event_base_new();
+    struct evhttp *http = base ? evhttp_new(base) : NULL;
+    struct event *stop = http ? event_new(base, stop_fd, EV_READ, on_stop, base) : NULL;
+    struct monitor copy = *m; /* the library's callbacks take no pointer to const */
+    int status = 1;
+
+    prctl(PR_SET_NAME, "tf-monitor"); /* told apart in lists of processes */
+    if (stop && event_add(stop, NULL) == 0) {
+        evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+        evhttp_set_max_headers_size(http, HEAD_MAX);
+        evhttp_set_max_body_size(http, 0);
+        evhttp_set_timeout(http, SILENCE_S);
+        evhttp_set_cb(http, "/metrics", on_metrics, &copy);
+        evhttp_set_cb(http, "/healthz", on_healthz, &copy);
+        evhttp_set_cb(http, "/readyz", on_readyz, &copy);
+        status = listen_on(http, cfg);
+        if (!status)
+            status = event_base_dispatch(base) >= 0 ? 0 : 1;
+    }
+    if (stop)
+        event_free(stop);
+    if (http)
+        evhttp_free(http);
+    if (base)
+        event_base_free(base);
+    return status;
+}

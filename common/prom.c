@@ -1,0 +1,123 @@
+#include "common/prom.h"
+
+#include "common/metrics.h"
+
+#include <string.h>
+
+#define VALUE_MAX 200
+
+static const char *const types[] = {
+    [COUNTER] = "counter", [GAUGE] = "gauge", [SECONDS] = "histogram"};
+
+enum err prom_head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+enum err prom_value(struct buf *out, const char *value)
+{
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; value[i] && i < VALUE_MAX && !e; i++) {
+        if (value[i] == '\n')
+            e = buf_add(out, "\\n", 2);
+        else if (value[i] == '"' || value[i] == '\\')
+            e = buf_printf(out, "\\%c", value[i]);
+        else
+            e = buf_add(out, value + i, 1);
+    }
+    return e;
+}
+
+static enum err print_value(struct buf *out, enum metric m, unsigned i, const char *label)
+{
+    uint64_t value = metric_total(m, i);
+
+    if (!value && *label)
+        return ERR_OK;
+    return buf_printf(out, "%s%s%s%s %llu\n", metric_rows[m].name, *label ? "{" : "", label,
+                      *label ? "}" : "", (unsigned long long)value);
+}
+
+static enum err print_histogram(struct buf *out, enum metric m, unsigned i, const char *label)
+{
+    const char *name = metric_rows[m].name, *comma = *label ? "," : "";
+    uint64_t counts[METRIC_BUCKETS + 1], sum_us, seen = 0;
+    enum err e = ERR_OK;
+
+    metric_histogram(m, i, counts, &sum_us);
+    for (unsigned b = 0; b <= METRIC_BUCKETS; b++)
+        seen += counts[b];
+    if (!seen && *label)
+        return ERR_OK;
+    seen = 0;
+    for (unsigned b = 0; b < METRIC_BUCKETS && !e; b++) {
+        seen += counts[b];
+        e = buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, label, comma,
+                       (double)metric_bounds_us[b] / 1e6, (unsigned long long)seen);
+    }
+    seen += counts[METRIC_BUCKETS];
+    if (!e)
+        e = buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, label, comma,
+                       (unsigned long long)seen);
+    const char *open = *label ? "{" : "", *close = *label ? "}" : "";
+    if (!e)
+        e = buf_printf(out, "%s_sum%s%s%s %.6f\n%s_count%s%s%s %llu\n", name, open, label, close,
+                       (double)sum_us / 1e6, name, open, label, close, (unsigned long long)seen);
+    return e;
+}
+
+enum err prom_print(struct buf *out, enum role_bit role)
+{
+    char label[METRIC_LABEL_SIZE];
+    enum err e = ERR_OK;
+
+    for (int i = 0; i < METRIC_COUNT_ && !e; i++) {
+        const struct metric_row *row = &metric_rows[i];
+        enum metric m = (enum metric)i;
+        if (!(row->roles & role))
+            continue;
+        e = prom_head(out, row->name, types[row->type], row->help);
+        for (unsigned s = 0; s < metric_series(m) && !e; s++) {
+            metric_label(m, s, label);
+            e = row->type == SECONDS ? print_histogram(out, m, s, label)
+                                     : print_value(out, m, s, label);
+        }
+    }
+    return e;
+}
+
+void prom_print_reference(FILE *out)
+{
+    static const char *const labels[LABELS_COUNT_] = {
+        [LABELS_NONE] = "",
+        [LABELS_ROUTE] = "`method`, `route`",
+        [LABELS_ROUTE_STATUS] = "`method`, `route`, `status`",
+        [LABELS_SERVICE] = "`service`",
+        [LABELS_ERROR] = "`error`",
+        [LABELS_BROKER_EVENT] = "`event`",
+        [LABELS_STORE_OP] = "`operation`",
+    };
+    static const struct {
+        unsigned bit;
+        const char *name;
+    } roles[] = {
+        {R_FRONTEND, "frontend"},
+        {R_BROKER,   "broker"  },
+        {R_WORKER,   "worker"  },
+        {R_WEBHOOK,  "webhook" }
+    };
+
+    fputs("| metric | type | labels | roles | |\n|---|---|---|---|---|\n", out);
+    for (int i = 0; i < METRIC_COUNT_; i++) {
+        const struct metric_row *row = &metric_rows[i];
+        const char *comma = "";
+        fprintf(out, "| `%s` | %s | %s | ", row->name, types[row->type], labels[row->labels]);
+        for (size_t r = 0; r < sizeof roles / sizeof *roles; r++)
+            if (row->roles & roles[r].bit) {
+                fprintf(out, "%s%s", comma, roles[r].name);
+                comma = ", ";
+            }
+        fprintf(out, " | %s |\n", row->help);
+    }
+}

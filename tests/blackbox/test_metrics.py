@@ -1,0 +1,172 @@
+"""The metrics port of each role: /metrics, /healthz and /readyz with the reason."""
+
+import re
+import signal
+import socket
+
+import pytest
+import requests
+
+from client import Api, expect, new_id
+from stack import Port, Stack, wait_until
+
+ROLES = {"frontend": 0, "broker": 1, "worker": 2}  # added to the metrics port
+LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\})? ([0-9.e+-]+)')
+LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
+
+
+def samples(text):
+    """{(name, frozenset of labels): value}; fails on a line that is no metric."""
+    found, described = {}, set()
+    for line in text.splitlines():
+        if line.startswith("#"):
+            kind, name = line.split()[1:3]
+            assert kind in ("HELP", "TYPE")
+            described.add(name)
+            continue
+        match = LINE.fullmatch(line)
+        assert match, line
+        name, labels, value = match.groups()
+        assert name in described or re.sub("_(bucket|sum|count)$", "", name) in described, line
+        key = name, frozenset(LABEL.findall(labels or ""))
+        assert key not in found, line
+        found[key] = float(value)
+    return found
+
+
+class Monitored:
+    """A server with metrics ports."""
+
+    def __init__(self, private, *options, **counts):
+        self.ports = free_ports()
+        self.stack = private("--metrics-port", self.ports, "--heartbeat", 100, *options, **counts)
+        self.api = Api(self.stack.url)
+
+    def get(self, role, path):
+        return requests.get(f"http://127.0.0.1:{self.ports + ROLES[role]}{path}", timeout=10)
+
+    def value(self, role, name, **labels):
+        found = samples(expect(self.get(role, "/metrics"), 200).text)
+        return found.get((name, frozenset(labels.items())), 0)
+
+
+def free_ports():
+    """The first of four ports in a row that are free."""
+    while True:
+        port = Port()
+        port.release()
+        try:
+            for number in range(port.number, port.number + 4):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+            return port.number
+        except OSError:
+            continue
+
+
+@pytest.fixture
+def monitored(private):
+    return lambda *options, **counts: Monitored(private, *options, **counts)
+
+
+def test_metrics_of_each_role(monitored, queue):
+    server = monitored()
+    route = {"method": "POST", "route": "/v1/job"}
+    jobs = [server.api.submit(queue) for _ in range(3)]
+    expect(server.api.post("/v1/job", {}), 422)
+    expect(server.api.get("/v1/nope"), 404)
+    for role in ROLES:
+        expect(server.get(role, "/healthz"), 200, {"status": "ok"})
+        wait_until(lambda: server.get(role, "/readyz").status_code == 200, f"{role} is ready")
+        assert server.get(role, "/metrics").headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        expect(server.get(role, "/nope"), 404)
+    assert server.value("frontend", "testflinger_http_requests_total", status="200", **route) == 3
+    assert server.value("frontend", "testflinger_http_requests_total", status="422", **route) == 1
+    assert server.value("frontend", "testflinger_http_requests_total",
+                        method="", route="none", status="404") == 1
+    assert server.value("frontend", "testflinger_http_request_duration_seconds_count", **route) == 4
+    assert server.value("frontend", "testflinger_http_request_duration_seconds_bucket", le="+Inf", **route) == 4
+    assert server.value("broker", "testflinger_broker_events_total", event="requests") >= 4
+    assert server.value("broker", "testflinger_broker_wait_seconds_count", service="api") >= 4
+    wait_until(lambda: server.value("broker", "testflinger_broker_frontends") == 1, "a frontend")
+    wait_until(lambda: server.value("broker", "testflinger_broker_workers", service="api") == 2, "workers")
+    assert server.value("worker", "testflinger_worker_requests_total", **route) == 4
+    assert server.value("worker", "testflinger_store_operation_seconds_count", operation="jobs_add") > 0
+    assert server.value("worker", "testflinger_store_up") == 1
+    assert server.value("worker", "testflinger_queue_waiting_jobs", queue=queue) == 3
+    assert server.api.claimed(queue) == jobs[0]
+    assert server.value("worker", "testflinger_queue_waiting_jobs", queue=queue) == 2
+    assert 0 <= server.value("worker", "testflinger_queue_oldest_waiting_seconds", queue=queue) < 30
+
+
+def test_queues_with_the_most_jobs(monitored, queue):
+    """The label has at most 50 values; what must be escaped in it is."""
+    server = monitored()
+    odd = f'{queue}"\\ü'
+    for n in range(55):
+        server.api.submit(f"{queue}-{n}")
+    server.api.submit(odd)
+    server.api.submit(odd)
+    found = samples(server.get("worker", "/metrics").text)
+    queues = {dict(labels)["queue"]: value for (name, labels), value in found.items()
+              if name == "testflinger_queue_waiting_jobs"}
+    assert len(queues) == 50 and max(queues.values()) == 2
+    assert [q for q, n in queues.items() if n == 2] == [odd.replace("\\", "\\\\").replace('"', '\\"')]
+
+
+@pytest.mark.heavy
+def test_counters_outlive_a_child(monitored):
+    server = monitored(workers=1)
+    for _ in range(5):
+        server.api.get(f"/v1/job/{new_id()}")
+    labels = {"method": "GET", "route": "/v1/job/<job_id>"}
+    before = server.value("worker", "testflinger_worker_requests_total", **labels)
+    assert before == 5
+    server.stack.kill("worker")
+    server.api.get(f"/v1/job/{new_id()}")
+    assert server.value("worker", "testflinger_worker_requests_total", **labels) == 6
+    assert server.value("worker", "testflinger_process_restarts_total") == 1
+
+
+@pytest.mark.heavy
+def test_why_a_role_is_not_ready(monitored):
+    server = monitored(workers=1)
+    server.stack.signal(signal.SIGSTOP, server.stack.children("broker"))
+    for role, reason in [("frontend", "no broker"), ("worker", "no broker")]:
+        wait_until(lambda: server.get(role, "/readyz").status_code == 503, f"{role} is not ready")
+        response = server.get(role, "/readyz")
+        assert response.json() == {"status": "not ready", "reason": reason}
+        assert response.headers["Retry-After"] == "1"
+        expect(server.get(role, "/healthz"), 200)
+    server.stack.signal(signal.SIGCONT, server.stack.children("broker"))
+    for role in ROLES:
+        wait_until(lambda: server.get(role, "/readyz").status_code == 200, f"{role} is ready again")
+    workers = server.stack.children("worker")
+    server.stack.signal(signal.SIGSTOP, workers)
+    wait_until(lambda: server.get("broker", "/readyz").status_code == 503, "no worker")
+    assert server.get("broker", "/readyz").json()["reason"] == "no worker"
+    server.stack.signal(signal.SIGCONT, workers)
+    wait_until(lambda: server.get("broker", "/readyz").status_code == 200, "a worker again")
+
+
+@pytest.mark.stores("sqlite")
+def test_a_metrics_port_that_is_taken(store):
+    """The server serves; the monitor is tried again, and the log says why."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with Stack("sqlite:{folder}/data.db", "--metrics-port", taken.getsockname()[1]) as stack:
+            stack.undisturbed = None
+            expect(Api(stack.url).get("/readyz"), 200)
+            wait_until(lambda: stack.log_contains("--metrics-port"), "the log tells")
+
+
+@pytest.mark.stores("sqlite")
+def test_a_metrics_address_that_is_wrong(store):
+    stack = Stack("sqlite:{folder}/data.db", "--metrics-port", 9090, "--metrics-host", "no.such.host.invalid")
+    stack.launch()
+    try:
+        assert stack.process.wait(20) == 2
+        assert stack.log_contains("--metrics-host")
+    finally:
+        if stack.process.poll() is None:
+            stack.kill_all()
+        stack.port.release()

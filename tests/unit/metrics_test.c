@@ -1,0 +1,173 @@
+#include "common/api.h"
+#include "common/buf.h"
+#include "common/metrics.h"
+#include "common/prom.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SLOTS 4
+
+static const char *const operations[] = {"one", "two"};
+
+static int share(void **state)
+{
+    (void)state;
+    metrics_use(0); /* not shared yet: no effect */
+    metric_add(M_RESTARTS, 0, 1);
+    assert_false(metrics_are_on());
+    metrics_name_labels(LABELS_STORE_OP, operations, 2);
+    metrics_share(SLOTS);
+    return 0;
+}
+
+/* Runs `count` in a process that uses the slot. */
+static void in_child(unsigned slot, void (*count)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        metrics_use(slot);
+        count();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void count_three(void)
+{
+    metric_add(M_RESTARTS, 0, 3);
+    metric_set(M_BUS_BROKERS, 0, 2);
+    metric_add(M_RESTARTS, 1, 100);                         /* there is no such series */
+    metric_add(M_HTTP_REQUESTS, UINT32_MAX, 100);           /* likewise */
+    metric_time(M_HTTP_SECONDS, metric_no_route() + 1, 10); /* likewise */
+}
+
+static void test_sums_outlive_their_process(void **state)
+{
+    (void)state;
+    in_child(0, count_three);
+    in_child(1, count_three);
+    in_child(1, count_three);     /* the slot's next process goes on */
+    in_child(SLOTS, count_three); /* no such slot: counts nothing */
+    assert_int_equal(metric_total(M_RESTARTS, 0), 9);
+    assert_int_equal(metric_total(M_BUS_BROKERS, 0), 4);
+    metrics_forget(1);
+    metrics_forget(SLOTS);
+    assert_int_equal(metric_total(M_BUS_BROKERS, 0), 2);
+    assert_int_equal(metric_total(M_RESTARTS, 0), 9);
+}
+
+static void count_times(void)
+{
+    static const int64_t times[] = {-5, 0, 500, 501, 1000000, 10000001, 3600000000};
+
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        metric_time(M_BROKER_WAIT, SERVICE_API, times[i]);
+}
+
+static void test_histogram(void **state)
+{
+    static const struct {
+        unsigned bucket;
+        uint64_t count;
+    } rows[] = {
+        {0,              3},
+        {1,              1},
+        {10,             1},
+        {METRIC_BUCKETS, 2}
+    };
+    uint64_t counts[METRIC_BUCKETS + 1], sum;
+
+    (void)state;
+    in_child(2, count_times);
+    metric_histogram(M_BROKER_WAIT, SERVICE_API, counts, &sum);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(counts[rows[i].bucket], rows[i].count);
+    assert_int_equal(sum, 500 + 501 + 1000000 + 10000001 + 3600000000);
+    metric_histogram(M_BROKER_WAIT, SERVICE_WEBHOOK, counts, &sum);
+    assert_int_equal(sum, 0);
+}
+
+static void count_requests(void)
+{
+    metric_add(M_HTTP_REQUESTS, metric_route_status(OP_JOB_ADD, 200), 7);
+    metric_add(M_HTTP_REQUESTS, metric_route_status(OP_JOB_ADD, 299), 1);
+    metric_add(M_HTTP_REQUESTS, metric_route_status(metric_no_route(), 404), 2);
+    metric_add(M_BUS_ERRORS, ERR_TIMEOUT, 1);
+    metric_time(M_STORE_SECONDS, 1, 2000);
+}
+
+static void test_text(void **state)
+{
+    static const char *const lines[] = {
+        "# TYPE testflinger_http_requests_total counter\n",
+        "testflinger_http_requests_total{method=\"POST\",route=\"/v1/job\",status=\"200\"} 7\n",
+        "testflinger_http_requests_total{method=\"POST\",route=\"/v1/job\",status=\"other\"} 1\n",
+        "testflinger_http_requests_total{method=\"\",route=\"none\",status=\"404\"} 2\n",
+        "testflinger_bus_errors_total{error=\"ERR_TIMEOUT\"} 1\n",
+        "testflinger_http_connections 0\n",
+    };
+    struct buf out = BUF_INIT(1 << 20);
+
+    (void)state;
+    in_child(3, count_requests);
+    assert_int_equal(prom_print(&out, R_FRONTEND), ERR_OK);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        assert_non_null(strstr(out.data, lines[i]));
+    assert_null(strstr(out.data, "store_operation"));
+    assert_null(strstr(out.data, "status=\"201\""));
+    buf_free(&out);
+    assert_int_equal(prom_print(&out, R_WORKER), ERR_OK);
+    assert_non_null(strstr(out.data, "seconds_bucket{operation=\"two\",le=\"0.001\"} 0\n"));
+    assert_non_null(strstr(out.data, "seconds_bucket{operation=\"two\",le=\"0.0025\"} 1\n"));
+    assert_non_null(strstr(out.data, "seconds_bucket{operation=\"two\",le=\"+Inf\"} 1\n"));
+    assert_non_null(strstr(out.data, "seconds_sum{operation=\"two\"} 0.002000\n"));
+    assert_non_null(strstr(out.data, "seconds_count{operation=\"two\"} 1\n"));
+    buf_free(&out);
+    out.max = 100;
+    assert_int_equal(prom_print(&out, R_WORKER), ERR_TOO_LARGE);
+    buf_free(&out);
+}
+
+static void test_values_are_escaped(void **state)
+{
+    static const struct {
+        const char *value, *text;
+    } rows[] = {
+        {"plain", "plain" },
+        {"a\"b",  "a\\\"b"},
+        {"a\\b",  "a\\\\b"},
+        {"a\nb",  "a\\nb" }
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf out = BUF_INIT(1000);
+        assert_int_equal(prom_value(&out, rows[i].value), ERR_OK);
+        assert_string_equal(out.data, rows[i].text);
+        buf_free(&out);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sums_outlive_their_process),
+        cmocka_unit_test(test_histogram),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_values_are_escaped),
+    };
+
+    return cmocka_run_group_tests(tests, share, NULL);
+}
