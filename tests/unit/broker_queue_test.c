@@ -224,6 +224,28 @@ static void test_services_do_not_mix(void **state)
     assert_int_equal(queue_take(&f->q, SERVICE_WEBHOOK, 9, &f->workers[1], works), 1);
 }
 
+/* Logins may take a part of the places only. */
+static void test_logins_leave_room(void **state)
+{
+    struct fixture *f = *state;
+    struct work *works[BUS_BUNDLE_MAX];
+    struct bus_header h = header_of('a', "");
+    size_t kept = f->q.limit_count;
+
+    f->q.limit_count = 8;
+    h.service = SERVICE_LOGIN;
+    for (int i = 0; i < 8 / QUEUE_LOGIN_SHARE; i++, h.id[0]++)
+        assert_int_equal(add_sized(f, &h, 1), ERR_OK);
+    assert_int_equal(add_sized(f, &h, 1), ERR_FULL);
+    for (int i = 8 / QUEUE_LOGIN_SHARE; i < 8; i++) {
+        struct bus_header other = header_of((char)('0' + i), "");
+        assert_int_equal(add_sized(f, &other, 1), ERR_OK);
+    }
+    assert_int_equal(queue_take(&f->q, SERVICE_LOGIN, 1, &f->workers[0], works), 1);
+    assert_int_equal(add_sized(f, &h, 1), ERR_OK); /* one that is in hand does not wait */
+    f->q.limit_count = kept;
+}
+
 static void test_put_back(void **state)
 {
     static const struct {
@@ -438,6 +460,7 @@ int main(void)
         ROW(test_bundle_bytes),
         ROW(test_lane),
         ROW(test_services_do_not_mix),
+        ROW(test_logins_leave_room),
         ROW(test_put_back),
         ROW(test_find),
         ROW(test_limit_of_count),

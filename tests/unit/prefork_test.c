@@ -62,11 +62,11 @@ static int child_hangs(const struct config *cfg, unsigned slot, int stop_fd, voi
     return 0;
 }
 
-static pid_t start_master(int (*child)(const struct config *, unsigned, int, void *),
-                          int64_t processes)
+static pid_t start_with_special(int (*child)(const struct config *, unsigned, int, void *),
+                                int64_t processes, unsigned special)
 {
     struct config cfg = {.processes = processes, .grace = 1};
-    struct prefork p = {.role = "test", .child = child};
+    struct prefork p = {.role = "test", .special = special, .child = child};
 
     assert_int_equal(pipe(events), 0);
     pid_t pid = fork();
@@ -77,6 +77,12 @@ static pid_t start_master(int (*child)(const struct config *, unsigned, int, voi
     }
     close(events[1]);
     return pid;
+}
+
+static pid_t start_master(int (*child)(const struct config *, unsigned, int, void *),
+                          int64_t processes)
+{
+    return start_with_special(child, processes, 0);
 }
 
 /* The next event of this kind within five seconds. */
@@ -149,6 +155,35 @@ static void test_one_more_one_less(void **state)
     assert_int_equal(wait_status(master), 0);
 }
 
+/* Special children have slots of their own, are replaced, and are as many whatever comes. */
+static void test_special_children(void **state)
+{
+    pid_t master = start_with_special(child_waits, 1, 2);
+    unsigned slots = 0;
+    struct event e = {0};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        e = expect('b');
+        slots += e.slot >= PREFORK_CHILDREN_MAX;
+    }
+    assert_int_equal(slots, 2);
+    assert_true(e.slot > PREFORK_CHILDREN_MAX);
+    kill(e.pid, SIGKILL);
+    assert_int_equal(expect('b').slot, e.slot);
+    kill(master, SIGTTIN);
+    assert_int_equal(expect('b').slot, 1);
+    kill(master, SIGTTOU);
+    assert_int_equal(expect('e').slot, 1);
+    kill(master, SIGHUP);
+    for (int i = 0; i < 3; i++) {
+        struct event end = expect('e');
+        assert_int_equal(expect('b').slot, end.slot);
+    }
+    kill(master, SIGTERM);
+    assert_int_equal(wait_status(master), 0);
+}
+
 static void test_bad_setting_ends_the_master(void **state)
 {
     (void)state;
@@ -189,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_replaces_a_killed_child_in_its_slot),
         cmocka_unit_test(test_hup_replaces_every_child),
         cmocka_unit_test(test_one_more_one_less),
+        cmocka_unit_test(test_special_children),
         cmocka_unit_test(test_bad_setting_ends_the_master),
         cmocka_unit_test(test_child_that_overstays_is_killed),
         cmocka_unit_test(test_children_die_with_their_master),
