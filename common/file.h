@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define FILE_CHUNK      ((int64_t)261120) /* bytes of a stored chunk, as GridFS has it */
-#define FILE_PIECE      (4 * FILE_CHUNK)  /* bytes of a piece, but the last one of a file */
+#define FILE_PIECE      (8 * FILE_CHUNK)  /* bytes of a piece, but the last one of a file */
 #define FILE_ID_SIZE    25                /* 24 hexadecimal digits with their NUL */
 #define FILE_NAME_SIZE  160               /* of the name in the store, with its NUL */
 #define FILE_INFO_SIZE  (FILE_NAME_SIZE + 128)

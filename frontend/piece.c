@@ -14,7 +14,7 @@
 #include <uuid/uuid.h>
 
 enum {
-    UNDER_WAY_MAX = 8, /* of a process: so many times FILE_PIECE bytes */
+    UNDER_WAY_MAX = 6, /* of a process: so many times FILE_PIECE bytes */
     AGAIN_MS = 250
 };
 

@@ -9,7 +9,7 @@
 
 #define STATUS_PATH "job_data.attachments_status"
 
-/* A chunk may be smaller than the piece that is asked for; so many are read at most. */
+/* Chunks that one query reads: those of others may be small. */
 #define CHUNKS_READ_MAX 64
 
 static int64_t now_ms(void)
@@ -169,49 +169,76 @@ static enum err delay(struct mongo *m, const struct file_info *f)
     return !e && !done.matched ? ERR_NOT_FOUND : e;
 }
 
-/* {update: {$setOnInsert: {data, uploadDate}}} of chunk n, which is there after any number of these
- */
-static void chunk_append(bson_t *updates, size_t index, const struct file_info *f, int64_t n,
-                         struct text data)
+/* {files_id, n} of a chunk, and {data, uploadDate}. */
+static void append_key(bson_t *to, const struct file_info *f, int64_t n)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set;
-    struct mongo_change change = {.filter = &filter, .update = &update, .upsert = true};
     bson_oid_t id;
 
     bson_oid_init_from_string(&id, f->id);
-    BSON_APPEND_OID(&filter, "files_id", &id);
-    mongo_append_int(&filter, "n", n);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$setOnInsert", &set);
-    bson_append_binary(&set, "data", -1, BSON_SUBTYPE_BINARY, (const uint8_t *)data.s,
-                       (uint32_t)data.len);
-    BSON_APPEND_DATE_TIME(&set, "uploadDate", f->date_ms);
-    bson_append_document_end(&update, &set);
-    mongo_change_append(updates, index, &change);
-    bson_destroy(&filter);
-    bson_destroy(&update);
+    BSON_APPEND_OID(to, "files_id", &id);
+    mongo_append_int(to, "n", n);
 }
 
+static void append_data(bson_t *to, const struct file_info *f, struct text data)
+{
+    bson_append_binary(to, "data", -1, BSON_SUBTYPE_BINARY, (const uint8_t *)data.s,
+                       (uint32_t)data.len);
+    BSON_APPEND_DATE_TIME(to, "uploadDate", f->date_ms);
+}
+
+/* Appends a chunk as a document, or as the statement that makes it unless it is there. */
+static void append_chunk(bson_t *list, size_t index, const struct file_info *f, int64_t n,
+                         struct text data, bool upsert)
+{
+    char key[MONGO_INDEX_SIZE];
+    bson_t item, child, set;
+
+    BSON_APPEND_DOCUMENT_BEGIN(list, mongo_index(index, key), &item);
+    if (upsert) {
+        BSON_APPEND_DOCUMENT_BEGIN(&item, "q", &child);
+        append_key(&child, f, n);
+        bson_append_document_end(&item, &child);
+        BSON_APPEND_DOCUMENT_BEGIN(&item, "u", &child);
+        BSON_APPEND_DOCUMENT_BEGIN(&child, "$setOnInsert", &set);
+        append_data(&set, f, data);
+        bson_append_document_end(&child, &set);
+        bson_append_document_end(&item, &child);
+        BSON_APPEND_BOOL(&item, "upsert", true);
+    } else {
+        append_key(&item, f, n);
+        append_data(&item, f, data);
+    }
+    bson_append_document_end(list, &item);
+}
+
+static enum err put_chunks(struct mongo *m, const struct file_info *f, int64_t at, struct text data,
+                           bool upsert)
+{
+    bson_t command = BSON_INITIALIZER, list;
+
+    BSON_APPEND_UTF8(&command, upsert ? "update" : "insert", CHUNKS);
+    BSON_APPEND_ARRAY_BEGIN(&command, upsert ? "updates" : "documents", &list);
+    for (size_t i = 0, done = 0; done < data.len; i++, done += (size_t)FILE_CHUNK) {
+        size_t left = data.len - done, len = left < FILE_CHUNK ? left : (size_t)FILE_CHUNK;
+        append_chunk(&list, i, f, at / FILE_CHUNK + (int64_t)i, (struct text){data.s + done, len},
+                     upsert);
+    }
+    bson_append_array_end(&command, &list);
+    enum err e = mongo_write_all(m, &command, NULL, NULL);
+    bson_destroy(&command);
+    return e;
+}
+
+/* Chunks that are there already, of a piece that came before, are found by the upsert only. */
 enum err mongo_file_put(struct store *s, const struct file_info *f, int64_t at, struct text data)
 {
     struct mongo *m = mongo_of(s);
-    bson_t command = BSON_INITIALIZER, updates;
-    size_t index = 0;
     enum err e = delay(m, f);
 
-    if (e) {
-        bson_destroy(&command);
-        return e;
-    }
-    BSON_APPEND_UTF8(&command, "update", CHUNKS);
-    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
-    for (size_t done = 0; done < data.len; done += (size_t)FILE_CHUNK) {
-        size_t left = data.len - done, len = left < FILE_CHUNK ? left : (size_t)FILE_CHUNK;
-        chunk_append(&updates, index++, f, (at + (int64_t)done) / FILE_CHUNK,
-                     (struct text){data.s + done, len});
-    }
-    bson_append_array_end(&command, &updates);
-    e = mongo_write_all(m, &command, NULL, NULL);
-    bson_destroy(&command);
+    if (!e)
+        e = put_chunks(m, f, at, data, false);
+    if (e == ERR_CONFLICT)
+        e = put_chunks(m, f, at, data, true);
     return e == ERR_CONFLICT ? ERR_UNAVAILABLE : e; /* its repeat is under way at the same time */
 }
 
@@ -366,31 +393,43 @@ static bool chunk_take(const bson_t *doc, const struct file_info *f, int64_t at,
     return from < to && buf_add(out, data + from, (size_t)(to - from)) == ERR_OK;
 }
 
-enum err mongo_file_read(struct store *s, const struct file_info *f, int64_t at, int64_t size,
-                         struct buf *out)
+/* Reads chunks from *n on, as many as one answer holds, and moves *n behind them. */
+static enum err read_some(struct mongo *m, const struct file_info *f, int64_t at, int64_t end,
+                          int64_t *n, struct buf *out)
 {
     bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, child, reply, doc;
     bson_iter_t batch;
     struct mongo_query q = {
         .collection = CHUNKS, .filter = &filter, .sort = &sort, .limit = CHUNKS_READ_MAX};
-    int64_t n = at / f->chunk, last = (at + size - 1) / f->chunk;
+    int64_t first = *n;
     bson_oid_t id;
 
     bson_oid_init_from_string(&id, f->id);
     BSON_APPEND_OID(&filter, "files_id", &id);
     BSON_APPEND_DOCUMENT_BEGIN(&filter, "n", &child);
-    mongo_append_int(&child, "$gte", n);
-    mongo_append_int(&child, "$lte", last);
+    mongo_append_int(&child, "$gte", first);
+    mongo_append_int(&child, "$lte", (end - 1) / f->chunk);
     bson_append_document_end(&filter, &child);
     BSON_APPEND_INT32(&sort, "n", 1);
-    enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
+    enum err e = mongo_find(m, &q, &reply, &batch);
     bson_destroy(&filter);
     bson_destroy(&sort);
     if (e)
         return e;
-    while (n <= last && mongo_next(&batch, &doc) && number_of(&doc, "n") == n &&
-           chunk_take(&doc, f, at, at + size, out))
-        n++;
+    while (mongo_next(&batch, &doc) && number_of(&doc, "n") == *n &&
+           chunk_take(&doc, f, at, end, out))
+        ++*n;
     bson_destroy(&reply);
-    return n > last ? ERR_OK : ERR_NOT_FOUND;
+    return *n > first ? ERR_OK : ERR_NOT_FOUND;
+}
+
+enum err mongo_file_read(struct store *s, const struct file_info *f, int64_t at, int64_t size,
+                         struct buf *out)
+{
+    int64_t n = at / f->chunk, end = at + size;
+    enum err e = ERR_OK;
+
+    while (!e && n <= (end - 1) / f->chunk)
+        e = read_some(mongo_of(s), f, at, end, &n, out);
+    return e;
 }
