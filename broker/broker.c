@@ -4,6 +4,7 @@
 #include "broker/queue.h"
 #include "broker/tally.h"
 #include "broker/wire.h"
+#include "common/bus_key.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -365,16 +366,21 @@ static void serve(struct broker *b, int stop_fd)
     zmq_pollitem_t poll[] = {
         {.socket = b->wire.sockets[BUS_WORKERS],   .events = ZMQ_POLLIN},
         {.socket = b->wire.sockets[BUS_FRONTENDS], .events = ZMQ_POLLIN},
-        {.fd = stop_fd,                            .events = ZMQ_POLLIN}
+        {.fd = stop_fd,                            .events = ZMQ_POLLIN},
+        {.socket = b->wire.guard,                  .events = ZMQ_POLLIN},
     };
+    int sources = b->wire.guard ? 4 : 3;
     int64_t grace = b->cfg->grace * 1000 - CLOSE_MS, end = 0;
 
     while (!end || ((b->queue.held || b->now < b->settled) && b->now < end)) {
         long idle = idle_ms(b);
-        zmq_poll(poll, end ? 2 : 3, end && idle > SETTLE_MS ? SETTLE_MS : idle);
+        zmq_poll(poll, sources, end && idle > SETTLE_MS ? SETTLE_MS : idle);
+        if (b->wire.guard)
+            bus_key_answer(b->wire.guard);
         for (int i = 0; i < TURNS && turn(b); i++)
             ;
         if (!end && poll[2].revents) {
+            poll[2].events = 0; /* the signal stays readable */
             end = b->now + grace;
             log_debug("ending; %zu requests are left", b->queue.held);
         }

@@ -1,12 +1,14 @@
 #include "broker/broker.h"
 #include "broker/tally.h"
 #include "common/bus.h"
+#include "common/bus_key.h"
 #include "common/config.h"
 #include "common/metrics.h"
 #include "common/monitor.h"
 #include "common/prefork.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
 {
@@ -43,10 +45,11 @@ static bool check_bus(const struct config *cfg)
                 cfg->bus);
         return false;
     }
-    if (bus_is_remote(cfg->bus) && !cfg->bus_insecure) {
+    if (bus_is_remote(cfg->bus) && !*cfg->bus_key && !cfg->bus_insecure) {
         fprintf(stderr,
                 "testflinger-broker: bus: %s can be reached from other machines without keys; use "
-                "a loopback address, or --bus-insecure yes on a network that is private\n",
+                "a loopback address, a key (TESTFLINGER_BUS_KEY), or --bus-insecure yes on a "
+                "network that is private\n",
                 cfg->bus);
         return false;
     }
@@ -59,9 +62,13 @@ int main(int argc, char **argv)
         .role = "broker", .child = child, .children_max = BROKERS_MAX, .monitor = monitor};
     struct config cfg;
 
+    if (argc == 2 && strcmp(argv[1], "make-key") == 0)
+        return bus_key_make();
     config_load(&cfg, R_BROKER, "testflinger-broker", argc, argv);
     tally_name_metrics();
-    int status = check_bus(&cfg) ? prefork_run(&cfg, &p) : EXIT_BAD_SETTING;
+    int status = check_bus(&cfg) && bus_key_use("testflinger-broker", &cfg) == ERR_OK
+                     ? prefork_run(&cfg, &p)
+                     : EXIT_BAD_SETTING;
     config_free(&cfg);
     return status;
 }

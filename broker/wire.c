@@ -1,5 +1,6 @@
 #include "broker/wire.h"
 
+#include "common/bus_key.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -52,6 +53,10 @@ enum err wire_open(struct wire *w, const char *bus, unsigned slot)
     if (e)
         return e;
     w->ctx = zmq_ctx_new();
+    if (w->ctx && bus_key_applies(endpoints[BUS_WORKERS]) && !(w->guard = bus_key_guard(w->ctx))) {
+        log_error("cannot check the keys of the bus: %s", zmq_strerror(errno));
+        return ERR_UNAVAILABLE;
+    }
     for (int side = BUS_FRONTENDS; side <= BUS_WORKERS; side++) {
         w->sockets[side] = w->ctx ? bus_bind(w->ctx, endpoints[side]) : NULL;
         if (w->sockets[side])
@@ -74,6 +79,8 @@ void wire_close(struct wire *w)
             zmq_setsockopt(w->sockets[side], ZMQ_LINGER, &linger_ms, sizeof linger_ms);
             zmq_close(w->sockets[side]);
         }
+    if (w->guard)
+        zmq_close(w->guard);
     if (w->ctx)
         zmq_ctx_term(w->ctx);
     if (w->lock_fd >= 0)

@@ -9,6 +9,7 @@
 struct wire {
     void *ctx;
     void *sockets[2]; /* by enum bus_side */
+    void *guard;      /* of keys; NULL: the bus has none */
     int lock_fd;      /* the folder's number `slot` is ours; -1: none */
 };
 

@@ -1,5 +1,6 @@
 #include "common/bus.h"
 
+#include "common/bus_key.h"
 #include "common/clock.h"
 #include "common/packed.h"
 
@@ -136,7 +137,8 @@ void *bus_bind(void *ctx, const char *endpoint)
     /* Handover: a peer that lost its connection comes back under its name while the old connection
      * may still look alive. Mandatory: a send to a peer that is gone fails instead of vanishing. */
     if (!socket || !set_common(socket) || !set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
-        !set_int(socket, ZMQ_ROUTER_HANDOVER, 1) || zmq_bind(socket, endpoint) != 0)
+        !set_int(socket, ZMQ_ROUTER_HANDOVER, 1) || !bus_key_serve(socket, endpoint) ||
+        zmq_bind(socket, endpoint) != 0)
         return fail(socket);
     return socket;
 }
@@ -158,7 +160,7 @@ void *bus_connect(void *ctx, const char *endpoint, const char *role)
         !set_int(socket, ZMQ_IMMEDIATE, 1) || !set_int(socket, ZMQ_PROBE_ROUTER, 1) ||
         !set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) ||
         !set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) ||
-        zmq_connect(socket, endpoint) != 0)
+        !bus_key_connect(socket, endpoint) || zmq_connect(socket, endpoint) != 0)
         return fail(socket);
     return socket;
 }

@@ -1,4 +1,5 @@
 #include "common/bus.h"
+#include "common/bus_key.h"
 #include "common/config.h"
 #include "common/listen.h"
 #include "common/log.h"
@@ -58,7 +59,7 @@ int main(int argc, char **argv)
                 PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
                         "set --bus\n",
                 cfg.bus);
-    } else {
+    } else if (bus_key_use(PROGRAM, &cfg) == ERR_OK) {
         enum err e = listen_open(PROGRAM, cfg.listen, &fd);
         struct prefork p = {.role = "frontend", .child = child, .monitor = monitor, .arg = &fd};
         if (!e && cfg.auth == AUTH_OPEN && listen_is_public(fd))

@@ -1,4 +1,5 @@
 #include "common/bus.h"
+#include "common/bus_key.h"
 #include "common/config.h"
 #include "common/log.h"
 #include "common/prefork.h"
@@ -46,6 +47,8 @@ int main(int argc, char **argv)
                 cfg.bus);
         return EXIT_BAD_SETTING;
     }
+    if (bus_key_use("testflinger-worker", &cfg))
+        return EXIT_BAD_SETTING;
     if (config_store_uri(&cfg, &uri))
         return EXIT_BAD_SETTING;
     if (!keys_check(&cfg)) {

@@ -103,10 +103,11 @@ static enum err check_bus(const struct config *cfg, char reason[PLAN_REASON_SIZE
                  cfg->bus);
         return ERR_INVALID;
     }
-    if (bus_is_remote(cfg->bus) && !cfg->bus_insecure) {
+    if (bus_is_remote(cfg->bus) && !*cfg->bus_key && !cfg->bus_insecure) {
         snprintf(reason, PLAN_REASON_SIZE,
                  "bus: %.200s can be reached from other machines without keys; use a loopback "
-                 "address, or --bus-insecure yes on a network that is private",
+                 "address, a key (TESTFLINGER_BUS_KEY), or --bus-insecure yes on a network that is "
+                 "private",
                  cfg->bus);
         return ERR_INVALID;
     }

@@ -50,11 +50,12 @@ static void test_check(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct change *row = &rows[i];
-        char listen[64], bus[128];
+        char listen[64], bus[128], key[] = "";
         snprintf(listen, sizeof listen, "%s", row->listen);
         snprintf(bus, sizeof bus, "%s", row->bus);
         struct config cfg = {.listen = listen,
                              .bus = bus,
+                             .bus_key = key,
                              .bus_insecure = row->insecure,
                              .brokers = row->brokers,
                              .workers = row->workers,
