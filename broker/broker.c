@@ -197,6 +197,16 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
     }
 }
 
+/* Passes the news of a job that waits on to all frontends. One that is lost does no harm: they also
+ * look by themselves. */
+static void on_wake(struct broker *b, const struct bus_header *h)
+{
+    struct peer *peer, *next;
+
+    HASH_ITER (hh, b->peers[BUS_FRONTENDS].by_identity, peer, next)
+        send_control(b, BUS_FRONTENDS, peer, h);
+}
+
 static bool is_empty(const zmq_msg_t *payload)
 {
     return zmq_msg_size(payload) == 0;
@@ -217,6 +227,8 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
                is_empty(payload)) {
         take_back_hand(b, peer, true); /* it joins anew: what it had is lost */
         peers_join(&b->peers[side], peer, h.service, h.window);
+    } else if (ok && side == BUS_WORKERS && h.type == BUS_WAKE && is_empty(payload)) {
+        on_wake(b, &h);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_BYE && is_empty(payload)) {
         peers_leave(&b->peers[side], peer, PEER_LEAVING);
     } else {

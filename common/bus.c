@@ -66,7 +66,7 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
         return ERR_INVALID;
     const msgpack_object *f = o->via.array.ptr;
     if (!get_uint(&f[0], UINT8_MAX, &version) || version != BUS_VERSION ||
-        !get_uint(&f[1], BUS_REJECT, &type) || type < BUS_HELLO ||
+        !get_uint(&f[1], BUS_WAKE, &type) || type < BUS_HELLO ||
         !get_uint(&f[2], UINT64_MAX, &instance) || !get_uint(&f[3], SERVICE_COUNT_ - 1, &service) ||
         f[4].type != MSGPACK_OBJECT_BIN || f[4].via.bin.size != BUS_ID_SIZE ||
         !get_uint(&f[5], UINT32_MAX, &ttl) || !get_uint(&f[6], UINT32_MAX, &attempt) ||

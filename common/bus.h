@@ -15,6 +15,8 @@
  *   -> B  REPLY    of a worker: id + reply envelope
  *   B ->  REPLY    to the frontend, as it came
  *   B ->  REJECT   to the frontend: id, err: ERR_FULL, ERR_TIMEOUT (the request is forgotten)
+ *   -> B  WAKE     of a worker: key: a queue in which a job waits
+ *   B ->  WAKE     to all frontends, as it came
  *   -> B  BYE      of a worker: takes no more work (drain)
  *
  * A worker without a window gets its next bundle when all of one are answered; one with a window
@@ -36,7 +38,16 @@
 #define BUS_MESSAGE_MAX (20 * MIB)
 #define BROKERS_MAX     16
 
-enum bus_type { BUS_HELLO = 1, BUS_READY, BUS_PING, BUS_BYE, BUS_REQUEST, BUS_REPLY, BUS_REJECT };
+enum bus_type {
+    BUS_HELLO = 1,
+    BUS_READY,
+    BUS_PING,
+    BUS_BYE,
+    BUS_REQUEST,
+    BUS_REPLY,
+    BUS_REJECT,
+    BUS_WAKE
+};
 
 struct bus_header {
     enum bus_type type;
@@ -47,7 +58,7 @@ struct bus_header {
     uint32_t ttl_ms;         /* REQUEST: time left until its deadline */
     uint32_t attempt;        /* REQUEST: 0, raised each time it is sent again */
     enum err err;            /* REJECT */
-    char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time */
+    char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time; WAKE */
     size_t key_len;          /* 0: none */
 };
 

@@ -20,7 +20,14 @@ enum request_key {
     RQ_COUNT_
 };
 
-enum reply_key { RP_VERSION, RP_STATUS, RP_HEADERS, RP_BODY, RP_COUNT_ };
+enum reply_key {
+    RP_VERSION,
+    RP_STATUS,
+    RP_HEADERS,
+    RP_BODY,
+    RP_REQUIRED_,
+    RP_CLAIMED = RP_REQUIRED_
+};
 
 const char *header_name(enum header h)
 {
@@ -107,7 +114,7 @@ enum err reply_pack(const struct reply *r, msgpack_sbuffer *out)
     if (r->headers_len > REPLY_HEADERS_MAX)
         return ERR_INVALID;
     msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
-    msgpack_pack_map(&pk, RP_COUNT_);
+    msgpack_pack_map(&pk, RP_REQUIRED_ + (r->claimed ? 1 : 0));
     msgpack_pack_uint8(&pk, RP_VERSION);
     msgpack_pack_uint8(&pk, ENVELOPE_VERSION);
     msgpack_pack_uint8(&pk, RP_STATUS);
@@ -120,6 +127,10 @@ enum err reply_pack(const struct reply *r, msgpack_sbuffer *out)
     }
     msgpack_pack_uint8(&pk, RP_BODY);
     pack_text(&pk, r->body);
+    if (r->claimed) {
+        msgpack_pack_uint8(&pk, RP_CLAIMED);
+        msgpack_pack_uint8(&pk, 1);
+    }
     return ERR_OK;
 }
 
@@ -325,6 +336,11 @@ static bool get_reply_field(uint64_t key, const msgpack_object *o, msgpack_zone 
         return get_reply_headers(o, zone, r);
     case RP_BODY:
         return get_text(o, &r->body);
+    case RP_CLAIMED:
+        if (!get_uint(o, 1, &n))
+            return false;
+        r->claimed = n != 0;
+        return true;
     default:
         return true;
     }
@@ -344,8 +360,8 @@ enum err reply_unpack(const char *data, size_t len, msgpack_zone *zone, struct r
         const msgpack_object_kv *kv = &o.via.map.ptr[i];
         if (!get_reply_field(kv->key.via.u64, &kv->val, zone, ret))
             return ERR_INVALID;
-        if (kv->key.via.u64 < RP_COUNT_)
+        if (kv->key.via.u64 < RP_REQUIRED_)
             seen |= 1u << kv->key.via.u64;
     }
-    return seen == (1u << RP_COUNT_) - 1 ? ERR_OK : ERR_INVALID;
+    return seen == (1u << RP_REQUIRED_) - 1 ? ERR_OK : ERR_INVALID;
 }

@@ -17,7 +17,6 @@
 #define REQUEST_ID_SIZE   37 /* UUID text, lower case, with its NUL */
 #define QUERY_MAX         1024
 #define REPLY_HEADERS_MAX 8
-#define REPLY_WAKE_MAX    8
 
 struct text {
     const char *s; /* not NUL-terminated unless said so */
@@ -57,6 +56,7 @@ struct reply {
     } headers[REPLY_HEADERS_MAX];
     size_t headers_len;
     struct text body;
+    bool claimed; /* a job was handed out; the request's id is the claim's token */
 };
 
 /* Packs into `out` (initialised by the caller, who frees it). */

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "frontend/delivery.h"
 #include "frontend/exchange.h"
 
 #include <event2/bufferevent.h>
@@ -56,6 +57,7 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     (void)evcon;
     if (c->exchange)
         exchange_client_gone(c->exchange);
+    delivery_closed(c);
     HASH_DEL(s->conns, c);
     intake_done(&c->intake);
     event_free(c->hook);

@@ -6,6 +6,7 @@
 #include "frontend/server.h"
 
 struct exchange;
+struct delivery;
 
 struct conn {
     struct server *server;
@@ -13,6 +14,7 @@ struct conn {
     struct bufferevent *bev;
     struct intake intake;
     struct exchange *exchange; /* the request that is being served; NULL: none */
+    struct delivery *delivery; /* of the claim that was answered last; NULL: it is settled */
     struct event *hook;
     bool feeding;
     UT_hash_handle hh;

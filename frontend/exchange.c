@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "frontend/delivery.h"
 #include "frontend/download.h"
 #include "frontend/local.h"
 #include "frontend/request.h"
@@ -116,12 +117,29 @@ void exchange_answer_err(struct exchange *x, enum err e)
     exchange_answer(x, &local.reply);
 }
 
+/* Hands out a job; where the agent has gone meanwhile, the job goes back. */
+static void answer_claim(struct exchange *x, const struct reply *reply)
+{
+    struct local_answer none;
+
+    if (x->req && !delivery_refused(x->conn)) {
+        delivery_begin(x->conn, x->req, x->id);
+        exchange_answer(x, reply);
+        return;
+    }
+    delivery_return(x->server, x->id);
+    local_none(&none);
+    exchange_answer(x, &none.reply);
+}
+
 static void on_answer(struct link_request *r, enum err e, const struct reply *reply)
 {
     struct exchange *x = (struct exchange *)r;
 
     if (e)
         exchange_answer_err(x, e);
+    else if (reply->claimed)
+        answer_claim(x, reply);
     else
         exchange_answer(x, reply);
     exchange_free(x);
@@ -264,6 +282,8 @@ void exchange_begin(struct evhttp_request *req, void *server)
     struct parsed p;
 
     new_id(ids.link.id, ids.id);
+    if (c)
+        delivery_next(c);
     if (!item) { /* a head that the intake took for in order is none for the library */
         log_warn("a request was not understood in the same way twice and is refused");
         local_error(&local, 400, "Bad Request");

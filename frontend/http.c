@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "frontend/conn.h"
+#include "frontend/delivery.h"
 #include "frontend/exchange.h"
 
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
         conn_close_idle(s);
     if (now >= d->end)
         log_warn("%zu connections are cut: the grace time is over", s->conns_len);
-    if ((s->conns_len == 0 && link_pending(s->link) == 0) || now >= d->end)
+    if ((s->conns_len == 0 && link_pending(s->link) == 0 && !deliveries_pending(s->deliveries)) ||
+        now >= d->end)
         event_base_loopbreak(s->base);
 }
 
@@ -153,6 +155,7 @@ static void close_server(struct server *s)
 {
     if (s->http)
         evhttp_free(s->http);
+    deliveries_free(s->deliveries);
     link_free(s->link);
     if (s->kept)
         evbuffer_free(s->kept);
@@ -175,7 +178,8 @@ static bool open_server(struct server *s, int listen_fd)
         return false;
     }
     s->link = link_new(s->base, s->cfg);
-    return s->link && open_http(s, listen_fd);
+    s->deliveries = s->link ? deliveries_new(s) : NULL;
+    return s->deliveries && open_http(s, listen_fd);
 }
 
 int http_run(const struct config *cfg, int listen_fd, int stop_fd)

@@ -32,6 +32,8 @@ struct link {
     struct link_request *by_id;
     struct link_request *pending; /* oldest first */
     struct event *tick;
+    link_wake_fn *wake; /* NULL: nobody wants to know */
+    void *wake_arg;
 };
 
 static void answer(struct link *l, struct link_request *r, enum err e, const struct reply *reply)
@@ -168,6 +170,10 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
         }
         if (!was_alive)
             dispatch_again(l, -1, now);
+        break;
+    case BUS_WAKE:
+        if (l->wake)
+            l->wake(l->wake_arg, (struct text){h->key, h->key_len});
         break;
     case BUS_READY:
     case BUS_BYE:
@@ -312,6 +318,12 @@ struct link *link_new(struct event_base *base, const struct config *cfg)
     for (size_t i = 0; i < l->brokers_len; i++)
         event_active(l->brokers[i].readable, EV_READ, 0);
     return l;
+}
+
+void link_on_wake(struct link *l, link_wake_fn *wake, void *arg)
+{
+    l->wake = wake;
+    l->wake_arg = arg;
 }
 
 size_t link_pending(const struct link *l)

@@ -39,6 +39,12 @@ struct link_request {
     UT_hash_handle hh;
 };
 
+/* Hears that a job waits in the queue of this key (see struct link_request). */
+typedef void link_wake_fn(void *arg, struct text key);
+
+/* Sets who hears it. */
+void link_on_wake(struct link *l, link_wake_fn *wake, void *arg);
+
 /* Connects to the brokers, in the background. NULL (logged) when the bus setting is wrong. */
 struct link *link_new(struct event_base *base, const struct config *cfg);
 

@@ -39,6 +39,14 @@ void local_error(struct local_answer *a, int status, const char *text)
         add_header(a, "Retry-After", "1");
 }
 
+void local_none(struct local_answer *a)
+{
+    a->reply = (struct reply){
+        .status = 204, .body = {"", 0}
+    };
+    add_header(a, "Content-Type", TYPE_JSON);
+}
+
 void local_err(struct local_answer *a, enum err e)
 {
     local_error(a, err_status(e), err_text(e));

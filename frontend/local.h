@@ -25,4 +25,7 @@ void local_verdict(struct local_answer *a, int verdict, const struct parsed *p);
 /* The answer to anything but a routed request of another service. */
 void local_reply(struct local_answer *a, const struct parsed *p);
 
+/* 204: nothing. */
+void local_none(struct local_answer *a);
+
 #endif

@@ -12,6 +12,7 @@
 
 struct conn;
 struct piece;
+struct deliveries;
 
 struct server {
     const struct config *cfg;
@@ -19,6 +20,7 @@ struct server {
     struct evhttp *http;
     struct evhttp_bound_socket *accepting; /* NULL: no more */
     struct link *link;
+    struct deliveries *deliveries;
     struct body_limits bodies;
     struct conn *conns;           /* by their evhttp_connection */
     struct evbuffer *kept, *come; /* scratch of conn.c */

@@ -9,12 +9,11 @@
 
 enum { LINGER_MS = 500 };
 
-static void send_simple(struct buslink *l, size_t broker, enum bus_type type)
+static void send_header(struct buslink *l, size_t broker, const struct bus_header *h)
 {
-    struct bus_header h = {.type = type, .service = l->service, .window = l->window};
     zmq_msg_t msg, empty;
 
-    bus_header_pack(&h, &msg);
+    bus_header_pack(h, &msg);
     zmq_msg_init(&empty);
     if (zmq_msg_send(&msg, l->brokers[broker], ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&msg); /* no connection: the broker says HELLO at the next one */
@@ -23,6 +22,23 @@ static void send_simple(struct buslink *l, size_t broker, enum bus_type type)
     }
     if (zmq_msg_send(&empty, l->brokers[broker], ZMQ_DONTWAIT) < 0)
         zmq_msg_close(&empty);
+}
+
+static void send_simple(struct buslink *l, size_t broker, enum bus_type type)
+{
+    struct bus_header h = {.type = type, .service = l->service, .window = l->window};
+
+    send_header(l, broker, &h);
+}
+
+void buslink_wake(struct buslink *l, size_t broker, struct text queue)
+{
+    struct bus_header h = {.type = BUS_WAKE, .service = l->service};
+
+    h.key_len = queue.len < BUS_KEY_MAX ? queue.len : BUS_KEY_MAX;
+    if (h.key_len)
+        memcpy(h.key, queue.s, h.key_len);
+    send_header(l, broker, &h);
 }
 
 enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,

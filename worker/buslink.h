@@ -44,6 +44,9 @@ bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZ
 /* Number of brokers that were heard within this time. */
 size_t buslink_alive(const struct buslink *l, int64_t silence_ms);
 
+/* Tells the frontends, by this broker, that a job waits in the queue. It may get lost. */
+void buslink_wake(struct buslink *l, size_t broker, struct text queue);
+
 /* Tells all brokers that no more requests are wanted. */
 void buslink_leave(struct buslink *l);
 

@@ -5,6 +5,7 @@
 #include "common/metrics.h"
 #include "worker/buslink.h"
 #include "worker/dispatch.h"
+#include "worker/sweep.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct loop {
     struct store *store;
     int64_t store_tried; /* ms; when the store was last tried in vain */
     struct buslink link;
+    struct sweeper *sweeper; /* NULL: others do that */
     bool stopping;
     struct buslink_item items[BUS_BUNDLE_MAX];
     struct call calls[BUS_BUNDLE_MAX];
@@ -65,6 +67,9 @@ static void serve(struct loop *l, size_t broker)
          i++)
         ;
     for (size_t i = 0; i < l->len; i++) {
+        if (l->calls[i].wake && l->calls[i].reply.status < 300)
+            buslink_wake(&l->link, broker,
+                         (struct text){l->calls[i].wake, strlen(l->calls[i].wake)});
         call_done(&l->calls[i]);
         buslink_item_free(&l->items[i]);
     }
@@ -102,6 +107,33 @@ static void wait_turn(struct loop *l, int stop_fd, long timeout_ms)
         l->stopping = true;
 }
 
+/* A queue in which a job waits again. Frontends are connected to all brokers; one is enough. */
+static void on_wake(void *arg, const char *queue)
+{
+    struct loop *l = arg;
+
+    for (size_t b = 0; b < l->link.len; b++)
+        if (l->link.instances[b]) {
+            buslink_wake(&l->link, b, (struct text){queue, strlen(queue)});
+            return;
+        }
+}
+
+/* The moment between two messages: looks after old things when it is time. */
+static void sweep(struct loop *l)
+{
+    if (l->sweeper && sweep_due(l->sweeper) == 0 && want_store(l) == ERR_OK)
+        sweep_step(l->sweeper, l->store);
+}
+
+/* The longest wait for a message. */
+static long pause_ms(const struct loop *l)
+{
+    long pause = 2 * (long)l->cfg->heartbeat, due = l->sweeper ? sweep_due(l->sweeper) : pause;
+
+    return due < pause ? due : pause;
+}
+
 static int run(struct loop *l, int stop_fd)
 {
     /* Logins come one at a time: each takes long, and its answer must not wait for others. */
@@ -110,10 +142,11 @@ static int run(struct loop *l, int stop_fd)
     if (want_store(l) == ERR_INVALID)
         return EXIT_BAD_SETTING;
     while (!l->stopping) {
-        wait_turn(l, stop_fd, 2 * l->cfg->heartbeat);
+        wait_turn(l, stop_fd, pause_ms(l));
         metric_set(M_BUS_BROKERS, 0, buslink_alive(&l->link, DEAD_BEATS * l->cfg->heartbeat));
         while (serve_round(l) && !l->stopping)
             ;
+        sweep(l);
     }
     buslink_leave(&l->link);
     int64_t quiet_since = clock_mono_ms(), end = quiet_since + l->cfg->grace * 1000;
@@ -135,8 +168,10 @@ int busloop_run(const struct config *cfg, enum service service, const char *stor
     l->cfg = cfg;
     l->service = service;
     l->store_uri = store_uri;
+    l->sweeper = service == SERVICE_API ? sweep_new(cfg, on_wake, l) : NULL;
     int status = run(l, stop_fd);
     buslink_close(&l->link);
+    sweep_free(l->sweeper);
     store_close(l->store);
     free(l);
     return status;

@@ -108,9 +108,17 @@ void reply_err(struct call *c, enum err e)
     reply_error(c, err_status(e), "%s", err_text(e));
 }
 
+void call_wakes(struct call *c, struct text queue)
+{
+    free(c->wake);
+    c->wake = mem_strndup(queue.len ? queue.s : "", queue.len);
+}
+
 void call_done(struct call *c)
 {
     free(c->body);
+    free(c->wake);
+    c->wake = NULL;
     json_decref(c->caller.permissions);
     c->caller.permissions = NULL;
     for (size_t i = 0; i < c->reply.headers_len; i++)

@@ -28,6 +28,7 @@ struct call {
     struct reply reply; /* status 0: not answered yet */
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
+    char *wake; /* owned: queue in which this call lets a job wait; NULL: none */
 };
 
 /* Handlers of rows without ROUTE_GATHER get n = 1. */
@@ -63,6 +64,9 @@ void reply_invalid(struct call *c, json_t *errors);
 void reply_err(struct call *c, enum err e);
 /* Adds a header, or replaces its value; name has static storage, value is copied. */
 void reply_header(struct call *c, const char *name, const char *value);
+
+/* Tells those who wait for a job of this queue that there is one, once the call is answered. */
+void call_wakes(struct call *c, struct text queue);
 
 /* Frees what the call owns. */
 void call_done(struct call *c);

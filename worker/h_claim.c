@@ -126,6 +126,7 @@ static void wish_answer(struct wish *w, struct claim *claim)
         json_object_set_new(claim->data, "job_id", json_string(claim->job_id));
         json_object_set_new(claim->data, "started_at", json_string(started));
         reply_json(w->call, 200, json_incref(claim->data));
+        w->call->reply.claimed = true;
     }
     json_decref(claim->data);
     free(claim->job_id);

@@ -18,6 +18,7 @@
 #include "worker/store_auth.h"
 #include "worker/store_depths.h"
 #include "worker/store_files.h"
+#include "worker/store_life.h"
 #include "worker/store_outbox.h"
 
 #include <jansson.h>
@@ -56,8 +57,10 @@ struct job_new {
 /* One agent's wish for a job. Chosen is the first by (priority high to low, created_at, insertion)
  * among the jobs that wait in one of the queues, whose attachments_status is absent or "complete",
  * and whose exclude_agents does not hold the agent. It becomes running; started_at = now;
- * claim {token, owner, at} is set; its wait (whole seconds from created_at) is added to the queue's
- * wait times. A repeat returns the job that carries its token, when there is one. */
+ * claim {token, owner, at} is set and open until it is settled (store_life.h); its wait (whole
+ * seconds from created_at) is added to the queue's wait times. A repeat returns the job that carries
+ * its token, when there is one. An agent whose claim of one of these queues is open for longer than
+ * CLAIM_OPEN_MS has not got that job: it is handed to it again, under the new token. */
 struct claim {
     struct asked asked; /* request_id is the token */
     const struct text *queues;

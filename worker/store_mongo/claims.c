@@ -81,18 +81,18 @@ static void append_filter(bson_t *filter, const struct claim *c, bool exclude)
 /* What a claim sets; its started_ms is the time. */
 static void append_update(bson_t *update, const struct claim *c)
 {
-    bson_t set, mark;
+    bson_t set;
 
     BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set);
     BSON_APPEND_UTF8(&set, STATE_PATH, "running");
     BSON_APPEND_DATE_TIME(&set, "started_at", c->started_ms);
-    BSON_APPEND_DOCUMENT_BEGIN(&set, "claim", &mark);
-    BSON_APPEND_UTF8(&mark, "token", c->asked.request_id);
+    BSON_APPEND_UTF8(&set, "claim.token", c->asked.request_id);
     if (c->agent.s)
-        mongo_append_text(&mark, "owner", c->agent);
-    BSON_APPEND_DATE_TIME(&mark, "at", c->started_ms);
-    bson_append_document_end(&set, &mark);
+        mongo_append_text(&set, "claim.owner", c->agent);
+    BSON_APPEND_DATE_TIME(&set, "claim.at", c->started_ms);
+    BSON_APPEND_BOOL(&set, "claim.open", true);
     bson_append_document_end(update, &set);
+    mongo_history_push(update, "running", c->started_ms);
 }
 
 static void append_projection(bson_t *projection)
@@ -148,6 +148,112 @@ static enum err find_claimed(struct mongo *m, struct wish *w)
     }
     bson_destroy(&reply);
     return e;
+}
+
+/* ---- agents that ask again although their last claim is open ---- */
+
+/* Hands the job of an old claim to the same agent under the new token. ERR_NOT_FOUND: it is settled
+ * meanwhile. */
+static enum err claim_again(struct mongo *m, struct wish *w, const char *token)
+{
+    bson_t command = BSON_INITIALIZER, child, reply, job;
+    struct claim *c = w->claim;
+    bson_iter_t value;
+    enum err e;
+
+    BSON_APPEND_UTF8(&command, "findAndModify", JOBS);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "query", &child);
+    BSON_APPEND_UTF8(&child, "claim.token", token);
+    BSON_APPEND_BOOL(&child, "claim.open", true);
+    BSON_APPEND_UTF8(&child, STATE_PATH, "running");
+    bson_append_document_end(&command, &child);
+    BSON_APPEND_DOCUMENT(&command, "hint", m->fixed.by_token);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "update", &child);
+    c->started_ms = clock_wall_us() / 1000;
+    append_update(&child, c);
+    bson_append_document_end(&command, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "fields", &child);
+    append_projection(&child);
+    bson_append_document_end(&command, &child);
+    e = mongo_write(m, &command, &reply);
+    bson_destroy(&command);
+    if (e)
+        return e;
+    if (bson_iter_init_find(&value, &reply, "value") && mongo_document(&value, &job)) {
+        wish_fill(w, &job);
+        w->queue.s = NULL; /* its wait was counted the first time */
+    } else {
+        e = ERR_NOT_FOUND;
+    }
+    bson_destroy(&reply);
+    return e;
+}
+
+/* Gives an open claim that was found to the wish that it belongs to. */
+static void give_again(struct mongo *m, const bson_t *job, struct wish *wishes, size_t n)
+{
+    bson_iter_t owner, token, queue;
+
+    if (!mongo_field(job, "claim.owner", &owner) || !BSON_ITER_HOLDS_UTF8(&owner) ||
+        !mongo_field(job, "claim.token", &token) || !BSON_ITER_HOLDS_UTF8(&token) ||
+        !mongo_field(job, "job_data.job_queue", &queue) || !BSON_ITER_HOLDS_UTF8(&queue))
+        return;
+    uint32_t owner_len, queue_len;
+    struct text name = {bson_iter_utf8(&owner, &owner_len), 0};
+    struct text in = {bson_iter_utf8(&queue, &queue_len), 0};
+    name.len = owner_len;
+    in.len = queue_len;
+    for (size_t i = 0; i < n; i++) {
+        struct claim *c = wishes[i].claim;
+        bool asks = false;
+        if (!wishes[i].open || !c->agent.s || !same_text(c->agent, name))
+            continue;
+        for (size_t k = 0; k < c->queues_len; k++)
+            asks = asks || same_text(c->queues[k], in);
+        enum err e =
+            asks ? claim_again(m, &wishes[i], bson_iter_utf8(&token, NULL)) : ERR_NOT_FOUND;
+        if (e == ERR_NOT_FOUND)
+            continue;
+        c->err = e;
+        wishes[i].open = false;
+        return;
+    }
+}
+
+/* Jobs that were handed to these agents and did not arrive. */
+static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
+{
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, child, list, reply, job;
+    bson_iter_t batch;
+    struct mongo_query q = {.collection = JOBS,
+                            .filter = &filter,
+                            .projection = &projection,
+                            .hint = m->fixed.by_owner,
+                            .limit = CLAIMS_MAX};
+    char key[MONGO_INDEX_SIZE];
+    size_t owners = 0;
+
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "claim.owner", &child);
+    BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].open && wishes[i].claim->agent.s)
+            mongo_append_text(&list, mongo_index(owners++, key), wishes[i].claim->agent);
+    bson_append_array_end(&child, &list);
+    bson_append_document_end(&filter, &child);
+    BSON_APPEND_BOOL(&filter, "claim.open", true);
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "claim.at", &child);
+    BSON_APPEND_DATE_TIME(&child, "$lt", clock_wall_us() / 1000 - CLAIM_OPEN_MS);
+    bson_append_document_end(&filter, &child);
+    BSON_APPEND_UTF8(&filter, STATE_PATH, "running");
+    BSON_APPEND_BOOL(&projection, "claim", true);
+    BSON_APPEND_BOOL(&projection, "job_data.job_queue", true);
+    if (owners && mongo_find(m, &q, &reply, &batch) == ERR_OK) {
+        while (mongo_next(&batch, &job))
+            give_again(m, &job, wishes, n);
+        bson_destroy(&reply);
+    }
+    bson_destroy(&filter);
+    bson_destroy(&projection);
 }
 
 /* ---- one claim: one trip ---- */
@@ -445,6 +551,7 @@ static void claim_some(struct mongo *m, struct claim *claims, size_t n)
             claims[i].err = find_claimed(m, &wishes[i]);
         wishes[i].open = claims[i].err == ERR_NOT_FOUND;
     }
+    serve_again(m, wishes, n);
     for (size_t i = 0; i < n; i++)
         if (wishes[i].open)
             claim_queues(m, wishes + i, n - i);

@@ -25,6 +25,8 @@ struct mongo_fixed {
     bson_t *by_job_id;   /* index that gives the newest document of a job id first */
     bson_t *waiting;     /* index of the waiting jobs in the order of the claim */
     bson_t *claim_order; /* the sort of a claim */
+    bson_t *by_token;    /* index of the open claims by token */
+    bson_t *by_owner;    /* index of the open claims by owner and time */
     bson_t *light;       /* options of a write that is acknowledged before it is durable */
     bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
     bson_t *by_lane;     /* index of webhook events by lane in their order, and the sort */
@@ -141,6 +143,12 @@ enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *o
                          struct mongo_changed *ret) MUST_CHECK;
 
 /* ---- documents ---- */
+
+/* Changes of state that are kept of a job, the newest. */
+#define HISTORY_MAX 64
+
+/* Appends to an update's operators: history gets {state, at}. The update has no $push yet. */
+void mongo_history_push(bson_t *update, const char *state, int64_t at_ms);
 
 /* The field at a dotted path; false when it is missing. */
 bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret);

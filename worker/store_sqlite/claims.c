@@ -133,10 +133,30 @@ static enum err find_claimed(struct sqlite *q, struct claim *c)
     return e ? e : fill(q, id, false, c);
 }
 
+/* The job of a claim of the same agent that is open for long. ERR_NOT_FOUND. */
+static enum err find_owned(struct sqlite *q, const struct claim *c, int64_t *ret_id)
+{
+    struct query r = query_new(q, SQL_CLAIM_OWNED);
+    bool asks = false;
+    enum err e;
+
+    query_text(&r, c->agent);
+    query_int(&r, clock_wall_us() / 1000 - CLAIM_OPEN_MS);
+    while (!asks && (e = query_step(&r)) == ERR_OK) {
+        for (size_t i = 0; i < c->queues_len; i++)
+            asks = asks || sqlite_text_is(c->queues[i], query_col_text(&r, 1));
+        if (asks)
+            *ret_id = query_col_int(&r, 0);
+    }
+    query_end(&r);
+    return e;
+}
+
 static enum err take(struct sqlite *q, struct claim *c)
 {
     struct head head;
-    enum err e = choose(q, c, &head);
+    bool again = c->agent.s && find_owned(q, c, &head.id) == ERR_OK;
+    enum err e = again ? ERR_OK : choose(q, c, &head);
 
     if (e)
         return e;
@@ -151,7 +171,9 @@ static enum err take(struct sqlite *q, struct claim *c)
     e = query_run(&r);
     if (e == ERR_CONFLICT) /* a repeat of this request was faster */
         return find_claimed(q, c);
-    return e ? e : fill(q, head.id, true, c);
+    if (!e)
+        e = sqlite_history_add(q, head.id, "running", NULL);
+    return e ? e : fill(q, head.id, !again, c);
 }
 
 static enum err claim(struct sqlite *q, struct claim *c)
@@ -161,6 +183,8 @@ static enum err claim(struct sqlite *q, struct claim *c)
 
     if (!c->asked.repeat && !q->begun)
         e = choose(q, c, &head); /* most find nothing and need not wait for writers */
+    if (e == ERR_NOT_FOUND && c->agent.s)
+        e = find_owned(q, c, &head.id);
     if (!e)
         e = sqlite_write_begin(q);
     if (e)

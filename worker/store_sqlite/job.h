@@ -31,6 +31,13 @@ enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text
 /* Stores a job whose id the client chose, within a write (see struct job_new). */
 enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t) MUST_CHECK;
 
+/* Changes of state that are kept of a job, the newest. */
+#define HISTORY_MAX 64
+
+/* Notes a change of state, within a write; `reason` may be NULL. */
+enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state,
+                            const char *reason) MUST_CHECK;
+
 /* job_data of a row: its text in one column, the attachments' state in another. New reference, NULL
  * (logged) when it cannot be read. */
 json_t *sqlite_job_data_of(const struct query *r, int data, int attachments) MUST_CHECK;

@@ -49,7 +49,8 @@ static enum err put_state(struct sqlite *q, int64_t id, const char *state)
 
     query_int(&r, id);
     query_str(&r, state);
-    return query_run(&r);
+    enum err e = query_run(&r);
+    return e ? e : sqlite_history_add(q, id, state, NULL);
 }
 
 /* ---- cancel ---- */
@@ -116,6 +117,15 @@ static enum err put_fields(struct sqlite *q, const struct result *old, const jso
     return e;
 }
 
+/* The agent reports: its claim has arrived. */
+static enum err end_open(struct sqlite *q, int64_t id)
+{
+    struct query r = query_new(q, SQL_OPEN_END);
+
+    query_int(&r, id);
+    return query_run(&r);
+}
+
 static enum err put(struct sqlite *q, const struct result_put *p)
 {
     struct result old;
@@ -126,6 +136,8 @@ static enum err put(struct sqlite *q, const struct result_put *p)
     if (!e && p->job_state && strcmp(p->job_state, old.state) != 0 &&
         may_follow(old.state, p->job_state))
         e = put_state(q, old.id, p->job_state);
+    else if (!e && strcmp(old.state, "running") == 0)
+        e = end_open(q, old.id);
     result_free(&old);
     return e;
 }

@@ -1,0 +1,302 @@
+#include "frontend/delivery.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <event2/bufferevent.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <utlist.h>
+#include <uuid/uuid.h>
+
+enum {
+    WATCH_MS = 250,  /* a connection that is quiet for so long after the answer has taken it */
+    GATHER_MS = 5,   /* that a settled claim waits for others */
+    BATCH_MAX = 128, /* claims in one request to a worker */
+    RETRY_MS = 200,  /* pause after a request that failed */
+    GIVE_UP_MS = 60000,
+    LINE_SIZE = REQUEST_ID_SIZE + 1 /* "+ID\n" */
+};
+
+struct delivery {
+    char id[REQUEST_ID_SIZE];
+    struct conn *conn; /* NULL: settled */
+    bool written, arrived;
+    int64_t at; /* ms: when it was written; once settled: when */
+    struct delivery *prev, *next;
+};
+
+/* Claims that workers are being told about. */
+struct notice {
+    struct link_request link; /* first member */
+    struct deliveries *all;
+    struct delivery *claims;
+};
+
+struct deliveries {
+    struct server *server;
+    struct delivery *watched; /* written, oldest first */
+    struct delivery *settled; /* oldest first */
+    size_t settled_len, under_way;
+    int64_t pause_end; /* ms */
+    struct event *tick;
+    int64_t tick_due; /* ms; 0: none */
+};
+
+/* ---- telling the workers ---- */
+
+static void tick_in(struct deliveries *d, int64_t ms)
+{
+    const struct timeval in = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    int64_t due = clock_mono_ms() + ms;
+
+    if (d->tick_due && d->tick_due <= due)
+        return;
+    event_add(d->tick, &in);
+    d->tick_due = due;
+}
+
+static void on_told(struct link_request *r, enum err e, const struct reply *reply)
+{
+    struct notice *n = (struct notice *)r;
+    struct deliveries *d = n->all;
+    struct delivery *c, *next;
+    int64_t now = clock_mono_ms();
+    bool failed = e || reply->status >= 300;
+
+    DL_FOREACH_SAFE(n->claims, c, next)
+    {
+        DL_DELETE(n->claims, c);
+        d->under_way--;
+        if (failed && now - c->at < GIVE_UP_MS) {
+            DL_APPEND(d->settled, c);
+            d->settled_len++;
+            continue;
+        }
+        if (failed)
+            log_warn("no worker could be told in time whether claim %s has arrived; its job waits "
+                     "again unless its agent reports it",
+                     c->id);
+        free(c);
+    }
+    if (failed) {
+        d->pause_end = now + RETRY_MS;
+        tick_in(d, RETRY_MS);
+    }
+    free(n);
+}
+
+static void free_buffer(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+static void send_notice(struct deliveries *d, struct notice *n, struct text lines)
+{
+    struct request *r = mem_alloc(sizeof *r);
+    msgpack_sbuffer out;
+    uuid_t id;
+
+    uuid_generate_random(id);
+    memcpy(n->link.id, id, sizeof n->link.id);
+    uuid_unparse_lower(id, r->id);
+    r->op = OP_CLAIMS_SETTLE;
+    r->received_us = clock_wall_us();
+    r->peer = (struct text){"", 0};
+    r->body = lines;
+    msgpack_sbuffer_init(&out);
+    if (request_pack(r, &out))
+        abort(); /* it always fits */
+    size_t size = out.size;
+    if (zmq_msg_init_data(&n->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
+                          NULL) != 0)
+        abort(); /* out of memory, as in mem.c */
+    n->link.service = SERVICE_API;
+    n->link.timeout_ms = d->server->cfg->request_timeout;
+    n->link.done = on_told;
+    link_send(d->server->link, &n->link);
+    free(r);
+}
+
+/* Tells the workers about the oldest settled claims. */
+static void tell(struct deliveries *d)
+{
+    char lines[BATCH_MAX * LINE_SIZE];
+    struct notice *n = mem_alloc(sizeof *n);
+    struct delivery *c, *next;
+    size_t len = 0;
+
+    n->all = d;
+    DL_FOREACH_SAFE(d->settled, c, next)
+    {
+        if (len == sizeof lines)
+            break;
+        lines[len] = c->arrived ? '+' : '-';
+        memcpy(lines + len + 1, c->id, REQUEST_ID_SIZE - 1);
+        len += LINE_SIZE;
+        lines[len - 1] = '\n';
+        DL_DELETE(d->settled, c);
+        DL_APPEND(n->claims, c);
+        d->settled_len--;
+        d->under_way++;
+    }
+    send_notice(d, n, (struct text){lines, len});
+}
+
+static void settle(struct deliveries *d, struct delivery *c, bool arrived)
+{
+    if (c->conn)
+        c->conn->delivery = NULL;
+    c->conn = NULL;
+    c->arrived = arrived;
+    c->at = clock_mono_ms();
+    DL_APPEND(d->settled, c);
+    d->settled_len++;
+    if (d->settled_len >= BATCH_MAX && c->at >= d->pause_end)
+        tell(d);
+    else
+        tick_in(d, GATHER_MS);
+}
+
+/* ---- watching ---- */
+
+/* True when the other side has reset the connection: it did not read what was written. */
+static bool is_reset(const struct conn *c)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    const int closed = 7; /* TCP_CLOSE of the kernel; netinet/tcp.h, which names it, defines struct
+                             tcp_info again */
+
+    return getsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_state == closed;
+}
+
+static void unwatch(struct deliveries *d, struct delivery *c)
+{
+    if (c->written)
+        DL_DELETE(d->watched, c);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct deliveries *d = arg;
+    struct delivery *c, *next;
+    int64_t now = clock_mono_ms();
+
+    (void)fd;
+    (void)what;
+    d->tick_due = 0;
+    DL_FOREACH_SAFE(d->watched, c, next)
+    {
+        if (now - c->at < WATCH_MS)
+            break;
+        unwatch(d, c);
+        settle(d, c, !is_reset(c->conn));
+    }
+    while (d->settled && now >= d->pause_end)
+        tell(d);
+    if (d->settled)
+        tick_in(d, d->pause_end - now);
+    if (d->watched)
+        tick_in(d, d->watched->at + WATCH_MS > now ? d->watched->at + WATCH_MS - now : 1);
+}
+
+/* The library has written the answer. */
+static void on_written(struct evhttp_request *req, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)req;
+    if (!c->delivery || c->delivery->written)
+        return;
+    c->delivery->written = true;
+    c->delivery->at = clock_mono_ms();
+    DL_APPEND(c->server->deliveries->watched, c->delivery);
+    tick_in(c->server->deliveries, WATCH_MS);
+}
+
+bool delivery_refused(const struct conn *c)
+{
+    char byte;
+    ssize_t n = recv(bufferevent_getfd(c->bev), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+static struct delivery *new_delivery(const char *id)
+{
+    struct delivery *c = mem_alloc(sizeof *c);
+
+    memcpy(c->id, id, REQUEST_ID_SIZE);
+    return c;
+}
+
+void delivery_begin(struct conn *c, struct evhttp_request *req, const char *id)
+{
+    delivery_next(c);
+    c->delivery = new_delivery(id);
+    c->delivery->conn = c;
+    evhttp_request_set_on_complete_cb(req, on_written, c);
+}
+
+void delivery_next(struct conn *c)
+{
+    struct delivery *claim = c->delivery;
+
+    if (!claim)
+        return;
+    unwatch(c->server->deliveries, claim);
+    settle(c->server->deliveries, claim, claim->written);
+}
+
+void delivery_closed(struct conn *c)
+{
+    struct delivery *claim = c->delivery;
+
+    if (!claim)
+        return;
+    unwatch(c->server->deliveries, claim);
+    settle(c->server->deliveries, claim, claim->written && !is_reset(c));
+}
+
+void delivery_return(struct server *s, const char *id)
+{
+    settle(s->deliveries, new_delivery(id), false);
+}
+
+/* ---- life ---- */
+
+struct deliveries *deliveries_new(struct server *s)
+{
+    struct deliveries *d = mem_alloc(sizeof *d);
+
+    d->server = s;
+    d->tick = event_new(s->base, -1, 0, on_tick, d);
+    if (!d->tick)
+        abort(); /* out of memory, as in mem.c */
+    return d;
+}
+
+bool deliveries_pending(const struct deliveries *d)
+{
+    return d->watched || d->settled || d->under_way;
+}
+
+void deliveries_free(struct deliveries *d)
+{
+    struct delivery *c, *next;
+
+    if (!d)
+        return;
+    DL_FOREACH_SAFE(d->settled, c, next)
+    free(c);
+    event_free(d->tick);
+    free(d);
+}

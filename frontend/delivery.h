@@ -1,0 +1,35 @@
+/* Claims on their last way: whether a job that was handed out has arrived.
+ *
+ * A claim has arrived when its answer was written to the agent's socket and the connection was not
+ * reset while it was watched, for a moment: until the agent sends its next request, or closes in
+ * good order. The workers are told, many claims at a time; of one that did not arrive as well: its
+ * job waits again. */
+#ifndef FRONTEND_DELIVERY_H
+#define FRONTEND_DELIVERY_H
+
+#include "frontend/conn.h"
+
+struct deliveries;
+
+struct deliveries *deliveries_new(struct server *s);
+void deliveries_free(struct deliveries *d); /* NULL is fine */
+
+/* Whether there are claims that the workers were not told about. */
+bool deliveries_pending(const struct deliveries *d);
+
+/* True when the client has closed before its answer: nothing needs to be written any more. */
+bool delivery_refused(const struct conn *c);
+
+/* The answer of this claim is about to be handed to the library. `id`: of the request, a UUID. */
+void delivery_begin(struct conn *c, struct evhttp_request *req, const char *id);
+
+/* The client sends its next request: it has got what was written before. */
+void delivery_next(struct conn *c);
+
+/* The connection is about to be closed; its socket is still there. */
+void delivery_closed(struct conn *c);
+
+/* The job of this claim goes back. */
+void delivery_return(struct server *s, const char *id);
+
+#endif

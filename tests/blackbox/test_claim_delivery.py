@@ -1,0 +1,149 @@
+"""Jobs that were handed out and did not arrive wait again; those that arrived never do."""
+
+import random
+import socket
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from client import Api, Raw, expect, expect_none
+from stack import wait_until
+
+
+def ask(queue, agent=None):
+    cookie = f"Cookie: agent_name={agent}\r\n" if agent else ""
+    return f"GET /v1/job?queue={queue} HTTP/1.1\r\nHost: a\r\n{cookie}\r\n".encode()
+
+
+def reset(connection):
+    """Closes with a reset, as the end of a process with unread data does."""
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.file.close()
+    connection.socket.close()
+
+
+def test_closed_before_the_answer_is_read(server, api, queue):
+    """The answer lies unread in the agent's socket when it ends."""
+    job_id = api.submit(queue)
+    connection = Raw(server).send(ask(queue))
+    wait_until(lambda: api.state(job_id) == "running", "it is handed out")
+    time.sleep(0.02)
+    connection.file.close()
+    connection.socket.close()
+    wait_until(lambda: api.state(job_id) == "waiting", "it waits again", 3)
+    assert api.claimed(queue) == job_id
+
+
+def test_returned_job_has_its_old_place(server, api, queue):
+    ids = [api.submit(queue) for _ in range(3)]
+    connection = Raw(server).send(ask(queue))
+    wait_until(lambda: api.state(ids[0]) == "running", "it is handed out")
+    reset(connection)
+    wait_until(lambda: api.state(ids[0]) == "waiting", "it waits again", 3)
+    assert [api.claimed(queue) for _ in ids] == ids
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0005, 0.001, 0.002, 0.005, 0.02])
+def test_closed_at_any_point(server, api, queue, seconds):
+    """None of the jobs is lost, none is with an agent that has gone."""
+    ids = {api.submit(queue) for _ in range(10)}
+    for _ in range(10):
+        connection = Raw(server).send(ask(queue))
+        time.sleep(seconds * random.random() * 2)
+        reset(connection)
+    found = set()
+
+    def collect():
+        response = api.claim(queue)
+        if response.status_code == 200:
+            job_id = response.json()["job_id"]
+            assert job_id not in found
+            found.add(job_id)
+        return found == ids
+
+    wait_until(collect, "all jobs are handed out", 10)
+
+
+def test_agents_that_close_after_reading(private, queue):
+    """In good order and at once: their jobs have arrived, and none is handed out again."""
+    server = private("--claim-timeout", 2, "--sweep-interval", 50, frontends=2)
+    api = Api(server.url)
+    ids = sorted(api.submit(queue) for _ in range(60))
+
+    def one(_):
+        with Raw(server) as connection:
+            return connection.send(ask(queue)).reply().json()["job_id"]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(one, ids)) == ids
+    time.sleep(3)
+    expect_none(api.claim(queue))
+
+
+def test_kept_connection_confirms(private, queue):
+    """A quiet connection that stays open: no call tells that the job has arrived."""
+    server = private("--claim-timeout", 2, "--sweep-interval", 50)
+    api = Api(server.url)
+    job_id = api.submit(queue)
+    with Raw(server) as connection:
+        assert connection.send(ask(queue)).reply().json()["job_id"] == job_id
+        time.sleep(3.5)
+    assert api.state(job_id) == "running"
+    expect_none(api.claim(queue))
+
+
+def test_same_agent_many_jobs(api, queue):
+    """An agent that asks again at once gets the next job."""
+    cookie = f"agent_name={queue}"
+    ids = [api.submit(queue) for _ in range(20)]
+    assert [api.claimed(queue, cookie=cookie) for _ in ids] == ids
+    expect_none(api.claim(queue, cookie=cookie))
+
+
+def test_claim_that_nobody_confirms(private, queue):
+    """The frontend is killed between the claim and the confirmation."""
+    server = private("--claim-timeout", 2, "--sweep-interval", 50)
+    api = Api(server.url)
+    job_id = api.submit(queue)
+    connection = Raw(server).send(ask(queue))
+    wait_until(lambda: Api(server.url).state(job_id) == "running", "it is handed out")
+    server.kill("frontend")
+    connection.socket.close()
+    wait_until(server.is_complete, "a new frontend")
+    api = Api(server.url)
+    wait_until(lambda: api.state(job_id) == "waiting", "it waits again", 12)
+    assert api.claimed(queue) == job_id
+
+
+def test_same_agent_gets_its_job_again(private, queue):
+    """The same, but the agent asks again."""
+    server = private("--claim-timeout", 60)
+    job_id = Api(server.url).submit(queue)
+    connection = Raw(server).send(ask(queue, "a1"))
+    wait_until(lambda: Api(server.url).state(job_id) == "running", "it is handed out")
+    server.kill("frontend")
+    connection.socket.close()
+    wait_until(server.is_complete, "a new frontend")
+    api = Api(server.url)
+    time.sleep(1.6)
+    expect_none(api.claim(queue, cookie="agent_name=a2"))
+    expect_none(api.claim(queue + "-other", cookie="agent_name=a1"))
+    assert api.claimed(queue, cookie="agent_name=a1") == job_id
+    expect_none(api.claim(queue, cookie="agent_name=a1"))
+
+
+def test_report_confirms(private, queue):
+    """The agent got its job although its frontend died: what it reports tells so."""
+    server = private("--claim-timeout", 2, "--sweep-interval", 50)
+    job_id = Api(server.url).submit(queue)
+    connection = Raw(server).send(ask(queue))
+    assert connection.reply().json()["job_id"] == job_id
+    server.kill("frontend")
+    wait_until(server.is_complete, "a new frontend")
+    api = Api(server.url)
+    expect(api.post(f"/v1/result/{job_id}", {"device_info": {"a": 1}}), 200)
+    time.sleep(4.5)
+    assert api.state(job_id) == "running"
+    expect_none(api.claim(queue))

@@ -1,0 +1,49 @@
+/* The store's part in the life of a claim: from the moment a job is handed out until it is known to
+ * have arrived, and what is done about jobs that nobody cares for any more. */
+#ifndef WORKER_STORE_LIFE_H
+#define WORKER_STORE_LIFE_H
+
+#include "common/envelope.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How long the frontend may take to tell that a claim has arrived, before the same agent gets the
+ * same job. */
+#define CLAIM_OPEN_MS 1500
+
+/* claims_settle: what became of a claim, known by its token. Arrived: it is open no longer. Not:
+ * its job waits again in its old place, provided that it still carries the token, is open, and has
+ * no other state than running. A claim that is not there (any more) is settled. */
+struct claim_settle {
+    char token[REQUEST_ID_SIZE];
+    bool arrived;
+    char *queue;  /* out: in which the job waits again; owned by the caller; NULL: none */
+    enum err err; /* out */
+};
+
+#define SWEEP_MAX 100 /* of what one step looks at */
+
+/* One step of the sweep. */
+struct sweep {
+    int64_t now_ms;
+    int64_t before_ms;     /* what is older than this counts */
+    char *wake[SWEEP_MAX]; /* out: queues in which a job waits again; owned by the caller */
+    size_t wake_len;       /* out */
+    size_t done;           /* out: that were dealt with */
+    bool more;             /* out: there may be further ones */
+};
+
+/* One process at a time sweeps: whoever has the turn, until it ends. */
+struct sweep_turn {
+    const char *owner; /* UUID text of the process */
+    int64_t now_ms, end_ms;
+};
+
+/* claims_settle   in the order given; the outcome of each is in its .err.
+ * claims_overdue  claims that are open since before `before_ms`: their jobs wait again as above; of
+ *                 jobs that were reported meanwhile the claim is open no longer.
+ * sweep_turn      takes the turn when it is free, over, or the owner's already. */
+
+#endif
