@@ -7,6 +7,7 @@
 #include "frontend/delivery.h"
 #include "frontend/download.h"
 #include "frontend/local.h"
+#include "frontend/park.h"
 #include "frontend/request.h"
 #include "frontend/upload.h"
 
@@ -117,8 +118,7 @@ void exchange_answer_err(struct exchange *x, enum err e)
     exchange_answer(x, &local.reply);
 }
 
-/* Hands out a job; where the agent has gone meanwhile, the job goes back. */
-static void answer_claim(struct exchange *x, const struct reply *reply)
+void exchange_answer_claim(struct exchange *x, const struct reply *reply)
 {
     struct local_answer none;
 
@@ -139,7 +139,7 @@ static void on_answer(struct link_request *r, enum err e, const struct reply *re
     if (e)
         exchange_answer_err(x, e);
     else if (reply->claimed)
-        answer_claim(x, reply);
+        exchange_answer_claim(x, reply);
     else
         exchange_answer(x, reply);
     exchange_free(x);
@@ -222,9 +222,23 @@ static struct exchange *exchange_new(const struct route *route)
         return upload_new();
     if (route->flags & ROUTE_DOWNLOAD)
         return download_new();
+    if (route->op == OP_JOB_CLAIM)
+        return park_exchange_new();
     struct exchange *x = mem_alloc(sizeof *x);
     x->link.done = on_answer;
     return x;
+}
+
+/* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
+static void refuse_wait(struct exchange *x)
+{
+    struct local_answer refusal;
+
+    local_error(&refusal, 400, "wait is not a number of seconds");
+    if (x->server->cfg->auth == AUTH_OPEN)
+        refusal.reply.body = (struct text){"{}", 2};
+    exchange_answer(x, &refusal.reply);
+    park_exchange_free(x);
 }
 
 /* Sends a request over the bus. */
@@ -251,6 +265,10 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     set_key(&x->link, p->route, &p->request);
     c->exchange = x;
     conn_watch(c);
+    if (p->route->op == OP_JOB_CLAIM && !park_exchange_begin(x, &p->request)) {
+        refuse_wait(x);
+        return;
+    }
     if (p->route->flags & ROUTE_UPLOAD) {
         upload_begin(x, &p->request, body);
         return;
@@ -261,6 +279,8 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
         log_error("a request could not be packed; this is a defect");
         abort();
     }
+    if (p->route->op == OP_JOB_CLAIM)
+        park_exchange_packed(x);
     link_send(c->server->link, &x->link);
 }
 

@@ -32,6 +32,8 @@ struct evhttp_request *exchange_detach(struct exchange *x);
 
 /* Answers, where the client is still there; logs an error. */
 void exchange_answer(struct exchange *x, const struct reply *reply);
+/* Hands out a job; where the agent has gone meanwhile, the job goes back. */
+void exchange_answer_claim(struct exchange *x, const struct reply *reply);
 void exchange_answer_err(struct exchange *x, enum err e);
 
 /* Counts an answer that is sent by other means than these. */

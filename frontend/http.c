@@ -5,6 +5,7 @@
 #include "frontend/conn.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
+#include "frontend/park.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     if (s->accepting)
         evhttp_del_accept_socket(s->http, s->accepting);
     s->accepting = NULL;
+    park_close(s->park);
     d->end = now + s->cfg->grace * 1000 - 500;
     d->idle_end = now + DRAIN_IDLE_MS < d->end ? now + DRAIN_IDLE_MS : now;
     event_add(d->step, &every);
@@ -155,6 +157,7 @@ static void close_server(struct server *s)
 {
     if (s->http)
         evhttp_free(s->http);
+    park_free(s->park);
     deliveries_free(s->deliveries);
     link_free(s->link);
     if (s->kept)
@@ -179,6 +182,7 @@ static bool open_server(struct server *s, int listen_fd)
     }
     s->link = link_new(s->base, s->cfg);
     s->deliveries = s->link ? deliveries_new(s) : NULL;
+    s->park = s->link ? park_new(s) : NULL;
     return s->deliveries && open_http(s, listen_fd);
 }
 

@@ -13,6 +13,7 @@
 struct conn;
 struct piece;
 struct deliveries;
+struct park;
 
 struct server {
     const struct config *cfg;
@@ -21,6 +22,7 @@ struct server {
     struct evhttp_bound_socket *accepting; /* NULL: no more */
     struct link *link;
     struct deliveries *deliveries;
+    struct park *park;
     struct body_limits bodies;
     struct conn *conns;           /* by their evhttp_connection */
     struct evbuffer *kept, *come; /* scratch of conn.c */

@@ -150,6 +150,18 @@ void h_file_put(struct call *calls[], size_t n)
         reply_none(c);
 }
 
+/* The job may be handed out now. */
+static void wake_queue_of(struct call *c, struct text job_id)
+{
+    struct job_read read = {.job_id = job_id};
+
+    if (store_jobs_get(c->store, &read, 1) || read.err)
+        return; /* those who wait look by themselves after a while */
+    const json_t *queue = json_object_get(read.value, "job_queue");
+    call_wakes(c, (struct text){json_string_value(queue), json_string_length(queue)});
+    json_decref(read.value);
+}
+
 void h_file_commit(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
@@ -163,10 +175,13 @@ void h_file_commit(struct call *calls[], size_t n)
     bool attached = id.len > suffix && strcmp(f.name + id.len - suffix, ATTACHMENTS) == 0;
     id.len -= attached ? suffix : 0;
     enum err e = store_file_commit(c->store, &f, attached ? &id : NULL);
-    if (e)
+    if (e) {
         reply_err(c, e);
-    else
-        reply_text(c, 200, "OK");
+        return;
+    }
+    reply_text(c, 200, "OK");
+    if (attached)
+        wake_queue_of(c, id);
 }
 
 /* ---- downloads ---- */

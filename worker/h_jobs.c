@@ -175,6 +175,15 @@ static size_t check_permissions(struct submission *subs, size_t n)
     return left;
 }
 
+static void submitted(const struct submission *s)
+{
+    const json_t *queue = json_object_get(s->data, "job_queue");
+
+    reply_json(s->call, 200, json_pack("{s:s}", "job_id", s->job_id));
+    if (!json_object_get(s->data, "attachments_status"))
+        call_wakes(s->call, text_of(queue));
+}
+
 static void store_submissions(struct submission *subs, size_t n)
 {
     struct job_new jobs[BUS_BUNDLE_MAX];
@@ -194,7 +203,7 @@ static void store_submissions(struct submission *subs, size_t n)
         if (e)
             reply_err(subs[i].call, e);
         else
-            reply_json(subs[i].call, 200, json_pack("{s:s}", "job_id", subs[i].job_id));
+            submitted(&subs[i]);
     }
 }
 

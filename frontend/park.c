@@ -1,0 +1,284 @@
+#include "frontend/park.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "frontend/local.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+enum {
+    TICK_MS = 100,
+    LOOK_MS = 3000,   /* a poll asks again after this time without a word */
+    SPARE_S = 5,      /* left of the time after which a silent client is given up */
+    RECENT_MAX = 1024 /* words that are remembered, for polls whose answer is under way */
+};
+
+/* A claim, and what it takes to ask again. */
+struct poll {
+    struct exchange x; /* first member */
+    zmq_msg_t payload; /* as it was sent */
+    bool kept;         /* payload is initialised */
+    bool parked;       /* it stands in the list */
+    int64_t end;       /* ms; 0: it does not wait */
+    int64_t asked;     /* ms */
+    uint64_t words;    /* that had come when it asked */
+    uint32_t *queues;  /* hashes of its queues' keys */
+    size_t queues_len;
+    struct poll *prev, *next;
+};
+
+struct park {
+    struct server *server;
+    struct poll *polls; /* longest parked first */
+    struct event *tick;
+    bool ticking, closed;
+    uint64_t words; /* that have come */
+    uint32_t recent[RECENT_MAX];
+};
+
+static uint32_t hash_of(struct text key)
+{
+    size_t len = key.len < BUS_KEY_MAX ? key.len : BUS_KEY_MAX;
+    uint32_t h = 2166136261u; /* FNV-1a */
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)key.s[i]) * 16777619u;
+    return h;
+}
+
+static bool wants(const struct poll *p, uint32_t queue)
+{
+    for (size_t i = 0; i < p->queues_len; i++)
+        if (p->queues[i] == queue)
+            return true;
+    return false;
+}
+
+/* ---- one poll ---- */
+
+static void unpark(struct park *park, struct poll *p)
+{
+    if (p->parked)
+        DL_DELETE(park->polls, p);
+    p->parked = false;
+    p->x.client_gone = NULL;
+}
+
+static void poll_free(struct poll *p)
+{
+    if (p->kept)
+        zmq_msg_close(&p->payload);
+    free(p->queues);
+    exchange_free(&p->x);
+}
+
+static void answer_none(struct poll *p)
+{
+    struct local_answer none;
+
+    unpark(p->x.server->park, p);
+    local_none(&none);
+    exchange_answer(&p->x, &none.reply);
+    poll_free(p);
+}
+
+static void ask(struct poll *p)
+{
+    struct park *park = p->x.server->park;
+
+    unpark(park, p);
+    p->asked = clock_mono_ms();
+    p->words = park->words;
+    zmq_msg_init(&p->x.link.payload);
+    zmq_msg_copy(&p->x.link.payload, &p->payload); /* shares the content */
+    link_send(p->x.server->link, &p->x.link);
+}
+
+static void on_gone(struct exchange *x)
+{
+    struct poll *p = (struct poll *)x;
+
+    unpark(x->server->park, p);
+    poll_free(p);
+}
+
+/* True when a word for it came since it asked: its answer may be older than the job. */
+static bool missed_word(const struct park *park, const struct poll *p)
+{
+    uint64_t from = p->words;
+
+    if (park->words - from > RECENT_MAX)
+        return true;
+    for (; from < park->words; from++)
+        if (wants(p, park->recent[from % RECENT_MAX]))
+            return true;
+    return false;
+}
+
+static void stand(struct park *park, struct poll *p)
+{
+    const struct timeval every = {.tv_usec = TICK_MS * 1000};
+
+    if (missed_word(park, p)) {
+        ask(p);
+        return;
+    }
+    p->parked = true;
+    p->x.client_gone = on_gone;
+    DL_APPEND(park->polls, p);
+    if (!park->ticking)
+        event_add(park->tick, &every);
+    park->ticking = true;
+}
+
+static void on_answer(struct link_request *r, enum err e, const struct reply *reply)
+{
+    struct poll *p = (struct poll *)r;
+    struct park *park = p->x.server->park;
+
+    if (!e && reply->status == 204 && p->x.req && clock_mono_ms() < p->end && !park->closed) {
+        stand(park, p);
+        return;
+    }
+    if (e)
+        exchange_answer_err(&p->x, e);
+    else if (reply->claimed)
+        exchange_answer_claim(&p->x, reply);
+    else
+        exchange_answer(&p->x, reply);
+    poll_free(p);
+}
+
+struct exchange *park_exchange_new(void)
+{
+    struct poll *p = mem_alloc(sizeof *p);
+
+    p->x.link.done = on_answer;
+    return &p->x;
+}
+
+static bool name_is(struct text t, const char *name)
+{
+    return t.len == strlen(name) && memcmp(t.s, name, t.len) == 0;
+}
+
+static bool read_wait(struct text t, int64_t *ret_s)
+{
+    int64_t n = 0;
+
+    if (!t.len || t.len > 6)
+        return false;
+    for (size_t i = 0; i < t.len; i++) {
+        if (t.s[i] < '0' || t.s[i] > '9')
+            return false;
+        n = n * 10 + (t.s[i] - '0');
+    }
+    *ret_s = n < PARK_WAIT_MAX ? n : PARK_WAIT_MAX;
+    return true;
+}
+
+bool park_exchange_begin(struct exchange *x, const struct request *r)
+{
+    struct poll *p = (struct poll *)x;
+    int64_t wait_s = x->server->cfg->poll_hold, silence_s = x->server->silence.tv_sec - SPARE_S;
+
+    p->queues = mem_alloc((r->query_len + 1) * sizeof *p->queues);
+    for (size_t i = 0; i < r->query_len; i++) {
+        if (name_is(r->query[i].name, "queue"))
+            p->queues[p->queues_len++] = hash_of(r->query[i].value);
+        else if (name_is(r->query[i].name, "wait") && !read_wait(r->query[i].value, &wait_s))
+            return false;
+    }
+    if (wait_s > silence_s)
+        wait_s = silence_s;
+    if (wait_s > 0 && !r->head && p->queues_len)
+        p->end = clock_mono_ms() + wait_s * 1000;
+    p->words = x->server->park->words;
+    p->asked = clock_mono_ms();
+    return true;
+}
+
+void park_exchange_free(struct exchange *x)
+{
+    poll_free((struct poll *)x);
+}
+
+void park_exchange_packed(struct exchange *x)
+{
+    struct poll *p = (struct poll *)x;
+
+    if (!p->end)
+        return;
+    zmq_msg_init(&p->payload);
+    zmq_msg_copy(&p->payload, &x->link.payload); /* shares the content */
+    p->kept = true;
+}
+
+/* ---- all polls ---- */
+
+/* A job waits in a queue: the one that stands longest asks. */
+static void on_wake(void *arg, struct text key)
+{
+    struct park *park = arg;
+    uint32_t queue = hash_of(key);
+    struct poll *p;
+
+    park->recent[park->words++ % RECENT_MAX] = queue;
+    DL_FOREACH (park->polls, p)
+        if (wants(p, queue)) {
+            ask(p);
+            return;
+        }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct park *park = arg;
+    struct poll *p, *next;
+    int64_t now = clock_mono_ms();
+
+    (void)fd;
+    (void)what;
+    DL_FOREACH_SAFE(park->polls, p, next)
+    {
+        if (now >= p->end)
+            answer_none(p);
+        else if (now - p->asked >= LOOK_MS)
+            ask(p);
+    }
+    if (!park->polls) {
+        event_del(park->tick);
+        park->ticking = false;
+    }
+}
+
+void park_close(struct park *park)
+{
+    struct poll *p, *next;
+
+    park->closed = true;
+    DL_FOREACH_SAFE(park->polls, p, next)
+    answer_none(p);
+}
+
+struct park *park_new(struct server *s)
+{
+    struct park *park = mem_alloc(sizeof *park);
+
+    park->server = s;
+    park->tick = event_new(s->base, -1, EV_PERSIST, on_tick, park);
+    if (!park->tick)
+        abort(); /* out of memory, as in mem.c */
+    link_on_wake(s->link, on_wake, park);
+    return park;
+}
+
+void park_free(struct park *park)
+{
+    if (!park)
+        return;
+    event_free(park->tick);
+    free(park);
+}
