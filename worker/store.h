@@ -58,9 +58,9 @@ struct job_new {
  * among the jobs that wait in one of the queues, whose attachments_status is absent or "complete",
  * and whose exclude_agents does not hold the agent. It becomes running; started_at = now;
  * claim {token, owner, at} is set and open until it is settled (store_life.h); its wait (whole
- * seconds from created_at) is added to the queue's wait times. A repeat returns the job that carries
- * its token, when there is one. An agent whose claim of one of these queues is open for longer than
- * CLAIM_OPEN_MS has not got that job: it is handed to it again, under the new token. */
+ * seconds from created_at) is added to the queue's wait times. A repeat returns the job that
+ * carries its token, when there is one. An agent whose claim of one of these queues is open for
+ * longer than CLAIM_OPEN_MS has not got that job: it is handed to it again, under the new token. */
 struct claim {
     struct asked asked; /* request_id is the token */
     const struct text *queues;
