@@ -43,6 +43,7 @@ static enum err from_store(struct store *s)
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(proposed + 2 * i, 3, "%02x", random[i]);
     enum err e = store_signing_key(s, proposed, key);
+    token_keys_free(&keys);
     if (!e)
         e = token_keys_split(key, &keys);
     explicit_bzero(key, sizeof key);
@@ -54,7 +55,7 @@ enum err keys_get(const struct call *c, const struct token_keys **ret)
 {
     enum err e = ERR_OK;
 
-    if (!keys.len)
+    if (!keys.memory)
         e = token_keys_split(c->cfg->jwt_signing_key, &keys);
     if (!e && !keys.len)
         e = from_store(c->store);

@@ -34,34 +34,36 @@ static int monitor(const struct config *cfg, int stop_fd, void *arg)
     return watch_run(cfg, R_WORKER, arg, stop_fd);
 }
 
+/* Runs the master on the store of this URI. */
+static int serve(const struct config *cfg, char *uri)
+{
+    struct prefork p = {.role = "worker",
+                        .special = (unsigned)cfg->logins,
+                        .child = child,
+                        .monitor = monitor,
+                        .arg = uri};
+
+    if (!keys_check(cfg))
+        return EXIT_BAD_SETTING;
+    watch_name_metrics();
+    return prefork_run(cfg, &p);
+}
+
 int main(int argc, char **argv)
 {
     struct config cfg;
-    char endpoint[BUS_ENDPOINT_SIZE], *uri;
+    char endpoint[BUS_ENDPOINT_SIZE], *uri = NULL;
+    int status = EXIT_BAD_SETTING;
 
     config_load(&cfg, R_WORKER, "testflinger-worker", argc, argv);
-    if (bus_endpoint(cfg.bus, 0, BUS_WORKERS, endpoint)) {
+    if (bus_endpoint(cfg.bus, 0, BUS_WORKERS, endpoint))
         fprintf(stderr,
                 "testflinger-worker: bus: '%s' is neither a folder with a short path nor "
                 "tcp://HOST:PORT; set --bus\n",
                 cfg.bus);
-        return EXIT_BAD_SETTING;
-    }
-    if (bus_key_use("testflinger-worker", &cfg))
-        return EXIT_BAD_SETTING;
-    if (config_store_uri(&cfg, &uri))
-        return EXIT_BAD_SETTING;
-    if (!keys_check(&cfg)) {
-        free(uri);
-        return EXIT_BAD_SETTING;
-    }
-    struct prefork p = {.role = "worker",
-                        .special = (unsigned)cfg.logins,
-                        .child = child,
-                        .monitor = monitor,
-                        .arg = uri};
-    watch_name_metrics();
-    int status = prefork_run(&cfg, &p);
+    else if (bus_key_use("testflinger-worker", &cfg) == ERR_OK &&
+             config_store_uri(&cfg, &uri) == ERR_OK)
+        status = serve(&cfg, uri);
     free(uri);
     config_free(&cfg);
     return status;
