@@ -49,9 +49,9 @@ enum err token_keys_split(const char *setting, struct token_keys *ret)
             k.keys[k.len++] = (struct text){s, len};
         s += len + (s[len] != '\0');
     }
-    if (e)
+    if (e || !k.len)
         token_keys_free(&k);
-    else
+    if (!e)
         *ret = k;
     return e;
 }

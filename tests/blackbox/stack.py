@@ -152,6 +152,8 @@ class Stack:
         return self.url in self.stdout()
 
     def is_complete(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}\n{self.tail()}")
         return (all(len(self.children(role)) == n for role, n in self.counts.items())
                 and (not self.counts["worker"] or self.logins()))
 

@@ -119,18 +119,37 @@ static bool set(struct args *a, int option, const char *value)
     }
 }
 
-bool args_read(struct args *a, int argc, char **argv)
-{
-    static const struct option options[] = {
+static const struct option options[] = {
 #define OPTION(id, name, argument, help)                                                           \
     {name, (argument) ? required_argument : no_argument, NULL, id},
-        OPTIONS
+    OPTIONS
 #undef OPTION
-        {0}};
+    {0}};
+
+/* getopt_long() takes abbreviations: "--secret x" would be --secret-stdin, with a secret for all to
+ * see in the list of processes. */
+static bool is_whole(const char *word)
+{
+    size_t len = strcspn(word + 2, "=");
+
+    for (const struct option *o = options; o->name; o++)
+        if (strlen(o->name) == len && memcmp(o->name, word + 2, len) == 0)
+            return true;
+    return false;
+}
+
+bool args_read(struct args *a, int argc, char **argv)
+{
     int option;
     bool ok = true;
 
     *a = (struct args){0};
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "--", 2) == 0 && argv[i][2] && !is_whole(argv[i])) {
+            fprintf(stderr, "testflinger-admin: there is no option %.*s; see --help\n",
+                    (int)strcspn(argv[i], "="), argv[i]);
+            return false;
+        }
     optind = 0; /* begins anew: the settings were read by getopt too */
     while (ok && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
         ok = set(a, option, optarg);

@@ -107,7 +107,7 @@ int clients_init(struct admin *a)
     struct draft d = {0};
 
     if (a->args.words_len)
-        return admin_fail(ADMIN_USAGE, "'%s' is too much; see --help", a->args.words[0]);
+        return admin_fail(ADMIN_USAGE, "too many arguments; see --help");
     a->args.words = words;
     a->args.words_len = 1;
     a->args.role = role_name(ROLE_ADMIN);

@@ -27,7 +27,7 @@ int draft_id(struct draft *d, struct admin *a)
     const struct args *args = &a->args;
 
     if (args->words_len > 1)
-        return admin_fail(ADMIN_USAGE, "'%s' is too much; see --help", args->words[1]);
+        return admin_fail(ADMIN_USAGE, "too many arguments; see --help");
     if (args->words_len == 1)
         d->id = mem_strdup(args->words[0]);
     else if (prompt_possible())

@@ -81,9 +81,9 @@ int tokens_revoke(struct admin *a)
         status = revoke(a, a->args.words[i], "", revoked);
     if (status == ADMIN_OK && a->args.client)
         status = revoke_of_client(a, revoked);
-    if (a->args.json)
+    if (status == ADMIN_OK && a->args.json)
         admin_print(json_pack("{s:O}", "revoked", revoked));
-    else
+    else if (status == ADMIN_OK)
         printf("%zu refresh tokens revoked\n", json_array_size(revoked));
     json_decref(revoked);
     return status;

@@ -42,12 +42,14 @@ static enum err number(struct sqlite *q, const char *sql, int64_t *ret)
 static enum err version_of(struct sqlite *q, int64_t *ret)
 {
     int64_t id = 0, version = 0, things = 0;
-    enum err e = number(q, "PRAGMA application_id", &id);
+    /* Another process may make the tables meanwhile: the id, which tells that they are ours, is
+     * read last. */
+    enum err e = number(q, "SELECT count(*) FROM sqlite_schema", &things);
 
     if (!e)
         e = number(q, "PRAGMA user_version", &version);
     if (!e)
-        e = number(q, "SELECT count(*) FROM sqlite_schema", &things);
+        e = number(q, "PRAGMA application_id", &id);
     if (e)
         return e == ERR_INTERNAL ? ERR_INVALID : e;
     if (id != APPLICATION_ID && (id || version || things)) {
