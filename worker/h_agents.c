@@ -71,6 +71,90 @@ void h_agent_put(struct call *calls[], size_t n)
     set_agent_cookie(c, name);
 }
 
+/* Adds restricted_to: those of the agent's queues that not everyone may submit to, and who may.
+ * `restricted`: all such queues, [{queue, owners}, ...]. */
+static void show_restricted(json_t *agent, const json_t *restricted)
+{
+    json_t *shown = json_object(), *entry, *queue;
+    size_t i, k;
+
+    json_array_foreach (json_object_get(agent, "queues"), i, queue)
+        json_array_foreach (restricted, k, entry)
+            if (json_equal(json_object_get(entry, "queue"), queue) &&
+                json_array_size(json_object_get(entry, "owners")))
+                json_object_set(shown, json_string_value(queue), json_object_get(entry, "owners"));
+    json_object_set_new(agent, "restricted_to", shown);
+}
+
+void h_agents_get(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    const struct text any = {NULL, 0};
+    json_t *agents = NULL, *restricted = NULL, *agent;
+    enum err e = store_agents_list(c->store, any, &agents);
+    size_t i;
+
+    (void)n;
+    if (!e)
+        e = store_restricted_list(c->store, any, &restricted);
+    if (e) {
+        reply_err(c, e);
+        json_decref(agents);
+        return;
+    }
+    json_array_foreach (agents, i, agent)
+        show_restricted(agent, restricted);
+    json_decref(restricted);
+    reply_json(c, 200, agents);
+}
+
+void h_agent_get(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    json_t *agent = NULL, *restricted = NULL;
+    enum err e = store_agent_get(c->store, c->request->params[0], &agent);
+
+    (void)n;
+    if (e == ERR_NOT_FOUND) {
+        reply_json(c, 404, json_object());
+        return;
+    }
+    if (!e)
+        e = store_restricted_list(c->store, (struct text){NULL, 0}, &restricted);
+    if (e) {
+        reply_err(c, e);
+        json_decref(agent);
+        return;
+    }
+    show_restricted(agent, restricted);
+    json_decref(restricted);
+    reply_json(c, 200, agent);
+}
+
+void h_provision_add(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    json_t *fields = json_body_load(c, &schema_provision_log, 0);
+
+    (void)n;
+    if (!fields)
+        return;
+    struct provision_entry entry = {
+        .request_id = c->request->id,
+        .repeat = c->repeat,
+        .agent = c->request->params[0],
+        .fields = fields,
+        .failed = json_integer_value(json_object_get(fields, "exit_code")) != 0};
+    enum err e = store_provision_add(c->store, &entry);
+    json_decref(fields);
+    if (e == ERR_NOT_FOUND)
+        reply_text(c, 404, "Agent not found\n");
+    else if (e)
+        reply_err(c, e);
+    else
+        reply_text(c, 200, "OK");
+}
+
 void h_readyz(struct call *calls[], size_t n)
 {
     enum err e = store_ping(calls[0]->store);

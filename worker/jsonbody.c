@@ -173,3 +173,18 @@ json_t *json_body_load(struct call *c, const struct schema *s, unsigned flags)
         reply_invalid(c, errors);
     return loaded;
 }
+
+json_t *json_body_object(struct call *c)
+{
+    bool overflow;
+    json_t *body = parse(c, &overflow);
+
+    if (body && json_is_object(body))
+        return body;
+    if (overflow)
+        reply_schema_fault(c, "Not a valid integer.");
+    else if (body)
+        reply_schema_fault(c, "Invalid input type.");
+    json_decref(body);
+    return NULL;
+}

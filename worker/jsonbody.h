@@ -13,4 +13,8 @@
  */
 json_t *json_body_load(struct call *c, const struct schema *s, unsigned flags);
 
+/* The body as an object of any content, a new reference; NULL: it is none, and the call is
+ * answered. */
+__attribute__((warn_unused_result)) json_t *json_body_object(struct call *c);
+
 #endif

@@ -17,6 +17,7 @@
 #include "common/metrics.h"
 #include "worker/store_auth.h"
 #include "worker/store_depths.h"
+#include "worker/store_directory.h"
 #include "worker/store_files.h"
 #include "worker/store_life.h"
 #include "worker/store_outbox.h"

@@ -36,39 +36,45 @@ static const struct index_row {
     struct index_key keys[KEYS_MAX + 1];
 } rows[] = {
   /* jobs of other servers, which have any _id: the newest document of a job id comes first */
-    {JOBS,       NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"created_at", -1}}                         },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"created_at", -1}}                         },
  /* repeated claims look through the running jobs of their queues; the reference makes it too */
-    {JOBS,       NULL,                     false, ONLY_ALL,  {{STATE_PATH, 1}, {"job_data.job_queue", 1}}                },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{STATE_PATH, 1}, {"job_data.job_queue", 1}}                },
  /* claims and positions: the waiting jobs of a queue in their order. The state, the same in all
   * entries, lets the server count them without reading documents. */
     {JOBS,
-     "testflinger_waiting",                false,
-     ONLY_WAITING,                                           {{STATE_PATH, 1},
+     "testflinger_waiting",                    false,
+     ONLY_WAITING,                                               {{STATE_PATH, 1},
       {"job_data.job_queue", 1},
       {"job_priority", -1},
       {"created_at", 1},
       {ORDER_PATH, 1},
-      {"_id", 1}}                                                                                      },
-    {OUTPUT,     NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                 },
-    {SERIAL,     NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                 },
-    {AGENTS,     NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
+      {"_id", 1}}                                                                                          },
+    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                 },
+    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                 },
+    {AGENTS,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
  /* who serves a queue, for jobs with exclude_agents */
-    {AGENTS,     NULL,                     false, ONLY_ALL,  {{"queues", 1}}                                             },
-    {WAIT_TIMES, NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
-    {RESTRICTED, NULL,                     false, ONLY_ALL,  {{"queue_name", 1}}                                         },
+    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"queues", 1}}                                             },
+    {WAIT_TIMES,     NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
+    {RESTRICTED,     NULL,                     false, ONLY_ALL,  {{"queue_name", 1}}                                         },
  /* the head of a lane; events with the content of one that comes */
-    {OUTBOX,     NULL,                     false, ONLY_ALL,  {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}},
+    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}},
  /* dead letters in their order, what is to be removed, the oldest event that waits */
-    {OUTBOX,     NULL,                     false, ONLY_ALL,  {{"state", 1}, {"at", 1}, {"_id", 1}}                       },
+    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"at", 1}, {"_id", 1}}                       },
  /* lanes that are due, but for some receivers */
-    {LANES,      NULL,                     false, ONLY_ALL,  {{"due_at", 1}, {"receiver", 1}}                            },
+    {LANES,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}, {"receiver", 1}}                            },
  /* the newest file of a name, and the chunks of a file, as drivers make them for GridFS */
-    {FILES,      NULL,                     false, ONLY_ALL,  {{"filename", 1}, {"uploadDate", 1}}                        },
-    {CHUNKS,     NULL,                     true,  ONLY_ALL,  {{"files_id", 1}, {"n", 1}}                                 },
-    {DROPS,      NULL,                     false, ONLY_ALL,  {{"due_at", 1}}                                             },
+    {FILES,          NULL,                     false, ONLY_ALL,  {{"filename", 1}, {"uploadDate", 1}}                        },
+    {CHUNKS,         NULL,                     true,  ONLY_ALL,  {{"files_id", 1}, {"n", 1}}                                 },
+    {DROPS,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}}                                             },
  /* what became of a claim; agents that ask again; claims that are open for too long */
-    {JOBS,       "testflinger_open",       false, ONLY_OPEN, {{"claim.token", 1}}                                        },
-    {JOBS,       "testflinger_open_owner", false, ONLY_OPEN, {{"claim.owner", 1}, {"claim.at", 1}}                       },
+    {JOBS,           "testflinger_open",       false, ONLY_OPEN, {{"claim.token", 1}}                                        },
+    {JOBS,           "testflinger_open_owner", false, ONLY_OPEN, {{"claim.owner", 1}, {"claim.at", 1}}                       },
+ /* lists of the jobs of a queue, with a tag, of all; in the order of submission */
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.job_queue", 1}, {"created_at", 1}, {"_id", 1}}  },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.tags", 1}, {"created_at", 1}, {"_id", 1}}       },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"created_at", 1}, {"_id", 1}}                             },
+    {QUEUES,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
+    {PROVISION_LOGS, NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
 };
 
 enum {
@@ -79,7 +85,10 @@ enum {
     ROW_STATE = 10,
     ROW_DUE = 11,
     ROW_TOKEN = 15,
-    ROW_OWNER = 16
+    ROW_OWNER = 16,
+    ROW_QUEUE = 17,
+    ROW_TAG = 18,
+    ROW_AGE = 19
 };
 
 /* Collections whose documents belong to jobs: one that is active must not expire. */
@@ -112,6 +121,9 @@ void mongo_fixed_init(struct mongo_fixed *f)
     f->claim_order = keys_new(rows[ROW_WAITING].keys, 2);
     f->by_token = keys_new(rows[ROW_TOKEN].keys, 0);
     f->by_owner = keys_new(rows[ROW_OWNER].keys, 0);
+    f->by_queue = keys_new(rows[ROW_QUEUE].keys, 0);
+    f->by_tag = keys_new(rows[ROW_TAG].keys, 0);
+    f->by_age = keys_new(rows[ROW_AGE].keys, 0);
     f->light = BCON_NEW("writeConcern", "{", "w", BCON_INT32(1), "}");
     f->by_output = keys_new(rows[ROW_OUTPUT].keys, 0);
     f->by_lane = keys_new(rows[ROW_LANE].keys, 0);
@@ -127,6 +139,9 @@ void mongo_fixed_free(struct mongo_fixed *f)
     bson_destroy(f->claim_order);
     bson_destroy(f->by_token);
     bson_destroy(f->by_owner);
+    bson_destroy(f->by_queue);
+    bson_destroy(f->by_tag);
+    bson_destroy(f->by_age);
     bson_destroy(f->light);
     bson_destroy(f->by_output);
     bson_destroy(f->by_lane);

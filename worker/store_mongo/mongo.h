@@ -6,15 +6,17 @@
 
 #include <mongoc/mongoc.h>
 
-#define JOBS       "jobs"
-#define OUTPUT     "output"
-#define SERIAL     "serial_output"
-#define AGENTS     "agents"
-#define WAIT_TIMES "queue_wait_times"
-#define RESTRICTED "restricted_queues"
-#define FILES      "fs.files"
-#define CHUNKS     "fs.chunks"
-#define DROPS      "file_drops" /* ours: files whose chunks may have to be removed */
+#define JOBS           "jobs"
+#define OUTPUT         "output"
+#define SERIAL         "serial_output"
+#define AGENTS         "agents"
+#define WAIT_TIMES     "queue_wait_times"
+#define RESTRICTED     "restricted_queues"
+#define FILES          "fs.files"
+#define CHUNKS         "fs.chunks"
+#define DROPS          "file_drops" /* ours: files whose chunks may have to be removed */
+#define QUEUES         "queues"
+#define PROVISION_LOGS "provision_logs"
 
 /* The state of a job in its document. */
 #define STATE_PATH "result_data.job_state"
@@ -28,6 +30,9 @@ struct mongo_fixed {
     bson_t *by_token;    /* index of the open claims by token */
     bson_t *by_owner;    /* index of the open claims by owner and time */
     bson_t *light;       /* options of a write that is acknowledged before it is durable */
+    bson_t *by_queue;    /* index of the jobs of a queue, oldest first */
+    bson_t *by_tag;      /* index of the jobs with a tag, oldest first */
+    bson_t *by_age;      /* index of the jobs, oldest first, and that sort */
     bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
     bson_t *by_lane;     /* index of webhook events by lane in their order, and the sort */
     bson_t *by_state;    /* index of webhook events by state and time, and the sort */

@@ -44,13 +44,33 @@ void sqlite_job_bind(struct query *r, const struct job_text *t)
     query_given(r, t->job->submitter);
 }
 
+/* Lists the job under its tags. */
+static enum err put_tags(struct sqlite *q, int64_t id, const json_t *tags)
+{
+    enum err e = ERR_OK;
+    json_t *tag;
+    size_t i;
+
+    json_array_foreach (tags, i, tag) {
+        struct query r;
+        if (e)
+            break;
+        r = query_new(q, SQL_TAG_ADD);
+        query_text(&r, (struct text){json_string_value(tag), json_string_length(tag)});
+        query_int(&r, id);
+        e = query_run(&r);
+    }
+    return e;
+}
+
 enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text *t)
 {
     struct query r = query_new(q, SQL_JOB_DATA_PUT);
 
     query_int(&r, id);
     query_text(&r, (struct text){t->data, t->data_len});
-    return query_run(&r);
+    enum err e = query_run(&r);
+    return e ? e : put_tags(q, id, json_object_get(t->job->data, "tags"));
 }
 
 enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t)

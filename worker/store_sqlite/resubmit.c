@@ -72,6 +72,8 @@ static enum err renew(struct sqlite *q, int64_t id, const struct job_text *t)
     sqlite_job_bind(&r, t);
     enum err e = query_run(&r);
     if (!e)
+        e = run(q, SQL_TAGS_DROP, id, 0);
+    if (!e)
         e = sqlite_job_data_put(q, id, t);
     return e ? e : run(q, SQL_RESULT_DROP, id, 0);
 }

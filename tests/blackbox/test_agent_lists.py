@@ -1,0 +1,67 @@
+"""Agents as they are read: one, all; provision logs and their streaks."""
+
+import pytest
+
+from client import DATE, MISSING, UNKNOWN, expect, invalid
+
+
+def test_one_agent(api, queue):
+    expect(api.get(f"/v1/agents/data/{queue}"), 404, {})
+    api.agent(queue, state="waiting", queues=[queue], log=["a", "b"], mode="m", comment="c")
+    agent = expect(api.get(f"/v1/agents/data/{queue}"), 200).json()
+    assert DATE.fullmatch(agent.pop("updated_at"))
+    assert agent == {"name": queue, "state": "waiting", "queues": [queue], "mode": "m",
+                     "comment": "c", "restricted_to": {}}
+
+
+def test_all_agents(api, queue):
+    for end in "ab":
+        api.agent(queue + end, state="offline", queues=[])
+    agents = {a["name"]: a for a in expect(api.get("/v1/agents/data"), 200).json()}
+    assert agents[queue + "a"]["state"] == "offline" and "log" not in agents[queue + "a"]
+    assert agents[queue + "b"]["restricted_to"] == {}
+
+
+def provision(api, name, exit_code, **fields):
+    return api.post(f"/v1/agents/provision_logs/{name}", {"job_id": "j", "exit_code": exit_code, **fields})
+
+
+def streak(api, name):
+    agent = api.get(f"/v1/agents/data/{name}").json()
+    return agent.get("provision_streak_type"), agent.get("provision_streak_count")
+
+
+def test_streaks(api, queue):
+    expect(provision(api, queue, 0), 404, "Agent not found\n")
+    api.agent(queue, state="provision")
+    before = api.get(f"/v1/agents/data/{queue}").json()["updated_at"]
+    assert streak(api, queue) == (None, None)
+    for code, expected in [(0, ("pass", 1)), (0, ("pass", 2)), (7, ("fail", 1)), (-1, ("fail", 2)),
+                           (1, ("fail", 3)), (0, ("pass", 1))]:
+        expect(provision(api, queue, code, detail="d"), 200, "OK")
+        assert streak(api, queue) == expected
+    agent = api.get(f"/v1/agents/data/{queue}").json()
+    assert agent["state"] == "provision" and agent["updated_at"] == before
+    api.agent(queue, state="waiting")
+    assert streak(api, queue) == ("pass", 1)
+
+
+def test_provision_log_faults(api, queue):
+    path = f"/v1/agents/provision_logs/{queue}"
+    expect(api.post(path, {}), 422, invalid({"job_id": [MISSING], "exit_code": [MISSING]}))
+    expect(api.post(path, {"job_id": "x", "exit_code": "a", "z": 1}), 422,
+           invalid({"exit_code": ["Not a valid integer."], "z": [UNKNOWN]}))
+    expect(api.get(path), 405)
+
+
+@pytest.mark.stores("mongodb")
+def test_provision_log_documents(api, db, queue):
+    expect(provision(api, queue, 3, detail="first"), 404)
+    api.agent(queue, state="x")
+    for n in range(105):
+        expect(provision(api, queue, n), 200)
+    document = db.provision_logs.find_one({"name": queue})
+    assert (document["job_id"], document["exit_code"], document["detail"]) == ("j", 104, "first")
+    log = document["provision_log"]
+    assert [e["exit_code"] for e in log] == list(range(5, 105))
+    assert set(log[0]) == {"job_id", "exit_code", "timestamp", "request"}

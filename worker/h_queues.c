@@ -1,0 +1,213 @@
+/* Queues: descriptions, images, who serves them, their jobs, how long jobs wait. */
+#include "worker/call.h"
+#include "worker/jsonbody.h"
+#include "worker/percentiles.h"
+#include "worker/query.h"
+
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Answers a body with one fault of its own; takes the text. */
+static void refuse(struct call *c, json_t *text)
+{
+    reply_invalid(c, json_pack("{s:[o]}", "_schema", text ? text : json_string("Not valid.")));
+}
+
+/* The first fault of {NAME: DESCRIPTION, ...}, NULL when there is none. */
+static json_t *queues_fault(const json_t *body)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)(uintptr_t)body, name, value) {
+        if (!*name)
+            return json_string("Queue names must be non-empty strings");
+        if (!json_is_string(value))
+            return json_sprintf("Description for queue '%s' must be a string", name);
+    }
+    return NULL;
+}
+
+static json_t *images_of_queue_fault(const char *queue, const json_t *images)
+{
+    const char *name;
+    json_t *value;
+
+    if (!*queue)
+        return json_string("Queue names must be non-empty strings");
+    if (!json_is_object(images))
+        return json_sprintf("Images for queue '%s' must be a dict", queue);
+    json_object_foreach ((json_t *)(uintptr_t)images, name, value) {
+        /* Names with dots are taken: agents of the seed era send them. */
+        if (!*name || *name == '$')
+            return json_sprintf("Names for queue '%s' must be non-empty strings, must not start "
+                                "with '$', contain '.' or null bytes",
+                                queue);
+        if (!json_is_string(value))
+            return json_sprintf("Provision data for image '%s' in queue '%s' must be a string",
+                                name, queue);
+    }
+    return NULL;
+}
+
+/* The first fault of {QUEUE: {IMAGE: TEXT}, ...}. */
+static json_t *images_fault(const json_t *body)
+{
+    const char *queue;
+    json_t *images, *fault = NULL;
+
+    json_object_foreach ((json_t *)(uintptr_t)body, queue, images) {
+        fault = images_of_queue_fault(queue, images);
+        if (fault)
+            break;
+    }
+    return fault;
+}
+
+/* Stores a body without a schema. */
+static void put(struct call *c, json_t *(*fault_of)(const json_t *),
+                enum err (*store)(struct store *, const json_t *))
+{
+    json_t *body = json_body_object(c), *fault;
+    enum err e;
+
+    if (!body)
+        return;
+    fault = fault_of(body);
+    if (fault)
+        refuse(c, fault);
+    else if ((e = store(c->store, body)))
+        reply_err(c, e);
+    else
+        reply_text(c, 200, "OK");
+    json_decref(body);
+}
+
+void h_queues_put(struct call *calls[], size_t n)
+{
+    (void)n;
+    put(calls[0], queues_fault, store_queues_describe);
+}
+
+void h_images_put(struct call *calls[], size_t n)
+{
+    (void)n;
+    put(calls[0], images_fault, store_images_put);
+}
+
+/* Answers with what a store gave. */
+static void reply_found(struct call *c, enum err e, json_t *value)
+{
+    if (e)
+        reply_err(c, e);
+    else
+        reply_json(c, 200, value);
+}
+
+void h_queues_get(struct call *calls[], size_t n)
+{
+    json_t *queues = NULL;
+    enum err e = store_queues_list(calls[0]->store, &queues);
+
+    (void)n;
+    reply_found(calls[0], e, queues);
+}
+
+void h_images_get(struct call *calls[], size_t n)
+{
+    json_t *images = NULL;
+    enum err e = store_images_get(calls[0]->store, calls[0]->request->params[0], &images);
+
+    (void)n;
+    reply_found(calls[0], e, images);
+}
+
+/* ---- who serves a queue ---- */
+
+/* What is shown of an agent here; both eras' clients read `state` without asking for it. */
+static json_t *agent_shown(const json_t *agent)
+{
+    static const char *const names[] = {"name",           "state",  "queues", "location",
+                                        "provision_type", "job_id", "comment"};
+    json_t *shown = json_object();
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *value = json_object_get(agent, names[i]);
+        if (value)
+            json_object_set(shown, names[i], value);
+        else if (strcmp(names[i], "state") == 0)
+            json_object_set_new(shown, "state", json_string("unknown"));
+    }
+    return shown;
+}
+
+void h_queue_agents(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text queue = c->request->params[0];
+    json_t *agents = NULL, *shown, *agent;
+    enum err e = store_agents_list(c->store, queue, &agents);
+    size_t i;
+
+    (void)n;
+    if (e) {
+        reply_err(c, e);
+        return;
+    }
+    if (json_array_size(agents) == 0 && c->cfg->auth != AUTH_OPEN) {
+        reply_error(c, 404, "Queue '%.*s' does not exist.", (int)queue.len, queue.s);
+    } else {
+        shown = json_array();
+        json_array_foreach (agents, i, agent)
+            json_array_append_new(shown, agent_shown(agent));
+        reply_json(c, 200, shown);
+    }
+    json_decref(agents);
+}
+
+void h_queue_jobs(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    char cursor[LIST_CURSOR_SIZE];
+    struct list_page page;
+    json_t *jobs = NULL;
+
+    (void)n;
+    if (!query_page(c, &page, cursor))
+        return;
+    enum err e = store_queue_jobs(c->store, c->request->params[0], &page, &jobs);
+    if (e == ERR_INVALID) {
+        query_bad_cursor(c);
+    } else if (e) {
+        reply_err(c, e);
+    } else if (json_array_size(jobs) == 0) {
+        json_decref(jobs);
+        reply_none(c);
+    } else {
+        query_reply_page(c, &page, jobs);
+    }
+}
+
+void h_wait_times(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text *queues = mem_alloc((c->request->query_len + 1) * sizeof *queues);
+    json_t *waits = NULL, *shown, *list;
+    const char *name;
+    enum err e =
+        store_wait_times(c->store, queues, query_values(c->request, "queue", queues), &waits);
+
+    (void)n;
+    free(queues);
+    if (e) {
+        reply_err(c, e);
+        return;
+    }
+    shown = json_object();
+    json_object_foreach (waits, name, list)
+        json_object_set_new(shown, name, percentiles(list));
+    json_decref(waits);
+    reply_json(c, 200, shown);
+}

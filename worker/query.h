@@ -1,0 +1,31 @@
+/* Query parameters of a request, and the parameters of lists. */
+#ifndef WORKER_QUERY_H
+#define WORKER_QUERY_H
+
+#include "worker/call.h"
+
+/* The values of a parameter in the order sent; `values` has room for QUERY_MAX. Returns how many.
+ */
+size_t query_values(const struct request *r, const char *name, struct text *values);
+
+/* The first value of a parameter; false: it was not sent. */
+bool query_first(const struct request *r, const char *name, struct text *ret);
+
+/* The values of a parameter as an array of strings, new reference. */
+json_t *query_array(const struct request *r, const char *name);
+
+/* 422 {"detail": {"query": ERRORS}, "message": "Validation error"}; takes the reference. */
+void query_invalid(struct call *c, json_t *errors);
+
+/* Where a list begins and how long it is: `limit` and `cursor` of the request. `cursor` gets the
+ * text that page->after points to. False: answered with 422. */
+bool query_page(struct call *c, struct list_page *page, char cursor[LIST_CURSOR_SIZE]);
+
+/* Answers with one page of a list: takes the reference; a Link header (RFC 8288) leads to the next
+ * page when there is one. */
+void query_reply_page(struct call *c, const struct list_page *page, json_t *list);
+
+/* What a store answers to a cursor that it did not make. */
+void query_bad_cursor(struct call *c);
+
+#endif

@@ -1,0 +1,58 @@
+/* Store operations on what is known of queues and agents, and lists of jobs. Part of store.h, whose
+ * rules and errors hold here too. Dates in results are text (RFC 3339, whole seconds). */
+#ifndef WORKER_STORE_DIRECTORY_H
+#define WORKER_STORE_DIRECTORY_H
+
+#include "common/envelope.h"
+#include "common/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIST_MAX          50000 /* jobs in one list; more come with its next page */
+#define DIRECTORY_MAX     10000 /* agents or queues in one list */
+#define PROVISION_LOG_MAX 100   /* entries kept of an agent's provision log */
+#define LIST_CURSOR_SIZE  64
+
+/* A part of a list of jobs, in the order in which they were submitted. */
+struct list_page {
+    int64_t limit;               /* 1 to LIST_MAX */
+    const char *after;           /* the cursor where the last page ended; NULL: from the start */
+    char next[LIST_CURSOR_SIZE]; /* out: the cursor for the next page; "": that was all */
+};
+
+enum search_states { SEARCH_ANY, SEARCH_LISTED, SEARCH_ACTIVE };
+
+struct job_search {
+    const json_t *tags; /* array of strings; empty: any job */
+    bool all_tags;      /* else one of them will do */
+    enum search_states which;
+    const json_t *states; /* array of strings, for SEARCH_LISTED */
+};
+
+struct provision_entry {
+    const char *request_id; /* a repeat finds its entry and does nothing */
+    bool repeat;
+    struct text agent;
+    json_t *fields; /* job_id, exit_code, detail where it was sent; borrowed */
+    bool failed;    /* for the streak of the agent */
+};
+
+/* queues_describe   sets description and updated_at (now) of each queue: {NAME: TEXT, ...}.
+ * queues_list       {NAME: DESCRIPTION, ...}, "" where there is none.
+ * images_put        sets the images of each queue: {QUEUE: {IMAGE: TEXT}, ...}.
+ * images_get        {IMAGE: TEXT, ...} of a queue, {} when nothing is known.
+ * agents_list       array of all agents' documents but for _id and log; of one queue only, when its
+ *                   s is not NULL.
+ * agent_get         one agent likewise. ERR_NOT_FOUND.
+ * queue_jobs        array of {job_id, created_at, job_state, job_queue} of a queue, in any state.
+ *                   ERR_INVALID: the cursor is none of this store.
+ * jobs_search       array of {job_id, created_at, job_state}; likewise.
+ * wait_times        {QUEUE: [seconds, ...]} of those named that have any entry; of all when n is 0.
+ * provision_add     appends to the agent's provision log with a timestamp (now) and counts the
+ *                   streak on the agent. ERR_NOT_FOUND: no such agent; the log is kept all the
+ * same.
+ */
+
+#endif

@@ -1,0 +1,105 @@
+/* Lists of jobs: of a queue, by tags and states; page by page in the order of submission. */
+#include "worker/store_sqlite/job.h"
+
+#include "common/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The cursor is the number of the last job. */
+static enum err cursor_parse(const char *cursor, int64_t *ret)
+{
+    char *end;
+
+    if (!cursor) {
+        *ret = 0;
+        return ERR_OK;
+    }
+    *ret = strtoll(cursor, &end, 10);
+    return end == cursor || *end || *ret < 0 ? ERR_INVALID : ERR_OK;
+}
+
+static json_t *column(const struct query *r, int at)
+{
+    struct text t = query_col_text(r, at);
+    json_t *value = json_stringn(t.s ? t.s : "", t.len);
+
+    return value ? value : json_string("");
+}
+
+/* Takes the rows (id, job_id, created_us, state, queue) of a statement and ends it. */
+static enum err collect(struct query *r, struct list_page *page, bool with_queue, json_t **ret)
+{
+    json_t *jobs = json_array(), *job;
+    char date[CLOCK_TEXT_SIZE];
+    int64_t last = 0;
+    bool more = false;
+    enum err e;
+
+    while ((e = query_step(r)) == ERR_OK) {
+        more = (int64_t)json_array_size(jobs) == page->limit;
+        if (more)
+            break;
+        last = query_col_int(r, 0);
+        clock_rfc3339(query_col_int(r, 2) / 1000, date);
+        job = json_pack("{s:o, s:s, s:o}", "job_id", column(r, 1), "created_at", date, "job_state",
+                        column(r, 3));
+        if (with_queue)
+            json_object_set_new(job, "job_queue", column(r, 4));
+        json_array_append_new(jobs, job);
+    }
+    query_end(r);
+    if (e && e != ERR_NOT_FOUND) {
+        json_decref(jobs);
+        return e;
+    }
+    *page->next = '\0';
+    if (more)
+        snprintf(page->next, sizeof page->next, "%" PRId64, last);
+    *ret = jobs;
+    return ERR_OK;
+}
+
+enum err sqlite_queue_jobs(struct store *s, struct text queue, struct list_page *page, json_t **ret)
+{
+    int64_t after;
+    enum err e = cursor_parse(page->after, &after);
+
+    if (e)
+        return e;
+    struct query r = query_new(sqlite_of(s), SQL_QUEUE_JOBS);
+    query_text(&r, queue);
+    query_int(&r, after);
+    query_int(&r, page->limit + 1);
+    return collect(&r, page, true, ret);
+}
+
+enum err sqlite_jobs_search(struct store *s, const struct job_search *search,
+                            struct list_page *page, json_t **ret)
+{
+    static const enum sql by_tags[] = {SQL_SEARCH, SQL_SEARCH_ANY_TAG, SQL_SEARCH_ALL_TAGS};
+    size_t tags = json_array_size(search->tags);
+    char *tags_text = NULL, *states_text = NULL;
+    size_t tags_len, states_len;
+    int64_t after;
+    enum err e = cursor_parse(page->after, &after);
+
+    if (!e)
+        e = sqlite_json(search->tags, &tags_text, &tags_len);
+    if (!e && search->which == SEARCH_LISTED)
+        e = sqlite_json(search->states, &states_text, &states_len);
+    if (!e) {
+        struct query r = query_new(sqlite_of(s), by_tags[tags == 0 ? 0 : search->all_tags ? 2 : 1]);
+        query_int(&r, after);
+        query_int(&r, page->limit + 1);
+        query_int(&r, search->which);
+        query_str(&r, states_text ? states_text : "[]");
+        if (tags)
+            query_str(&r, tags_text);
+        e = collect(&r, page, false, ret);
+    }
+    free(tags_text);
+    free(states_text);
+    return e;
+}
