@@ -10,14 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIST_MAX          50000 /* jobs in one list; more come with its next page */
+#define LIST_JOBS_MAX     50000 /* jobs in one list; more come with its next page */
 #define DIRECTORY_MAX     10000 /* agents or queues in one list */
 #define PROVISION_LOG_MAX 100   /* entries kept of an agent's provision log */
 #define LIST_CURSOR_SIZE  64
 
 /* A part of a list of jobs, in the order in which they were submitted. */
 struct list_page {
-    int64_t limit;               /* 1 to LIST_MAX */
+    int64_t limit;               /* 1 to LIST_JOBS_MAX */
     const char *after;           /* the cursor where the last page ended; NULL: from the start */
     char next[LIST_CURSOR_SIZE]; /* out: the cursor for the next page; "": that was all */
 };
