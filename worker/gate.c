@@ -87,13 +87,22 @@ static enum err demand(struct call *c, struct text header)
     return e;
 }
 
+/* With owner rules whoever submitted a job may also fetch what he uploaded for it. */
+static unsigned allowed_roles(const struct call *c)
+{
+    bool owners = c->cfg->owner_rules && c->route->op == OP_ATTACHMENTS_GET;
+
+    return c->route->roles | (owners ? (unsigned)ROLES_USERS : 0);
+}
+
 static void check_role(struct call *c)
 {
     char names[ROLES_TEXT_SIZE];
+    unsigned allowed = allowed_roles(c);
 
-    if (c->reply.status || c->route->roles & c->caller.role)
+    if (c->reply.status || allowed & c->caller.role)
         return;
-    reply_error(c, 403, "Specified action requires role: %s", roles_text(c->route->roles, names));
+    reply_error(c, 403, "Specified action requires role: %s", roles_text(allowed, names));
     security_refused(c, "the role does not allow it");
 }
 
@@ -143,12 +152,12 @@ bool gate_agent(struct call *c, struct text agent)
     return false;
 }
 
-bool gate_owner(struct call *c, struct text job_id)
+bool gate_owner(struct call *c, struct text job_id, unsigned also)
 {
     json_t *submitter = NULL;
 
     if (!c->cfg->owner_rules ||
-        (c->caller.has_token && (c->caller.role & (unsigned)ROLES_MANAGERS)))
+        (c->caller.has_token && (c->caller.role & ((unsigned)ROLES_MANAGERS | also))))
         return true;
     enum err e = store_job_submitter(c->store, job_id, &submitter);
     bool may = e == ERR_NOT_FOUND ||

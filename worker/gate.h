@@ -13,9 +13,10 @@ void gate_pass(struct call *c);
  * setting (agent-identity) decides whether that is looked at. */
 bool gate_agent(struct call *c, struct text agent);
 
-/* Whether the caller may do to this job what only its owner may; else answers. A setting
- * (owner-rules) decides whether that is looked at. A job that nobody is known to have submitted
- * belongs to everyone; so does one that does not exist, which the handler finds out. */
-bool gate_owner(struct call *c, struct text job_id);
+/* Whether the caller may do to this job what only its owner, managers and admins may, and tokens of
+ * the role `also`; else answers. A setting (owner-rules) decides whether that is looked at. A job
+ * that nobody is known to have submitted belongs to everyone; so does one that does not exist,
+ * which the handler finds out. */
+bool gate_owner(struct call *c, struct text job_id, unsigned also);
 
 #endif

@@ -2,6 +2,7 @@
  * travel in the requests of the frontend, each on its own. */
 #include "common/log.h"
 #include "worker/call.h"
+#include "worker/gate.h"
 #include "worker/jobid.h"
 
 #include <stdio.h>
@@ -206,7 +207,7 @@ static void open_file(struct call *c, const char *suffix)
 void h_attachments_get(struct call *calls[], size_t n)
 {
     (void)n;
-    if (has_job_id(calls[0]))
+    if (has_job_id(calls[0]) && gate_owner(calls[0], calls[0]->request->params[0], ROLE_AGENT))
         open_file(calls[0], ATTACHMENTS);
 }
 

@@ -127,7 +127,7 @@ static bool submission_load(struct submission *s, struct call *c)
         return false;
     s->wish = wish_of(s->data);
     s->priority = s->wish.priority;
-    return !s->given || gate_owner(c, (struct text){s->job_id, strlen(s->job_id)});
+    return !s->given || gate_owner(c, (struct text){s->job_id, strlen(s->job_id)}, 0);
 }
 
 /* Whether the caller's permissions reach; else answered. The open mode answers as the first servers
@@ -331,7 +331,7 @@ void h_job_action(struct call *calls[], size_t n)
         reply_text(c, 400, "Invalid job id\n");
         return;
     }
-    if (!gate_owner(c, id))
+    if (!gate_owner(c, id, 0))
         return;
     enum err e = store_job_cancel(c->store, id);
     if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)

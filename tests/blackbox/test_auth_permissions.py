@@ -209,6 +209,21 @@ def test_jobs_of_nobody(owned, queue):
     expect(cancel(owned, new_id(), as_role("contributor", "eve")), 404, message("Job not found"))
 
 
+@pytest.mark.parametrize("mode", ["open", "roles"])
+def test_owners_fetch_attachments(private, queue, mode):
+    """Agents with a token do as ever; of the others only the submitter, managers and admins."""
+    api = Api(private("--auth", mode, "--owner-rules", "yes", env=auth.ENV).url)
+    alice = as_role("contributor", "alice")
+    job_id = expect(submit(api, queue, alice, test_data={"attachments": [{"agent": "a"}]}), 200).json()["job_id"]
+    path = f"/v1/job/{job_id}/attachments"
+    expect(api.post(path, files={"file": ("a", b"content")}, headers=alice), 200)
+    for who in (alice, as_role("agent", "a1"), as_role("manager", "eve"), as_role("admin", "eve")):
+        assert expect(api.get(path, headers=who), 200).content == b"content"
+    expect(api.get(path, headers=as_role("contributor", "eve")), 403, NOT_OWNER)
+    expect(api.get(path), 401, NOT_OWNER)
+    expect(api.get(path, headers=as_role("root", "eve")), 403)
+
+
 def test_without_the_rule_everyone_cancels(roles, queue):
     job_id = expect(submit(roles, queue, as_role("contributor", "alice")), 200).json()["job_id"]
     expect(cancel(roles, job_id, as_role("contributor", "eve")), 200, "OK")
