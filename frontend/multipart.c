@@ -201,7 +201,7 @@ static enum line line_end(const char *s, size_t len, bool last, size_t *ret_len)
         *ret_len = 2;
         return LINE_LAST;
     }
-    while (n < len && (s[n] == ' ' || s[n] == '\t'))
+    while (n < len && n < MULTIPART_HEADERS_MAX && (s[n] == ' ' || s[n] == '\t'))
         n++;
     if (n < len && s[n] == '\r')
         n++;
