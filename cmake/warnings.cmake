@@ -37,6 +37,9 @@ endif()
 if(WARNINGS_AS_ERRORS)
   target_compile_options(project_options INTERFACE -Werror)
 endif()
+if(FUZZ)
+  target_compile_options(project_options INTERFACE -fsanitize=fuzzer-no-link -w)
+endif()
 if(SANITIZE)
   target_compile_options(project_options INTERFACE -fsanitize=address,undefined
                                                    -fno-sanitize-recover=all

@@ -114,7 +114,7 @@ static void test_longest_boundary(void **state)
     snprintf(type, sizeof type, "multipart/form-data; boundary=%s", boundary);
     assert_true(multipart_init(&m, text_of(type)));
     assert_int_equal(m.delimiter_len, MULTIPART_BOUNDARY_MAX + 2);
-    strcat(type, "b");
+    snprintf(type, sizeof type, "multipart/form-data; boundary=%sb", boundary);
     assert_false(multipart_init(&m, text_of(type)));
 }
 
@@ -164,30 +164,32 @@ static void test_bodies(void **state)
     static const struct {
         const char *body, *content;
     } rows[] = {
-        {"--cut\r\n" FILE_AT "\r\nhello\r\n--cut--\r\n",                                    "hello"             },
-        {"--cut\r\n" FILE_AT "\r\nhello\r\n--cut--",                                        "hello"             },
-        {"--cut\r\n" FILE_AT "\r\n\r\n--cut--",                                             ""                  },
-        {"--cut\n" FILE_AT "\nhello\n--cut--\n",                                            "hello"             },
-        {"preamble\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--\r\nepilogue\r\n--cut\r\n",       "x"                 },
-        {"\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--",                                        "x"                 },
-        {"no --cut\r\nhere --cut--\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--",                "x"                 },
-        {"--cut \t \r\n" FILE_AT "\r\nx\r\n--cut  \r\n\r\n\r\n--cut--",                     "x"                 },
+  /* clang-format off */
+        {"--cut\r\n" FILE_AT "\r\nhello\r\n--cut--\r\n", "hello" },
+        {"--cut\r\n" FILE_AT "\r\nhello\r\n--cut--", "hello" },
+        {"--cut\r\n" FILE_AT "\r\n\r\n--cut--", "" },
+        {"--cut\n" FILE_AT "\nhello\n--cut--\n", "hello" },
+        {"preamble\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--\r\nepilogue\r\n--cut\r\n", "x" },
+        {"\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--", "x" },
+        {"no --cut\r\nhere --cut--\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--", "x" },
+        {"--cut \t \r\n" FILE_AT "\r\nx\r\n--cut  \r\n\r\n\r\n--cut--", "x" },
         {"--cut\r\n" FILE_AT "\r\nx --cut\r\n--cutter\r\n--cut-\r\n--cut--",
-         "x --cut\r\n--cutter\r\n--cut-"                                                                        },
-        {"--cut\r\n" FILE_AT "\r\n\r\n\r\n--cu\r\n--\r\n--cut--",                           "\r\n\r\n--cu\r\n--"},
-        {"--cut\r\n" FILE_AT "\r\nends with cr\r\r\n--cut--",                               "ends with cr\r"    },
-        {"--cut\r\ncontent-disposition:form-data;filename=f;name=file\r\n\r\nx\r\n--cut--", "x"                 },
-        {"--cut\r\nContent-Type: text/plain\r\n" FILE_AT "X-Y: z\r\n\r\nx\r\n--cut--",      "x"                 },
+         "x --cut\r\n--cutter\r\n--cut-" },
+        {"--cut\r\n" FILE_AT "\r\n\r\n\r\n--cu\r\n--\r\n--cut--", "\r\n\r\n--cu\r\n--"},
+        {"--cut\r\n" FILE_AT "\r\nends with cr\r\r\n--cut--", "ends with cr\r" },
+        {"--cut\r\ncontent-disposition:form-data;filename=f;name=file\r\n\r\nx\r\n--cut--", "x" },
+        {"--cut\r\nContent-Type: text/plain\r\n" FILE_AT "X-Y: z\r\n\r\nx\r\n--cut--", "x" },
         {"--cut\r\nContent-Disposition: form-data;\r\n name=\"file\";\r\n\tfilename=\"a\"\r\n\r\nx"
-         "\r\n--cut--",                                                            "x"                 },
+         "\r\n--cut--", "x" },
         {"--cut\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nno "
          "file\r\n--cut\r\n" FILE_AT "\r\nthe file\r\n--cut--",
-         "the file"                                                  },
+         "the file" },
         {"--cut\r\nContent-Disposition: form-data; name=\"other\"; filename=\"o\"\r\n\r\nother\r\n"
          "--cut\r\n" FILE_AT "\r\nfile\r\n--cut--",
          "file" },
-        {"--cut\r\n" FILE_AT "\r\nfirst\r\n--cut\r\n" FILE_AT "\r\nsecond\r\n--cut--",                                                                                 "first"                        },
-        {"--cut\r\n\r\nno headers\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--",                                                                                 "x"            },
+        {"--cut\r\n" FILE_AT "\r\nfirst\r\n--cut\r\n" FILE_AT "\r\nsecond\r\n--cut--", "first" },
+        {"--cut\r\n\r\nno headers\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--", "x" },
+  /* clang-format on */
     };
 
     (void)state;
