@@ -40,7 +40,8 @@ enum route_flags {
     ROUTE_GATHER = 2,
     ROUTE_UPLOAD = 4,
     ROUTE_GUARDED = 8,
-    ROUTE_DOWNLOAD = 16
+    ROUTE_DOWNLOAD = 16,
+    ROUTE_TEXT = 32
 };
 
 enum op {

@@ -1,0 +1,206 @@
+/* Prints docs/openapi.json: the OpenAPI document of all endpoints, made from common/api.def. */
+#include "common/api.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    enum role role;
+    const char *name;
+} roles[] = {
+    {ROLE_ADMIN,       "admin"      },
+    {ROLE_MANAGER,     "manager"    },
+    {ROLE_CONTRIBUTOR, "contributor"},
+    {ROLE_AGENT,       "agent"      }
+};
+
+/* An empty JSON Schema takes anything: what is in a body is said in docs/api.md. */
+static json_t *content(const char *type, json_t *schema)
+{
+    return json_pack("{s:{s:o}}", type, "schema", schema);
+}
+
+static json_t *request_body(const struct route *r)
+{
+    json_t *file, *text;
+
+    if (r->body_limit == 0)
+        return NULL;
+    if (r->flags & ROUTE_UPLOAD) {
+        file = json_pack("{s:s, s:[s], s:{s:{s:s, s:s}}}", "type", "object", "required", "file",
+                         "properties", "file", "type", "string", "format", "binary");
+        return json_pack("{s:b, s:o}", "required", 1, "content",
+                         content("multipart/form-data", file));
+    }
+    if (r->flags & ROUTE_TEXT) {
+        text = json_pack("{s:s}", "type", "string");
+        return json_pack("{s:o}", "content", content("text/plain", text));
+    }
+    return json_pack("{s:o}", "content",
+                     content("application/json", json_pack("{s:s}", "type", "object")));
+}
+
+/* The answers that any endpoint may give: their status, and their name in the document. */
+static const struct {
+    const char *status, *name, *description;
+} answers[] = {
+    {"4XX", "Refused",     "The request was refused; the body says why"              },
+    {"413", "TooLarge",    "The body is larger than the limit"                       },
+    {"503", "Unavailable", "The store is away or the server is busy; see Retry-After"},
+    {"504", "Timeout",     "No answer within the deadline"                           }
+};
+
+static json_t *responses(const struct route *r)
+{
+    json_t *all = json_pack("{s:{s:s}}", "2XX", "description", "It was done");
+    char ref[64];
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        bool takes_part =
+            answers[i].status[0] == '5' ? r->service != SERVICE_LOCAL : i == 0 || r->body_limit > 0;
+        snprintf(ref, sizeof ref, "#/components/responses/%s", answers[i].name);
+        if (takes_part)
+            json_object_set_new(all, answers[i].status, json_pack("{s:s}", "$ref", ref));
+    }
+    return all;
+}
+
+/* Bearer tokens; in the open mode only guarded endpoints need one. */
+static json_t *security(const struct route *r)
+{
+    if (r->service == SERVICE_LOGIN && r->roles == ROLES_ANYONE)
+        return json_pack("[{s:[]}]", "client");
+    if (r->roles == ROLES_ANYONE)
+        return json_array();
+    if (r->flags & ROUTE_GUARDED)
+        return json_pack("[{s:[]}]", "token");
+    return json_pack("[{}, {s:[]}]", "token");
+}
+
+static json_t *role_names(const struct route *r)
+{
+    json_t *names = json_array();
+
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (r->roles & roles[i].role)
+            json_array_append_new(names, json_string(roles[i].name));
+    return names;
+}
+
+static void lower(const char *from, char *to, size_t size)
+{
+    size_t i = 0;
+
+    for (; from[i] && i < size - 1; i++)
+        to[i] = (char)tolower((unsigned char)from[i]);
+    to[i] = '\0';
+}
+
+static json_t *operation(const struct route *r)
+{
+    char id[64];
+    json_t *o, *body = request_body(r);
+
+    lower(r->name + strlen("OP_"), id, sizeof id);
+    o = json_pack("{s:s, s:s, s:o, s:o}", "operationId", id, "summary", r->summary, "security",
+                  security(r), "x-roles", role_names(r));
+    if (body)
+        json_object_set_new(o, "requestBody", body);
+    /* 0: the limit is a setting. */
+    if (body)
+        json_object_set_new(o, "x-body-limit",
+                            json_integer(r->flags & ROUTE_UPLOAD ? 0 : (json_int_t)r->body_limit));
+    json_object_set_new(o, "responses", responses(r));
+    return o;
+}
+
+/* "/v1/job/<job_id>" as "/v1/job/{job_id}", and the parameters that it names. */
+static void path_template(const char *path, char *out, size_t size, json_t *parameters)
+{
+    const char *name = NULL;
+    size_t n = 0;
+
+    for (const char *p = path; *p && n < size - 1; p++) {
+        out[n++] = *p == '<' ? '{' : *p == '>' ? '}' : *p;
+        if (*p == '<')
+            name = p + 1;
+        if (*p == '>' && name)
+            json_array_append_new(parameters, json_pack("{s:s%, s:s, s:b, s:{s:s}}", "name", name,
+                                                        (size_t)(p - name), "in", "path",
+                                                        "required", 1, "schema", "type", "string"));
+    }
+    out[n] = '\0';
+}
+
+static json_t *paths(void)
+{
+    json_t *all = json_object(), *item;
+    char template[256], method[16];
+
+    for (size_t i = 0; i < OP_COUNT_; i++) {
+        const struct route *r = &routes[i];
+        json_t *parameters = json_array();
+        path_template(r->path, template, sizeof template, parameters);
+        lower(http_method_name(r->method), method, sizeof method);
+        item = json_object_get(all, template);
+        if (*r->path && !item) {
+            item = json_object();
+            if (json_array_size(parameters))
+                json_object_set(item, "parameters", parameters);
+            json_object_set_new(all, template, item);
+        }
+        json_decref(parameters);
+        if (*r->path)
+            json_object_set_new(item, method, operation(r));
+    }
+    return all;
+}
+
+static json_t *error_responses(void)
+{
+    json_t *all = json_object();
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        json_t *body =
+            content("application/json", json_pack("{s:s}", "$ref", "#/components/schemas/Error"));
+        json_object_update_missing_new(body,
+                                       content("text/plain", json_pack("{s:s}", "type", "string")));
+        json_object_set_new(
+            all, answers[i].name,
+            json_pack("{s:s, s:o}", "description", answers[i].description, "content", body));
+    }
+    return all;
+}
+
+static json_t *components(void)
+{
+    return json_pack(
+        "{s:{s:{s:s, s:s, s:s}, s:{s:s, s:s}}, s:{s:{s:s, s:[ss], s:{s:{}, s:{s:s}}}}, s:o}",
+        "securitySchemes", "token", "type", "http", "scheme", "bearer", "bearerFormat", "JWT",
+        "client", "type", "http", "scheme", "basic", "schemas", "Error", "type", "object",
+        "required", "message", "detail", "properties", "message", "detail", "type", "object",
+        "responses", error_responses());
+}
+
+int main(void)
+{
+    json_t *document = json_pack(
+        "{s:s, s:{s:s, s:s, s:s}, s:o, s:o}", "openapi", "3.0.3", "info", "title",
+        "Testflinger Server", "version", PROJECT_VERSION, "description",
+        "Made from common/api.def by openapi-document: ninja -C build openapi-docs. docs/api.md "
+        "has the parameters, bodies and answers of each endpoint. HEAD is served wherever GET is. "
+        "x-roles: who may call it unless the server runs in the open mode (an empty list: "
+        "anyone). x-body-limit: bodies of this many bytes or more are refused (0: a setting "
+        "decides).",
+        "paths", paths(), "components", components());
+
+    if (!document || json_dumpf(document, stdout, JSON_INDENT(2)) != 0 || puts("") == EOF) {
+        fputs("the document could not be made\n", stderr);
+        return EXIT_FAILURE;
+    }
+    json_decref(document);
+    return EXIT_SUCCESS;
+}
