@@ -64,6 +64,42 @@ static void reply_parse_fault(struct call *c, const json_error_t *error)
         reply_error(c, 400, "Bad Request");
 }
 
+/* Copies a JSON text with a blank for each backslash that ends a line, as in commands of a shell:
+ * an example of the API's document has one. Strings stay as they are. NULL: there was none. */
+static char *without_continuations(struct text t)
+{
+    char *copy = NULL;
+    bool string = false;
+
+    for (size_t i = 0; i + 1 < t.len; i++) {
+        if (t.s[i] == '"') {
+            string = !string;
+        } else if (t.s[i] == '\\' && string) {
+            i++;
+        } else if (t.s[i] == '\\' && (t.s[i + 1] == '\n' || t.s[i + 1] == '\r')) {
+            if (!copy)
+                copy = memcpy(mem_alloc(t.len), t.s, t.len);
+            copy[i] = ' ';
+        }
+    }
+    return copy;
+}
+
+static json_t *parse_text(const struct call *c, json_error_t *error)
+{
+    const size_t flags = JSON_ALLOW_NUL | JSON_DECODE_ANY;
+    struct text body = c->request->body;
+    json_t *value = json_loadb(body.s, body.len, flags, error);
+    char *plain = NULL;
+
+    if (!value && c->cfg->compat == COMPAT_DOCUMENTED)
+        plain = without_continuations(body);
+    if (plain)
+        value = json_loadb(plain, body.len, flags, error);
+    free(plain);
+    return value;
+}
+
 /* The body as JSON, or NULL: answered, unless *overflow tells of a number beyond 64 bits. */
 static json_t *parse(struct call *c, bool *overflow)
 {
@@ -77,7 +113,7 @@ static json_t *parse(struct call *c, bool *overflow)
         reply_schema_fault(c, "Nested too deeply, 64 levels at most.");
         return NULL;
     }
-    json_t *value = json_loadb(body.s, body.len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    json_t *value = parse_text(c, &error);
     if (!value) {
         *overflow = json_error_code(&error) == json_error_numeric_overflow;
         if (!*overflow)

@@ -4,12 +4,12 @@ import os
 import subprocess
 from dataclasses import dataclass
 
-# Sourced before a command: curl writes what it got into files. `localhost:8000` is the server.
+# Before a command: curl writes what it got into files, and every host is the server.
 SHELL = """
 set -uo pipefail
 curl() {
-    command curl --silent --show-error --max-time 20 --dump-header headers --output body \
-        --write-out '%{http_code}' --connect-to "localhost:8000:127.0.0.1:$PORT" "$@"
+    command curl --silent --show-error --max-time 20 --dump-header headers \
+        --write-out '%{http_code}\n' --connect-to "::127.0.0.1:$PORT" "$@" --output body
 }
 """
 
@@ -22,12 +22,12 @@ class Answer:
 
 
 def run(server, command, folder, **variables):
-    """Runs a command of a shell that calls curl once, in a folder of its own; the answer."""
+    """Runs a command of a shell that calls curl once, in a folder of its own; the (first) answer."""
     for name in ("body", "headers"):
         (folder / name).write_bytes(b"")
     done = subprocess.run(
         ["bash", "-c", SHELL + command], cwd=folder, capture_output=True, text=True, timeout=30,
         env={**os.environ, "PORT": str(server.port.number), "no_proxy": "*", **variables})
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return Answer(int(done.stdout), (folder / "headers").read_text().splitlines(),
+    return Answer(int(done.stdout.split()[0]), (folder / "headers").read_text().splitlines(),
                   (folder / "body").read_text())
