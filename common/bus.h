@@ -77,6 +77,9 @@ enum bus_side { BUS_FRONTENDS, BUS_WORKERS };
 enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
                       char out[BUS_ENDPOINT_SIZE]) MUST_CHECK;
 
+/* Splits "tcp://HOST:PORT"; ERR_INVALID for all else. An IPv6 address keeps its brackets. */
+enum err bus_split(const char *bus, char *host, size_t size, unsigned *port) MUST_CHECK;
+
 /* True when the bus leaves this machine: tcp:// to an address that is no loopback one. */
 bool bus_is_remote(const char *bus);
 

@@ -6,10 +6,13 @@
 #include <string.h>
 #include <sys/un.h>
 
-/* Splits "tcp://HOST:PORT". */
-static enum err tcp_split(const char *bus, char *host, size_t size, unsigned *port)
+#define TCP "tcp://"
+
+enum err bus_split(const char *bus, char *host, size_t size, unsigned *port)
 {
-    const char *start = bus + strlen("tcp://"), *colon = strrchr(start, ':');
+    if (strncmp(bus, TCP, strlen(TCP)) != 0)
+        return ERR_INVALID;
+    const char *start = bus + strlen(TCP), *colon = strrchr(start, ':');
     char *end;
 
     if (!colon || colon == start || (size_t)(colon - start) >= size)
@@ -33,8 +36,8 @@ enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
 
     if (!*bus || broker >= BROKERS_MAX)
         return ERR_INVALID;
-    if (strncmp(bus, "tcp://", 6) == 0) {
-        if (tcp_split(bus, host, sizeof host, &port))
+    if (strncmp(bus, TCP, strlen(TCP)) == 0) {
+        if (bus_split(bus, host, sizeof host, &port))
             return ERR_INVALID;
         n = snprintf(out, BUS_ENDPOINT_SIZE, "tcp://%s:%u", host, port + 2 * broker + side);
         return n < BUS_ENDPOINT_SIZE ? ERR_OK : ERR_INVALID;
@@ -52,7 +55,7 @@ bool bus_is_remote(const char *bus)
     char host[BUS_ENDPOINT_SIZE / 2];
     unsigned port;
 
-    if (strncmp(bus, "tcp://", 6) != 0 || tcp_split(bus, host, sizeof host, &port))
+    if (bus_split(bus, host, sizeof host, &port))
         return false;
     return strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 &&
            strcmp(host, "[::1]") != 0;

@@ -86,6 +86,7 @@ unsigned metric_series(enum metric m)
         return (OP_COUNT_ + 1) * STATUSES;
     case LABELS_SERVICE:
     case LABELS_ERROR:
+    case LABELS_BROKER:
     case LABELS_BROKER_EVENT:
     case LABELS_STORE_OP:
     case LABELS_COUNT_:
@@ -206,6 +207,7 @@ const char *metric_label(enum metric m, unsigned label, char out[METRIC_LABEL_SI
 {
     static const char *const keys[LABELS_COUNT_] = {[LABELS_SERVICE] = "service",
                                                     [LABELS_ERROR] = "error",
+                                                    [LABELS_BROKER] = "broker",
                                                     [LABELS_BROKER_EVENT] = "event",
                                                     [LABELS_STORE_OP] = "operation"};
     enum metric_labels kind = metric_rows[m].labels;

@@ -27,6 +27,7 @@ enum metric_labels {
     LABELS_ROUTE_STATUS, /* metric_route_status() */
     LABELS_SERVICE,      /* enum service */
     LABELS_ERROR,        /* enum err */
+    LABELS_BROKER,       /* named by metrics_name_labels */
     LABELS_BROKER_EVENT, /* named by metrics_name_labels */
     LABELS_STORE_OP,     /* named by metrics_name_labels */
     LABELS_COUNT_

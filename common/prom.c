@@ -95,6 +95,7 @@ void prom_print_reference(FILE *out)
         [LABELS_ROUTE_STATUS] = "`method`, `route`, `status`",
         [LABELS_SERVICE] = "`service`",
         [LABELS_ERROR] = "`error`",
+        [LABELS_BROKER] = "`broker`",
         [LABELS_BROKER_EVENT] = "`event`",
         [LABELS_STORE_OP] = "`operation`",
     };

@@ -1,5 +1,6 @@
 #include "frontend/link.h"
 
+#include "common/bus_brokers.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -16,9 +17,10 @@ enum {
 
 struct broker {
     struct link *link;
-    void *socket;
+    void *socket; /* NULL: there is none of this number */
     struct event *readable;
     bool alive;
+    uint32_t hash;      /* of its endpoint */
     uint64_t instance;  /* of the process that knows our requests; 0: none does */
     int64_t last_heard; /* ms */
 };
@@ -26,9 +28,9 @@ struct broker {
 struct link {
     const struct config *cfg;
     struct event_base *base;
-    void *ctx;
-    struct broker brokers[BROKERS_MAX];
-    size_t brokers_len, next; /* next: whose turn it is */
+    struct bus_brokers bus;
+    struct broker brokers[BROKERS_MAX]; /* by slot of `bus` */
+    size_t last;                        /* whose turn it was */
     struct link_request *by_id;
     struct link_request *pending; /* oldest first */
     struct event *tick;
@@ -72,29 +74,58 @@ static bool send_to(struct broker *b, struct link_request *r, int64_t now)
     return true;
 }
 
-static unsigned key_hash(const struct link_request *r)
+static uint32_t hash(const char *s, size_t len)
 {
-    unsigned h = 2166136261u; /* FNV-1a */
+    uint32_t h = 2166136261u; /* FNV-1a */
 
-    for (size_t i = 0; i < r->key_len; i++)
-        h = (h ^ (unsigned char)r->key[i]) * 16777619u;
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)s[i]) * 16777619u;
     return h;
+}
+
+/* How much a broker suits a key: of those that are alive the one with the highest value gets all
+ * its requests, so that frontends agree, and a broker that comes or goes moves few keys. */
+static uint32_t weight(const struct broker *b, uint32_t key_hash)
+{
+    uint32_t h = b->hash ^ key_hash;
+
+    h = (h ^ (h >> 16)) * 0x85ebca6bu; /* the final mix of MurmurHash3 */
+    h = (h ^ (h >> 13)) * 0xc2b2ae35u;
+    return h ^ (h >> 16);
+}
+
+/* The broker that is to get the request; NULL: none is alive. */
+static struct broker *choose(struct link *l, const struct link_request *r)
+{
+    uint32_t key_hash = hash(r->key, r->key_len);
+    struct broker *best = NULL;
+
+    for (size_t i = 1; i <= BROKERS_MAX; i++) {
+        struct broker *b = &l->brokers[(l->last + i) % BROKERS_MAX];
+        if (!b->alive)
+            continue;
+        if (!best || (r->key_len && weight(b, key_hash) > weight(best, key_hash)))
+            best = b;
+        if (!r->key_len)
+            break;
+    }
+    if (best && !r->key_len)
+        l->last = (size_t)(best - l->brokers);
+    return best;
 }
 
 /* Gives the request to a broker that is alive; else it waits for one. */
 static void dispatch(struct link *l, struct link_request *r, int64_t now)
 {
-    size_t first = r->key_len ? key_hash(r) % l->brokers_len : l->next++ % l->brokers_len;
+    struct broker *b;
 
-    for (size_t i = 0; i < l->brokers_len; i++) {
-        size_t at = (first + i) % l->brokers_len;
-        if (!l->brokers[at].alive)
-            continue;
-        if (send_to(&l->brokers[at], r, now)) {
-            r->broker = (int)at;
+    while ((b = choose(l, r))) {
+        if (send_to(b, r, now)) {
+            r->broker = (int)(b - l->brokers);
+            metric_add(M_BUS_SENT, (unsigned)r->broker, 1);
             return;
         }
-        l->brokers[at].alive = false; /* it takes nothing: until it is heard again */
+        b->alive = false; /* it takes nothing: until it is heard again */
     }
 }
 
@@ -143,6 +174,7 @@ static void on_reply(struct link *l, const struct bus_header *h, zmq_msg_t *payl
     if (!msgpack_zone_init(&zone, 1024))
         abort(); /* out of memory, as in mem.c */
     enum err e = reply_unpack(zmq_msg_data(payload), zmq_msg_size(payload), &zone, &reply);
+    metric_add(M_BUS_MALFORMED, 0, e != ERR_OK);
     if (e)
         log_error("a reply on the bus is malformed; do all processes run the same version?");
     answer(l, r, e ? ERR_INTERNAL : ERR_OK, &reply);
@@ -178,6 +210,7 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
     case BUS_READY:
     case BUS_BYE:
     case BUS_REQUEST:
+        metric_add(M_BUS_MALFORMED, 0, 1);
         log_warn(
             "a broker sent a message of the wrong kind; do all processes run the same version?");
         break;
@@ -205,6 +238,7 @@ static bool take_message(struct broker *b)
     bool ok = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) == ERR_OK;
     bool more = zmq_msg_more(&head);
     zmq_msg_close(&head);
+    metric_add(M_BUS_MALFORMED, 0, !ok || !more);
     if (!more || !receive(b, &payload))
         return true;
     more = zmq_msg_more(&payload);
@@ -242,7 +276,7 @@ static void show(const struct link *l)
 {
     size_t alive = 0;
 
-    for (size_t i = 0; i < l->brokers_len; i++)
+    for (size_t i = 0; i < BROKERS_MAX; i++)
         alive += l->brokers[i].alive;
     metric_set(M_BUS_BROKERS, 0, alive);
     metric_set(M_BUS_PENDING, 0, link_pending(l));
@@ -255,15 +289,17 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    for (size_t i = 0; i < l->brokers_len; i++) {
+    for (size_t i = 0; i < BROKERS_MAX; i++) {
         struct broker *b = &l->brokers[i];
         if (b->alive && now - b->last_heard > DEAD_BEATS * l->cfg->heartbeat) {
-            log_warn("broker %zu is silent; its requests go to another when there is one", i);
+            log_warn("the broker at %s is silent; its requests go to another when there is one",
+                     l->bus.slots[i].endpoint);
             b->alive = false;
             b->instance = 0; /* should it come back, it is asked again */
             dispatch_again(l, (int)i, now);
         }
     }
+    bus_brokers_step(&l->bus, now);
     show(l);
     struct link_request *r, *next;
     DL_FOREACH_SAFE(l->pending, r, next)
@@ -273,25 +309,47 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
-static bool open_broker(struct link *l, unsigned i)
+static void on_opened(void *arg, size_t slot)
 {
-    struct broker *b = &l->brokers[i];
-    char endpoint[BUS_ENDPOINT_SIZE];
-    int fd;
+    struct link *l = arg;
+    struct broker *b = &l->brokers[slot];
+    const char *endpoint = l->bus.slots[slot].endpoint;
+    int fd = -1;
     size_t size = sizeof fd;
 
-    if (bus_endpoint(l->cfg->bus, i, BUS_FRONTENDS, endpoint))
-        return false;
-    b->link = l;
-    b->socket = bus_connect(l->ctx, endpoint, "frontend");
-    if (!b->socket || zmq_getsockopt(b->socket, ZMQ_FD, &fd, &size) != 0) {
-        log_error("cannot connect to the bus at %s: %s; check --bus", endpoint,
-                  zmq_strerror(errno));
-        return false;
+    *b = (struct broker){.link = l, .socket = l->bus.slots[slot].socket};
+    b->hash = hash(endpoint, strlen(endpoint));
+    if (zmq_getsockopt(b->socket, ZMQ_FD, &fd, &size) == 0)
+        b->readable = event_new(l->base, fd, EV_READ | EV_PERSIST, on_readable, b);
+    if (!b->readable || event_add(b->readable, NULL) != 0) {
+        log_error("the connection to the broker at %s cannot be watched; it is not used", endpoint);
+        return;
     }
-    b->readable = event_new(l->base, fd, EV_READ | EV_PERSIST, on_readable, b);
-    l->brokers_len++;
-    return b->readable && event_add(b->readable, NULL) == 0;
+    event_active(b->readable, EV_READ, 0); /* what is there already is not told by the descriptor */
+}
+
+static void on_closing(void *arg, size_t slot)
+{
+    struct link *l = arg;
+    struct broker *b = &l->brokers[slot];
+
+    if (b->readable)
+        event_free(b->readable);
+    *b = (struct broker){.link = l};
+    dispatch_again(l, (int)slot, clock_mono_ms());
+}
+
+static bool is_alive(void *arg, size_t slot)
+{
+    return ((struct link *)arg)->brokers[slot].alive;
+}
+
+void link_name_metrics(void)
+{
+    static const char *const numbers[BROKERS_MAX] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7",
+                                                     "8", "9", "10", "11", "12", "13", "14", "15"};
+
+    metrics_name_labels(LABELS_BROKER, numbers, BROKERS_MAX);
 }
 
 struct link *link_new(struct event_base *base, const struct config *cfg)
@@ -299,24 +357,17 @@ struct link *link_new(struct event_base *base, const struct config *cfg)
     struct link *l = mem_alloc(sizeof *l);
     long beat = cfg->heartbeat < 200 ? (long)cfg->heartbeat : 200;
     const struct timeval every = {.tv_usec = beat * 1000 / 2};
+    const struct bus_brokers_owner owner = {
+        .opened = on_opened, .closing = on_closing, .is_alive = is_alive, .arg = l};
 
     l->cfg = cfg;
     l->base = base;
-    l->ctx = zmq_ctx_new();
-    for (unsigned i = 0; l->ctx && i < (unsigned)cfg->brokers; i++)
-        if (!open_broker(l, i)) {
-            link_free(l);
-            return NULL;
-        }
+    enum err e = bus_brokers_open(&l->bus, cfg, BUS_FRONTENDS, "frontend", &owner);
     l->tick = event_new(base, -1, EV_PERSIST, on_tick, l);
-    if (!l->brokers_len || !l->tick || event_add(l->tick, &every) != 0) {
-        log_error("no broker to connect to; set --brokers and --bus");
+    if (e || !l->tick || event_add(l->tick, &every) != 0) {
         link_free(l);
         return NULL;
     }
-    /* What is there already is not told by the descriptor. */
-    for (size_t i = 0; i < l->brokers_len; i++)
-        event_active(l->brokers[i].readable, EV_READ, 0);
     return l;
 }
 
@@ -333,7 +384,7 @@ size_t link_pending(const struct link *l)
 
 bool link_is_up(const struct link *l)
 {
-    for (size_t i = 0; i < l->brokers_len; i++)
+    for (size_t i = 0; i < BROKERS_MAX; i++)
         if (l->brokers[i].alive)
             return true;
     return false;
@@ -350,13 +401,9 @@ void link_free(struct link *l)
         zmq_msg_close(&r->payload);
     if (l->tick)
         event_free(l->tick);
-    for (size_t i = 0; i < l->brokers_len; i++) {
+    for (size_t i = 0; i < BROKERS_MAX; i++)
         if (l->brokers[i].readable)
             event_free(l->brokers[i].readable);
-        if (l->brokers[i].socket)
-            zmq_close(l->brokers[i].socket);
-    }
-    if (l->ctx)
-        zmq_ctx_term(l->ctx);
+    bus_brokers_close(&l->bus, 0);
     free(l);
 }

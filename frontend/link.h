@@ -1,9 +1,9 @@
 /* The frontend's side of the bus: sends requests to brokers and finds their replies
  * (docs/protocol.md).
  *
- * Requests go round the brokers that are alive; those of one key all go to the same one, so that
- * they meet. Those of a broker that died are sent again, with the same id, to another or to its
- * successor. While no broker is there, they wait. */
+ * Requests go round the brokers that are alive; those of one key all go to the same one, whichever
+ * frontend has them, so that they meet. Those of a broker that died are sent again, with the same
+ * id, to another or to its successor. While no broker is there, they wait. */
 #ifndef FRONTEND_LINK_H
 #define FRONTEND_LINK_H
 
@@ -44,6 +44,9 @@ typedef void link_wake_fn(void *arg, struct text key);
 
 /* Sets who hears it. */
 void link_on_wake(struct link *l, link_wake_fn *wake, void *arg);
+
+/* Names the brokers in metrics; before metrics_share. */
+void link_name_metrics(void);
 
 /* Connects to the brokers, in the background. NULL (logged) when the bus setting is wrong. */
 struct link *link_new(struct event_base *base, const struct config *cfg);

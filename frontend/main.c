@@ -7,6 +7,7 @@
 #include "common/monitor.h"
 #include "common/prefork.h"
 #include "frontend/http.h"
+#include "frontend/link.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
         struct prefork p = {.role = "frontend", .child = child, .monitor = monitor, .arg = &fd};
         if (!e && cfg.auth == AUTH_OPEN && listen_is_public(fd))
             warn_open(fd);
+        link_name_metrics();
         status = !e ? prefork_run(&cfg, &p) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
         if (!e)
             close(fd);

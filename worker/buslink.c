@@ -2,25 +2,35 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINGER_MS = 500 };
+enum {
+    DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
+    LINGER_MS = 500
+};
+
+void *buslink_socket(const struct buslink *l, size_t broker)
+{
+    return l->bus.slots[broker].socket;
+}
 
 static void send_header(struct buslink *l, size_t broker, const struct bus_header *h)
 {
     zmq_msg_t msg, empty;
 
+    if (!buslink_socket(l, broker))
+        return;
     bus_header_pack(h, &msg);
     zmq_msg_init(&empty);
-    if (zmq_msg_send(&msg, l->brokers[broker], ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+    if (zmq_msg_send(&msg, buslink_socket(l, broker), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&msg); /* no connection: the broker says HELLO at the next one */
         l->instances[broker] = 0;
         return;
     }
-    if (zmq_msg_send(&empty, l->brokers[broker], ZMQ_DONTWAIT) < 0)
+    if (zmq_msg_send(&empty, buslink_socket(l, broker), ZMQ_DONTWAIT) < 0)
         zmq_msg_close(&empty);
 }
 
@@ -41,24 +51,38 @@ void buslink_wake(struct buslink *l, size_t broker, struct text queue)
     send_header(l, broker, &h);
 }
 
+static void on_change(void *arg, size_t slot)
+{
+    struct buslink *l = arg;
+
+    l->heard_ms[slot] = 0;
+    l->instances[slot] = 0;
+}
+
+static bool heard(const struct buslink *l, size_t slot)
+{
+    return l->heard_ms[slot] && clock_mono_ms() - l->heard_ms[slot] <= l->silence_ms;
+}
+
+static bool is_alive(void *arg, size_t slot)
+{
+    return heard(arg, slot);
+}
+
 enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
                       uint32_t window, const char *role)
 {
-    char endpoint[BUS_ENDPOINT_SIZE];
+    const struct bus_brokers_owner owner = {
+        .opened = on_change, .closing = on_change, .is_alive = is_alive, .arg = l};
 
-    *l = (struct buslink){.service = service, .window = window, .ctx = zmq_ctx_new()};
-    for (size_t b = 0; l->ctx && b < (size_t)cfg->brokers; b++) {
-        if (bus_endpoint(cfg->bus, (unsigned)b, BUS_WORKERS, endpoint))
-            return ERR_INVALID;
-        l->brokers[b] = bus_connect(l->ctx, endpoint, role);
-        if (!l->brokers[b]) {
-            log_error("cannot connect to the bus at %s: %s; check --bus", endpoint,
-                      zmq_strerror(errno));
-            return ERR_INVALID;
-        }
-        l->len++;
-    }
-    return l->len > 0 ? ERR_OK : ERR_INVALID;
+    *l = (struct buslink){
+        .service = service, .window = window, .silence_ms = DEAD_BEATS * cfg->heartbeat};
+    return bus_brokers_open(&l->bus, cfg, BUS_WORKERS, role, &owner);
+}
+
+void buslink_step(struct buslink *l)
+{
+    bus_brokers_step(&l->bus, clock_mono_ms());
 }
 
 void buslink_item_free(struct buslink_item *it)
@@ -75,6 +99,7 @@ static bool item_decode(const struct buslink *l, struct buslink_item *it)
     if (request_unpack(zmq_msg_data(&it->payload), zmq_msg_size(&it->payload), &it->zone,
                        &it->request) ||
         routes[it->request.op].service != l->service) {
+        metric_add(M_BUS_MALFORMED, 0, 1);
         log_warn("a request on the bus is malformed and was dropped; do all processes run the "
                  "same version?");
         msgpack_zone_destroy(&it->zone);
@@ -108,18 +133,19 @@ static bool receive(void *socket, zmq_msg_t *msg)
 bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
                   size_t *ret_n)
 {
-    void *socket = l->brokers[broker];
+    void *socket = buslink_socket(l, broker);
     struct buslink_item extra;
     zmq_msg_t head;
 
     *ret_n = 0;
-    if (!receive(socket, &head))
+    if (!socket || !receive(socket, &head))
         return false;
     l->heard_ms[broker] = clock_mono_ms();
     for (;;) {
         struct bus_header h;
         bool bad = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) != ERR_OK;
         bool more = zmq_msg_more(&head);
+        metric_add(M_BUS_MALFORMED, 0, bad || !more);
         struct buslink_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
         zmq_msg_close(&head);
         if (!more || !receive(socket, &it->payload))
@@ -148,6 +174,7 @@ bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZ
                    const struct reply *reply, bool more)
 {
     struct bus_header h = {.type = BUS_REPLY};
+    void *socket = buslink_socket(l, broker);
     msgpack_sbuffer out;
     zmq_msg_t head, payload;
 
@@ -159,42 +186,33 @@ bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZ
     size_t size = out.size;
     if (zmq_msg_init_data(&payload, msgpack_sbuffer_release(&out), size, free_buffer, NULL) != 0)
         abort();
-    if (zmq_msg_send(&head, l->brokers[broker], ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+    if (!socket || zmq_msg_send(&head, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&head);
         zmq_msg_close(&payload);
         return false;
     }
-    if (zmq_msg_send(&payload, l->brokers[broker], ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
+    if (zmq_msg_send(&payload, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
         zmq_msg_close(&payload);
     return true;
 }
 
-size_t buslink_alive(const struct buslink *l, int64_t silence_ms)
+size_t buslink_alive(const struct buslink *l)
 {
-    int64_t now = clock_mono_ms();
     size_t n = 0;
 
-    for (size_t b = 0; b < l->len; b++)
-        n += l->heard_ms[b] && now - l->heard_ms[b] <= silence_ms;
+    for (size_t b = 0; b < BROKERS_MAX; b++)
+        n += buslink_socket(l, b) && heard(l, b);
     return n;
 }
 
 void buslink_leave(struct buslink *l)
 {
     l->leaving = true;
-    for (size_t b = 0; b < l->len; b++)
+    for (size_t b = 0; b < BROKERS_MAX; b++)
         send_simple(l, b, BUS_BYE);
 }
 
 void buslink_close(struct buslink *l)
 {
-    const int linger_ms = LINGER_MS;
-
-    for (size_t b = 0; b < l->len; b++) {
-        zmq_setsockopt(l->brokers[b], ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_close(l->brokers[b]);
-    }
-    if (l->ctx)
-        zmq_ctx_term(l->ctx);
-    *l = (struct buslink){0};
+    bus_brokers_close(&l->bus, LINGER_MS);
 }

@@ -2,18 +2,18 @@
 #ifndef WORKER_BUSLINK_H
 #define WORKER_BUSLINK_H
 
-#include "common/bus.h"
+#include "common/bus_brokers.h"
 #include "common/config.h"
 #include "common/envelope.h"
 
+/* Brokers are numbered by their slots in `bus`, 0 to BROKERS_MAX - 1. */
 struct buslink {
     enum service service;
     uint32_t window; /* requests that may be in hand, over all brokers each; 0: one bundle */
-    void *ctx;
-    void *brokers[BROKERS_MAX];      /* sockets */
-    int64_t heard_ms[BROKERS_MAX];   /* when it last sent something */
+    struct bus_brokers bus;
+    int64_t silence_ms;              /* a broker not heard for so long is taken for dead */
+    int64_t heard_ms[BROKERS_MAX];   /* when it last sent something; 0: never */
     uint64_t instances[BROKERS_MAX]; /* the broker process that knows this worker */
-    size_t len;
     bool leaving;
 };
 
@@ -30,6 +30,13 @@ struct buslink_item {
 enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
                       uint32_t window, const char *role) MUST_CHECK;
 
+/* Socket of a broker; NULL: there is none of this number now. */
+void *buslink_socket(const struct buslink *l, size_t broker);
+
+/* Looks after brokers that come and go (bus_brokers.h): between two messages, about every
+ * heartbeat. Sockets may change. */
+void buslink_step(struct buslink *l);
+
 /* Takes one message of a broker; false: there was none. Its requests, *ret_n of them and perhaps 0,
  * become items, which the caller frees. Answers the broker's greetings. */
 bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
@@ -41,8 +48,8 @@ void buslink_item_free(struct buslink_item *it);
 bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
                    const struct reply *reply, bool more);
 
-/* Number of brokers that were heard within this time. */
-size_t buslink_alive(const struct buslink *l, int64_t silence_ms);
+/* Number of brokers that are alive. */
+size_t buslink_alive(const struct buslink *l);
 
 /* Tells the frontends, by this broker, that a job waits in the queue. It may get lost. */
 void buslink_wake(struct buslink *l, size_t broker, struct text queue);

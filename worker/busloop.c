@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum {
-    DEAD_BEATS = 4,        /* a broker that is silent for so many heartbeats is taken for dead */
     STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
     DRAIN_MS = 100         /* this long without a request after BYE: nothing more will come */
 };
@@ -83,7 +82,7 @@ static bool serve_round(struct loop *l)
 {
     bool served = false;
 
-    for (size_t b = 0; b < l->link.len; b++)
+    for (size_t b = 0; b < BROKERS_MAX; b++)
         while (buslink_take(&l->link, b, l->items, &l->len)) {
             if (!l->len)
                 continue; /* only signs of life: take the next */
@@ -98,12 +97,14 @@ static bool serve_round(struct loop *l)
 static void wait_turn(struct loop *l, int stop_fd, long timeout_ms)
 {
     zmq_pollitem_t poll[BROKERS_MAX + 1];
-    size_t n = l->link.len;
+    int n = 0;
 
-    for (size_t b = 0; b < n; b++)
-        poll[b] = (zmq_pollitem_t){.socket = l->link.brokers[b], .events = ZMQ_POLLIN};
+    for (size_t b = 0; b < BROKERS_MAX; b++)
+        if (buslink_socket(&l->link, b))
+            poll[n++] =
+                (zmq_pollitem_t){.socket = buslink_socket(&l->link, b), .events = ZMQ_POLLIN};
     poll[n] = (zmq_pollitem_t){.fd = stop_fd, .events = ZMQ_POLLIN};
-    if (zmq_poll(poll, (int)n + !l->stopping, timeout_ms) > 0 && !l->stopping && poll[n].revents)
+    if (zmq_poll(poll, n + !l->stopping, timeout_ms) > 0 && !l->stopping && poll[n].revents)
         l->stopping = true;
 }
 
@@ -112,7 +113,7 @@ static void on_wake(void *arg, const char *queue)
 {
     struct loop *l = arg;
 
-    for (size_t b = 0; b < l->link.len; b++)
+    for (size_t b = 0; b < BROKERS_MAX; b++)
         if (l->link.instances[b]) {
             buslink_wake(&l->link, b, (struct text){queue, strlen(queue)});
             return;
@@ -143,7 +144,8 @@ static int run(struct loop *l, int stop_fd)
         return EXIT_BAD_SETTING;
     while (!l->stopping) {
         wait_turn(l, stop_fd, pause_ms(l));
-        metric_set(M_BUS_BROKERS, 0, buslink_alive(&l->link, DEAD_BEATS * l->cfg->heartbeat));
+        buslink_step(&l->link);
+        metric_set(M_BUS_BROKERS, 0, buslink_alive(&l->link));
         while (serve_round(l) && !l->stopping)
             ;
         sweep(l);
