@@ -18,6 +18,7 @@
 #include "worker/store_auth.h"
 #include "worker/store_depths.h"
 #include "worker/store_directory.h"
+#include "worker/store_expiry.h"
 #include "worker/store_files.h"
 #include "worker/store_life.h"
 #include "worker/store_outbox.h"

@@ -23,6 +23,11 @@ struct claim_settle {
     enum err err; /* out */
 };
 
+/* Field of result_data that says why the server ended a job itself, and what it says of a job that
+ * waited for too long. */
+#define END_REASON    "end_reason"
+#define EXPIRY_REASON "expired: no agent took the job in time"
+
 #define SWEEP_MAX 100 /* of what one step looks at */
 
 /* One step of the sweep. */

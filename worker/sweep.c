@@ -12,6 +12,12 @@
 #define TURN_INTERVALS 3
 #define TURN_MIN_MS    3000
 
+/* What need not be looked for at each interval is at each of so many, beginning with the first. */
+#define SLOW_ROUNDS 10
+
+/* Chunks of files that one step removes at most. */
+#define CHUNKS_MAX 64
+
 struct sweeper {
     const struct config *cfg;
     sweep_wake_fn *wake;
@@ -20,9 +26,11 @@ struct sweeper {
     int64_t next;     /* ms, monotonic: time of the next step */
     int64_t turn_end; /* likewise; 0: another process has the turn */
     size_t task;      /* the one that comes next */
+    unsigned round;   /* of all tasks, counted */
+    struct expiry walk;
 };
 
-/* ---- tasks: each makes one bounded step; true: there is more of it ---- */
+/* ---- tasks: each makes one bounded step ---- */
 
 /* Claims that nobody has confirmed. */
 static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
@@ -34,11 +42,75 @@ static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
     return e;
 }
 
+/* Pieces of files that gave way, and of uploads that were given up. */
+static enum err files(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    struct file_sweep step = {.now_ms = sweep->now_ms, .chunks_max = CHUNKS_MAX};
+    enum err e = store_files_sweep(s, &step);
+
+    (void)w;
+    sweep->more = step.more;
+    if (step.removed)
+        log_debug("%lld pieces of old files were removed", (long long)step.removed);
+    return e;
+}
+
+/* The setting of a kind in seconds, and its name in messages. */
+static int64_t kept_s(const struct config *cfg, enum expiry_kind kind, const char **ret_name)
+{
+    switch (kind) {
+#define EXPIRY(id, setting, name)                                                                  \
+    case id:                                                                                       \
+        *ret_name = name;                                                                          \
+        return cfg->setting;
+        EXPIRIES
+#undef EXPIRY
+    case EXPIRY_KINDS:
+        break;
+    }
+    return 0;
+}
+
+/* Begins or goes on with a walk through the things of one kind. */
+static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
+                       enum expiry_kind kind)
+{
+    struct expiry *x = &w->walk;
+    const char *name = "";
+    int64_t kept_ms = kept_s(w->cfg, kind, &name) * 1000;
+    int64_t ended_ms = kept_ms < EXPIRY_ENDED_MS ? kept_ms : EXPIRY_ENDED_MS;
+
+    if (!x->more)
+        *x = (struct expiry){.kind = kind};
+    x->now_ms = sweep->now_ms;
+    x->before_ms = x->now_ms - kept_ms;
+    x->ended_before_ms = x->now_ms - ended_ms;
+    if (kind == EXPIRY_JOBS && w->cfg->expire_waiting)
+        x->waiting_before_ms = x->now_ms - w->cfg->expire_waiting * 1000;
+    enum err e = store_expire(s, x);
+    if (x->removed)
+        log_info("%zu %s were removed, their time is over", x->removed, name);
+    if (x->cancelled)
+        log_info("%zu jobs were cancelled, no agent took them in time", x->cancelled);
+    sweep->more = !e && x->more;
+    x->more = sweep->more;
+    return e;
+}
+
 static enum err (*const tasks[])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
     claims,
+    files,
 };
 
-enum { TASKS_LEN = sizeof tasks / sizeof *tasks };
+/* The walks follow the tasks. From SLOW_FIRST on they are for slow rounds. */
+enum { SLOW_FIRST = 1, WALK_FIRST = sizeof tasks / sizeof *tasks };
+
+static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    if (w->task < WALK_FIRST)
+        return tasks[w->task](w, s, sweep);
+    return expire(w, s, sweep, (enum expiry_kind)(w->task - WALK_FIRST));
+}
 
 /* ---- steps ---- */
 
@@ -59,6 +131,15 @@ static bool take_turn(struct sweeper *w, struct store *s, int64_t now)
     return mine;
 }
 
+static void next_task(struct sweeper *w)
+{
+    w->task++;
+    if (w->task == WALK_FIRST + EXPIRY_KINDS || (w->task >= SLOW_FIRST && w->round % SLOW_ROUNDS)) {
+        w->task = 0;
+        w->round++;
+    }
+}
+
 void sweep_step(struct sweeper *w, struct store *s)
 {
     struct sweep sweep = {.now_ms = clock_wall_us() / 1000};
@@ -67,7 +148,7 @@ void sweep_step(struct sweeper *w, struct store *s)
     w->next = now + w->cfg->sweep_interval;
     if (w->task == 0 && !take_turn(w, s, now))
         return;
-    enum err e = tasks[w->task](w, s, &sweep);
+    enum err e = run_task(w, s, &sweep);
     for (size_t i = 0; i < sweep.wake_len; i++) {
         w->wake(w->arg, sweep.wake[i]);
         free(sweep.wake[i]);
@@ -77,7 +158,7 @@ void sweep_step(struct sweeper *w, struct store *s)
         return;
     }
     if (!sweep.more)
-        w->task = (w->task + 1) % TASKS_LEN;
+        next_task(w);
     if (w->task || sweep.more)
         w->next = now; /* after the requests that have come meanwhile */
 }

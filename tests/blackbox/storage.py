@@ -26,6 +26,16 @@ class MongoStorage:
     def set_age(self, job_id, seconds):
         self._set(job_id, created_at=now() - datetime.timedelta(seconds=seconds))
 
+    def set_ended(self, job_id, seconds):
+        """The job has come to its state so long ago."""
+        self._set(job_id, history=[{"at": now() - datetime.timedelta(seconds=seconds)}])
+
+    def set_same_age(self, queue, seconds):
+        """Of all jobs of the queue, to the same millisecond, and that of their ends."""
+        at = now() - datetime.timedelta(seconds=seconds)
+        self.db.jobs.update_many({"job_data.job_queue": queue},
+                                 {"$set": {"created_at": at, "history": [{"at": at}]}})
+
     def attachments_arrived(self, job_id):
         self._set(job_id, job_data__attachments_status="complete")
 
@@ -56,6 +66,16 @@ class SqliteStorage:
 
     def set_age(self, job_id, seconds):
         self._set(job_id, "created_us", int((now().timestamp() - seconds) * 1e6))
+
+    def set_ended(self, job_id, seconds):
+        self._run("UPDATE history SET at_ms = ? WHERE job = (SELECT id FROM jobs WHERE job_id = ?)",
+                  int((now().timestamp() - seconds) * 1e3), job_id)
+
+    def set_same_age(self, queue, seconds):
+        at = int((now().timestamp() - seconds) * 1e3)
+        self._run("UPDATE jobs SET created_us = ? WHERE queue = ?", at * 1000, queue)
+        self._run("UPDATE history SET at_ms = ? WHERE job IN (SELECT id FROM jobs WHERE queue = ?)",
+                  at, queue)
 
     def attachments_arrived(self, job_id):
         self._set(job_id, "attachments", "complete")

@@ -24,6 +24,7 @@ static const struct suite {
     {"output",  output_suite,  &output_suite_len },
     {"agents",  agents_suite,  &agents_suite_len },
     {"groups",  groups_suite,  &groups_suite_len },
+    {"expiry",  expiry_suite,  &expiry_suite_len },
 };
 
 /* The tests get the stores as their state. */

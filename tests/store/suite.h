@@ -76,6 +76,7 @@ char *long_text(char c, size_t n);
     extern const size_t name##_suite_len;
 SUITE(agents)
 SUITE(claims)
+SUITE(expiry)
 SUITE(groups)
 SUITE(jobs)
 SUITE(output)

@@ -92,7 +92,7 @@ static void append_update(bson_t *update, const struct claim *c)
     BSON_APPEND_DATE_TIME(&set, "claim.at", c->started_ms);
     BSON_APPEND_BOOL(&set, "claim.open", true);
     bson_append_document_end(update, &set);
-    mongo_history_push(update, "running", c->started_ms);
+    mongo_history_push(update, "running", c->started_ms, NULL);
 }
 
 static void append_projection(bson_t *projection)

@@ -278,8 +278,7 @@ static enum err file_insert(struct mongo *m, const struct file_info *f)
     return e;
 }
 
-/* Notes one file for the sweep and takes it out of sight. */
-static enum err give_way(struct mongo *m, const bson_t *file)
+enum err gridfs_give_way(struct mongo *m, const bson_t *file)
 {
     bson_t drop = BSON_INITIALIZER, filter = BSON_INITIALIZER;
 
@@ -310,7 +309,7 @@ static enum err replace(struct mongo *m, const struct file_info *f)
     if (e)
         return e;
     while (!e && mongo_next(&batch, &doc))
-        e = give_way(m, &doc);
+        e = gridfs_give_way(m, &doc);
     bson_destroy(&reply);
     return e;
 }

@@ -13,6 +13,9 @@ enum err gridfs_newest(struct mongo *m, struct text name, bson_t *ret_reply,
 /* Deletes the documents that match. */
 enum err gridfs_delete(struct mongo *m, const char *collection, const bson_t *filter) MUST_CHECK;
 
+/* Notes one file, a document of fs.files, for the sweep and takes it out of sight. */
+enum err gridfs_give_way(struct mongo *m, const bson_t *file) MUST_CHECK;
+
 /* The first document that matches; likewise. */
 enum err gridfs_first(struct mongo *m, const char *collection, const bson_t *filter,
                       const bson_t *sort, bson_t *ret_reply, bson_t *ret_doc) MUST_CHECK;

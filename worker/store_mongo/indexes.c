@@ -75,6 +75,12 @@ static const struct index_row {
     {JOBS,           NULL,                     false, ONLY_ALL,  {{"created_at", 1}, {"_id", 1}}                             },
     {QUEUES,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
     {PROVISION_LOGS, NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
+ /* expiry: by age */
+    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
+    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
+    {FILES,          NULL,                     false, ONLY_ALL,  {{"uploadDate", 1}}                                         },
+    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
+    {QUEUES,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
 };
 
 enum {

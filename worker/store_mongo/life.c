@@ -12,7 +12,7 @@
 
 #define SWEEPS "sweeps"
 
-void mongo_history_push(bson_t *update, const char *state, int64_t at_ms)
+void mongo_history_push(bson_t *update, const char *state, int64_t at_ms, const char *reason)
 {
     bson_t push, history, each, entry;
 
@@ -22,6 +22,8 @@ void mongo_history_push(bson_t *update, const char *state, int64_t at_ms)
     BSON_APPEND_DOCUMENT_BEGIN(&each, "0", &entry);
     BSON_APPEND_UTF8(&entry, "state", state);
     BSON_APPEND_DATE_TIME(&entry, "at", at_ms);
+    if (reason)
+        BSON_APPEND_UTF8(&entry, "reason", reason);
     bson_append_document_end(&each, &entry);
     bson_append_array_end(&history, &each);
     BSON_APPEND_INT32(&history, "$slice", -HISTORY_MAX);
@@ -64,7 +66,7 @@ static enum err give_back(struct mongo *m, const char *token, char **ret_queue)
     BSON_APPEND_UTF8(&set, STATE_PATH, "waiting");
     bson_append_document_end(&child, &set);
     append_unset(&child, gone, sizeof gone / sizeof *gone);
-    mongo_history_push(&child, "waiting", clock_wall_us() / 1000);
+    mongo_history_push(&child, "waiting", clock_wall_us() / 1000, NULL);
     bson_append_document_end(&command, &child);
     BSON_APPEND_DOCUMENT_BEGIN(&command, "fields", &child);
     BSON_APPEND_BOOL(&child, "job_data.job_queue", true);

@@ -152,8 +152,9 @@ enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *o
 /* Changes of state that are kept of a job, the newest. */
 #define HISTORY_MAX 64
 
-/* Appends to an update's operators: history gets {state, at}. The update has no $push yet. */
-void mongo_history_push(bson_t *update, const char *state, int64_t at_ms);
+/* Appends to an update's operators: history gets {state, at, reason}, the last unless NULL. The
+ * update has no $push yet. */
+void mongo_history_push(bson_t *update, const char *state, int64_t at_ms, const char *reason);
 
 /* The field at a dotted path; false when it is missing. */
 bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret);

@@ -38,6 +38,10 @@ enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t) MUST_C
 enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state,
                             const char *reason) MUST_CHECK;
 
+/* Ends a job for a reason of the server, which goes into its result and history, within a write. */
+enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state,
+                        const char *reason) MUST_CHECK;
+
 /* job_data of a row: its text in one column, the attachments' state in another. New reference, NULL
  * (logged) when it cannot be read. */
 json_t *sqlite_job_data_of(const struct query *r, int data, int attachments) MUST_CHECK;

@@ -43,14 +43,30 @@ static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
     return e;
 }
 
-static enum err put_state(struct sqlite *q, int64_t id, const char *state)
+/* `lease_ms`: its end, 0: there is none. */
+static enum err put_state(struct sqlite *q, int64_t id, const char *state, int64_t lease_ms,
+                          const char *reason)
 {
     struct query r = query_new(q, SQL_STATE_PUT);
 
     query_int(&r, id);
     query_str(&r, state);
+    if (lease_ms)
+        query_int(&r, lease_ms);
+    else
+        query_null(&r);
     enum err e = query_run(&r);
-    return e ? e : sqlite_history_add(q, id, state, NULL);
+    return e ? e : sqlite_history_add(q, id, state, reason);
+}
+
+enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state, const char *reason)
+{
+    struct query r = query_new(q, SQL_RESULT_REASON);
+
+    query_int(&r, id);
+    query_str(&r, reason);
+    enum err e = query_run(&r);
+    return e ? e : put_state(q, id, state, 0, reason);
 }
 
 /* ---- cancel ---- */
@@ -71,7 +87,7 @@ static enum err cancel(struct sqlite *q, struct text job_id)
         free(text);
     }
     query_end(&r);
-    return e ? e : put_state(q, id, "cancelled");
+    return e ? e : put_state(q, id, "cancelled", 0, NULL);
 }
 
 enum err sqlite_job_cancel(struct store *s, struct text job_id)
@@ -135,7 +151,7 @@ static enum err put(struct sqlite *q, const struct result_put *p)
         e = put_fields(q, &old, p->fields);
     if (!e && p->job_state && strcmp(p->job_state, old.state) != 0 &&
         may_follow(old.state, p->job_state))
-        e = put_state(q, old.id, p->job_state);
+        e = put_state(q, old.id, p->job_state, 0, NULL);
     else if (!e && strcmp(old.state, "running") == 0)
         e = end_open(q, old.id);
     result_free(&old);
