@@ -231,54 +231,6 @@ static void test_many_make_the_file_at_once(void **state)
     }
 }
 
-/* ---- plans ---- */
-
-/* Looks through an index that holds few jobs whatever the number of all: claims on their way to
- * their agents; or, at a scrape of the metrics, counts what waits by the index of just that. */
-static bool is_bounded(const char *text, const char *detail)
-{
-    return strstr(detail, "USING INDEX jobs_open") ||
-           (strstr(text, "GROUP BY queue") && strstr(detail, "USING INDEX jobs_waiting"));
-}
-
-/* No statement may look through tables that grow with the jobs. */
-static void test_plans(void **state)
-{
-    static const char *const texts[] = {
-#define SQL(name, text) text,
-#include "worker/store_sqlite/statements.def"
-#undef SQL
-    };
-    static const char *const bad[] = {"SCAN jobs",     "SCAN job_data", "SCAN results",
-                                      "SCAN attempts", "SCAN output",   "SCAN j",
-                                      "SCAN w",        "AUTOMATIC"};
-    char explain[4096];
-
-    (void)state;
-    store_close(open_store());
-    sqlite3 *db = open_other();
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        sqlite3_stmt *st = NULL;
-        snprintf(explain, sizeof explain, "EXPLAIN QUERY PLAN %s", texts[i]);
-        if (sqlite3_prepare_v2(db, explain, -1, &st, NULL) != SQLITE_OK)
-            continue; /* BEGIN and the like */
-        while (sqlite3_step(st) == SQLITE_ROW) {
-            const char *detail = (const char *)sqlite3_column_text(st, 3);
-            for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
-                size_t len = strlen(bad[k]);
-                if (strncmp(detail, bad[k], len) == 0 && (!detail[len] || detail[len] == ' ') &&
-                    !is_bounded(texts[i], detail))
-                    fail_msg("%s: %s", texts[i], detail);
-            }
-            if (strstr(texts[i], "jobs_waiting") && strstr(detail, "TEMP B-TREE") &&
-                !strstr(texts[i], "GROUP BY queue"))
-                fail_msg("%s: %s", texts[i], detail);
-        }
-        sqlite3_finalize(st);
-    }
-    sqlite3_close(db);
-}
-
 /* ---- locks ---- */
 
 static void test_locked(void **state)
@@ -541,7 +493,6 @@ int main(void)
         TEST(test_newer_version),
         TEST(test_older_version),
         TEST(test_many_make_the_file_at_once),
-        TEST(test_plans),
         TEST(test_locked),
         TEST(test_full_file),
         TEST(test_full_disk),

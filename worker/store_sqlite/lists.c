@@ -75,11 +75,17 @@ enum err sqlite_queue_jobs(struct store *s, struct text queue, struct list_page 
     return collect(&r, page, true, ret);
 }
 
+static enum sql statement_of(const struct job_search *search)
+{
+    if (json_array_size(search->tags))
+        return search->all_tags ? SQL_SEARCH_ALL_TAGS : SQL_SEARCH_ANY_TAG;
+    return search->which == SEARCH_ANY ? SQL_SEARCH : SQL_SEARCH_STATES;
+}
+
 enum err sqlite_jobs_search(struct store *s, const struct job_search *search,
                             struct list_page *page, json_t **ret)
 {
-    static const enum sql by_tags[] = {SQL_SEARCH, SQL_SEARCH_ANY_TAG, SQL_SEARCH_ALL_TAGS};
-    size_t tags = json_array_size(search->tags);
+    enum sql which = statement_of(search);
     char *tags_text = NULL, *states_text = NULL;
     size_t tags_len, states_len;
     int64_t after;
@@ -90,12 +96,14 @@ enum err sqlite_jobs_search(struct store *s, const struct job_search *search,
     if (!e && search->which == SEARCH_LISTED)
         e = sqlite_json(search->states, &states_text, &states_len);
     if (!e) {
-        struct query r = query_new(sqlite_of(s), by_tags[tags == 0 ? 0 : search->all_tags ? 2 : 1]);
+        struct query r = query_new(sqlite_of(s), which);
         query_int(&r, after);
         query_int(&r, page->limit + 1);
-        query_int(&r, search->which);
-        query_str(&r, states_text ? states_text : "[]");
-        if (tags)
+        if (which != SQL_SEARCH) {
+            query_int(&r, search->which);
+            query_str(&r, states_text ? states_text : "[]");
+        }
+        if (json_array_size(search->tags))
             query_str(&r, tags_text);
         e = collect(&r, page, false, ret);
     }
