@@ -36,12 +36,14 @@ struct notice {
     struct link_request link; /* first member */
     struct deliveries *all;
     struct delivery *claims;
+    struct notice *prev, *next;
 };
 
 struct deliveries {
     struct server *server;
     struct delivery *watched; /* written, oldest first */
     struct delivery *settled; /* oldest first */
+    struct notice *notices;   /* that wait for their answers */
     size_t settled_len, under_way;
     int64_t pause_end; /* ms */
     struct event *tick;
@@ -88,6 +90,7 @@ static void on_told(struct link_request *r, enum err e, const struct reply *repl
         d->pause_end = now + RETRY_MS;
         tick_in(d, RETRY_MS);
     }
+    DL_DELETE(d->notices, n);
     free(n);
 }
 
@@ -133,6 +136,7 @@ static void tell(struct deliveries *d)
     size_t len = 0;
 
     n->all = d;
+    DL_APPEND(d->notices, n);
     DL_FOREACH_SAFE(d->settled, c, next)
     {
         if (len == sizeof lines)
@@ -289,14 +293,26 @@ bool deliveries_pending(const struct deliveries *d)
     return d->watched || d->settled || d->under_way;
 }
 
-void deliveries_free(struct deliveries *d)
+static void free_claims(struct delivery *list)
 {
     struct delivery *c, *next;
 
+    DL_FOREACH_SAFE(list, c, next)
+    free(c);
+}
+
+void deliveries_free(struct deliveries *d)
+{
+    struct notice *n, *later;
+
     if (!d)
         return;
-    DL_FOREACH_SAFE(d->settled, c, next)
-    free(c);
+    free_claims(d->settled);
+    DL_FOREACH_SAFE(d->notices, n, later)
+    {
+        free_claims(n->claims);
+        free(n);
+    }
     event_free(d->tick);
     free(d);
 }

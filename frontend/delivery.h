@@ -12,7 +12,8 @@
 struct deliveries;
 
 struct deliveries *deliveries_new(struct server *s);
-void deliveries_free(struct deliveries *d); /* NULL is fine */
+/* After the link, which may still hold notices to workers. NULL is fine. */
+void deliveries_free(struct deliveries *d);
 
 /* Whether there are claims that the workers were not told about. */
 bool deliveries_pending(const struct deliveries *d);

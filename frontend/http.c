@@ -158,8 +158,8 @@ static void close_server(struct server *s)
     if (s->http)
         evhttp_free(s->http);
     park_free(s->park);
+    link_free(s->link); /* the requests that it has not answered are freed by who sent them */
     deliveries_free(s->deliveries);
-    link_free(s->link);
     if (s->kept)
         evbuffer_free(s->kept);
     if (s->come)

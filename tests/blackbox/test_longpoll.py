@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from client import Api, Raw, expect, expect_none
-from stack import wait_until
+from stack import SANITIZED, wait_until
 
 
 def ask(queue, wait, agent=None):
@@ -164,7 +164,7 @@ def test_memory_and_cpu_of_a_thousand(private, queue):
     rss, cpu = figures()
     time.sleep(3)
     _, later = figures()
-    assert rss - before < 20 * 1024
+    assert SANITIZED or rss - before < 20 * 1024
     assert later - cpu < 100  # ticks of 10 ms; each asks once in three seconds
     for connection in connections:
         connection.socket.close()
