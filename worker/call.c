@@ -56,6 +56,12 @@ void reply_bytes(struct call *c, int status, const char *content_type, const cha
     reply_take(c, status, content_type, mem_strndup(data, len), len);
 }
 
+void reply_buf(struct call *c, int status, const char *content_type, struct buf *body)
+{
+    reply_take(c, status, content_type, body->data, body->len);
+    *body = BUF_INIT(body->max);
+}
+
 void reply_text(struct call *c, int status, const char *text)
 {
     reply_bytes(c, status, TYPE_TEXT, text, strlen(text));

@@ -51,6 +51,8 @@ struct text caller_id(const struct call *c);
 void reply_text(struct call *c, int status, const char *text);
 void reply_bytes(struct call *c, int status, const char *content_type, const char *data,
                  size_t len);
+/* The same; takes the buffer's memory and leaves it empty. */
+void reply_buf(struct call *c, int status, const char *content_type, struct buf *body);
 /* JSON answer; takes the reference. */
 void reply_json(struct call *c, int status, json_t *value);
 /* Empty 204. */

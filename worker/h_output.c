@@ -1,13 +1,13 @@
-/* Live output of a running job: appended by its agent, taken once by whoever reads first. */
+/* Live output of a running job: appended by its agent, taken once by whoever reads first. What
+ * newer agents post as fragments of logs is live output too. */
 #include "common/buf.h"
 #include "common/bus.h"
+#include "common/log.h"
+#include "worker/answer.h"
 #include "worker/call.h"
 #include "worker/jobid.h"
 
 #include <string.h>
-
-/* What one answer holds at most: a message of the bus less its envelope. */
-#define OUTPUT_ANSWER_MAX (BUS_MESSAGE_MAX - MIB)
 
 static bool is_utf8(struct text t)
 {
@@ -69,17 +69,55 @@ static enum err join(const json_t *entries, struct buf *out)
     return e;
 }
 
+static size_t size_of(const json_t *entries)
+{
+    size_t size = 0, i;
+    json_t *entry;
+
+    json_array_foreach (entries, i, entry)
+        size += json_string_length(entry) + 1;
+    return size;
+}
+
+/* Takes what there is, of both kinds; what does not fit into an answer comes with the next one. */
+static enum err take_all(struct call *c, struct text id, enum output_type type, json_t **ret)
+{
+    bool peek = c->request->head;
+    json_t *entries = NULL;
+    enum err e = store_output_take(c->store, id, type, peek, &entries);
+
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    bool taken = !e;
+    size_t size = size_of(entries);
+    if (!taken)
+        entries = json_array();
+    e = size < STORE_DOCUMENT_MAX
+            ? store_logs_take(c->store, id, type, STORE_DOCUMENT_MAX - size, peek, entries)
+            : ERR_OK;
+    if (e && taken) {
+        if (e != ERR_NOT_FOUND)
+            log_warn("fragments of a log were not read; they come with the next read");
+        e = ERR_OK;
+    }
+    if (e)
+        json_decref(entries);
+    else
+        *ret = entries;
+    return e;
+}
+
 static void take(struct call *c, enum output_type type)
 {
     struct text id = c->request->params[0];
-    struct buf text = BUF_INIT(OUTPUT_ANSWER_MAX);
+    struct buf text = BUF_INIT(ANSWER_MAX);
     json_t *entries = NULL;
 
     if (!job_id_valid(id.s, id.len)) {
         reply_text(c, 400, "Invalid job id\n");
         return;
     }
-    enum err e = store_output_take(c->store, id, type, c->request->head, &entries);
+    enum err e = take_all(c, id, type, &entries);
     if (!e)
         e = join(entries, &text);
     if (e == ERR_NOT_FOUND)

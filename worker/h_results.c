@@ -4,16 +4,10 @@
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
 #include "worker/reads.h"
+#include "worker/result.h"
 #include "worker/schemas.h"
 
-#include <stdio.h>
 #include <string.h>
-
-static const char *const phases[] = {
-#define PHASE(name) name,
-#include "worker/phases.def"
-#undef PHASE
-};
 
 /* Removes job_state from the fields and returns it, NULL when it was not sent. */
 static json_t *take_job_state(json_t *fields)
@@ -81,59 +75,34 @@ void h_result_put(struct call *calls[], size_t n)
     }
 }
 
-/* Moves a field, when it is there. */
-static void move(json_t *to, json_t *from, const char *name)
+static void reply_result(struct call *c, struct job_read *read, const struct log_look *look)
 {
-    json_t *value = json_object_get(from, name);
+    enum err e = read->err;
 
-    if (value) {
-        json_object_set(to, name, value);
-        json_object_del(from, name);
-    }
-}
-
-/* The stored result as the API shows it: flat fields by phase, then the rest. */
-static json_t *result_shown(const struct call *c, json_t *result)
-{
-    static const char *const kinds[] = {"status", "output", "serial"};
-    json_t *status = json_object_get(result, "status"), *shown = json_object(), *value;
-    const char *key;
-    char name[64];
-
-    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
-        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-            snprintf(name, sizeof name, "%s_%s", phases[i], kinds[k]);
-            move(shown, result, name);
-            if (k == 0 && (value = json_object_get(status, phases[i])))
-                json_object_set(shown, name, value);
-        }
-    move(shown, result, "device_info");
-    move(shown, result, "job_state");
-    json_object_del(result, "status");
-    if (c->cfg->compat == COMPAT_DOCUMENTED)
-        json_object_foreach (result, key, value)
-            json_object_set(shown, key, value);
-    return shown;
-}
-
-static void reply_result(struct call *c, enum err e, json_t *result)
-{
-    if (e == ERR_NOT_FOUND || (!e && json_object_size(result) == 0))
+    if (e == ERR_NOT_FOUND || (!e && json_object_size(read->value) == 0))
         reply_none(c);
-    else if (e)
+    else if (e || (e = look->err))
         reply_err(c, e);
     else
-        reply_json(c, 200, result_shown(c, result));
-    json_decref(result);
+        result_reply(c, look, result_shown(c, read->value));
+    json_decref(read->value);
 }
 
 void h_result_get(struct call *calls[], size_t n)
 {
     struct call *reading[BUS_BUNDLE_MAX];
     struct job_read reads[BUS_BUNDLE_MAX];
+    struct log_look looks[BUS_BUNDLE_MAX];
     size_t len = reads_load(calls, n, reading, reads);
-
     enum err all = len ? store_results_get(calls[0]->store, reads, len) : ERR_OK;
+
     for (size_t i = 0; i < len; i++)
-        reply_result(reading[i], all ? all : reads[i].err, reads[i].value);
+        looks[i] = (struct log_look){.job_id = reads[i].job_id};
+    if (!all && len)
+        all = store_logs_look(calls[0]->store, looks, len);
+    for (size_t i = 0; i < len; i++) {
+        if (all)
+            reads[i].err = all;
+        reply_result(reading[i], &reads[i], &looks[i]);
+    }
 }

@@ -21,6 +21,7 @@
 #include "worker/store_expiry.h"
 #include "worker/store_files.h"
 #include "worker/store_life.h"
+#include "worker/store_logs.h"
 #include "worker/store_outbox.h"
 
 #include <jansson.h>
@@ -89,8 +90,6 @@ struct result_put {
     const char *job_state; /* NULL: not sent; NUL-terminated; set only where states.h allows */
     enum err err;          /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
 };
-
-enum output_type { OUTPUT_OUTPUT, OUTPUT_SERIAL };
 
 struct output_append {
     struct asked asked;

@@ -22,6 +22,7 @@ static const struct suite {
     {"claims",  claims_suite,  &claims_suite_len },
     {"results", results_suite, &results_suite_len},
     {"output",  output_suite,  &output_suite_len },
+    {"logs",    logs_suite,    &logs_suite_len   },
     {"agents",  agents_suite,  &agents_suite_len },
     {"groups",  groups_suite,  &groups_suite_len },
     {"expiry",  expiry_suite,  &expiry_suite_len },

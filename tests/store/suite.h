@@ -79,6 +79,7 @@ SUITE(claims)
 SUITE(expiry)
 SUITE(groups)
 SUITE(jobs)
+SUITE(logs)
 SUITE(output)
 SUITE(results)
 #undef SUITE

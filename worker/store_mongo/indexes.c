@@ -25,7 +25,8 @@ struct index_key {
 enum only {
     ONLY_ALL,
     ONLY_WAITING, /* jobs that wait: an entry ends with the wait */
-    ONLY_OPEN     /* jobs whose claim is open: few at any time */
+    ONLY_OPEN,    /* jobs whose claim is open: few at any time */
+    ONLY_UNREAD   /* fragments of logs that were not taken */
 };
 
 static const struct index_row {
@@ -36,9 +37,9 @@ static const struct index_row {
     struct index_key keys[KEYS_MAX + 1];
 } rows[] = {
   /* jobs of other servers, which have any _id: the newest document of a job id comes first */
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"created_at", -1}}                         },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"created_at", -1}}                                   },
  /* repeated claims look through the running jobs of their queues; the reference makes it too */
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{STATE_PATH, 1}, {"job_data.job_queue", 1}}                },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{STATE_PATH, 1}, {"job_data.job_queue", 1}}                          },
  /* claims and positions: the waiting jobs of a queue in their order. The state, the same in all
   * entries, lets the server count them without reading documents. */
     {JOBS,
@@ -48,39 +49,47 @@ static const struct index_row {
       {"job_priority", -1},
       {"created_at", 1},
       {ORDER_PATH, 1},
-      {"_id", 1}}                                                                                          },
-    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                 },
-    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                 },
-    {AGENTS,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
+      {"_id", 1}}                                                                                                    },
+    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                           },
+    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                           },
+    {AGENTS,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
  /* who serves a queue, for jobs with exclude_agents */
-    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"queues", 1}}                                             },
-    {WAIT_TIMES,     NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
-    {RESTRICTED,     NULL,                     false, ONLY_ALL,  {{"queue_name", 1}}                                         },
+    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"queues", 1}}                                                       },
+    {WAIT_TIMES,     NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
+    {RESTRICTED,     NULL,                     false, ONLY_ALL,  {{"queue_name", 1}}                                                   },
  /* the head of a lane; events with the content of one that comes */
-    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}},
+    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}          },
  /* dead letters in their order, what is to be removed, the oldest event that waits */
-    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"at", 1}, {"_id", 1}}                       },
+    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"at", 1}, {"_id", 1}}                                 },
  /* lanes that are due, but for some receivers */
-    {LANES,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}, {"receiver", 1}}                            },
+    {LANES,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}, {"receiver", 1}}                                      },
  /* the newest file of a name, and the chunks of a file, as drivers make them for GridFS */
-    {FILES,          NULL,                     false, ONLY_ALL,  {{"filename", 1}, {"uploadDate", 1}}                        },
-    {CHUNKS,         NULL,                     true,  ONLY_ALL,  {{"files_id", 1}, {"n", 1}}                                 },
-    {DROPS,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}}                                             },
+    {FILES,          NULL,                     false, ONLY_ALL,  {{"filename", 1}, {"uploadDate", 1}}                                  },
+    {CHUNKS,         NULL,                     true,  ONLY_ALL,  {{"files_id", 1}, {"n", 1}}                                           },
+    {DROPS,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}}                                                       },
  /* what became of a claim; agents that ask again; claims that are open for too long */
-    {JOBS,           "testflinger_open",       false, ONLY_OPEN, {{"claim.token", 1}}                                        },
-    {JOBS,           "testflinger_open_owner", false, ONLY_OPEN, {{"claim.owner", 1}, {"claim.at", 1}}                       },
+    {JOBS,           "testflinger_open",       false, ONLY_OPEN, {{"claim.token", 1}}                                                  },
+    {JOBS,           "testflinger_open_owner", false, ONLY_OPEN, {{"claim.owner", 1}, {"claim.at", 1}}                                 },
  /* lists of the jobs of a queue, with a tag, of all; in the order of submission */
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.job_queue", 1}, {"created_at", 1}, {"_id", 1}}  },
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.tags", 1}, {"created_at", 1}, {"_id", 1}}       },
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"created_at", 1}, {"_id", 1}}                             },
-    {QUEUES,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
-    {PROVISION_LOGS, NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                               },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.job_queue", 1}, {"created_at", 1}, {"_id", 1}}            },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.tags", 1}, {"created_at", 1}, {"_id", 1}}                 },
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{"created_at", 1}, {"_id", 1}}                                       },
+    {QUEUES,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
+    {PROVISION_LOGS, NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
  /* expiry: by age */
-    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
-    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
-    {FILES,          NULL,                     false, ONLY_ALL,  {{"uploadDate", 1}}                                         },
-    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
-    {QUEUES,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                         },
+    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
+    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
+    {FILES,          NULL,                     false, ONLY_ALL,  {{"uploadDate", 1}}                                                   },
+    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
+    {QUEUES,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
+ /* reads of a log; the reference makes it too */
+    {LOGS,
+     NULL,                                     false,
+     ONLY_ALL,                                                   {{"job_id", 1}, {"log_type", 1}, {"phase", 1}, {"fragment_number", 1}}},
+ /* what a reader of live output has not taken */
+    {LOGS,
+     "testflinger_unread",                     false,
+     ONLY_UNREAD,                                                {{"job_id", 1}, {"log_type", 1}, {"fragment_number", 1}}              },
 };
 
 enum {
@@ -94,11 +103,13 @@ enum {
     ROW_OWNER = 16,
     ROW_QUEUE = 17,
     ROW_TAG = 18,
-    ROW_AGE = 19
+    ROW_AGE = 19,
+    ROW_FRAGMENT = 27,
+    ROW_UNREAD = 28
 };
 
 /* Collections whose documents belong to jobs: one that is active must not expire. */
-static const char *const kept[] = {JOBS, OUTPUT, SERIAL, "logs", "fs.files", "fs.chunks"};
+static const char *const kept[] = {JOBS, OUTPUT, SERIAL, LOGS, "fs.files", "fs.chunks"};
 
 static void keys_append(bson_t *to, const struct index_key *keys, size_t from)
 {
@@ -135,6 +146,8 @@ void mongo_fixed_init(struct mongo_fixed *f)
     f->by_lane = keys_new(rows[ROW_LANE].keys, 0);
     f->by_state = keys_new(rows[ROW_STATE].keys, 0);
     f->by_due = keys_new(rows[ROW_DUE].keys, 0);
+    f->by_fragment = keys_new(rows[ROW_FRAGMENT].keys, 0);
+    f->unread = keys_new(rows[ROW_UNREAD].keys, 0);
 }
 
 void mongo_fixed_free(struct mongo_fixed *f)
@@ -153,6 +166,8 @@ void mongo_fixed_free(struct mongo_fixed *f)
     bson_destroy(f->by_lane);
     bson_destroy(f->by_state);
     bson_destroy(f->by_due);
+    bson_destroy(f->by_fragment);
+    bson_destroy(f->unread);
 }
 
 static void name_of(const struct index_row *row, char out[NAME_SIZE])
@@ -188,7 +203,7 @@ static enum err create(struct mongo *m, const struct index_row *row, bool unique
         if (row->only == ONLY_WAITING)
             BSON_APPEND_UTF8(&child, STATE_PATH, "waiting");
         else
-            BSON_APPEND_BOOL(&child, "claim.open", true);
+            BSON_APPEND_BOOL(&child, row->only == ONLY_OPEN ? "claim.open" : "unread", true);
         bson_append_document_end(&index, &child);
     }
     bson_append_document_end(&indexes, &index);

@@ -17,6 +17,7 @@
 #define DROPS          "file_drops" /* ours: files whose chunks may have to be removed */
 #define QUEUES         "queues"
 #define PROVISION_LOGS "provision_logs"
+#define LOGS           "logs"
 
 /* The state of a job in its document. */
 #define STATE_PATH "result_data.job_state"
@@ -36,6 +37,8 @@ struct mongo_fixed {
     bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
     bson_t *by_lane;     /* index of webhook events by lane in their order, and the sort */
     bson_t *by_state;    /* index of webhook events by state and time, and the sort */
+    bson_t *by_fragment; /* index of the fragments of a log by phase and number */
+    bson_t *unread;      /* index of the fragments that were not taken, by number */
     bson_t *by_due;      /* index of lanes by the time at which they are due, and the sort */
 };
 

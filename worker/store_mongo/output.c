@@ -1,5 +1,6 @@
 /* Live output of jobs: documents {job_id, NAME: [texts], updated_at} in a collection for each type.
- * Ours beside these: `size`, bytes that went in, and `recent`, the requests that did. The server
+ * Ours beside these: `size`, bytes that went in, `recent`, the requests that did, and `at`, when
+ * each entry came (of the newest entries, where the document is of another server). The server
  * writes the whole document at each append, so that one that is large enough is followed by a new
  * one. */
 #include "worker/store_mongo/mongo.h"
@@ -16,7 +17,7 @@
 /* What a document may hold, with room for what is around it. */
 #define DOCUMENT_SIZE_MAX ((int64_t)(STORE_DOCUMENT_MAX - 16 * 1024))
 
-#define ENTRY_OVERHEAD 16 /* of BSON: type, index, length, NUL */
+#define ENTRY_OVERHEAD 32 /* of BSON: type, index, length, NUL; and of its time */
 #define RECENT_MAX     32 /* requests that a repeat is recognised among */
 #define TAKE_TRIES     8
 
@@ -46,15 +47,16 @@ static enum err stored_already(struct mongo *m, const struct output_append *a, b
     return ERR_OK;
 }
 
-/* {$push: {NAME: text, recent: {$each: [id], $slice: -RECENT_MAX}}, $inc: {size}, $set:
- * {updated_at}}
- */
+/* {$push: {NAME: text, at: now, recent: {$each: [id], $slice: -RECENT_MAX}}, $inc: {size}, $set:
+ * {updated_at: now}} */
 static void append_update(bson_t *update, const struct output_append *a, int64_t size)
 {
+    int64_t now_ms = clock_wall_us() / 1000;
     bson_t child, recent, each;
 
     BSON_APPEND_DOCUMENT_BEGIN(update, "$push", &child);
     mongo_append_text(&child, names[a->type], a->text);
+    BSON_APPEND_DATE_TIME(&child, "at", now_ms);
     BSON_APPEND_DOCUMENT_BEGIN(&child, "recent", &recent);
     BSON_APPEND_ARRAY_BEGIN(&recent, "$each", &each);
     BSON_APPEND_UTF8(&each, "0", a->asked.request_id);
@@ -66,7 +68,7 @@ static void append_update(bson_t *update, const struct output_append *a, int64_t
     mongo_append_int(&child, "size", size);
     bson_append_document_end(update, &child);
     BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &child);
-    BSON_APPEND_DATE_TIME(&child, "updated_at", clock_wall_us() / 1000);
+    BSON_APPEND_DATE_TIME(&child, "updated_at", now_ms);
     bson_append_document_end(update, &child);
 }
 
