@@ -3,10 +3,10 @@
 #include <stddef.h>
 
 static const struct {
-    int status;
+    int status, retry;
     const char *text;
 } errors[] = {
-#define ERR(name, status, text) {status, text},
+#define ERR(name, status, retry, text) {status, retry, text},
 #include "common/err.def"
 #undef ERR
 };
@@ -14,6 +14,11 @@ static const struct {
 int err_status(enum err e)
 {
     return (unsigned)e < ERR_COUNT_ ? errors[e].status : 500;
+}
+
+int err_retry(enum err e)
+{
+    return (unsigned)e < ERR_COUNT_ ? errors[e].retry : 0;
 }
 
 const char *err_text(enum err e)

@@ -36,7 +36,7 @@ static const char *const services[SERVICE_COUNT_] = {
 };
 
 static const char *const errors[] = {
-#define ERR(name, status, text) #name,
+#define ERR(name, status, retry, text) #name,
 #include "common/err.def"
 #undef ERR
 };

@@ -15,27 +15,32 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#define CLIENT_ID_MAX 128 /* of an X-Request-Id that a client sends */
+#define READYZ_MS     3000 /* who asks for it waits no longer */
+#define CLIENT_ID_MAX 128  /* of an X-Request-Id that a client sends */
 
 /* ---- answers ---- */
 
-/* A request id that a client may choose: printable, without spaces and quotes. */
-static bool sane_id(const char *id)
+/* The id that the client gave its request, NULL: none, or none that may stand in a header or a log.
+ */
+static const char *client_id(struct evhttp_request *req)
 {
-    size_t n = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+=");
+    const char *id = evhttp_find_header(evhttp_request_get_input_headers(req), "X-Request-Id");
+    size_t n = id ? strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                               "0123456789-_.:/+=")
+                  : 0;
 
-    return n > 0 && n <= CLIENT_ID_MAX && !id[n];
+    return n > 0 && n <= CLIENT_ID_MAX && !id[n] ? id : NULL;
 }
 
 static void add_headers(struct server *s, struct evhttp_request *req, const struct reply *reply,
                         const char *id)
 {
     struct evkeyvalq *out = evhttp_request_get_output_headers(req);
-    const char *own = evhttp_find_header(evhttp_request_get_input_headers(req), "X-Request-Id");
+    const char *own = client_id(req);
 
     for (size_t i = 0; i < reply->headers_len; i++)
         evhttp_add_header(out, reply->headers[i].name, reply->headers[i].value);
-    evhttp_add_header(out, "X-Request-Id", own && sane_id(own) ? own : id);
+    evhttp_add_header(out, "X-Request-Id", own ? own : id);
     if (s->draining)
         evhttp_add_header(out, "Connection", "close");
 }
@@ -109,10 +114,12 @@ void exchange_answer(struct exchange *x, const struct reply *reply)
 
 void exchange_answer_err(struct exchange *x, enum err e)
 {
+    const char *own = x->req ? client_id(x->req) : NULL;
     struct local_answer local;
 
     log_set_request(x->id);
-    log_warn("%s %s: %s", http_method_name(x->route->method), x->route->path, err_text(e));
+    log_warn("%s %s: %s%s%s", http_method_name(x->route->method), x->route->path, err_text(e),
+             own ? "; the client calls it " : "", own ? own : "");
     log_set_request(NULL);
     local_err(&local, e);
     exchange_answer(x, &local.reply);
@@ -136,6 +143,8 @@ static void on_answer(struct link_request *r, enum err e, const struct reply *re
 {
     struct exchange *x = (struct exchange *)r;
 
+    if (e == ERR_TIMEOUT && x->route->op == OP_READYZ)
+        e = ERR_NO_WORKER;
     if (e)
         exchange_answer_err(x, e);
     else if (reply->claimed)
@@ -258,6 +267,8 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     x->began_us = metrics_are_on() ? clock_mono_us() : 0;
     x->link.service = p->route->service;
     x->link.timeout_ms = c->server->cfg->request_timeout;
+    if (p->route->op == OP_READYZ && x->link.timeout_ms > READYZ_MS)
+        x->link.timeout_ms = READYZ_MS;
     evhttp_connection_get_peer(evhttp_request_get_connection(req), &address, &port);
     p->request.peer = (struct text){address, strlen(address)};
     p->request.received_us = clock_wall_us();

@@ -304,7 +304,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct link_request *r, *next;
     DL_FOREACH_SAFE(l->pending, r, next)
     if (r->deadline <= now)
-        answer(l, r, r->broker < 0 && !r->attempt ? ERR_UNAVAILABLE : ERR_TIMEOUT, NULL);
+        answer(l, r, r->broker < 0 && !r->attempt ? ERR_NO_BROKER : ERR_TIMEOUT, NULL);
 }
 
 /* ---- life ---- */

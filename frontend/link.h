@@ -18,7 +18,7 @@ struct link;
 struct link_request;
 
 /* Gets the one answer of a request, which is forgotten by then: ERR_OK and the reply, valid during
- * the call only; ERR_FULL; ERR_UNAVAILABLE: it was never sent; ERR_TIMEOUT: no answer in time, it
+ * the call only; ERR_FULL; ERR_NO_BROKER: it was never sent; ERR_TIMEOUT: no answer in time, it
  * may have been carried out; ERR_INTERNAL. */
 typedef void link_done_fn(struct link_request *r, enum err e, const struct reply *reply);
 

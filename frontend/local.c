@@ -49,7 +49,11 @@ void local_none(struct local_answer *a)
 
 void local_err(struct local_answer *a, enum err e)
 {
-    local_error(a, err_status(e), err_text(e));
+    set(a, err_status(e), TYPE_JSON, "{\"detail\": {}, \"message\": \"%s\"}", err_text(e));
+    if (err_retry(e)) {
+        snprintf(a->retry, sizeof a->retry, "%d", err_retry(e));
+        add_header(a, "Retry-After", a->retry);
+    }
 }
 
 static void bad_method(struct local_answer *a, const struct parsed *p)

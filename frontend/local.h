@@ -11,6 +11,7 @@
 struct local_answer {
     struct reply reply;
     char text[LOCAL_TEXT_SIZE];
+    char retry[16]; /* value of Retry-After */
 };
 
 /* {"detail": {}, "message": TEXT} with Retry-After where the status is 503. */

@@ -109,8 +109,12 @@ void reply_invalid(struct call *c, json_t *errors)
 
 void reply_err(struct call *c, enum err e)
 {
-    if (err_status(e) == 503)
-        reply_header(c, "Retry-After", "1");
+    char seconds[16];
+
+    if (err_retry(e)) {
+        snprintf(seconds, sizeof seconds, "%d", err_retry(e));
+        reply_header(c, "Retry-After", seconds);
+    }
     reply_error(c, err_status(e), "%s", err_text(e));
 }
 

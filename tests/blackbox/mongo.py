@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -46,7 +47,15 @@ class Mongod:
         self.process.terminate()
         self.process.wait(30)
 
+    def kill(self):
+        """Ends the process by SIGKILL; start() brings back what was acknowledged."""
+        self.client.close()
+        self.process.kill()
+        self.process.wait(30)
+
     def remove(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
         self.stop()
         self.port.release()
         shutil.rmtree(self.folder)

@@ -1,11 +1,12 @@
 """What load balancers and service managers ask."""
 
+import json
 import signal
 
 import pytest
 import requests
 
-from client import Api, expect
+from client import Api, expect, new_id
 from stack import Stack, processes, wait_until
 
 
@@ -23,9 +24,24 @@ def test_not_ready_without_workers(private):
     api = Api(stack.url)
     workers = stack.children("worker")
     stack.signal(signal.SIGSTOP, workers)
-    assert api.get("/readyz").status_code in (503, 504)
+    for _ in range(2):
+        response = expect(api.get("/readyz"), 503)
+        assert "No worker" in response.json()["message"] and response.headers["Retry-After"] == "1"
     expect(api.get("/healthz"), 200)
     stack.signal(signal.SIGCONT, [p for p in workers if p in processes()])
+    wait_until(lambda: api.get("/readyz").status_code == 200, "it is ready")
+
+
+@pytest.mark.heavy
+def test_not_ready_without_brokers(private):
+    stack = private("--request-timeout", 1000, "--heartbeat", 100)
+    brokers = stack.children("broker")
+    stack.signal(signal.SIGSTOP, brokers)
+    api = Api(stack.url)
+    wait_until(lambda: "No broker" in api.get("/readyz").json().get("message", ""), "it says why")
+    response = expect(api.get("/readyz"), 503)
+    assert response.headers["Retry-After"] == "1"
+    stack.signal(signal.SIGCONT, [p for p in brokers if p in processes()])
     wait_until(lambda: api.get("/readyz").status_code == 200, "it is ready")
 
 
@@ -39,6 +55,7 @@ def test_not_ready_without_a_store(store):
         wait_until(lambda: answers(url) is not None, "the frontend answers")
         response = requests.get(url, timeout=10)
         assert response.status_code == 503 and response.headers["Retry-After"] in ("1", "2")
+        assert "store" in response.json()["message"]
         expect(Api(stack.url).get("/healthz"), 200)
         assert stack.stdout() == ""
     finally:
@@ -51,3 +68,20 @@ def answers(url):
         return requests.get(url, timeout=10)
     except requests.ConnectionError:
         return None
+
+
+@pytest.mark.heavy
+def test_logs_tell_the_request(private):
+    """One JSON object a line; a request that failed has its id in it, and the client's."""
+    stack = private("--request-timeout", 200, workers=1)
+    stack.signal(signal.SIGSTOP, stack.children("worker"))
+    own, theirs = (requests.get(f"{stack.url}/v1/job/{new_id()}", headers=headers, timeout=10)
+                   for headers in ({}, {"X-Request-Id": "theirs"}))
+    assert own.status_code == theirs.status_code == 504
+    assert theirs.headers["X-Request-Id"] == "theirs"
+    stack.signal(signal.SIGCONT, stack.children("worker"))
+    lines = [json.loads(line) for line in stack.log().splitlines()]
+    assert all({"time", "level", "role", "pid", "message"} <= set(line) for line in lines)
+    failed = [line for line in lines if "not answered" in line["message"]]
+    assert failed[0]["request_id"] == own.headers["X-Request-Id"]
+    assert "theirs" in failed[1]["message"] and len(failed) == 2

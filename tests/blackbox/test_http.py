@@ -288,3 +288,15 @@ def test_servers_share_nothing(private, queue):
     one.submit(queue)
     expect_none(two.claim(queue))
     expect(one.claim(queue), 200)
+
+
+@pytest.mark.parametrize("sent, kept", [
+    ("abc-123", True), ("a:b/c+d=e._", True), ("x" * 128, True), ("x" * 129, False), ("a b", False),
+    ('a"b', False), ("é", False), ("", False)])
+def test_request_id_of_the_client(api, sent, kept):
+    """Taken for the answer when it is sane; a job's id is the server's own in any case."""
+    headers = {"X-Request-Id": sent.encode("latin-1")}
+    response = expect(api.request("POST", "/v1/job", json={"job_queue": "q"}, headers=headers), 200)
+    job_id = response.json()["job_id"]
+    assert uuid.UUID(job_id).version == 4
+    assert response.headers["X-Request-Id"] == (sent if kept else job_id)

@@ -15,6 +15,9 @@
 /* Making an index of a large database for the first time takes longer than any other command. */
 #define BUILD_TIMEOUT_MS (30 * 60 * 1000)
 
+/* How often the driver looks at members that it does not use. */
+#define LOOK_MS (30 * 1000)
+
 /* What the driver says while it reads a URI may quote parts of it, so it is not logged then, but
  * for one message that names an option only. */
 static bool quiet;
@@ -51,16 +54,21 @@ static void option_default(mongoc_uri_t *uri, const char *name, int64_t value)
 }
 
 /* A single server that is down is found out at once. In a replica set another member may become
- * primary within the store timeout, so it is waited for. */
+ * primary within the store timeout, so it is waited for.
+ *
+ * A server that stands still is found out by the silence of its socket: after twice the store
+ * timeout, within which a write that takes long to reach a majority has failed by itself. The
+ * driver looks at all members now and then, and waits for one that stands still: not long, and not
+ * often, since it looks at once when a command fails. */
 static void options_set(mongoc_uri_t *uri, const struct config *cfg, bool *ret_durable)
 {
     const mongoc_host_list_t *hosts = mongoc_uri_get_hosts(uri);
     bool several = mongoc_uri_get_replica_set(uri) || !hosts || hosts->next;
 
     option_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, cfg->store_timeout);
-    option_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, cfg->store_timeout);
-    option_default(uri, MONGOC_URI_SOCKETTIMEOUTMS, 4 * cfg->store_timeout);
-    option_default(uri, MONGOC_URI_HEARTBEATFREQUENCYMS, 10000);
+    option_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, cfg->store_timeout / 2);
+    option_default(uri, MONGOC_URI_SOCKETTIMEOUTMS, 2 * cfg->store_timeout);
+    option_default(uri, MONGOC_URI_HEARTBEATFREQUENCYMS, LOOK_MS);
     if (!mongoc_uri_has_option(uri, MONGOC_URI_SERVERSELECTIONTRYONCE))
         mongoc_uri_set_option_as_bool(uri, MONGOC_URI_SERVERSELECTIONTRYONCE, !several);
     if (!mongoc_uri_get_appname(uri))
@@ -69,7 +77,7 @@ static void options_set(mongoc_uri_t *uri, const struct config *cfg, bool *ret_d
     *ret_durable = !given || mongoc_write_concern_is_default(given);
     if (*ret_durable) {
         mongoc_write_concern_t *majority = mongoc_write_concern_new();
-        mongoc_write_concern_set_wmajority(majority, (int32_t)(2 * cfg->store_timeout));
+        mongoc_write_concern_set_wmajority(majority, (int32_t)(cfg->store_timeout * 3 / 2));
         mongoc_uri_set_write_concern(uri, majority);
         mongoc_write_concern_destroy(majority);
     }
