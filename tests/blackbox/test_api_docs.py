@@ -4,29 +4,11 @@ import json
 import re
 
 import openapi_spec_validator
-import pytest
 
 import auth
-from client import Api
+from apipage import HEADING, PAGE, examples, variables
 from curl import run
 from stack import ROOT
-
-PAGE = (ROOT / "docs/api.md").read_text()
-HEADING = re.compile(r"^### (GET|POST|PUT|DELETE) (\S+)$", re.M)
-
-
-def examples():
-    """[(endpoint, command, status, headers, body)] of the page, in its order."""
-    found = []
-    for block in re.finditer(r"^```console\n(.*?)^```", PAGE, re.S | re.M):
-        endpoint = HEADING.findall(PAGE[:block.start()])[-1]
-        for example in re.split(r"^\$ ", block[1], flags=re.M)[1:]:
-            parts = re.match(r"(.*?)\n((?:< .*\n)*)(\d{3})(?: (.*))?\Z", example.rstrip("\n"), re.S)
-            assert parts, f"not understood: {example}"
-            command, headers, status, body = parts.groups()
-            found.append((endpoint, command, int(status), headers.splitlines(), body or ""))
-    return found
-
 
 def same_text(shown, is_there):
     pattern = ".+".join(map(re.escape, shown.split("…")))
@@ -53,21 +35,12 @@ def same_body(shown, is_there):
     return same_text(shown, is_there.rstrip("\n")) or (not shown and not is_there)
 
 
-@pytest.fixture
-def documented(private):
-    """A new server in the open mode with an admin; the variables of the examples."""
+def test_examples(private, tmp_path):
+    """Every example of the page, one after the other, on a new server in the open mode."""
     server = private(env=auth.ENV)
-    login = auth.Admin(server).create("testflinger-admin", "the-secret-of-the-admin", "admin")
-    tokens = auth.login(Api(server.url), login)
-    return server, {"SECRET": login[1], "TOKEN": tokens["access_token"],
-                    "REFRESH_TOKEN": tokens["refresh_token"]}
-
-
-def test_examples(documented, tmp_path):
-    """Every example of the page, one after the other."""
-    server, variables = documented
+    given = variables(server)
     for _, command, status, headers, body in examples():
-        answer = run(server, command, tmp_path, **variables)
+        answer = run(server, command, tmp_path, **given)
         shown = f"{command}\n{answer}"
         assert answer.status == status and same_body(body, answer.body), shown
         for header in headers:

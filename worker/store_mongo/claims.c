@@ -127,8 +127,11 @@ static enum err find_claimed(struct mongo *m, struct wish *w)
 {
     bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, job;
     bson_iter_t batch;
-    struct mongo_query q = {
-        .collection = JOBS, .filter = &filter, .projection = &projection, .limit = 1};
+    struct mongo_query q = {.collection = JOBS,
+                            .filter = &filter,
+                            .projection = &projection,
+                            .hint = m->fixed.by_job_state,
+                            .limit = 1};
 
     BSON_APPEND_UTF8(&filter, STATE_PATH, "running");
     append_queues(&filter, w->claim);

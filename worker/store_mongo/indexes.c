@@ -38,8 +38,8 @@ static const struct index_row {
 } rows[] = {
   /* jobs of other servers, which have any _id: the newest document of a job id comes first */
     {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"created_at", -1}}                                   },
- /* repeated claims look through the running jobs of their queues; the reference makes it too */
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{STATE_PATH, 1}, {"job_data.job_queue", 1}}                          },
+ /* lists of the jobs of some states; repeated claims look through the running jobs */
+    {JOBS,           NULL,                     false, ONLY_ALL,  {{STATE_PATH, 1}, {"created_at", 1}, {"_id", 1}}                      },
  /* claims and positions: the waiting jobs of a queue in their order. The state, the same in all
   * entries, lets the server count them without reading documents. */
     {JOBS,
@@ -94,6 +94,7 @@ static const struct index_row {
 
 enum {
     ROW_JOB_ID = 0,
+    ROW_JOB_STATE = 1,
     ROW_WAITING = 2,
     ROW_OUTPUT = 3,
     ROW_LANE = 9,
@@ -134,6 +135,7 @@ void mongo_fixed_init(struct mongo_fixed *f)
 
     f->by_id = keys_new(id, 0);
     f->by_job_id = keys_new(rows[ROW_JOB_ID].keys, 0);
+    f->by_job_state = keys_new(rows[ROW_JOB_STATE].keys, 0);
     f->waiting = keys_new(rows[ROW_WAITING].keys, 0);
     f->claim_order = keys_new(rows[ROW_WAITING].keys, 2);
     f->by_token = keys_new(rows[ROW_TOKEN].keys, 0);
@@ -154,6 +156,7 @@ void mongo_fixed_free(struct mongo_fixed *f)
 {
     bson_destroy(f->by_id);
     bson_destroy(f->by_job_id);
+    bson_destroy(f->by_job_state);
     bson_destroy(f->waiting);
     bson_destroy(f->claim_order);
     bson_destroy(f->by_token);

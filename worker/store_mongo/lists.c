@@ -156,26 +156,86 @@ static enum err append_tags(bson_t *filter, const struct job_search *search)
     return ok ? ERR_OK : ERR_INTERNAL;
 }
 
-static enum err append_states(bson_t *filter, const struct job_search *search)
+/* More states than this are looked for among all jobs: the server merges the jobs of up to 200 in
+ * their order, and each costs a little. */
+#define STATES_LISTED_MAX 100
+
+static bool is_over(const char *state)
+{
+    const char *const *over = states_over();
+
+    for (size_t i = 0; over[i]; i++)
+        if (strcmp(state, over[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The states of jobs that are not over, as there are; an agent may post any text. The server takes
+ * them from the index, one step each. */
+static enum err find_active(struct mongo *m, bson_t *states, size_t *ret_n)
+{
+    bson_t command = BSON_INITIALIZER, reply;
+    bson_iter_t it, value;
+    char key[MONGO_INDEX_SIZE];
+
+    BSON_APPEND_UTF8(&command, "distinct", JOBS);
+    BSON_APPEND_UTF8(&command, "key", STATE_PATH);
+    enum err e = mongo_read(m, &command, &reply);
+    bson_destroy(&command);
+    if (e)
+        return e;
+    if (bson_iter_init_find(&it, &reply, "values") && bson_iter_recurse(&it, &value))
+        while (bson_iter_next(&value))
+            if (BSON_ITER_HOLDS_UTF8(&value) && !is_over(bson_iter_utf8(&value, NULL))) {
+                mongo_index((*ret_n)++, key);
+                BSON_APPEND_UTF8(states, key, bson_iter_utf8(&value, NULL));
+            }
+    bson_destroy(&reply);
+    return ERR_OK;
+}
+
+static void append_active(bson_t *filter)
 {
     const char *const *over = states_over();
     bson_t child, list;
     char key[MONGO_INDEX_SIZE];
-    bool ok = true;
 
-    if (search->which == SEARCH_ANY)
-        return ERR_OK;
     BSON_APPEND_DOCUMENT_BEGIN(filter, STATE_PATH, &child);
-    if (search->which == SEARCH_LISTED) {
-        ok = bsonjson_append(&child, "$in", strlen("$in"), search->states);
-    } else {
-        BSON_APPEND_ARRAY_BEGIN(&child, "$nin", &list);
-        for (size_t i = 0; over[i]; i++)
-            BSON_APPEND_UTF8(&list, mongo_index(i, key), over[i]);
-        bson_append_array_end(&child, &list);
-    }
+    BSON_APPEND_ARRAY_BEGIN(&child, "$nin", &list);
+    for (size_t i = 0; over[i]; i++)
+        BSON_APPEND_UTF8(&list, mongo_index(i, key), over[i]);
+    bson_append_array_end(&child, &list);
     bson_append_document_end(filter, &child);
-    return ok ? ERR_OK : ERR_INTERNAL;
+}
+
+/* Appends the states that are wanted; *listed: one by one, so that their index serves. */
+static enum err append_states(struct mongo *m, bson_t *filter, const struct job_search *search,
+                              bool *listed)
+{
+    bson_t child, states = BSON_INITIALIZER;
+    size_t n = 0;
+    bool ok = true;
+    enum err e = ERR_OK;
+
+    if (search->which == SEARCH_LISTED) {
+        BSON_APPEND_DOCUMENT_BEGIN(filter, STATE_PATH, &child);
+        ok = bsonjson_append(&child, "$in", strlen("$in"), search->states);
+        bson_append_document_end(filter, &child);
+        *listed = true;
+    } else if (search->which == SEARCH_ACTIVE) {
+        if (json_array_size(search->tags) == 0)
+            e = find_active(m, &states, &n);
+        *listed = n > 0 && n <= STATES_LISTED_MAX;
+        if (*listed) {
+            BSON_APPEND_DOCUMENT_BEGIN(filter, STATE_PATH, &child);
+            BSON_APPEND_ARRAY(&child, "$in", &states);
+            bson_append_document_end(filter, &child);
+        } else {
+            append_active(filter);
+        }
+    }
+    bson_destroy(&states);
+    return ok ? e : ERR_INTERNAL;
 }
 
 enum err mongo_jobs_search(struct store *s, const struct job_search *search, struct list_page *page,
@@ -183,14 +243,16 @@ enum err mongo_jobs_search(struct store *s, const struct job_search *search, str
 {
     struct mongo *m = mongo_of(s);
     bson_t filter = BSON_INITIALIZER;
-    bool tags = json_array_size(search->tags) > 0;
+    bool listed = false;
     enum err e = append_tags(&filter, search);
 
     if (!e)
-        e = append_states(&filter, search);
+        e = append_states(m, &filter, search, &listed);
+    const bson_t *index = json_array_size(search->tags) ? m->fixed.by_tag
+                          : listed                      ? m->fixed.by_job_state
+                                                        : m->fixed.by_age;
     if (!e)
-        e = list(m, &filter, tags ? m->fixed.by_tag : m->fixed.by_age, m->fixed.by_age, page, false,
-                 ret);
+        e = list(m, &filter, index, m->fixed.by_age, page, false, ret);
     bson_destroy(&filter);
     return e;
 }

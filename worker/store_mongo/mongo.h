@@ -24,22 +24,23 @@
 
 /* Documents that never change, made once: hints and what follows them in commands. */
 struct mongo_fixed {
-    bson_t *by_id;       /* {_id: 1} */
-    bson_t *by_job_id;   /* index that gives the newest document of a job id first */
-    bson_t *waiting;     /* index of the waiting jobs in the order of the claim */
-    bson_t *claim_order; /* the sort of a claim */
-    bson_t *by_token;    /* index of the open claims by token */
-    bson_t *by_owner;    /* index of the open claims by owner and time */
-    bson_t *light;       /* options of a write that is acknowledged before it is durable */
-    bson_t *by_queue;    /* index of the jobs of a queue, oldest first */
-    bson_t *by_tag;      /* index of the jobs with a tag, oldest first */
-    bson_t *by_age;      /* index of the jobs, oldest first, and that sort */
-    bson_t *by_output;   /* index of the output of a job, oldest first, and the sort */
-    bson_t *by_lane;     /* index of webhook events by lane in their order, and the sort */
-    bson_t *by_state;    /* index of webhook events by state and time, and the sort */
-    bson_t *by_fragment; /* index of the fragments of a log by phase and number */
-    bson_t *unread;      /* index of the fragments that were not taken, by number */
-    bson_t *by_due;      /* index of lanes by the time at which they are due, and the sort */
+    bson_t *by_id;        /* {_id: 1} */
+    bson_t *by_job_id;    /* index that gives the newest document of a job id first */
+    bson_t *waiting;      /* index of the waiting jobs in the order of the claim */
+    bson_t *claim_order;  /* the sort of a claim */
+    bson_t *by_job_state; /* index of the jobs by state, oldest first */
+    bson_t *by_token;     /* index of the open claims by token */
+    bson_t *by_owner;     /* index of the open claims by owner and time */
+    bson_t *light;        /* options of a write that is acknowledged before it is durable */
+    bson_t *by_queue;     /* index of the jobs of a queue, oldest first */
+    bson_t *by_tag;       /* index of the jobs with a tag, oldest first */
+    bson_t *by_age;       /* index of the jobs, oldest first, and that sort */
+    bson_t *by_output;    /* index of the output of a job, oldest first, and the sort */
+    bson_t *by_lane;      /* index of webhook events by lane in their order, and the sort */
+    bson_t *by_state;     /* index of webhook events by state and time, and the sort */
+    bson_t *by_fragment;  /* index of the fragments of a log by phase and number */
+    bson_t *unread;       /* index of the fragments that were not taken, by number */
+    bson_t *by_due;       /* index of lanes by the time at which they are due, and the sort */
 };
 
 /* The calls of a group. A single server waits for its disk once at the end instead of at each

@@ -1,0 +1,131 @@
+"""How MongoDB finds what the server asks for with 100,000 jobs: its profiler sees each operation.
+
+(SQLite's plans: tests/store/sqlite_plans_test.c)"""
+
+import concurrent.futures
+import datetime
+import uuid
+
+import pytest
+from bson.codec_options import CodecOptions, DatetimeConversion
+
+import auth
+from apipage import examples, variables
+from client import Api, expect
+from curl import run
+from storage import MongoStorage, now, storage_of
+
+JOBS = 100_000
+EXAMINED = 200  # documents or index entries that an operation may look at beside what it returns
+
+# Collections that may be read as a whole, by queries without a filter, and why.
+LISTED = {
+    "agents": "GET /v1/agents/data lists all",
+    "queues": "GET /v1/agents/queues lists all",
+    "queue_wait_times": "GET /v1/queues/wait_times lists all when no queue is named",
+    "client_permissions": "GET /v1/client-permissions lists all",
+    "restricted_queues": "GET /v1/restricted-queues lists all; agents are shown with theirs",
+}
+
+
+def fill(db):
+    """Half of the jobs wait in one queue, in the order of their numbers; most others are over."""
+    begin = now() - datetime.timedelta(days=1)
+    states = ["complete"] * 97 + ["cancelled", "running", "test", "completed"]
+    for first in range(0, JOBS, 10_000):
+        db.jobs.insert_many([{
+            "job_id": str(uuid.UUID(int=i + 1)),
+            "created_at": begin + datetime.timedelta(milliseconds=i),
+            "job_priority": 0,
+            "result_data": {"job_state": states[i // 2 % 101] if i % 2 else "waiting"},
+            "job_data": {"job_queue": f"q{i % 50}" if i % 2 else "big", "exclude_agents": [],
+                         "tags": ["often"] * (i % 10 == 1) + ["seldom"] * (i % 1000 == 1)},
+        } for i in range(first, first + 10_000)], ordered=False)
+
+
+def watch(db):
+    """From now on the profiler notes each operation on the database."""
+    db.command("profile", 0)
+    db.drop_collection("system.profile")
+    db.create_collection("system.profile", capped=True, size=64 * 2**20)
+    db.command("profile", 2)
+
+
+def seen(db):
+    """What it has noted of the server's collections; its dates may be any."""
+    db.command("profile", 0)
+    options = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+    for op in db.get_collection("system.profile", options).find():
+        op["collection"] = op["ns"].partition(".")[2]
+        if not op["collection"].startswith(("system.", "$cmd")):
+            yield op
+
+
+def fault(op):
+    """What is wrong with how an operation went, None: nothing."""
+    plan = op.get("planSummary", "")
+    command = op.get("command", {})
+    if "COLLSCAN" in plan and not (op["collection"] in LISTED and command.get("filter") == {}):
+        return "it looks through the collection: it needs an index, or a row with a reason in LISTED"
+    if op.get("hasSortStage"):
+        return "it sorts in memory: it needs an index with this order"
+    found = max(op.get(n, 0) for n in ("nreturned", "nMatched", "ndeleted", "ninserted"))
+    for examined in ("docsExamined", "keysExamined"):
+        if op.get(examined, 0) > EXAMINED + 2 * found:
+            return f"{examined} {op[examined]} for {found}"
+    return None
+
+
+@pytest.mark.stores("mongodb")
+def test_every_operation_with_100_000_jobs(private, store_uri, tmp_path):
+    uri = store_uri()
+    fill(MongoStorage(uri).db)
+    server = private("--sweep-interval", 100, store=uri, env=auth.ENV)
+    db = storage_of(server).db
+    given = variables(server)
+    watch(db)
+    for _, command, status, _, _ in examples():  # each endpoint has some
+        assert run(server, command, tmp_path, **given).status == status, command
+    api = Api(server.url)
+    searches(api)
+    claims(api)
+    operations = list(seen(db))
+    assert len(operations) > 500
+    faults = {f"{op['collection']} {fault(op)}: {op.get('planSummary')} {op.get('command')}"[:600]
+              for op in operations if fault(op)}
+    assert not faults, "\n\n".join(faults)
+
+
+def pages(api, path, query, count=3):
+    """The ids in some pages of a list, which must go on."""
+    ids = []
+    for _ in range(count):
+        answer = expect(api.get(path + query), 200)
+        ids += [job["job_id"] for job in answer.json()]
+        query = answer.links["next"]["url"]
+    assert len(set(ids)) == len(ids) == 20 * count
+    return ids
+
+
+def searches(api):
+    def number(job_id):
+        return uuid.UUID(job_id).int - 1
+
+    for query in ("", "state=active&", "state=test&", "state=complete&state=test&", "tags=often&",
+                  "tags=often&tags=seldom&match=all&", "tags=seldom&state=complete&"):
+        found = [number(i) for i in pages(api, "/v1/job/search", f"?{query}limit=20")]
+        assert found == sorted(found)
+    assert [number(i) // 2 % 101 for i in pages(api, "/v1/job/search", "?state=test&limit=20")] == [99] * 60
+    pages(api, "/v1/queues/q1/jobs", "?limit=20")
+    expect(api.get("/v1/queues/wait_times"), 200)
+
+
+def claims(api):
+    """Alone and together, for agents with and without names."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda i: api.claimed("big", cookie=f"agent_name=agent-{i}"), range(60)))
+        jobs += list(pool.map(lambda i: api.claimed("other", "big"), range(60)))
+        assert len(set(jobs)) == 120
+        list(pool.map(lambda job_id: api.set_state(job_id, "test"), jobs))
+        list(pool.map(api.state, jobs))
+    assert expect(api.get(f"/v1/job/{uuid.UUID(int=301)}/position"), 200).content == b"30"
