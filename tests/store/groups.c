@@ -2,6 +2,7 @@
 #include "tests/store/suite.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static void begin(struct store *s)
 {
@@ -37,6 +38,22 @@ static void test_whole_way_of_a_job(void **state)
     assert_result(t->a, id, "{'job_state': 'test', 'x': 1}");
     commit(t->a);
     assert_result(t->b, id, "{'job_state': 'test', 'x': 1}");
+}
+
+/* A driver may make a new connection after a second: that loses nothing by itself. */
+static void test_a_pause(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE];
+
+    new_id(queue);
+    begin(t->a);
+    add_job(t->a, queue, NULL, id);
+    usleep(1100000);
+    assert_next(t->a, queue, id);
+    usleep(1100000);
+    commit(t->a);
+    assert_result(t->b, id, "{'job_state': 'running'}");
 }
 
 static void fail_in_all_ways(struct store *s, const char *over)
@@ -113,6 +130,7 @@ static void test_writes_of_others_before_and_after(void **state)
 const struct CMUnitTest groups_suite[] = {
     cmocka_unit_test(test_empty),
     cmocka_unit_test(test_whole_way_of_a_job),
+    cmocka_unit_test(test_a_pause),
     cmocka_unit_test(test_failures_leave_the_others),
     cmocka_unit_test(test_writes_of_others_before_and_after),
 };

@@ -167,6 +167,38 @@ static bool exchange(struct mongo *m, bool write, const bson_t *command, const b
     return ok;
 }
 
+/* The id of the server's process, which it tells since version 4.4, in an answer to "hello". */
+static bool process_of(const bson_t *hello, bson_oid_t *ret)
+{
+    bson_iter_t it;
+
+    if (!mongo_field(hello, "topologyVersion.processId", &it) || !BSON_ITER_HOLDS_OID(&it))
+        return false;
+    bson_oid_copy(bson_iter_oid(&it), ret);
+    return true;
+}
+
+/* After a pause in which the driver may make a new connection: whether it still is the process that
+ * the last command went to. */
+static bool is_same_process(struct mongo *m)
+{
+    bson_t hello = BSON_INITIALIZER, reply;
+    bson_error_t error;
+    bson_oid_t before, after;
+    size_t n;
+    mongoc_server_description_t **known = mongoc_client_get_server_descriptions(m->client, &n);
+    bool same = n == 1 && process_of(mongoc_server_description_hello_response(known[0]), &before);
+
+    mongoc_server_descriptions_destroy_all(known, n);
+    BSON_APPEND_INT32(&hello, "hello", 1);
+    if (same && (same = exchange(m, false, &hello, NULL, &reply, &error))) {
+        same = process_of(&reply, &after) && bson_oid_equal(&before, &after);
+        bson_destroy(&reply);
+    }
+    bson_destroy(&hello);
+    return same;
+}
+
 static enum err run(struct mongo *m, bool write, const bson_t *command, const bson_t *options,
                     bson_t *ret_reply)
 {
@@ -175,7 +207,7 @@ static enum err run(struct mongo *m, bool write, const bson_t *command, const bs
 
     if (command->len > COMMAND_MAX)
         return ERR_TOO_LARGE;
-    if (m->group.deferred && clock_mono_ms() - m->last_ms > UNBROKEN_MS)
+    if (m->group.deferred && clock_mono_ms() - m->last_ms > UNBROKEN_MS && !is_same_process(m))
         m->group.lost = true;
     if (m->away && (e = client_renew(m)))
         return e;

@@ -233,8 +233,11 @@ enum err mongo_group_commit(struct store *s)
 
     if (m->group.deferred && !m->group.lost)
         e = mongo_flush(m);
-    if (m->group.lost)
+    if (m->group.lost) {
+        log_warn("MongoDB was started again in the middle of requests: they are answered with 503 "
+                 "and may be sent again");
         e = ERR_UNAVAILABLE;
+    }
     m->group = (struct mongo_group){0};
     return e;
 }
