@@ -129,6 +129,8 @@ void call_done(struct call *c)
     free(c->body);
     free(c->wake);
     c->wake = NULL;
+    event_post_free(c->later);
+    c->later = NULL;
     json_decref(c->caller.permissions);
     c->caller.permissions = NULL;
     for (size_t i = 0; i < c->reply.headers_len; i++)

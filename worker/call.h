@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "common/envelope.h"
+#include "worker/event_post.h"
 #include "worker/store.h"
 #include "worker/token.h"
 
@@ -29,6 +30,8 @@ struct call {
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
     char *wake; /* owned: queue in which this call lets a job wait; NULL: none */
+    /* owned: an event that is to be tried. Unless there is a reply it is the answer; NULL: none */
+    struct event_post *later;
 };
 
 /* Handlers of rows without ROUTE_GATHER get n = 1. */

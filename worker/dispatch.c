@@ -32,13 +32,13 @@ static void run_from(struct call *calls, size_t first, size_t n)
 
     batch[len++] = &calls[first];
     for (size_t i = first + 1; (route->flags & ROUTE_GATHER) && i < n && len < BUS_BUNDLE_MAX; i++)
-        if (calls[i].route == route && !calls[i].reply.status)
+        if (calls[i].route == route && !calls[i].reply.status && !calls[i].later)
             batch[len++] = &calls[i];
     log_set_request(len == 1 ? batch[0]->request->id : NULL);
     if (handlers[route->op])
         handlers[route->op](batch, len);
     for (size_t i = 0; i < len; i++)
-        if (!batch[i]->reply.status) {
+        if (!batch[i]->reply.status && !batch[i]->later) {
             log_error("no answer from the handler of %s; this is a defect", route->name);
             reply_err(batch[i], ERR_INTERNAL);
         }
@@ -48,7 +48,7 @@ static void run_from(struct call *calls, size_t first, size_t n)
 static void run_all(struct call *calls, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (!calls[i].reply.status)
+        if (!calls[i].reply.status && !calls[i].later)
             run_from(calls, i, n);
 }
 

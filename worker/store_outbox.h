@@ -62,8 +62,10 @@ struct outbox_event {
 void outbox_event_free(struct outbox_event *e);
 
 /* Claims lanes that are due, longest due first, at most `limit`. Those of the receivers in
- * `exclude` are passed over; of the others, those that accept() refuses. */
+ * `exclude` are passed over; of the others, those that accept() refuses. With `lane` only that one,
+ * also before it is due, but not while it is claimed. */
 struct outbox_claim {
+    const char *lane;  /* NULL: all */
     const char *token; /* not used before */
     int64_t now_ms;
     int64_t lease_end_ms;

@@ -108,10 +108,11 @@ class Stack:
     """One server with a data folder of its own. `store` is a URI, None: no --store option."""
 
     def __init__(self, store="sqlite:{folder}/data.db", *options, env=None, frontends=1, workers=2,
-                 brokers=1):
+                 brokers=1, webhooks=0):
         self.folder = Path(tempfile.mkdtemp(prefix="tf-"))
         self.store = store and store.format(folder=self.folder)
-        self.counts = {"frontend": frontends, "worker": workers, "broker": brokers}
+        self.counts = {"frontend": frontends, "worker": workers, "broker": brokers,
+                       "webhook": webhooks}
         self.options = options
         self.env = env or {}
         self.port = Port()
@@ -123,7 +124,7 @@ class Stack:
         bus = self.folder / "bus"
         bus.mkdir(mode=0o700, exist_ok=True)
         fixed = {"listen": f"127.0.0.1:{self.port.number}", "bus": bus, "log-format": "json",
-                 "webhooks": 0, **({"store": self.store} if self.store else {}),
+                 **({"store": self.store} if self.store else {}),
                  **{f"{role}s": n for role, n in self.counts.items()}}
         given = [str(x) for pair in fixed.items() for x in (f"--{pair[0]}", pair[1])]
         return [str(BIN / "testflinger-server"), *given, *map(str, self.options)]

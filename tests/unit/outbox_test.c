@@ -287,6 +287,50 @@ static void test_order_of_a_lane(void **state)
     assert_state(f, ids[2], OUTBOX_DEAD);
 }
 
+static void claim_lane(struct fixture *f, const char *job)
+{
+    char lane[OUTBOX_LANE_SIZE], token[64];
+    struct outbox_claim c = {.lane = lane,
+                             .token = name(token, "t"),
+                             .now_ms = f->now,
+                             .lease_end_ms = f->now + LEASE,
+                             .limit = 1,
+                             .accept = any,
+                             .arg = f,
+                             .events = f->events};
+
+    forget(f);
+    assert_int_equal(outbox_lane(job, "http://r:1", lane), ERR_OK);
+    assert_int_equal(store_outbox_claim(f->s, &c), ERR_OK);
+    f->len = c.len;
+}
+
+static void test_claim_of_one_lane(void **state)
+{
+    struct fixture *f = *state;
+    char job[64], other[64];
+
+    add(f, name(job, "job"), "http://r:1", BODY);
+    add(f, name(other, "job"), "http://r:1", BODY);
+    claim_lane(f, "no-such-job");
+    assert_int_equal(f->len, 0);
+    claim_lane(f, job);
+    assert_int_equal(f->len, 1);
+    assert_string_equal(f->events[0].job_id, job);
+    settle(f, 0, OUTBOX_RETRY, f->now + 1000);
+    claim_lane(f, job); /* it is not due yet */
+    assert_int_equal(f->len, 1);
+    assert_int_equal(f->events[0].tries, 1);
+    claim_lane(f, job); /* it is claimed */
+    assert_int_equal(f->len, 0);
+    f->now += LEASE;
+    claim_lane(f, job); /* the lease has ended */
+    assert_int_equal(f->len, 1);
+    settle(f, 0, OUTBOX_DONE, 0);
+    claim_lane(f, job);
+    assert_int_equal(f->len, 0);
+}
+
 static void test_retry(void **state)
 {
     struct fixture *f = *state;
@@ -636,7 +680,8 @@ static void test_group(void **state)
     }
 #define ROWS(KIND)                                                                                 \
     KIND(test_way_of_an_event), KIND(test_claimed_when_added), KIND(test_order_of_a_lane),         \
-        KIND(test_retry), KIND(test_lost_lease), KIND(test_repeat_of_a_request),                   \
+        KIND(test_claim_of_one_lane), KIND(test_retry), KIND(test_lost_lease),                     \
+        KIND(test_repeat_of_a_request),                                                            \
         KIND(test_same_content), KIND(test_same_content_at_once), KIND(test_receivers),            \
         KIND(test_dead_letters), KIND(test_purge), KIND(test_comes_during_the_last_try),           \
         KIND(test_large), KIND(test_group)

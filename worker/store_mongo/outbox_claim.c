@@ -15,6 +15,29 @@ struct lane {
     bool won;
 };
 
+/* A lane that nobody has, or had until now. */
+static enum err find_free(struct mongo *m, const struct outbox_claim *c, bson_t *ret_reply,
+                          bson_iter_t *ret_batch)
+{
+    bson_t filter = BSON_INITIALIZER, list, either, due;
+    struct mongo_query q = {.collection = LANES, .filter = &filter, .limit = 1};
+
+    BSON_APPEND_UTF8(&filter, "_id", c->lane);
+    BSON_APPEND_ARRAY_BEGIN(&filter, "$or", &list);
+    BSON_APPEND_DOCUMENT_BEGIN(&list, "0", &either);
+    BSON_APPEND_NULL(&either, "token");
+    bson_append_document_end(&list, &either);
+    BSON_APPEND_DOCUMENT_BEGIN(&list, "1", &either);
+    BSON_APPEND_DOCUMENT_BEGIN(&either, "due_at", &due);
+    BSON_APPEND_DATE_TIME(&due, "$lte", c->now_ms);
+    bson_append_document_end(&either, &due);
+    bson_append_document_end(&list, &either);
+    bson_append_array_end(&filter, &list);
+    enum err e = mongo_find(m, &q, ret_reply, ret_batch);
+    bson_destroy(&filter);
+    return e;
+}
+
 static enum err find_due(struct mongo *m, const struct outbox_claim *c, bson_t *ret_reply,
                          bson_iter_t *ret_batch)
 {
@@ -197,7 +220,7 @@ enum err mongo_outbox_claim(struct store *s, struct outbox_claim *c)
     c->len = 0;
     c->more = false;
     c->limit = limit;
-    enum err e = find_due(m, c, &reply, &batch);
+    enum err e = (c->lane ? find_free : find_due)(m, c, &reply, &batch);
     if (e)
         return e;
     size_t found = choose(c, &batch, lanes, &n);

@@ -158,8 +158,13 @@ static char *excluded(const struct outbox_claim *c)
 static struct query due_query(struct sqlite *q, const struct outbox_claim *c, const char *exclude,
                               size_t limit)
 {
-    struct query r = query_new(q, SQL_LANES_DUE);
+    struct query r = query_new(q, c->lane ? SQL_LANE_FREE : SQL_LANES_DUE);
 
+    if (c->lane) {
+        query_str(&r, c->lane);
+        query_int(&r, c->now_ms);
+        return r;
+    }
     query_int(&r, c->now_ms);
     query_str(&r, exclude);
     query_int(&r, (int64_t)limit);

@@ -1,0 +1,16 @@
+/* Answers to those who post events (docs/webhooks.md, "Answers"). */
+#ifndef WORKER_WEBHOOK_ANSWER_H
+#define WORKER_WEBHOOK_ANSWER_H
+
+#include "worker/call.h"
+#include "worker/webhook/verdict.h"
+
+/* Answers with what the receiver said to the try, or with how the try failed. Without an answer of
+ * the receiver, what counts is the mode: the old servers' clients (--auth open) and the new ones
+ * expect different ones. */
+void answer_outcome(struct call *c, const struct outcome *o, struct text answer);
+
+/* Adds the headers that tell where the event stands. */
+void answer_state(struct call *c, const char *event_id, enum outbox_state state);
+
+#endif

@@ -1,0 +1,313 @@
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/receiver.h"
+#include "worker/webhook/dispatcher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <utlist.h>
+
+enum {
+    POLL_MS = 1000,         /* between looks for lanes that are due */
+    CLAIM_MAX = 16,         /* lanes that are claimed at once */
+    SETTLE_MAX = 64,        /* events that are settled at once */
+    SETTLE_PAUSE_MS = 1000, /* after a failure */
+    CLOSED_MAX = 64,        /* receivers that a claim passes over */
+    PUT_BACK_MIN_MS = 500
+};
+#define BYTES_MAX (64 * MIB) /* of bodies in hand; events beyond that wait in the store */
+
+static uint64_t random_number(void)
+{
+    uint64_t n = 0;
+
+    /* A pause that is not random does no harm. */
+    if (getrandom(&n, sizeof n, GRND_NONBLOCK) < 0)
+        n = (uint64_t)clock_mono_us();
+    return n;
+}
+
+/* ---- the end of an attempt ---- */
+
+static void attempt_free(struct attempt *a)
+{
+    a->d->attempts--;
+    a->d->bytes -= a->event.body_len;
+    outbox_event_free(&a->event);
+    free(a->answer);
+    free(a);
+}
+
+static void end(struct attempt *a, const struct outcome *o)
+{
+    const struct tried t = {.tries = a->event.tries + 1,
+                            .since_ms = a->event.since_ms,
+                            .now_ms = clock_wall_us() / 1000,
+                            .random = random_number()};
+
+    a->outcome = *o;
+    a->verdict = verdict(a->d->cfg, o, &t, &a->due_ms);
+    DL_APPEND(a->d->settled, a);
+}
+
+/* It is not tried now. */
+static void put_back(struct attempt *a, int64_t pause_ms)
+{
+    if (pause_ms < PUT_BACK_MIN_MS)
+        pause_ms = PUT_BACK_MIN_MS;
+    a->verdict = OUTBOX_PUT_BACK;
+    a->due_ms = clock_wall_us() / 1000 + pause_ms;
+    a->outcome = (struct outcome){.fault = FAULT_TIMEOUT};
+    DL_APPEND(a->d->settled, a);
+}
+
+/* Its receiver is left alone for now: what it did last is all that can be told. */
+static void put_back_closed(struct attempt *a)
+{
+    put_back(a, receiver_closed_until(a->receiver) - clock_mono_ms());
+    if (receiver_last(a->receiver)->fault)
+        a->outcome = *receiver_last(a->receiver);
+}
+
+/* ---- tries ---- */
+
+static bool private_allowed(const struct config *cfg, enum receiver_rule rule)
+{
+    if (rule == RECEIVER_OWN || cfg->webhook_private == WEBHOOK_PRIVATE_ALLOW)
+        return true;
+    return cfg->webhook_private == WEBHOOK_PRIVATE_AUTO && cfg->auth == AUTH_OPEN;
+}
+
+static void launch(struct attempt *a)
+{
+    const struct outcome forbidden = {.fault = FAULT_FORBIDDEN}, broken = {.fault = FAULT_BROKEN};
+    const struct config *cfg = a->d->cfg;
+    enum receiver_rule rule = receiver_rule(cfg, a->event.url);
+    struct delivery d = {
+        .url = a->event.url,
+        .receiver = a->event.receiver,
+        .id = a->event.id,
+        .try_number = a->event.tries + 1,
+        .body = {a->event.body, a->event.body_len},
+        .with_auth = rule == RECEIVER_OWN || rule == RECEIVER_LISTED,
+        .private_allowed = private_allowed(cfg, rule),
+        .follow = cfg->auth == AUTH_OPEN
+    };
+
+    a->began_us = clock_mono_us();
+    enum err e = transfer_start(a->d->transfers, &d, a);
+    if (!e)
+        return;
+    receiver_undone(a->receiver);
+    end(a, e == ERR_INVALID ? &forbidden : &broken);
+}
+
+void attempt_done(void *arg, const struct outcome *o, struct text answer)
+{
+    struct attempt *a = arg;
+
+    a->answer = mem_strndup(answer.s, answer.len);
+    a->answer_len = answer.len;
+    receiver_done(a->receiver, o, clock_mono_ms());
+    if (o->fault)
+        log_debug("event %s, try %lld: %s (status %d)", a->event.id,
+                  (long long)a->event.tries + 1, fault_rows[o->fault].reason, o->status);
+    end(a, o);
+}
+
+void attempt_begin(struct dispatcher *d, struct outbox_event *e, int64_t lease_end)
+{
+    const struct outcome forbidden = {.fault = FAULT_FORBIDDEN};
+    struct lane *l = lane_get(d, e->lane, e->receiver);
+    int64_t now = clock_mono_ms();
+
+    if (l->attempt) { /* its lease has ended before its time: what comes of it counts */
+        outbox_event_free(e);
+        return;
+    }
+    struct attempt *a = mem_alloc(sizeof *a);
+    *a = (struct attempt){.d = d, .lane = l, .event = *e, .lease_end = lease_end};
+    l->attempt = a;
+    d->attempts++;
+    d->bytes += e->body_len;
+    a->receiver = receivers_get(d->receivers, e->receiver, now);
+    if (!receiver_allowed(receiver_rule(d->cfg, e->url))) {
+        end(a, &forbidden);
+        return;
+    }
+    enum admission may = d->bytes > BYTES_MAX ? ADMIT_CLOSED : receiver_admit(a->receiver, now);
+    if (may == ADMIT)
+        launch(a);
+    else if (may == ADMIT_WAIT)
+        receiver_wait(a->receiver, &a->turn, now);
+    else
+        put_back_closed(a);
+}
+
+static struct attempt *attempt_of(struct turn *t)
+{
+    return (struct attempt *)(void *)((char *)t - offsetof(struct attempt, turn));
+}
+
+/* Serves those that wait at the receivers; those that wait for longer go back. */
+static void serve_waiting(struct dispatcher *d, int64_t wait_ms)
+{
+    int64_t now = clock_mono_ms();
+    enum admission may;
+    struct turn *t;
+
+    for (struct receiver *r = NULL; (r = receivers_next_waiting(d->receivers, r));)
+        while ((t = receiver_next(r, now, wait_ms, &may)))
+            if (may == ADMIT)
+                launch(attempt_of(t));
+            else
+                put_back_closed(attempt_of(t));
+}
+
+void attempts_turn(struct dispatcher *d)
+{
+    /* So long that the try still fits into the lease. */
+    serve_waiting(d, d->cfg->webhook_timeout + 2000);
+}
+
+void attempts_put_back(struct dispatcher *d)
+{
+    serve_waiting(d, -1);
+}
+
+/* ---- settling ---- */
+
+static struct outbox_settle settle_of(const struct attempt *a, int64_t now_ms)
+{
+    return (struct outbox_settle){.event = &a->event,
+                                  .outcome = a->verdict,
+                                  .now_ms = now_ms,
+                                  .due_ms = a->due_ms,
+                                  .reason = fault_rows[a->outcome.fault].reason,
+                                  .status = a->outcome.status,
+                                  .answer = {a->answer ? a->answer : "", a->answer_len}};
+}
+
+/* The store knows what became of it, or its lease will end. */
+static void close_attempt(struct dispatcher *d, struct attempt *a)
+{
+    struct lane *l = a->lane;
+    int64_t now = clock_mono_ms();
+
+    if (!a->told)
+        posts_attempt_ended(d, l, a);
+    if (a->verdict == OUTBOX_GIVE_UP)
+        log_warn("event %s of job %s to %s is given up after %lld tries: %s (status %d); see the "
+                 "dead letters",
+                 a->event.id, a->event.job_id, a->event.receiver, (long long)a->event.tries + 1,
+                 fault_rows[a->outcome.fault].reason, a->outcome.status);
+    int64_t due = a->verdict == OUTBOX_RETRY || a->verdict == OUTBOX_PUT_BACK
+                      ? now + a->due_ms - clock_wall_us() / 1000
+                      : now;
+    if (due < d->claim_at)
+        d->claim_at = due;
+    l->attempt = NULL;
+    attempt_free(a);
+    if (l->again)
+        lane_claim(d, l);
+    l->again = false;
+    lane_rest(d, l);
+}
+
+/* The store is away: the answers go out all the same; what it must know it is told later. */
+static void settle_failed(struct dispatcher *d)
+{
+    struct attempt *a, *next;
+    int64_t now = clock_mono_ms();
+
+    d->settle_at = now + SETTLE_PAUSE_MS;
+    DL_FOREACH_SAFE (d->settled, a, next) {
+        if (!a->told)
+            posts_attempt_ended(d, a->lane, a);
+        a->told = true;
+        if (now > a->lease_end) { /* another process has it by now */
+            DL_DELETE(d->settled, a);
+            a->lane->again = false;
+            close_attempt(d, a);
+        }
+    }
+}
+
+void attempts_settle(struct dispatcher *d)
+{
+    struct outbox_settle list[SETTLE_MAX];
+    struct attempt *batch[SETTLE_MAX], *a;
+    int64_t now_ms = clock_wall_us() / 1000;
+    size_t n = 0;
+
+    if (!d->settled || clock_mono_ms() < d->settle_at)
+        return;
+    DL_FOREACH (d->settled, a) {
+        if (n == SETTLE_MAX)
+            break;
+        batch[n] = a;
+        list[n++] = settle_of(a, now_ms);
+    }
+    struct store *s = dispatcher_store(d);
+    if (!s || store_outbox_settle(s, list, n)) {
+        settle_failed(d);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        DL_DELETE(d->settled, batch[i]);
+        close_attempt(d, batch[i]);
+    }
+}
+
+/* ---- claims ---- */
+
+static bool may_claim(void *arg, const char *receiver)
+{
+    struct dispatcher *d = arg;
+
+    return receivers_promise(d->receivers, receiver, clock_mono_ms());
+}
+
+static void claim(struct dispatcher *d, struct store *s, size_t limit)
+{
+    const char *closed[CLOSED_MAX];
+    struct outbox_event events[CLAIM_MAX];
+    char token[OUTBOX_TOKEN_SIZE];
+    int64_t now = clock_mono_ms(), now_ms = clock_wall_us() / 1000;
+    struct outbox_claim c = {.token = token,
+                             .now_ms = now_ms,
+                             .lease_end_ms = now_ms + EVENT_LEASE_MS(d->cfg),
+                             .limit = limit,
+                             .exclude = closed,
+                             .exclude_len = receivers_closed(d->receivers, now, closed, CLOSED_MAX),
+                             .accept = may_claim,
+                             .arg = d,
+                             .events = events};
+
+    event_token(token);
+    receivers_promised(d->receivers);
+    enum err e = store_outbox_claim(s, &c);
+    receivers_promised(d->receivers);
+    if (e) /* logged; the next look tries again */
+        return;
+    for (size_t i = 0; i < c.len; i++)
+        attempt_begin(d, &events[i], now + EVENT_LEASE_MS(d->cfg));
+    if (c.more && c.len)
+        d->claim_at = now;
+}
+
+void attempts_claim(struct dispatcher *d)
+{
+    int64_t now = clock_mono_ms();
+    size_t most = (size_t)d->cfg->webhook_transfers;
+
+    if (now < d->claim_at || d->stopping)
+        return;
+    d->claim_at = now + POLL_MS;
+    struct store *s = dispatcher_store(d);
+    size_t room = d->attempts < most && d->bytes < BYTES_MAX ? most - d->attempts : 0;
+    if (s && room)
+        claim(d, s, room < CLAIM_MAX ? room : CLAIM_MAX);
+}

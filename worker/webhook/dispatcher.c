@@ -1,0 +1,246 @@
+#include "worker/webhook/dispatcher.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/dispatch.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEAD_BEATS = 4,        /* a broker that is silent for so many heartbeats is taken for dead */
+    STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
+    DRAIN_MS = 100,        /* this long without a request after BYE: nothing more will come */
+    TURN_BUNDLES = 8,      /* bundles of a broker, then the others and what has ended */
+    PURGE_MS = 60000,
+    PURGE_MAX = 1000,
+    PURGES_TO_MEND = 10,
+    REST_MS = 10000
+};
+
+struct store *dispatcher_store(struct dispatcher *d)
+{
+    int64_t now = clock_mono_ms();
+
+    if (d->store || (d->store_tried && now - d->store_tried < STORE_RETRY_MS))
+        return d->store;
+    if (store_open(d->store_uri, d->cfg, &d->store))
+        d->store = NULL;
+    d->store_tried = clock_mono_ms();
+    return d->store;
+}
+
+/* ---- requests ---- */
+
+static void serve(struct dispatcher *d, size_t broker, struct buslink_item *items, size_t n)
+{
+    struct call calls[BUS_BUNDLE_MAX];
+    struct store *s = dispatcher_store(d);
+
+    for (size_t i = 0; i < n; i++) {
+        calls[i] = (struct call){.route = &routes[items[i].request.op],
+                                 .request = &items[i].request,
+                                 .cfg = d->cfg,
+                                 .store = s,
+                                 .repeat = items[i].header.attempt > 0};
+        if (!s)
+            reply_err(&calls[i], ERR_UNAVAILABLE);
+    }
+    if (s)
+        dispatch_bundle(s, calls, n);
+    for (size_t i = 0; i < n; i++) {
+        if (calls[i].later)
+            post_begin(d, &calls[i], &items[i], broker);
+        if (calls[i].reply.status)
+            buslink_reply(&d->link, broker, items[i].header.id, &calls[i].reply, false);
+        call_done(&calls[i]);
+        buslink_item_free(&items[i]);
+    }
+}
+
+/* True when requests were among what the brokers had sent. */
+static bool take_requests(struct dispatcher *d)
+{
+    struct buslink_item items[BUS_BUNDLE_MAX];
+    bool any = false;
+    size_t n;
+
+    for (size_t b = 0; b < d->link.len; b++)
+        for (int i = 0; i < TURN_BUNDLES && buslink_take(&d->link, b, items, &n); i++) {
+            any |= n > 0;
+            if (n)
+                serve(d, b, items, n);
+        }
+    return any;
+}
+
+/* ZeroMQ tells of messages only once: whoever has not looked since must not wait. */
+static bool has_messages(const struct dispatcher *d)
+{
+    for (size_t b = 0; b < d->link.len; b++) {
+        int events = 0;
+        size_t size = sizeof events;
+        if (zmq_getsockopt(d->link.brokers[b], ZMQ_EVENTS, &events, &size) == 0 &&
+            events & ZMQ_POLLIN)
+            return true;
+    }
+    return false;
+}
+
+/* ---- upkeep ---- */
+
+static void purge(struct dispatcher *d)
+{
+    int64_t now = clock_mono_ms(), now_ms = clock_wall_us() / 1000;
+    struct outbox_purge p = {.now_ms = now_ms,
+                             .mend = d->purges % PURGES_TO_MEND == 0,
+                             .delivered_before_ms = now_ms - d->cfg->webhook_keep * 1000,
+                             .dead_before_ms = now_ms - d->cfg->webhook_keep_dead * 1000,
+                             .limit = PURGE_MAX};
+    struct store *s = now >= d->purge_at && !d->stopping ? dispatcher_store(d) : NULL;
+
+    if (!s)
+        return;
+    d->purges++;
+    d->purge_at = now + PURGE_MS;
+    if (!store_outbox_purge(s, &p) && p.removed >= PURGE_MAX)
+        d->purge_at = now;
+}
+
+static void upkeep(struct dispatcher *d)
+{
+    int64_t now = clock_mono_ms();
+
+    purge(d);
+    if (now >= d->rest_at) {
+        d->rest_at = now + REST_MS;
+        receivers_rest(d->receivers, now);
+    }
+    metric_set(M_BUS_BROKERS, 0, buslink_alive(&d->link, DEAD_BEATS * d->cfg->heartbeat));
+}
+
+/* ---- the loop ---- */
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct dispatcher *d = arg;
+
+    (void)fd;
+    (void)what;
+    d->stopping = true;
+    event_del(d->stop);
+}
+
+/* Only ends the wait. */
+static void on_nothing(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+}
+
+/* Waits for something to do, then does all there is. True when requests were among it. */
+static bool turn(struct dispatcher *d, int64_t most_ms)
+{
+    int64_t now = clock_mono_ms(), wait = posts_due(d, most_ms);
+
+    if (!d->stopping && d->claim_at - now < wait)
+        wait = d->claim_at > now ? d->claim_at - now : 0;
+    if (has_messages(d))
+        wait = 0;
+    struct timeval t = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+    event_add(d->wait, &t);
+    event_base_loop(d->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    bool any = take_requests(d);
+    attempts_turn(d);
+    attempts_settle(d);
+    attempts_claim(d);
+    posts_turn(d);
+    upkeep(d);
+    return any;
+}
+
+/* Takes no more, and ends what is in hand; whoever is not ready at the end of the grace time loses
+ * nothing but its answer. */
+static void drain(struct dispatcher *d)
+{
+    int64_t quiet_since = clock_mono_ms(), end = quiet_since + d->cfg->grace * 1000;
+
+    buslink_leave(&d->link);
+    for (int64_t now = quiet_since;
+         now < end && (d->attempts || d->posts || now - quiet_since < DRAIN_MS);
+         now = clock_mono_ms()) {
+        attempts_put_back(d);
+        if (turn(d, DRAIN_MS / 4))
+            quiet_since = clock_mono_ms();
+    }
+}
+
+static bool watch(struct dispatcher *d, size_t broker)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+
+    if (zmq_getsockopt(d->link.brokers[broker], ZMQ_FD, &fd, &size) != 0)
+        return false;
+    d->readable[broker] = event_new(d->base, fd, EV_READ | EV_PERSIST, on_nothing, d);
+    return d->readable[broker] && event_add(d->readable[broker], NULL) == 0;
+}
+
+static int open_all(struct dispatcher *d, int stop_fd)
+{
+    const struct config *cfg = d->cfg;
+
+    if (buslink_open(&d->link, cfg, SERVICE_WEBHOOK, (uint32_t)cfg->webhook_transfers, "webhook"))
+        return EXIT_BAD_SETTING;
+    if (store_open(d->store_uri, cfg, &d->store) == ERR_INVALID)
+        return EXIT_BAD_SETTING;
+    d->store_tried = clock_mono_ms();
+    d->base = event_base_new();
+    d->receivers = receivers_new((size_t)cfg->webhook_parallel);
+    d->transfers = d->base ? transfers_new(d->base, cfg, attempt_done) : NULL;
+    if (!d->transfers)
+        return 1;
+    d->stop = event_new(d->base, stop_fd, EV_READ | EV_PERSIST, on_stop, d);
+    d->wait = event_new(d->base, -1, 0, on_nothing, d);
+    if (!d->stop || !d->wait || event_add(d->stop, NULL) != 0)
+        return 1;
+    for (size_t b = 0; b < d->link.len; b++)
+        if (!watch(d, b))
+            return 1;
+    return 0;
+}
+
+/* What is still in hand stays in the outbox: its leases end. */
+static void close_all(struct dispatcher *d)
+{
+    transfers_free(d->transfers);
+    receivers_free(d->receivers);
+    for (size_t b = 0; b < d->link.len; b++)
+        if (d->readable[b])
+            event_free(d->readable[b]);
+    if (d->stop)
+        event_free(d->stop);
+    if (d->wait)
+        event_free(d->wait);
+    if (d->base)
+        event_base_free(d->base);
+    buslink_close(&d->link);
+    store_close(d->store);
+}
+
+int dispatcher_run(const struct config *cfg, const char *store_uri, int stop_fd)
+{
+    struct dispatcher d = {.cfg = cfg, .store_uri = store_uri};
+
+    signal(SIGPIPE, SIG_IGN); /* libcurl leaves that to us */
+    int status = open_all(&d, stop_fd);
+    if (!status) {
+        while (!d.stopping)
+            turn(&d, 2 * cfg->heartbeat);
+        drain(&d);
+    }
+    close_all(&d);
+    return status;
+}

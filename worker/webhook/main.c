@@ -1,0 +1,75 @@
+/* testflinger-webhook: sends events of jobs to their receivers. */
+#include "common/bus.h"
+#include "common/bus_key.h"
+#include "common/config.h"
+#include "common/prefork.h"
+#include "worker/keys.h"
+#include "worker/receiver.h"
+#include "worker/watch.h"
+#include "worker/webhook/dispatcher.h"
+#include "worker/webhook/sign.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PROGRAM "testflinger-webhook"
+
+static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
+{
+    (void)slot;
+    return dispatcher_run(cfg, arg, stop_fd);
+}
+
+static int monitor(const struct config *cfg, int stop_fd, void *arg)
+{
+    return watch_run(cfg, R_WEBHOOK, arg, stop_fd);
+}
+
+/* Says on stderr what is wrong with the settings of webhooks. The URL may hold a password. */
+static bool check(const struct config *cfg)
+{
+    char receiver[RECEIVER_SIZE];
+    const char *fault = NULL;
+
+    if (*cfg->webhook_url && receiver_of(cfg->webhook_url, receiver))
+        fault = "WEBHOOK_URL is no http or https URL with a host";
+    else if (!sign_secrets_valid(cfg->webhook_secret))
+        fault = "TESTFLINGER_WEBHOOK_SECRET: a secret is whsec_ and base64 of at least 16 bytes, "
+                "or at least 16 characters";
+    else if (*cfg->webhook_ca && access(cfg->webhook_ca, R_OK) != 0)
+        fault = "webhook-ca: the file cannot be read";
+    if (fault)
+        fprintf(stderr, PROGRAM ": %s\n", fault);
+    return !fault;
+}
+
+/* Runs the master on the store of this URI. */
+static int serve(const struct config *cfg, char *uri)
+{
+    struct prefork p = {.role = "webhook", .child = child, .monitor = monitor, .arg = uri};
+
+    if (!keys_check(cfg) || !check(cfg))
+        return EXIT_BAD_SETTING;
+    watch_name_metrics();
+    return prefork_run(cfg, &p);
+}
+
+int main(int argc, char **argv)
+{
+    struct config cfg;
+    char endpoint[BUS_ENDPOINT_SIZE], *uri = NULL;
+    int status = EXIT_BAD_SETTING;
+
+    config_load(&cfg, R_WEBHOOK, PROGRAM, argc, argv);
+    if (bus_endpoint(cfg.bus, 0, BUS_WORKERS, endpoint))
+        fprintf(stderr,
+                PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
+                        "set --bus\n",
+                cfg.bus);
+    else if (bus_key_use(PROGRAM, &cfg) == ERR_OK && config_store_uri(&cfg, &uri) == ERR_OK)
+        status = serve(&cfg, uri);
+    free(uri);
+    config_free(&cfg);
+    return status;
+}

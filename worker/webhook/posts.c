@@ -1,0 +1,186 @@
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/webhook/answer.h"
+#include "worker/webhook/dispatcher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+enum {
+    LOOK_FIRST_MS = 20, /* pause before the first look; it doubles */
+    LOOK_MAX_MS = 320,
+    MARGIN_MS = 250 /* beyond the time of a try, for its end to be seen */
+};
+
+/* ---- answers ---- */
+
+static void post_free(struct dispatcher *d, struct post *p)
+{
+    DL_DELETE(p->lane->posts, p);
+    DL_DELETE2(d->posts, p, all_prev, all_next);
+    free(p);
+}
+
+/* Sends the answer in `c`, and forgets the post. */
+static void post_reply(struct dispatcher *d, struct post *p, struct call *c,
+                       enum outbox_state state)
+{
+    answer_state(c, p->event_id, state);
+    buslink_reply(&d->link, p->broker, p->request_id, &c->reply, false);
+    call_done(c);
+    post_free(d, p);
+}
+
+static void post_answer(struct dispatcher *d, struct post *p, const struct outcome *o,
+                        struct text answer, enum outbox_state state)
+{
+    struct call c = {.cfg = d->cfg};
+
+    answer_outcome(&c, o, answer);
+    post_reply(d, p, &c, state);
+}
+
+static enum outbox_state state_after(const struct attempt *a)
+{
+    return a->verdict == OUTBOX_DONE      ? OUTBOX_DELIVERED
+           : a->verdict == OUTBOX_GIVE_UP ? OUTBOX_DEAD
+                                          : OUTBOX_PENDING;
+}
+
+void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct attempt *a)
+{
+    struct post *p, *next;
+    bool stuck = a->verdict == OUTBOX_RETRY || a->verdict == OUTBOX_PUT_BACK;
+
+    /* The lane goes on with its next event, or waits as a whole. */
+    DL_FOREACH_SAFE (l->posts, p, next)
+        if (strcmp(p->event_id, a->event.id) == 0)
+            post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len},
+                        state_after(a));
+        else if (stuck)
+            post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len},
+                        OUTBOX_PENDING);
+    l->again = l->posts != NULL;
+}
+
+/* Answers from the store where the event is settled there; false: it is not. */
+static bool answer_from_store(struct dispatcher *d, struct post *p)
+{
+    struct store *s = dispatcher_store(d);
+    struct outbox_look look;
+
+    if (!s || store_outbox_look(s, p->event_id, &look) || look.state == OUTBOX_PENDING)
+        return false;
+    struct outcome o = {.status = look.status};
+    if (!o.status)
+        o.fault = FAULT_REFUSED;
+    post_answer(d, p, &o, (struct text){look.answer, look.answer_len}, look.state);
+    return true;
+}
+
+/* ---- time ---- */
+
+/* Nobody has tried it in time. */
+static void post_expire(struct dispatcher *d, struct post *p)
+{
+    const struct outcome late = {.fault = FAULT_TIMEOUT};
+
+    if (!answer_from_store(d, p))
+        post_answer(d, p, &late, (struct text){"", 0}, OUTBOX_PENDING);
+}
+
+/* The lane is another process's, or was lost with one. */
+static void post_look(struct dispatcher *d, struct post *p, int64_t now)
+{
+    struct lane *l = p->lane;
+
+    p->look_at = now + p->pause;
+    p->pause = p->pause * 2 < LOOK_MAX_MS ? p->pause * 2 : LOOK_MAX_MS;
+    if (!answer_from_store(d, p))
+        lane_claim(d, l);
+}
+
+void posts_turn(struct dispatcher *d)
+{
+    struct post *p, *next;
+    int64_t now = clock_mono_ms();
+
+    for (p = d->posts; p; p = next) {
+        struct lane *l = p->lane;
+        next = p->all_next;
+        if (now >= p->until)
+            post_expire(d, p);
+        else if (!l->attempt && now >= p->look_at)
+            post_look(d, p, now);
+        lane_rest(d, l);
+    }
+}
+
+int64_t posts_due(const struct dispatcher *d, int64_t most)
+{
+    int64_t now = clock_mono_ms();
+
+    for (const struct post *p = d->posts; p; p = p->all_next) {
+        int64_t at = p->lane->attempt || p->until < p->look_at ? p->until : p->look_at;
+        if (at - now < most)
+            most = at > now ? at - now : 0;
+    }
+    return most;
+}
+
+/* ---- posts that come ---- */
+
+/* The claimed event, as the store would give it. */
+static struct outbox_event event_of(struct event_post *e)
+{
+    struct outbox_event ev = {.lane = mem_strdup(e->lane),
+                              .job_id = e->job_id,
+                              .receiver = mem_strdup(e->receiver),
+                              .url = e->url,
+                              .body = e->body,
+                              .body_len = strlen(e->body),
+                              .since_ms = e->add.now_ms,
+                              .wake = 1};
+
+    snprintf(ev.id, sizeof ev.id, "%s", e->add.stored_id);
+    snprintf(ev.token, sizeof ev.token, "%s", e->token);
+    e->job_id = e->url = e->body = NULL;
+    return ev;
+}
+
+static struct post *post_new(struct dispatcher *d, struct lane *l, const struct event_post *e,
+                             const struct buslink_item *item, size_t broker)
+{
+    struct post *p = mem_alloc(sizeof *p);
+    int64_t now = clock_mono_ms();
+
+    p->lane = l;
+    p->broker = broker;
+    memcpy(p->request_id, item->header.id, BUS_ID_SIZE);
+    snprintf(p->event_id, sizeof p->event_id, "%s", e->add.stored_id);
+    p->until = now + d->cfg->webhook_timeout + MARGIN_MS;
+    p->look_at = now + LOOK_FIRST_MS;
+    p->pause = LOOK_FIRST_MS;
+    DL_APPEND(l->posts, p);
+    DL_APPEND2(d->posts, p, all_prev, all_next);
+    return p;
+}
+
+void post_begin(struct dispatcher *d, struct call *c, const struct buslink_item *item,
+                size_t broker)
+{
+    struct event_post *e = c->later;
+    struct lane *l = lane_get(d, e->lane, e->receiver);
+    struct post *p = c->reply.status ? NULL : post_new(d, l, e, item, broker);
+
+    if (e->add.claimed) {
+        struct outbox_event event = event_of(e);
+        attempt_begin(d, &event,
+                      clock_mono_ms() + e->add.lease_end_ms - clock_wall_us() / 1000);
+    } else if (p && (e->add.state == OUTBOX_PENDING || !answer_from_store(d, p)) && !l->attempt) {
+        lane_claim(d, l);
+    }
+    lane_rest(d, l);
+}
