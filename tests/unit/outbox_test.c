@@ -681,10 +681,9 @@ static void test_group(void **state)
 #define ROWS(KIND)                                                                                 \
     KIND(test_way_of_an_event), KIND(test_claimed_when_added), KIND(test_order_of_a_lane),         \
         KIND(test_claim_of_one_lane), KIND(test_retry), KIND(test_lost_lease),                     \
-        KIND(test_repeat_of_a_request),                                                            \
-        KIND(test_same_content), KIND(test_same_content_at_once), KIND(test_receivers),            \
-        KIND(test_dead_letters), KIND(test_purge), KIND(test_comes_during_the_last_try),           \
-        KIND(test_large), KIND(test_group)
+        KIND(test_repeat_of_a_request), KIND(test_same_content), KIND(test_same_content_at_once),  \
+        KIND(test_receivers), KIND(test_dead_letters), KIND(test_purge),                           \
+        KIND(test_comes_during_the_last_try), KIND(test_large), KIND(test_group)
 
 int main(void)
 {

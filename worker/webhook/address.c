@@ -12,16 +12,16 @@ struct block {
 };
 
 static const struct block special4[] = {
-    {{0},           8 }, /* this network */
-    {{10},          8 }, /* private */
-    {{100, 64},     10}, /* shared, RFC 6598 */
-    {{127},         8 }, /* loopback */
-    {{169, 254},    16}, /* link-local */
-    {{172, 16},     12}, /* private */
-    {{192, 0, 0},   24}, /* protocol assignments */
-    {{192, 168},    16}, /* private */
-    {{198, 18},     15}, /* benchmarks */
-    {{224},         3 }  /* multicast, reserved, broadcast */
+    {{0},         8 }, /* this network */
+    {{10},        8 }, /* private */
+    {{100, 64},   10}, /* shared, RFC 6598 */
+    {{127},       8 }, /* loopback */
+    {{169, 254},  16}, /* link-local */
+    {{172, 16},   12}, /* private */
+    {{192, 0, 0}, 24}, /* protocol assignments */
+    {{192, 168},  16}, /* private */
+    {{198, 18},   15}, /* benchmarks */
+    {{224},       3 }  /* multicast, reserved, broadcast */
 };
 
 /* Outside of 2000::/3 nothing is global unicast. */
@@ -31,9 +31,17 @@ static const struct block special6[] = {
     {{0x20, 0x01, 0x0d, 0xb8}, 32}  /* documentation */
 };
 static const struct block mapped = {
-    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96}; /* ::ffff:a.b.c.d */
-static const struct block nat64 = {{0, 0x64, 0xff, 0x9b}, 96};
-static const struct block six_to_four = {{0x20, 0x02}, 16};
+    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff},
+    96
+}; /* ::ffff:a.b.c.d */
+static const struct block nat64 = {
+    {0, 0x64, 0xff, 0x9b},
+    96
+};
+static const struct block six_to_four = {
+    {0x20, 0x02},
+    16
+};
 
 static bool within(const uint8_t *a, const struct block *b)
 {

@@ -112,8 +112,8 @@ void attempt_done(void *arg, const struct outcome *o, struct text answer)
     a->answer_len = answer.len;
     receiver_done(a->receiver, o, clock_mono_ms());
     if (o->fault)
-        log_debug("event %s, try %lld: %s (status %d)", a->event.id,
-                  (long long)a->event.tries + 1, fault_rows[o->fault].reason, o->status);
+        log_debug("event %s, try %lld: %s (status %d)", a->event.id, (long long)a->event.tries + 1,
+                  fault_rows[o->fault].reason, o->status);
     end(a, o);
 }
 
@@ -181,13 +181,15 @@ void attempts_put_back(struct dispatcher *d)
 
 static struct outbox_settle settle_of(const struct attempt *a, int64_t now_ms)
 {
-    return (struct outbox_settle){.event = &a->event,
-                                  .outcome = a->verdict,
-                                  .now_ms = now_ms,
-                                  .due_ms = a->due_ms,
-                                  .reason = fault_rows[a->outcome.fault].reason,
-                                  .status = a->outcome.status,
-                                  .answer = {a->answer ? a->answer : "", a->answer_len}};
+    return (struct outbox_settle){
+        .event = &a->event,
+        .outcome = a->verdict,
+        .now_ms = now_ms,
+        .due_ms = a->due_ms,
+        .reason = fault_rows[a->outcome.fault].reason,
+        .status = a->outcome.status,
+        .answer = {a->answer ? a->answer : "", a->answer_len}
+    };
 }
 
 /* The store knows what became of it, or its lease will end. */
@@ -223,7 +225,8 @@ static void settle_failed(struct dispatcher *d)
     int64_t now = clock_mono_ms();
 
     d->settle_at = now + SETTLE_PAUSE_MS;
-    DL_FOREACH_SAFE (d->settled, a, next) {
+    DL_FOREACH_SAFE(d->settled, a, next)
+    {
         if (!a->told)
             posts_attempt_ended(d, a->lane, a);
         a->told = true;

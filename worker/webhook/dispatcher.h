@@ -21,10 +21,10 @@ struct post {
     size_t broker;
     uint8_t request_id[BUS_ID_SIZE];
     char event_id[REQUEST_ID_SIZE];
-    int64_t until;   /* ms, monotonic: it is answered then in any case */
-    int64_t look_at; /* next look into the store, while its lane has no attempt here */
-    int64_t pause;   /* between looks */
-    struct post *prev, *next;         /* of the lane */
+    int64_t until;            /* ms, monotonic: it is answered then in any case */
+    int64_t look_at;          /* next look into the store, while its lane has no attempt here */
+    int64_t pause;            /* between looks */
+    struct post *prev, *next; /* of the lane */
     struct post *all_prev, *all_next; /* of the process, oldest first */
 };
 

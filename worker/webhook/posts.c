@@ -55,13 +55,11 @@ void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct atte
     bool stuck = a->verdict == OUTBOX_RETRY || a->verdict == OUTBOX_PUT_BACK;
 
     /* The lane goes on with its next event, or waits as a whole. */
-    DL_FOREACH_SAFE (l->posts, p, next)
-        if (strcmp(p->event_id, a->event.id) == 0)
-            post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len},
-                        state_after(a));
-        else if (stuck)
-            post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len},
-                        OUTBOX_PENDING);
+    DL_FOREACH_SAFE(l->posts, p, next)
+    if (strcmp(p->event_id, a->event.id) == 0)
+        post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, state_after(a));
+    else if (stuck)
+        post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, OUTBOX_PENDING);
     l->again = l->posts != NULL;
 }
 
@@ -177,8 +175,7 @@ void post_begin(struct dispatcher *d, struct call *c, const struct buslink_item 
 
     if (e->add.claimed) {
         struct outbox_event event = event_of(e);
-        attempt_begin(d, &event,
-                      clock_mono_ms() + e->add.lease_end_ms - clock_wall_us() / 1000);
+        attempt_begin(d, &event, clock_mono_ms() + e->add.lease_end_ms - clock_wall_us() / 1000);
     } else if (p && (e->add.state == OUTBOX_PENDING || !answer_from_store(d, p)) && !l->attempt) {
         lane_claim(d, l);
     }

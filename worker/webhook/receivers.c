@@ -47,7 +47,7 @@ void receivers_free(struct receivers *all)
 
     if (!all)
         return;
-    HASH_ITER(hh, all->by_name, r, next)
+    HASH_ITER (hh, all->by_name, r, next)
         forget(all, r);
     free(all);
 }
@@ -183,7 +183,7 @@ void receivers_promised(struct receivers *all)
 {
     struct receiver *r, *next;
 
-    HASH_ITER(hh, all->by_name, r, next)
+    HASH_ITER (hh, all->by_name, r, next)
         r->promised = 0;
 }
 
@@ -192,7 +192,7 @@ size_t receivers_closed(const struct receivers *all, int64_t now, const char *na
     struct receiver *r, *next;
     size_t n = 0;
 
-    HASH_ITER(hh, all->by_name, r, next)
+    HASH_ITER (hh, all->by_name, r, next)
         if (n < max && !has_room(all, r, now))
             names[n++] = r->name;
     return n;
@@ -202,7 +202,8 @@ void receivers_rest(struct receivers *all, int64_t now)
 {
     struct receiver *r, *next;
 
-    HASH_ITER(hh, all->by_name, r, next)
-        if (!r->active && !r->waiting && now - r->used > RECEIVERS_REST_MS && now >= r->closed_until)
+    HASH_ITER (hh, all->by_name, r, next)
+        if (!r->active && !r->waiting && now - r->used > RECEIVERS_REST_MS &&
+            now >= r->closed_until)
             forget(all, r);
 }

@@ -54,9 +54,8 @@ static enum err add_signature(struct text secret, struct text message, struct bu
     unsigned len = 0;
     enum err e = ERR_INTERNAL;
 
-    if (key_of(secret, &key) &&
-        HMAC(EVP_sha256(), key.data, (int)key.len, (const unsigned char *)message.s, message.len,
-             mac, &len))
+    if (key_of(secret, &key) && HMAC(EVP_sha256(), key.data, (int)key.len,
+                                     (const unsigned char *)message.s, message.len, mac, &len))
         e = buf_printf(out, "%sv1,", out->len ? " " : "");
     if (!e)
         e = base64_encode(mac, len, BASE64_STANDARD, out);

@@ -191,7 +191,8 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
 {
     struct transfers *all = arg;
     struct event *ev = socket_arg;
-    short kind = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0));
+    short kind =
+        (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0));
 
     (void)easy;
     if (ev)
@@ -234,8 +235,8 @@ void transfers_free(struct transfers *all)
 
     if (!all)
         return;
-    DL_FOREACH_SAFE (all->active, t, next)
-        drop(t);
+    DL_FOREACH_SAFE(all->active, t, next)
+    drop(t);
     if (all->multi)
         curl_multi_cleanup(all->multi);
     curl_global_cleanup();
@@ -287,9 +288,9 @@ static bool add_signature(struct transfer *t, const struct delivery *d, int64_t 
     struct buf line = BUF_INIT(HEADER_SIZE);
     struct buf signature = BUF_INIT(HEADER_SIZE - 64);
     enum err e = sign_event(t->all->cfg->webhook_secret, d->id, now, d->body, &signature);
-    bool ok = !e && (!signature.len ||
-                     (!buf_printf(&line, "webhook-signature: %s", signature.data) &&
-                      add_header(t, line.data)));
+    bool ok =
+        !e && (!signature.len || (!buf_printf(&line, "webhook-signature: %s", signature.data) &&
+                                  add_header(t, line.data)));
 
     buf_free(&signature);
     buf_free(&line);

@@ -8,7 +8,7 @@
 
 #include <event2/event.h>
 
-#define ANSWER_MAX (64 * (size_t)1024) /* bytes of a receiver's answer that are read */
+#define ANSWER_MAX    (64 * (size_t)1024) /* bytes of a receiver's answer that are read */
 #define REDIRECTS_MAX 5
 
 struct transfers;
@@ -20,9 +20,9 @@ struct delivery {
     const char *id;       /* of the event */
     int64_t try_number;   /* from 1 on */
     struct text body;
-    bool with_auth;      /* it may see the setting WEBHOOK_AUTH */
+    bool with_auth;       /* it may see the setting WEBHOOK_AUTH */
     bool private_allowed; /* it may have a private address */
-    bool follow;         /* redirects to the same receiver */
+    bool follow;          /* redirects to the same receiver */
 };
 
 /* Hears that a transfer has ended; not within transfer_start. `answer` is valid during the call. */
