@@ -46,7 +46,8 @@ enum {
     SECRET_FILE_MAX = 64 * 1024,
     OPT_HELP = 1000,
     OPT_VERSION,
-    OPT_PRINT
+    OPT_PRINT,
+    OPT_SETTING /* and up: never a character, which getopt_long uses itself */
 };
 
 static const char *program_name = "testflinger";
@@ -246,7 +247,8 @@ static void load_flags(struct config *cfg, enum role_bit role, int argc, char **
 
     for (int i = 0; i < SETTINGS_LEN; i++)
         if ((settings[i].roles & role) && settings[i].flag)
-            options[n++] = (struct option){settings[i].flag, required_argument, NULL, i};
+            options[n++] =
+                (struct option){settings[i].flag, required_argument, NULL, OPT_SETTING + i};
     options[n++] = (struct option){"help", no_argument, NULL, OPT_HELP};
     options[n++] = (struct option){"version", no_argument, NULL, OPT_VERSION};
     options[n++] = (struct option){"print-config", no_argument, NULL, OPT_PRINT};
@@ -260,8 +262,8 @@ static void load_flags(struct config *cfg, enum role_bit role, int argc, char **
             exit(0);
         } else if (c == OPT_PRINT) {
             print = true;
-        } else if (c >= 0 && c < SETTINGS_LEN) {
-            set(&settings[c], cfg, optarg);
+        } else if (c >= OPT_SETTING) {
+            set(&settings[c - OPT_SETTING], cfg, optarg);
         } else {
             die("see --help"); /* getopt_long has said what is wrong */
         }

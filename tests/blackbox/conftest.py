@@ -92,21 +92,21 @@ def reference(store_uri):
 @pytest.fixture(scope="session")
 def roles_server(store_uri):
     """A server that looks at the roles of tokens."""
-    with Stack(store_uri(), "--auth", "roles", env=auth.ENV) as stack:
+    with Stack(store_uri(), "--auth", "roles", env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def login_server(store_uri):
     """A server that nobody may use without a token."""
-    with Stack(store_uri(), "--auth", "login", env=auth.ENV) as stack:
+    with Stack(store_uri(), "--auth", "login", env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def open_server(store_uri):
     """A server as the first ones, which signs with the tests' key."""
-    with Stack(store_uri(), env=auth.ENV) as stack:
+    with Stack(store_uri(), env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 

@@ -37,7 +37,7 @@ def same_body(shown, is_there):
 
 def test_examples(private, tmp_path):
     """Every example of the page, one after the other, on a new server in the open mode."""
-    server = private(env=auth.ENV)
+    server = private(env=auth.ENV, webhooks=1)
     given = variables(server)
     for _, command, status, headers, body in examples():
         answer = run(server, command, tmp_path, **given)

@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum {
-    DEAD_BEATS = 4,        /* a broker that is silent for so many heartbeats is taken for dead */
     STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
     DRAIN_MS = 100,        /* this long without a request after BYE: nothing more will come */
     TURN_BUNDLES = 8,      /* bundles of a broker, then the others and what has ended */
@@ -66,8 +65,10 @@ static bool take_requests(struct dispatcher *d)
     bool any = false;
     size_t n;
 
-    for (size_t b = 0; b < d->link.len; b++)
-        for (int i = 0; i < TURN_BUNDLES && buslink_take(&d->link, b, items, &n); i++) {
+    for (size_t b = 0; b < BROKERS_MAX; b++)
+        for (int i = 0; i < TURN_BUNDLES && buslink_socket(&d->link, b) &&
+                        buslink_take(&d->link, b, items, &n);
+             i++) {
             any |= n > 0;
             if (n)
                 serve(d, b, items, n);
@@ -78,14 +79,57 @@ static bool take_requests(struct dispatcher *d)
 /* ZeroMQ tells of messages only once: whoever has not looked since must not wait. */
 static bool has_messages(const struct dispatcher *d)
 {
-    for (size_t b = 0; b < d->link.len; b++) {
+    for (size_t b = 0; b < BROKERS_MAX; b++) {
         int events = 0;
         size_t size = sizeof events;
-        if (zmq_getsockopt(d->link.brokers[b], ZMQ_EVENTS, &events, &size) == 0 &&
+        void *socket = buslink_socket(&d->link, b);
+        if (socket && zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 &&
             events & ZMQ_POLLIN)
             return true;
     }
     return false;
+}
+
+/* Only ends the wait. */
+static void on_nothing(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+}
+
+static void watch(struct dispatcher *d, size_t broker)
+{
+    void *socket = d->sockets[broker];
+    int fd = -1;
+    size_t size = sizeof fd;
+
+    if (socket && zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0)
+        d->readable[broker] = event_new(d->base, fd, EV_READ | EV_PERSIST, on_nothing, d);
+    if (d->readable[broker])
+        event_add(d->readable[broker], NULL);
+    else if (socket)
+        log_error("the connection to a broker cannot be watched; requests of it are served late");
+}
+
+/* Looks after brokers that come and go, and watches the sockets that there are now. */
+static void watch_brokers(struct dispatcher *d)
+{
+    bool changed[BROKERS_MAX];
+
+    buslink_step(&d->link);
+    /* All that is gone first: its descriptor's number may be that of a new one. */
+    for (size_t b = 0; b < BROKERS_MAX; b++) {
+        changed[b] = d->sockets[b] != buslink_socket(&d->link, b);
+        d->sockets[b] = buslink_socket(&d->link, b);
+        if (changed[b] && d->readable[b]) {
+            event_free(d->readable[b]);
+            d->readable[b] = NULL;
+        }
+    }
+    for (size_t b = 0; b < BROKERS_MAX; b++)
+        if (changed[b])
+            watch(d, b);
 }
 
 /* ---- upkeep ---- */
@@ -117,7 +161,7 @@ static void upkeep(struct dispatcher *d)
         d->rest_at = now + REST_MS;
         receivers_rest(d->receivers, now);
     }
-    metric_set(M_BUS_BROKERS, 0, buslink_alive(&d->link, DEAD_BEATS * d->cfg->heartbeat));
+    metric_set(M_BUS_BROKERS, 0, buslink_alive(&d->link));
 }
 
 /* ---- the loop ---- */
@@ -132,14 +176,6 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     event_del(d->stop);
 }
 
-/* Only ends the wait. */
-static void on_nothing(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    (void)arg;
-}
-
 /* Waits for something to do, then does all there is. True when requests were among it. */
 static bool turn(struct dispatcher *d, int64_t most_ms)
 {
@@ -150,6 +186,7 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
     if (has_messages(d))
         wait = 0;
     struct timeval t = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+    watch_brokers(d);
     event_add(d->wait, &t);
     event_base_loop(d->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
     bool any = take_requests(d);
@@ -177,17 +214,6 @@ static void drain(struct dispatcher *d)
     }
 }
 
-static bool watch(struct dispatcher *d, size_t broker)
-{
-    int fd = -1;
-    size_t size = sizeof fd;
-
-    if (zmq_getsockopt(d->link.brokers[broker], ZMQ_FD, &fd, &size) != 0)
-        return false;
-    d->readable[broker] = event_new(d->base, fd, EV_READ | EV_PERSIST, on_nothing, d);
-    return d->readable[broker] && event_add(d->readable[broker], NULL) == 0;
-}
-
 static int open_all(struct dispatcher *d, int stop_fd)
 {
     const struct config *cfg = d->cfg;
@@ -206,9 +232,6 @@ static int open_all(struct dispatcher *d, int stop_fd)
     d->wait = event_new(d->base, -1, 0, on_nothing, d);
     if (!d->stop || !d->wait || event_add(d->stop, NULL) != 0)
         return 1;
-    for (size_t b = 0; b < d->link.len; b++)
-        if (!watch(d, b))
-            return 1;
     return 0;
 }
 
@@ -217,7 +240,7 @@ static void close_all(struct dispatcher *d)
 {
     transfers_free(d->transfers);
     receivers_free(d->receivers);
-    for (size_t b = 0; b < d->link.len; b++)
+    for (size_t b = 0; b < BROKERS_MAX; b++)
         if (d->readable[b])
             event_free(d->readable[b]);
     if (d->stop)

@@ -60,7 +60,9 @@ struct dispatcher {
     struct store *store; /* NULL: away */
     int64_t store_tried;
     struct event_base *base;
-    struct event *stop, *wait, *readable[BROKERS_MAX];
+    struct event *stop, *wait;
+    struct event *readable[BROKERS_MAX];
+    void *sockets[BROKERS_MAX]; /* that these watch */
     struct buslink link;
     struct transfers *transfers;
     struct receivers *receivers;
