@@ -32,6 +32,7 @@ struct broker {
     int64_t now;
     int64_t next_beat;
     int64_t settled; /* when the last reply counts as read */
+    bool ending;     /* it was told to stop */
     bool deaf;       /* nothing new is taken from frontends */
 };
 
@@ -324,15 +325,18 @@ static void show(const struct broker *b)
     metric_set(M_BROKER_FRONTENDS, 0, b->peers[BUS_FRONTENDS].len);
 }
 
-/* A sign of life to every peer; it also finds out who is gone. */
+/* A sign of life to every peer, which tells frontends whether it stays; it also finds out who is
+ * gone. */
 static void beat(struct broker *b)
 {
-    struct bus_header ping = {.type = BUS_PING, .instance = b->instance};
     struct peer *peer, *next;
 
-    for (int side = BUS_FRONTENDS; side <= BUS_WORKERS; side++)
+    for (int side = BUS_FRONTENDS; side <= BUS_WORKERS; side++) {
+        struct bus_header h = {.type = b->ending && side == BUS_FRONTENDS ? BUS_BYE : BUS_PING,
+                               .instance = b->instance};
         HASH_ITER (hh, b->peers[side].by_identity, peer, next)
-            send_control(b, (enum bus_side)side, peer, &ping);
+            send_control(b, (enum bus_side)side, peer, &h);
+    }
     b->next_beat = b->now + b->cfg->heartbeat;
     show(b);
     tally_report(&b->tally, b->now, b->queue.waiting, b->queue.held - b->queue.waiting);
@@ -394,6 +398,8 @@ static void serve(struct broker *b, int stop_fd)
         if (!end && poll[2].revents) {
             poll[2].events = 0; /* the signal stays readable */
             end = b->now + grace;
+            b->ending = true;
+            beat(b);
             log_debug("ending; %zu requests are left", b->queue.held);
         }
         if (end && !b->deaf && b->now > end - grace / 2) {

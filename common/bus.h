@@ -18,6 +18,7 @@
  *   -> B  WAKE     of a worker: key: a queue in which a job waits
  *   B ->  WAKE     to all frontends, as it came
  *   -> B  BYE      of a worker: takes no more work (drain)
+ *   B ->  BYE      to frontends: as PING, but wants no more requests where another broker is
  *
  * A worker without a window gets its next bundle when all of one are answered; one with a window
  * gets more as long as it has fewer requests in hand than that, for answers that come late. */
@@ -51,7 +52,7 @@ enum bus_type {
 
 struct bus_header {
     enum bus_type type;
-    uint64_t instance;       /* HELLO, PING */
+    uint64_t instance;       /* HELLO, PING, BYE of a broker */
     enum service service;    /* READY, REQUEST */
     uint32_t window;         /* READY: requests that it takes at a time; 0: one bundle */
     uint8_t id[BUS_ID_SIZE]; /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */

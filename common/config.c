@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/reason.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -284,6 +285,7 @@ void config_load(struct config *cfg, enum role_bit role, const char *program, in
     load_flags(cfg, role, argc, argv);
     bool json = cfg->log_format ? cfg->log_format == 2 : !isatty(STDERR_FILENO);
     log_setup(program, json ? LOG_JSON : LOG_TEXT, (enum log_level)cfg->log_level);
+    reason_watch();
 }
 
 static bool is_setting(const char *entry)

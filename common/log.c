@@ -15,6 +15,8 @@ static struct {
     char request[64];
 } current = {"testflinger", LOG_TEXT, LOG_INFO, ""};
 
+static char last_error[1000];
+
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 void log_setup(const char *role, enum log_format format, enum log_level level)
@@ -60,6 +62,11 @@ static size_t json_escape(char *out, size_t size, const char *s)
     return n;
 }
 
+const char *log_last_error(void)
+{
+    return last_error;
+}
+
 void log_line(const char *line, size_t len)
 {
     char out[LOG_LINE_MAX];
@@ -84,6 +91,8 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
+    if (level == LOG_ERROR)
+        snprintf(last_error, sizeof last_error, "%.999s", message);
     timestamp(when, sizeof when);
     json_escape(escaped, sizeof escaped, message);
     bool json = current.format == LOG_JSON;

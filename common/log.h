@@ -21,6 +21,10 @@ void log_set_request(const char *id);
 /* Says what happened and, from LOG_WARN on, what the operator can do about it. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* The last line of LOG_ERROR that this process or, before the fork, its parent has logged, without
+ * what stands around it, and cut at 1000 bytes; "" when there was none. */
+const char *log_last_error(void);
+
 /* Writes a finished line of JSON, whatever the level: security events have a form of their own. */
 void log_line(const char *line, size_t len);
 

@@ -20,6 +20,7 @@ struct broker {
     void *socket; /* NULL: there is none of this number */
     struct event *readable;
     bool alive;
+    bool leaving;       /* it wants no more requests */
     uint32_t hash;      /* of its endpoint */
     uint64_t instance;  /* of the process that knows our requests; 0: none does */
     int64_t last_heard; /* ms */
@@ -94,15 +95,17 @@ static uint32_t weight(const struct broker *b, uint32_t key_hash)
     return h ^ (h >> 16);
 }
 
-/* The broker that is to get the request; NULL: none is alive. */
-static struct broker *choose(struct link *l, const struct link_request *r)
+/* The broker that is to get the request, one that is leaving or not; NULL: none of that kind is
+ * alive.
+ */
+static struct broker *choose_of(struct link *l, const struct link_request *r, bool leaving)
 {
     uint32_t key_hash = hash(r->key, r->key_len);
     struct broker *best = NULL;
 
     for (size_t i = 1; i <= BROKERS_MAX; i++) {
         struct broker *b = &l->brokers[(l->last + i) % BROKERS_MAX];
-        if (!b->alive)
+        if (!b->alive || b->leaving != leaving)
             continue;
         if (!best || (r->key_len && weight(b, key_hash) > weight(best, key_hash)))
             best = b;
@@ -112,6 +115,13 @@ static struct broker *choose(struct link *l, const struct link_request *r)
     if (best && !r->key_len)
         l->last = (size_t)(best - l->brokers);
     return best;
+}
+
+static struct broker *choose(struct link *l, const struct link_request *r)
+{
+    struct broker *b = choose_of(l, r, false);
+
+    return b ? b : choose_of(l, r, true);
 }
 
 /* Gives the request to a broker that is alive; else it waits for one. */
@@ -195,7 +205,9 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
         break;
     case BUS_HELLO: /* a new connection: what was under way on the old one may be lost */
     case BUS_PING:
+    case BUS_BYE:
         b->alive = true;
+        b->leaving = h->type == BUS_BYE || (b->leaving && h->instance == b->instance);
         if (h->type == BUS_HELLO || h->instance != b->instance) {
             b->instance = h->instance;
             dispatch_again(l, (int)(b - l->brokers), now);
@@ -208,7 +220,6 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
             l->wake(l->wake_arg, (struct text){h->key, h->key_len});
         break;
     case BUS_READY:
-    case BUS_BYE:
     case BUS_REQUEST:
         metric_add(M_BUS_MALFORMED, 0, 1);
         log_warn(

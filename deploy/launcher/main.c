@@ -4,6 +4,7 @@
 #include "common/listen.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/reason.h"
 #include "deploy/launcher/folders.h"
 #include "deploy/launcher/plan.h"
 #include "deploy/launcher/probe.h"
@@ -154,7 +155,10 @@ int main(int argc, char **argv)
                  (long long)l.cfg.frontends, l.cfg.bus);
         if (l.cfg.frontends == 0)
             log_info("no frontend is started here: the server is reached through others");
+        reason_share();
         status = supervise(&l.cfg, l.folder, l.listen_fd, l.listen_fd >= 0 ? &l.probe : NULL);
+        if (status == EXIT_BAD_SETTING)
+            log_error("ended: %s", *reason_text() ? reason_text() : "see the lines above");
         bus_folder_remove(&l.bus);
     }
     config_free(&l.cfg);

@@ -72,7 +72,7 @@ class Peer:
     def silent(self, seconds=3 * BEAT):
         """True when nothing but signs of life comes."""
         try:
-            return self.get(PING, HELLO, seconds=seconds) == []
+            return self.get(PING, HELLO, BYE, seconds=seconds) == []
         except AssertionError:
             return True
 
@@ -90,7 +90,7 @@ class Frontend(Peer):
         return [self.request(b"%d" % i, **fields) for i in range(n)]
 
     def answer(self):
-        pair, = self.get(PING, HELLO)
+        pair, = self.get(PING, HELLO, BYE)
         return pair
 
     def rejection(self):
@@ -855,6 +855,21 @@ def test_stop_finishes_what_is_there(broker):
         answers = pool.submit(lambda: [frontend.answer()["id"] for _ in range(2)])
         worker.reply(waits, late)
         assert answers.result() == [waits, late]
+    assert broker.process.wait(5) == 0
+
+
+def test_stop_is_told(broker):
+    """At once, and again and again; to workers it is no news."""
+    frontend, worker = broker.frontend(), broker.worker()
+    id_ = frontend.request()
+    assert worker.ids() == [id_]
+    broker.process.terminate()
+    for _ in range(2):
+        bye, = frontend.get(PING, HELLO, want=BYE)
+        assert bye["instance"] == frontend.hello["instance"]
+    assert [p["type"] for p in worker.get(HELLO)] == [PING]
+    worker.reply(id_)
+    assert frontend.answer()["id"] == id_
     assert broker.process.wait(5) == 0
 
 

@@ -62,7 +62,7 @@ class Load:
                 self.jobs.append(job_id)
                 if self._post(api, f"/v1/result/{job_id}", {"test_output": job_id}):
                     self.results.append(job_id)
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def await_more(self, n):
         wait_until(lambda before=len(self.jobs): len(self.jobs) >= before + n, "it serves again", 30)
@@ -147,6 +147,7 @@ def test_database_away(store, mongod_of_its_own, queue, fault):
         assert set(stack.tree()) == set(pids)
 
 
+@pytest.mark.timeout(150)
 def test_failover(store, queue):
     """Another member becomes primary, in order or after a death: agents see no error, nothing is lost."""
     replicas = ReplicaSet()
