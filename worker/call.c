@@ -1,5 +1,6 @@
 #include "worker/call.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 
 #include <stdarg.h>
@@ -13,6 +14,11 @@
 struct asked call_asked(const struct call *c)
 {
     return (struct asked){c->request->id, c->request->received_us, c->repeat};
+}
+
+int64_t lease_end_ms(const struct call *c)
+{
+    return c->cfg->job_lease ? clock_wall_us() / 1000 + c->cfg->job_lease * 1000 : 0;
 }
 
 struct text caller_id(const struct call *c)

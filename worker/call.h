@@ -18,6 +18,14 @@ struct caller {
     json_t *permissions;    /* of the token; owned; NULL: none */
 };
 
+/* Whether an answered call tells that the job it is about has its agent (lease.h). */
+enum touch {
+    TOUCH_NONE,
+    TOUCH_ASKED, /* when it was the agent that asked */
+    TOUCH_AGENT, /* what only agents do */
+    TOUCH_STATE  /* and the job may have come to a state with a lease of its own */
+};
+
 /* The declarative part is filled by the dispatcher; the reply by exactly one reply_* call. */
 struct call {
     const struct route *route;
@@ -29,7 +37,8 @@ struct call {
     struct reply reply; /* status 0: not answered yet */
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
-    char *wake; /* owned: queue in which this call lets a job wait; NULL: none */
+    enum touch touch; /* the job of the first parameter */
+    char *wake;       /* owned: queue in which this call lets a job wait; NULL: none */
     /* owned: an event that is to be tried. Unless there is a reply it is the answer; NULL: none */
     struct event_post *later;
 };
@@ -46,6 +55,9 @@ typedef void handler_fn(struct call *calls[], size_t n);
 
 /* The request as the store knows it. */
 struct asked call_asked(const struct call *c);
+
+/* When the lease ends that a call of an agent gives a job now; 0: there are no leases. */
+int64_t lease_end_ms(const struct call *c);
 
 /* The client id of the caller's token, s NULL without one. */
 struct text caller_id(const struct call *c);

@@ -3,6 +3,7 @@
 #include "common/bus.h"
 #include "common/log.h"
 #include "worker/gate.h"
+#include "worker/lease.h"
 
 static handler_fn *const handlers[OP_COUNT_] = {
 #define LOCAL(op, method, path, handler, summary)
@@ -64,6 +65,8 @@ void dispatch_bundle(struct store *store, struct call *calls, size_t n)
     enum err e = grouped ? store_group_begin(store) : ERR_OK;
     if (!e) {
         run_all(calls, n);
+        if (grouped)
+            leases_touch(store, calls, n);
         e = grouped ? store_group_commit(store) : ERR_OK;
     }
     if (e)

@@ -102,7 +102,8 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
     *w = (struct wish){c, mem_alloc((r->query_len + 1) * sizeof *w->queues),
                        BUF_INIT(AGENT_NAME_MAX)};
     size_t n = collect_queues(r, w->queues);
-    *claim = (struct claim){.asked = call_asked(c), .queues = w->queues, .queues_len = n};
+    *claim = (struct claim){
+        .asked = call_asked(c), .queues = w->queues, .queues_len = n, .lease_ms = lease_end_ms(c)};
     if (n == 0)
         refuse(c, 400, "No queue(s) specified in request");
     else if (find_agent(w, claim) && drop_restricted(w, claim) && !r->head)

@@ -104,6 +104,7 @@ void h_attachments_put(struct call *calls[], size_t n)
 void h_artifact_put(struct call *calls[], size_t n)
 {
     (void)n;
+    calls[0]->touch = TOUCH_AGENT;
     if (has_job_id(calls[0]))
         begin(calls[0], ARTIFACT);
 }
@@ -207,6 +208,7 @@ static void open_file(struct call *c, const char *suffix)
 void h_attachments_get(struct call *calls[], size_t n)
 {
     (void)n;
+    calls[0]->touch = TOUCH_ASKED;
     if (has_job_id(calls[0]) && gate_owner(calls[0], calls[0]->request->params[0], ROLE_AGENT))
         open_file(calls[0], ATTACHMENTS);
 }

@@ -63,6 +63,18 @@ static bool excluded_leave_nobody(struct call *c, const json_t *data)
     return e || !serves;
 }
 
+/* A field of ours, which the schema passes along as any other. */
+static bool rerun_is_fine(struct call *c, const json_t *data)
+{
+    const json_t *rerun = json_object_get(data, RERUN_FIELD);
+
+    if (!rerun || (json_is_integer(rerun) && json_integer_value(rerun) >= 0 &&
+                   json_integer_value(rerun) <= RERUNS_MAX))
+        return true;
+    reply_invalid(c, json_pack("{s:[s]}", RERUN_FIELD, "Must be an integer from 0 to 10."));
+    return false;
+}
+
 /* Takes job_id out of the data. False: answered, it is no UUID. */
 static bool take_job_id(struct submission *s)
 {
@@ -117,7 +129,7 @@ static bool submission_load(struct submission *s, struct call *c)
             rename_empty_queue_fault(c);
         return false;
     }
-    if (excluded_leave_nobody(c, s->data))
+    if (!rerun_is_fine(c, s->data) || excluded_leave_nobody(c, s->data))
         return false;
     if (json_object_get(json_object_get(s->data, "test_data"), "secrets")) {
         reply_error(c, 422, "No secrets store");

@@ -69,6 +69,7 @@ static void add(struct call *calls[], size_t n, enum output_type type)
             reply_err(adding[i], e);
         else
             reply_text(adding[i], 200, "OK");
+        adding[i]->touch = TOUCH_AGENT;
         json_decref(bodies[i]);
     }
 }

@@ -3,9 +3,11 @@
 #include "worker/call.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
+#include "worker/lease.h"
 #include "worker/reads.h"
 #include "worker/result.h"
 #include "worker/schemas.h"
+#include "worker/states.h"
 
 #include <string.h>
 
@@ -37,6 +39,7 @@ static bool post_load(struct post *p, struct result_put *put, struct call *c)
     *put = (struct result_put){.asked = call_asked(c),
                                .job_id = id,
                                .fields = fields,
+                               .lease_ms = lease_end_ms(c),
                                .job_state = json_string_value(p->state)};
     if (p->state && strlen(put->job_state) != json_string_length(p->state))
         reply_invalid(c, json_pack("{s:[s]}", "job_state", "Not a valid string."));
@@ -49,8 +52,9 @@ static bool post_load(struct post *p, struct result_put *put, struct call *c)
     return false;
 }
 
-static void post_answer(struct call *c, enum err e)
+static void post_answer(struct call *c, enum err e, const struct result_put *put)
 {
+    c->touch = put->job_state && lease_has_own(put->job_state) ? TOUCH_STATE : TOUCH_AGENT;
     if (!e || e == ERR_NOT_FOUND) /* agents post results of jobs that have expired */
         reply_text(c, 200, "OK");
     else if (e == ERR_TOO_LARGE)
@@ -69,7 +73,7 @@ void h_result_put(struct call *calls[], size_t n)
         len += post_load(&posts[len], &puts[len], calls[i]);
     enum err all = len ? store_results_put(calls[0]->store, puts, len) : ERR_OK;
     for (size_t i = 0; i < len; i++) {
-        post_answer(posts[i].call, all ? all : puts[i].err);
+        post_answer(posts[i].call, all ? all : puts[i].err, &puts[i]);
         json_decref(posts[i].state);
         json_decref(puts[i].fields);
     }
@@ -77,8 +81,11 @@ void h_result_put(struct call *calls[], size_t n)
 
 static void reply_result(struct call *c, struct job_read *read, const struct log_look *look)
 {
+    const char *state = json_string_value(json_object_get(read->value, "job_state"));
     enum err e = read->err;
 
+    if (state && strcmp(state, "waiting") != 0 && !state_is_over(state))
+        c->touch = TOUCH_ASKED;
     if (e == ERR_NOT_FOUND || (!e && json_object_size(read->value) == 0))
         reply_none(c);
     else if (e || (e = look->err))

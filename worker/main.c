@@ -5,6 +5,7 @@
 #include "common/prefork.h"
 #include "worker/busloop.h"
 #include "worker/keys.h"
+#include "worker/orphans.h"
 #include "worker/watch.h"
 
 #include <errno.h>
@@ -43,7 +44,7 @@ static int serve(const struct config *cfg, char *uri)
                         .monitor = monitor,
                         .arg = uri};
 
-    if (!keys_check(cfg))
+    if (!keys_check(cfg) || !orphans_check(cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
     return prefork_run(cfg, &p);

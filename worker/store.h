@@ -69,6 +69,7 @@ struct claim {
     const struct text *queues;
     size_t queues_len;
     struct text agent;  /* s NULL: not told, nothing is excluded */
+    int64_t lease_ms;   /* end of the lease that the job gets; 0: none */
     enum err err;       /* out: ERR_OK, ERR_NOT_FOUND: no job for it, or a fault */
     json_t *data;       /* out: job_data, new reference */
     char *job_id;       /* out: owned by the caller */
@@ -82,12 +83,15 @@ struct job_read {
     enum err err;  /* out: ERR_OK, ERR_NOT_FOUND or a fault */
 };
 
-/* Fields of a result. `fields` are set one by one in result_data, whole values replaced. */
+/* Fields of a result. `fields` are set one by one in result_data, whole values replaced. A lease
+ * becomes shorter only with a new state; it ends when the job is over. A reason that the server has
+ * given for the end goes when the agent says complete or completed after all. */
 struct result_put {
     struct asked asked;
     struct text job_id;
     json_t *fields;        /* object without job_state; borrowed; any names */
     const char *job_state; /* NULL: not sent; NUL-terminated; set only where states.h allows */
+    int64_t lease_ms;      /* end of the lease of a job that is active then; 0: stays as it is */
     enum err err;          /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
 };
 

@@ -12,6 +12,7 @@
     EXPIRY(EXPIRY_JOBS, expire_jobs, "jobs")                                                       \
     EXPIRY(EXPIRY_OUTPUT, expire_output, "pieces of output")                                       \
     EXPIRY(EXPIRY_SERIAL, expire_output, "pieces of serial output")                                \
+    EXPIRY(EXPIRY_LOGS, expire_logs, "fragments of logs")                                          \
     EXPIRY(EXPIRY_FILES, expire_files, "attachments and artifacts")                                \
     EXPIRY(EXPIRY_AGENTS, expire_agents, "agents")                                                 \
     EXPIRY(EXPIRY_QUEUES, expire_queues, "queues")
@@ -49,10 +50,10 @@ static inline int64_t expiry_end_ms(const struct expiry *x)
 }
 
 /* expire   One step. Ages count from: created_at of a job; the last post of the output of a job;
- *          the upload of a file; the last post of an agent or a description of a queue. Of a job
- *          goes the job itself with its attempts and history. Output, and files whose name begins
- *          with the id of a job, stay as long as that job is active (waits, or runs), an agent as
- *          long as the job that it names. Files are noted for files_sweep. Queues that were never
+ *          the post of a fragment; the upload of a file; the last post of an agent or a description
+ * of a queue. Of a job goes the job itself with its attempts and history. Output, logs, and files
+ * whose name begins with the id of a job, stay as long as that job is active (waits, or runs), an
+ * agent as long as the job that it names. Files are noted for files_sweep. Queues that were never
  *          described have no age. */
 
 #endif

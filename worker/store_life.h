@@ -5,6 +5,7 @@
 
 #include "common/envelope.h"
 #include "common/err.h"
+#include "common/mem.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,9 +47,47 @@ struct sweep_turn {
     int64_t now_ms, end_ms;
 };
 
+/* A call about a job that may renew its lease (lease.h tells when it does). */
+struct lease_renewal {
+    struct text job_id;
+    struct text agent; /* s NULL: not told */
+    bool certain;      /* only agents make such calls */
+    bool exact;        /* the job has come to another state: the lease may have another length */
+    int64_t now_ms;
+    int64_t length_ms; /* of a lease in states that have none of their own */
+};
+
+/* A job whose lease has run out. Texts are owned; orphan_free(). */
+struct orphan {
+    char *job_id, *queue, *state;
+    char *owner, *webhook; /* NULL: not known, none */
+    int64_t lease_ms;
+    int64_t reruns;  /* how often the job was put back in its queue for that reason */
+    int64_t allowed; /* by the job itself; 0 where it says nothing */
+};
+
+void orphan_free(struct orphan *o);
+
+/* What becomes of it. */
+struct orphan_end {
+    struct text job_id;
+    int64_t lease_ms; /* as it was found */
+    const char *reason;
+    bool rerun;
+};
+
+/* Field of a job by which it asks to be run again when its agent is lost: so many times. */
+#define RERUN_FIELD "rerun_on_orphan"
+#define RERUNS_MAX  10
+
 /* claims_settle   in the order given; the outcome of each is in its .err.
  * claims_overdue  claims that are open since before `before_ms`: their jobs wait again as above; of
  *                 jobs that were reported meanwhile the claim is open no longer.
- * sweep_turn      takes the turn when it is free, over, or the owner's already. */
+ * leases_renew    renews those that lease_is_due(), and closes their claims. Jobs that are not
+ * there, or change at the same moment, are passed over. leases_overdue  jobs whose lease ended
+ * before `before_ms`, at most SWEEP_MAX. orphan_end      the job is cancelled, the reason goes into
+ * its result and history; or (`rerun`) it becomes a new attempt of itself, as a resubmission does,
+ * in its old place. ERR_NOT_FOUND: its lease is another one by now. sweep_turn      takes the turn
+ * when it is free, over, or the owner's already. */
 
 #endif

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/orphans.h"
 
 #include <stdlib.h>
 #include <uuid/uuid.h>
@@ -23,10 +24,11 @@ struct sweeper {
     sweep_wake_fn *wake;
     void *arg;
     char id[REQUEST_ID_SIZE];
-    int64_t next;     /* ms, monotonic: time of the next step */
-    int64_t turn_end; /* likewise; 0: another process has the turn */
-    size_t task;      /* the one that comes next */
-    unsigned round;   /* of all tasks, counted */
+    int64_t next;         /* ms, monotonic: time of the next step */
+    int64_t turn_end;     /* likewise; 0: another process has the turn */
+    size_t task;          /* the one that comes next */
+    int64_t served_since; /* ms, monotonic: from then on the store has answered */
+    unsigned round;       /* of all tasks, counted */
     struct expiry walk;
 };
 
@@ -40,6 +42,15 @@ static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
     if (sweep->wake_len)
         log_info("%zu jobs that were handed out did not arrive and wait again", sweep->wake_len);
     return e;
+}
+
+/* Jobs whose agents are lost. While the server was away, no agent could renew a lease: they all get
+ * the time of one lease to do so. */
+static enum err orphans(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    if (!w->cfg->job_lease || clock_mono_ms() - w->served_since < w->cfg->job_lease * 1000)
+        return ERR_OK;
+    return orphans_sweep(w->cfg, s, sweep);
 }
 
 /* Pieces of files that gave way, and of uploads that were given up. */
@@ -99,11 +110,12 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
 
 static enum err (*const tasks[])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
     claims,
+    orphans,
     files,
 };
 
 /* The walks follow the tasks. From SLOW_FIRST on they are for slow rounds. */
-enum { SLOW_FIRST = 1, WALK_FIRST = sizeof tasks / sizeof *tasks };
+enum { SLOW_FIRST = 2, WALK_FIRST = sizeof tasks / sizeof *tasks };
 
 static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
@@ -125,8 +137,10 @@ static bool take_turn(struct sweeper *w, struct store *s, int64_t now)
     if (w->turn_end - now > length / 2)
         return true;
     turn.end_ms = turn.now_ms + length;
-    if (store_sweep_turn(s, &turn, &mine)) /* logged; the next step tries again */
+    if (store_sweep_turn(s, &turn, &mine)) { /* logged; the next step tries again */
+        w->served_since = now;
         mine = false;
+    }
     w->turn_end = mine ? now + length : 0;
     return mine;
 }
@@ -154,6 +168,7 @@ void sweep_step(struct sweeper *w, struct store *s)
         free(sweep.wake[i]);
     }
     if (e) {
+        w->served_since = clock_mono_ms();
         w->task = 0;
         return;
     }
@@ -180,7 +195,8 @@ struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *a
     w->cfg = cfg;
     w->wake = wake;
     w->arg = arg;
-    w->next = clock_mono_ms() + cfg->sweep_interval;
+    w->served_since = clock_mono_ms();
+    w->next = w->served_since + cfg->sweep_interval;
     return w;
 }
 

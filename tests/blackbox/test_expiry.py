@@ -11,11 +11,22 @@ from storage import now, storage_of
 
 DAY = 86400
 SWEEPS = ("--sweep-interval", 50)
-KINDS = ("jobs", "output", "files", "agents", "queues")
+KINDS = ("jobs", "output", "logs", "files", "agents", "queues")
 
 
 def short(seconds=2):
     return [x for kind in KINDS for x in (f"--expire-{kind}", seconds)]
+
+
+def log(api, job_id):
+    fragment = {"fragment_number": 0, "timestamp": "2025-01-02T03:04:05+00:00", "phase": "test",
+                "log_data": "text"}
+    expect(api.post(f"/v1/result/{job_id}/log/output", fragment), 200, "OK")
+
+
+def logged(api, job_id):
+    response = expect(api.get(f"/v1/result/{job_id}/log/output", params={"phase": "test"}), 200)
+    return response.json()["output"]["test"]["log_data"]
 
 
 def upload(api, path):
@@ -32,6 +43,8 @@ def test_what_goes(private, queue):
         expect(api.post_body(f"/v1/result/{job_id}/{path}", b"text", "text/plain"), 200)
         expect(api.post_body(f"/v1/result/{unknown}/{path}", b"text", "text/plain"), 200)
     upload(api, f"/v1/result/{job_id}/artifact")
+    log(api, job_id)
+    log(api, unknown)
     api.set_state(job_id, "complete")
     api.agent(queue, queues=[queue])
     expect(api.post("/v1/agents/queues", {queue: "described"}), 200)
@@ -39,6 +52,7 @@ def test_what_goes(private, queue):
     gone = [lambda: api.get(f"/v1/job/{job_id}").status_code == 204,
             lambda: api.get(f"/v1/result/{job_id}").status_code == 204,
             lambda: api.get(f"/v1/result/{job_id}/artifact").status_code == 204,
+            lambda: logged(api, job_id) == "" and logged(api, unknown) == "",
             lambda: api.get("/v1/job/search", params={"tags": queue}).json() == [],
             lambda: api.get(f"/v1/agents/data/{queue}").status_code == 404,
             lambda: api.get(f"/v1/queues/{queue}/agents").json() == [],
@@ -63,6 +77,7 @@ def test_what_an_active_job_keeps(private, queue):
     api.set_state(job_id, "test")
     expect(api.post_body(f"/v1/result/{job_id}/output", b"text", "text/plain"), 200)
     upload(api, f"/v1/result/{job_id}/artifact")
+    log(api, job_id)
     other = new_id()
     upload(api, f"/v1/result/{other}/artifact")
     wait_until(lambda: api.get(f"/v1/result/{other}/artifact").status_code == 204, "the others go")
@@ -70,7 +85,8 @@ def test_what_an_active_job_keeps(private, queue):
     assert api.state(job_id) == "test" and api.state(waiting) == "waiting"
     expect(api.get(f"/v1/result/{job_id}/artifact"), 200)
     expect(api.get(f"/v1/agents/data/{queue}"), 200)
-    expect(api.get(f"/v1/result/{job_id}/output"), 200, "text")
+    assert "text" in logged(api, job_id)
+    assert "text" in expect(api.get(f"/v1/result/{job_id}/output"), 200).text
     api.set_state(job_id, "complete")
     wait_until(lambda: api.get(f"/v1/result/{job_id}").status_code == 204, "it goes once it is over")
     assert api.claimed(queue) == waiting
@@ -145,6 +161,8 @@ def test_data_of_other_servers(private, mongod):
             db["fs.chunks"].insert_one({"files_id": file, "n": 0, "data": b"x" * 10,
                                         "uploadDate": old})
         db.output.insert_one({"job_id": job_id, "output": ["a"], "updated_at": old})
+        db.logs.insert_one({"job_id": job_id, "log_type": "output", "phase": "test", "timestamp": old,
+                            "fragment_number": 0, "log_data": "a", "updated_at": old})
         db.serial_output.insert_one({"job_id": job_id, "serial_output": ["a"], "updated_at": old})
     db.agents.insert_one({"name": "old", "updated_at": old, "log": []})
     db.queues.insert_many([{"name": "old", "updated_at": old}, {"name": "no-age"}])
@@ -156,7 +174,7 @@ def test_data_of_other_servers(private, mongod):
         return {d[field].split(".")[0] for d in db[collection].find()}
 
     def is_done():
-        return (all(left(c) == active for c in ("jobs", "output", "serial_output"))
+        return (all(left(c) == active for c in ("jobs", "output", "serial_output", "logs"))
                 and left("fs.files", "filename") == active and left("queues", "name") == {"no-age"}
                 and not db.agents.count_documents({}))
 

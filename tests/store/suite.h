@@ -80,6 +80,7 @@ SUITE(expiry)
 SUITE(groups)
 SUITE(jobs)
 SUITE(logs)
+SUITE(leases)
 SUITE(output)
 SUITE(results)
 #undef SUITE

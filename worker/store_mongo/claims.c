@@ -91,6 +91,8 @@ static void append_update(bson_t *update, const struct claim *c)
         mongo_append_text(&set, "claim.owner", c->agent);
     BSON_APPEND_DATE_TIME(&set, "claim.at", c->started_ms);
     BSON_APPEND_BOOL(&set, "claim.open", true);
+    if (c->lease_ms)
+        BSON_APPEND_DATE_TIME(&set, "lease", c->lease_ms);
     bson_append_document_end(update, &set);
     mongo_history_push(update, "running", c->started_ms, NULL);
 }

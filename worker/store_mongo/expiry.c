@@ -22,6 +22,7 @@ static const struct source {
     {EXPIRY_JOBS,   JOBS,   "created_at", NULL,       false, false},
     {EXPIRY_OUTPUT, OUTPUT, "updated_at", "job_id",   false, true },
     {EXPIRY_SERIAL, SERIAL, "updated_at", "job_id",   false, true },
+    {EXPIRY_LOGS,   LOGS,   "updated_at", "job_id",   false, false},
     {EXPIRY_FILES,  FILES,  "uploadDate", "filename", true,  false},
     {EXPIRY_AGENTS, AGENTS, "updated_at", "job_id",   false, false},
     {EXPIRY_QUEUES, QUEUES, "updated_at", NULL,       false, false},
@@ -36,6 +37,8 @@ struct look {
     bson_t *docs; /* array of views */
     size_t len;
     json_t *stay; /* object: ids of jobs whose documents stay */
+    bson_t drop;  /* array of deletes */
+    size_t drop_len;
 };
 
 /* ---- which jobs are active ---- */
@@ -195,12 +198,14 @@ static enum err look(struct mongo *m, const struct source *src, const struct exp
     while (l->len < SWEEP_MAX && mongo_next(&batch, &l->docs[l->len]))
         l->len += seen++ >= x->kept;
     l->stay = json_object();
+    bson_init(&l->drop);
     return ERR_OK;
 }
 
 static void look_done(struct look *l)
 {
     bson_destroy(&l->reply);
+    bson_destroy(&l->drop);
     json_decref(l->stay);
     free(l->docs);
 }
@@ -216,15 +221,32 @@ static void append_same(bson_t *filter, const struct source *src, const bson_t *
         mongo_append_as_read(filter, STATE_PATH, doc, STATE_PATH);
 }
 
-static enum err remove_one(struct mongo *m, const struct source *src, const bson_t *doc)
+/* Appends the statement that deletes it. */
+static void append_delete(struct look *l, const struct source *src, const bson_t *doc)
 {
-    bson_t filter = BSON_INITIALIZER;
+    char key[MONGO_INDEX_SIZE];
+    bson_t statement, filter;
 
-    if (src->file)
-        return gridfs_give_way(m, doc);
+    BSON_APPEND_DOCUMENT_BEGIN(&l->drop, mongo_index(l->drop_len, key), &statement);
+    l->drop_len++;
+    BSON_APPEND_DOCUMENT_BEGIN(&statement, "q", &filter);
     append_same(&filter, src, doc);
-    enum err e = gridfs_delete(m, src->collection, &filter);
-    bson_destroy(&filter);
+    bson_append_document_end(&statement, &filter);
+    BSON_APPEND_INT32(&statement, "limit", 1);
+    bson_append_document_end(&l->drop, &statement);
+}
+
+static enum err run_deletes(struct mongo *m, const struct source *src, const struct look *l)
+{
+    bson_t command = BSON_INITIALIZER;
+    enum err e = ERR_OK;
+
+    BSON_APPEND_UTF8(&command, "delete", src->collection);
+    BSON_APPEND_BOOL(&command, "ordered", false);
+    BSON_APPEND_ARRAY(&command, "deletes", &l->drop);
+    if (l->drop_len)
+        e = mongo_write_all(m, &command, NULL, NULL);
+    bson_destroy(&command);
     return e;
 }
 
@@ -258,7 +280,8 @@ static enum err cancel(struct mongo *m, const bson_t *job)
 }
 
 /* *ret_stays: the job is there afterwards. */
-static enum err end_job(struct mongo *m, const bson_t *job, struct expiry *x, bool *ret_stays)
+static enum err end_job(struct mongo *m, struct look *l, const bson_t *job, struct expiry *x,
+                        bool *ret_stays)
 {
     bson_iter_t it;
     bool has_state = mongo_field(job, STATE_PATH, &it) && BSON_ITER_HOLDS_UTF8(&it);
@@ -267,8 +290,8 @@ static enum err end_job(struct mongo *m, const bson_t *job, struct expiry *x, bo
     enum err e = ERR_OK;
 
     if (state_is_over(state) && created_ms < x->before_ms && since_ms(job) < x->ended_before_ms) {
-        x->removed++;
-        return remove_one(m, &sources[EXPIRY_JOBS], job);
+        append_delete(l, &sources[EXPIRY_JOBS], job);
+        return ERR_OK;
     }
     *ret_stays = true;
     if (strcmp(state, "waiting") == 0 && created_ms < x->waiting_before_ms) {
@@ -280,19 +303,22 @@ static enum err end_job(struct mongo *m, const bson_t *job, struct expiry *x, bo
 
 /* ---- steps ---- */
 
-static enum err end_one(struct mongo *m, const struct look *l, const bson_t *doc, struct expiry *x,
+static enum err end_one(struct mongo *m, struct look *l, const bson_t *doc, struct expiry *x,
                         bool *ret_stays)
 {
     const struct source *src = &sources[x->kind];
 
     *ret_stays = false;
     if (x->kind == EXPIRY_JOBS)
-        return end_job(m, doc, x, ret_stays);
+        return end_job(m, l, doc, x, ret_stays);
     *ret_stays = stays(l, job_of(src, doc));
     if (*ret_stays)
         return ERR_OK;
-    x->removed++;
-    return remove_one(m, src, doc);
+    x->removed += src->file;
+    if (src->file)
+        return gridfs_give_way(m, doc);
+    append_delete(l, src, doc);
+    return ERR_OK;
 }
 
 /* Moves the walk's place behind a document. */
@@ -326,6 +352,9 @@ enum err mongo_expire(struct store *s, struct expiry *x)
         e = end_one(m, &l, &l.docs[i], x, &stay);
         pass(x, &l.docs[i], stay);
     }
+    if (!e)
+        e = run_deletes(m, src, &l);
+    x->removed += e ? 0 : l.drop_len;
     x->more = l.len == SWEEP_MAX;
     look_done(&l);
     return e;

@@ -26,7 +26,8 @@ enum only {
     ONLY_ALL,
     ONLY_WAITING, /* jobs that wait: an entry ends with the wait */
     ONLY_OPEN,    /* jobs whose claim is open: few at any time */
-    ONLY_UNREAD   /* fragments of logs that were not taken */
+    ONLY_UNREAD,  /* fragments of logs that were not taken */
+    ONLY_LEASED   /* jobs that run */
 };
 
 static const struct index_row {
@@ -37,59 +38,64 @@ static const struct index_row {
     struct index_key keys[KEYS_MAX + 1];
 } rows[] = {
   /* jobs of other servers, which have any _id: the newest document of a job id comes first */
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"created_at", -1}}                                   },
+    {JOBS,           NULL,                     false, ONLY_ALL,    {{"job_id", 1}, {"created_at", -1}}                                   },
  /* lists of the jobs of some states; repeated claims look through the running jobs */
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{STATE_PATH, 1}, {"created_at", 1}, {"_id", 1}}                      },
+    {JOBS,           NULL,                     false, ONLY_ALL,    {{STATE_PATH, 1}, {"created_at", 1}, {"_id", 1}}                      },
  /* claims and positions: the waiting jobs of a queue in their order. The state, the same in all
   * entries, lets the server count them without reading documents. */
     {JOBS,
      "testflinger_waiting",                    false,
-     ONLY_WAITING,                                               {{STATE_PATH, 1},
+     ONLY_WAITING,                                                 {{STATE_PATH, 1},
       {"job_data.job_queue", 1},
       {"job_priority", -1},
       {"created_at", 1},
       {ORDER_PATH, 1},
-      {"_id", 1}}                                                                                                    },
-    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                           },
-    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"job_id", 1}, {"_id", 1}}                                           },
-    {AGENTS,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
+      {"_id", 1}}                                                                                                      },
+    {OUTPUT,         NULL,                     false, ONLY_ALL,    {{"job_id", 1}, {"_id", 1}}                                           },
+    {SERIAL,         NULL,                     false, ONLY_ALL,    {{"job_id", 1}, {"_id", 1}}                                           },
+    {AGENTS,         NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
  /* who serves a queue, for jobs with exclude_agents */
-    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"queues", 1}}                                                       },
-    {WAIT_TIMES,     NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
-    {RESTRICTED,     NULL,                     false, ONLY_ALL,  {{"queue_name", 1}}                                                   },
+    {AGENTS,         NULL,                     false, ONLY_ALL,    {{"queues", 1}}                                                       },
+    {WAIT_TIMES,     NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
+    {RESTRICTED,     NULL,                     false, ONLY_ALL,    {{"queue_name", 1}}                                                   },
  /* the head of a lane; events with the content of one that comes */
-    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}          },
+    {OUTBOX,         NULL,                     false, ONLY_ALL,    {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}          },
  /* dead letters in their order, what is to be removed, the oldest event that waits */
-    {OUTBOX,         NULL,                     false, ONLY_ALL,  {{"state", 1}, {"at", 1}, {"_id", 1}}                                 },
+    {OUTBOX,         NULL,                     false, ONLY_ALL,    {{"state", 1}, {"at", 1}, {"_id", 1}}                                 },
  /* lanes that are due, but for some receivers */
-    {LANES,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}, {"receiver", 1}}                                      },
+    {LANES,          NULL,                     false, ONLY_ALL,    {{"due_at", 1}, {"receiver", 1}}                                      },
  /* the newest file of a name, and the chunks of a file, as drivers make them for GridFS */
-    {FILES,          NULL,                     false, ONLY_ALL,  {{"filename", 1}, {"uploadDate", 1}}                                  },
-    {CHUNKS,         NULL,                     true,  ONLY_ALL,  {{"files_id", 1}, {"n", 1}}                                           },
-    {DROPS,          NULL,                     false, ONLY_ALL,  {{"due_at", 1}}                                                       },
+    {FILES,          NULL,                     false, ONLY_ALL,    {{"filename", 1}, {"uploadDate", 1}}                                  },
+    {CHUNKS,         NULL,                     true,  ONLY_ALL,    {{"files_id", 1}, {"n", 1}}                                           },
+    {DROPS,          NULL,                     false, ONLY_ALL,    {{"due_at", 1}}                                                       },
  /* what became of a claim; agents that ask again; claims that are open for too long */
-    {JOBS,           "testflinger_open",       false, ONLY_OPEN, {{"claim.token", 1}}                                                  },
-    {JOBS,           "testflinger_open_owner", false, ONLY_OPEN, {{"claim.owner", 1}, {"claim.at", 1}}                                 },
+    {JOBS,           "testflinger_open",       false, ONLY_OPEN,   {{"claim.token", 1}}                                                  },
+    {JOBS,           "testflinger_open_owner", false, ONLY_OPEN,   {{"claim.owner", 1}, {"claim.at", 1}}                                 },
  /* lists of the jobs of a queue, with a tag, of all; in the order of submission */
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.job_queue", 1}, {"created_at", 1}, {"_id", 1}}            },
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"job_data.tags", 1}, {"created_at", 1}, {"_id", 1}}                 },
-    {JOBS,           NULL,                     false, ONLY_ALL,  {{"created_at", 1}, {"_id", 1}}                                       },
-    {QUEUES,         NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
-    {PROVISION_LOGS, NULL,                     true,  ONLY_ALL,  {{"name", 1}}                                                         },
- /* expiry: by age */
-    {OUTPUT,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
-    {SERIAL,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
-    {FILES,          NULL,                     false, ONLY_ALL,  {{"uploadDate", 1}}                                                   },
-    {AGENTS,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
-    {QUEUES,         NULL,                     false, ONLY_ALL,  {{"updated_at", 1}}                                                   },
+    {JOBS,           NULL,                     false, ONLY_ALL,    {{"job_data.job_queue", 1}, {"created_at", 1}, {"_id", 1}}            },
+    {JOBS,           NULL,                     false, ONLY_ALL,    {{"job_data.tags", 1}, {"created_at", 1}, {"_id", 1}}                 },
+    {JOBS,           NULL,                     false, ONLY_ALL,    {{"created_at", 1}, {"_id", 1}}                                       },
+    {QUEUES,         NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
+    {PROVISION_LOGS, NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
+ /* expiry: by age. The reference makes indexes of the age alone, which delete by themselves; one
+  * of   those keys that does not would keep it from starting. */
+    {OUTPUT,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
+    {SERIAL,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
+    {FILES,          NULL,                     false, ONLY_ALL,    {{"uploadDate", 1}, {"_id", 1}}                                       },
+    {AGENTS,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
+    {QUEUES,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
  /* reads of a log; the reference makes it too */
     {LOGS,
      NULL,                                     false,
-     ONLY_ALL,                                                   {{"job_id", 1}, {"log_type", 1}, {"phase", 1}, {"fragment_number", 1}}},
+     ONLY_ALL,                                                     {{"job_id", 1}, {"log_type", 1}, {"phase", 1}, {"fragment_number", 1}}},
  /* what a reader of live output has not taken */
     {LOGS,
      "testflinger_unread",                     false,
-     ONLY_UNREAD,                                                {{"job_id", 1}, {"log_type", 1}, {"fragment_number", 1}}              },
+     ONLY_UNREAD,                                                  {{"job_id", 1}, {"log_type", 1}, {"fragment_number", 1}}              },
+ /* jobs whose lease has run out */
+    {JOBS,           "testflinger_lease",      false, ONLY_LEASED, {{"lease", 1}}                                                        },
+ /* expiry of logs */
+    {LOGS,           NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
 };
 
 enum {
@@ -106,7 +112,8 @@ enum {
     ROW_TAG = 18,
     ROW_AGE = 19,
     ROW_FRAGMENT = 27,
-    ROW_UNREAD = 28
+    ROW_UNREAD = 28,
+    ROW_LEASE = 29
 };
 
 /* Collections whose documents belong to jobs: one that is active must not expire. */
@@ -150,6 +157,7 @@ void mongo_fixed_init(struct mongo_fixed *f)
     f->by_due = keys_new(rows[ROW_DUE].keys, 0);
     f->by_fragment = keys_new(rows[ROW_FRAGMENT].keys, 0);
     f->unread = keys_new(rows[ROW_UNREAD].keys, 0);
+    f->by_lease = keys_new(rows[ROW_LEASE].keys, 0);
 }
 
 void mongo_fixed_free(struct mongo_fixed *f)
@@ -171,6 +179,7 @@ void mongo_fixed_free(struct mongo_fixed *f)
     bson_destroy(f->by_due);
     bson_destroy(f->by_fragment);
     bson_destroy(f->unread);
+    bson_destroy(f->by_lease);
 }
 
 static void name_of(const struct index_row *row, char out[NAME_SIZE])
@@ -184,6 +193,22 @@ static void name_of(const struct index_row *row, char out[NAME_SIZE])
     for (const struct index_key *k = row->keys; k->field && used < NAME_SIZE; k++)
         used += (size_t)snprintf(out + used, NAME_SIZE - used, "%s%s_%d", used ? "_" : "", k->field,
                                  k->order);
+}
+
+/* The filter of a partial index. */
+static void only_append(bson_t *to, enum only only)
+{
+    bson_t exists;
+
+    if (only == ONLY_WAITING) {
+        BSON_APPEND_UTF8(to, STATE_PATH, "waiting");
+    } else if (only == ONLY_LEASED) {
+        BSON_APPEND_DOCUMENT_BEGIN(to, "lease", &exists);
+        BSON_APPEND_BOOL(&exists, "$exists", true);
+        bson_append_document_end(to, &exists);
+    } else {
+        BSON_APPEND_BOOL(to, only == ONLY_OPEN ? "claim.open" : "unread", true);
+    }
 }
 
 static enum err create(struct mongo *m, const struct index_row *row, bool unique)
@@ -203,10 +228,7 @@ static enum err create(struct mongo *m, const struct index_row *row, bool unique
         BSON_APPEND_BOOL(&index, "unique", true);
     if (row->only) {
         BSON_APPEND_DOCUMENT_BEGIN(&index, "partialFilterExpression", &child);
-        if (row->only == ONLY_WAITING)
-            BSON_APPEND_UTF8(&child, STATE_PATH, "waiting");
-        else
-            BSON_APPEND_BOOL(&child, row->only == ONLY_OPEN ? "claim.open" : "unread", true);
+        only_append(&child, row->only);
         bson_append_document_end(&index, &child);
     }
     bson_append_document_end(&indexes, &index);

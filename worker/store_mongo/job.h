@@ -8,12 +8,31 @@
  * milliseconds only. */
 #define ORDER_PATH "claim.order"
 
+/* Earlier runs that are kept of a job, the newest. */
+#define ATTEMPTS_MAX 20
+
+/* Appends to the fields of a $set stage: attempts, the newest `keep` - 1 of it and what the job is
+ * now. */
+void job_append_attempts(bson_t *fields, int keep);
+
 /* Makes the document of a job that waits. ERR_TOO_LARGE; ERR_INTERNAL (logged) when its data cannot
  * be BSON. `doc` is initialised by the caller, who destroys it in any case. */
 enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *job) MUST_CHECK;
 
 /* Stores a job whose id the client chose: a new one, or another attempt (see struct job_new). */
 enum err job_put_given(struct mongo *m, const struct job_new *job) MUST_CHECK;
+
+/* Append to the fields of a $set stage, for a change of state that is guarded (jobstate.c): `next`
+ * unless the current state is in the NULL-terminated list.
+ * job_append_state    STATE_PATH
+ * job_append_history  {state, at} at its end, unless the state stays what it is
+ * job_append_lease    its end, where the state is active afterwards; 0: it stays as it is
+ * job_append_longer_lease  of a job that is active and stays in its state */
+void job_append_state(bson_t *fields, const char *next, const char *const *unless);
+void job_append_history(bson_t *fields, const char *next, const char *const *unless);
+void job_append_lease(bson_t *fields, const char *next, const char *const *unless,
+                      int64_t lease_ms);
+void job_append_longer_lease(bson_t *fields, int64_t lease_ms);
 
 /* Finds a job: our document of this id, else the newest of other servers. ERR_NOT_FOUND. *ret_doc
  * points into *ret_reply, which the caller destroys. */

@@ -41,6 +41,7 @@ struct mongo_fixed {
     bson_t *by_fragment;  /* index of the fragments of a log by phase and number */
     bson_t *unread;       /* index of the fragments that were not taken, by number */
     bson_t *by_due;       /* index of lanes by the time at which they are due, and the sort */
+    bson_t *by_lease;     /* index of the running jobs by the end of their lease, and the sort */
 };
 
 /* The calls of a group. A single server waits for its disk once at the end instead of at each

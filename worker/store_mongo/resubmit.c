@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ATTEMPTS_MAX 20
-
 /* How often a job that changes while we look at it is looked at again. */
 #define TRIES_MAX 8
 
@@ -117,9 +115,8 @@ static void stage_end(bson_t *pipeline, bson_t *stage, bson_t *fields)
     bson_append_document_end(pipeline, stage);
 }
 
-/* attempts: the newest `keep` - 1 of it and what the job is now. The server copies the old outcome,
- * which may be megabytes, itself. */
-static void append_attempts(bson_t *fields, int keep)
+/* The server copies the old outcome, which may be megabytes, itself. */
+void job_append_attempts(bson_t *fields, int keep)
 {
     static const char *const kept[] = {"created_at", "started_at", "result_data"};
     bson_t attempts, slice, concat, list, old, old_args, now, attempt;
@@ -176,7 +173,7 @@ static enum err renewal(bson_t *pipeline, const struct job_new *job, int keep)
 
     if (keep >= 0) {
         stage_begin(pipeline, "0", "$set", &stage, &fields);
-        append_attempts(&fields, keep);
+        job_append_attempts(&fields, keep);
         stage_end(pipeline, &stage, &fields);
     }
     stage_begin(pipeline, keep >= 0 ? "1" : "0", "$set", &stage, &fields);

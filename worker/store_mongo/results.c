@@ -3,7 +3,6 @@
  * older document of the same job id. */
 #include "worker/store_mongo/job.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/states.h"
@@ -13,84 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Appends STATE_PATH: `next` unless the current state is in the list. */
-static void append_state(bson_t *fields, const char *next, const char *const *unless)
-{
-    bson_t cond, branches, in, args, literal, list;
-    char key[MONGO_INDEX_SIZE];
-
-    BSON_APPEND_DOCUMENT_BEGIN(fields, STATE_PATH, &cond);
-    BSON_APPEND_ARRAY_BEGIN(&cond, "$cond", &branches);
-    BSON_APPEND_DOCUMENT_BEGIN(&branches, "0", &in);
-    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &args);
-    BSON_APPEND_UTF8(&args, "0", "$" STATE_PATH);
-    BSON_APPEND_DOCUMENT_BEGIN(&args, "1", &literal);
-    BSON_APPEND_ARRAY_BEGIN(&literal, "$literal", &list);
-    for (size_t i = 0; unless[i]; i++)
-        BSON_APPEND_UTF8(&list, mongo_index(i, key), unless[i]);
-    bson_append_array_end(&literal, &list);
-    bson_append_document_end(&args, &literal);
-    bson_append_array_end(&in, &args);
-    bson_append_document_end(&branches, &in);
-    BSON_APPEND_UTF8(&branches, "1", "$" STATE_PATH);
-    BSON_APPEND_DOCUMENT_BEGIN(&branches, "2", &literal);
-    BSON_APPEND_UTF8(&literal, "$literal", next);
-    bson_append_document_end(&branches, &literal);
-    bson_append_array_end(&cond, &branches);
-    bson_append_document_end(fields, &cond);
-}
-
-/* Appends history: with {state, at} at its end, unless the state stays what it is. */
-static void append_history(bson_t *fields, const char *next, const char *const *unless)
-{
-    bson_t cond, branches, any, args, literal, list;
-    bson_t slice, slice_args, concat, parts, old, old_args, entries, entry, name;
-    char key[MONGO_INDEX_SIZE];
-
-    BSON_APPEND_DOCUMENT_BEGIN(fields, "history", &cond);
-    BSON_APPEND_ARRAY_BEGIN(&cond, "$cond", &branches);
-    BSON_APPEND_DOCUMENT_BEGIN(&branches, "0", &any);
-    BSON_APPEND_ARRAY_BEGIN(&any, "$in", &args);
-    BSON_APPEND_UTF8(&args, "0", "$" STATE_PATH);
-    BSON_APPEND_DOCUMENT_BEGIN(&args, "1", &literal);
-    BSON_APPEND_ARRAY_BEGIN(&literal, "$literal", &list);
-    size_t n = 0;
-    for (; unless[n]; n++)
-        BSON_APPEND_UTF8(&list, mongo_index(n, key), unless[n]);
-    BSON_APPEND_UTF8(&list, mongo_index(n, key), next);
-    bson_append_array_end(&literal, &list);
-    bson_append_document_end(&args, &literal);
-    bson_append_array_end(&any, &args);
-    bson_append_document_end(&branches, &any);
-    BSON_APPEND_UTF8(&branches, "1", "$history");
-    BSON_APPEND_DOCUMENT_BEGIN(&branches, "2", &slice);
-    BSON_APPEND_ARRAY_BEGIN(&slice, "$slice", &slice_args);
-    BSON_APPEND_DOCUMENT_BEGIN(&slice_args, "0", &concat);
-    BSON_APPEND_ARRAY_BEGIN(&concat, "$concatArrays", &parts);
-    BSON_APPEND_DOCUMENT_BEGIN(&parts, "0", &old);
-    BSON_APPEND_ARRAY_BEGIN(&old, "$ifNull", &old_args);
-    BSON_APPEND_UTF8(&old_args, "0", "$history");
-    BSON_APPEND_ARRAY_BEGIN(&old_args, "1", &entries);
-    bson_append_array_end(&old_args, &entries);
-    bson_append_array_end(&old, &old_args);
-    bson_append_document_end(&parts, &old);
-    BSON_APPEND_ARRAY_BEGIN(&parts, "1", &entries);
-    BSON_APPEND_DOCUMENT_BEGIN(&entries, "0", &entry);
-    BSON_APPEND_DOCUMENT_BEGIN(&entry, "state", &name);
-    BSON_APPEND_UTF8(&name, "$literal", next);
-    bson_append_document_end(&entry, &name);
-    BSON_APPEND_DATE_TIME(&entry, "at", clock_wall_us() / 1000);
-    bson_append_document_end(&entries, &entry);
-    bson_append_array_end(&parts, &entries);
-    bson_append_array_end(&concat, &parts);
-    bson_append_document_end(&slice_args, &concat);
-    BSON_APPEND_INT32(&slice_args, "1", -HISTORY_MAX);
-    bson_append_array_end(&slice, &slice_args);
-    bson_append_document_end(&branches, &slice);
-    bson_append_array_end(&cond, &branches);
-    bson_append_document_end(fields, &cond);
-}
 
 /* What is set in a job. */
 struct setting {
@@ -196,8 +117,9 @@ enum err mongo_job_cancel(struct store *s, struct text job_id)
     struct setting setting;
 
     setting_init(&setting);
-    append_state(&setting.fields, "cancelled", states_over());
-    append_history(&setting.fields, "cancelled", states_over());
+    job_append_state(&setting.fields, "cancelled", states_over());
+    job_append_history(&setting.fields, "cancelled", states_over());
+    job_append_lease(&setting.fields, "cancelled", states_over(), 0);
     enum err e = set(mongo_of(s), job_id, &setting, false, &done);
     setting_done(&setting);
     if (!e && !done.modified)
@@ -255,8 +177,14 @@ static enum err setting_of(const struct result_put *put, struct setting *ret)
 
     if (put->job_state) {
         states_not_replaced_by(put->job_state, unless);
-        append_state(&ret->fields, put->job_state, unless);
-        append_history(&ret->fields, put->job_state, unless);
+        job_append_state(&ret->fields, put->job_state, unless);
+        job_append_history(&ret->fields, put->job_state, unless);
+        job_append_lease(&ret->fields, put->job_state, unless, put->lease_ms);
+        if (state_is_over(put->job_state) && strcmp(put->job_state, "cancelled") != 0 &&
+            !json_object_get(put->fields, END_REASON))
+            BSON_APPEND_UTF8(&ret->fields, "result_data." END_REASON, "$$REMOVE");
+    } else if (put->lease_ms) {
+        job_append_longer_lease(&ret->fields, put->lease_ms);
     }
     ret->settles = true;
     if (append_fields(ret, put->fields))

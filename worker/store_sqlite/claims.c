@@ -168,6 +168,7 @@ static enum err take(struct sqlite *q, struct claim *c)
         query_text(&r, c->agent);
     else
         query_null(&r);
+    query_int_or_null(&r, c->lease_ms);
     e = query_run(&r);
     if (e == ERR_CONFLICT) /* a repeat of this request was faster */
         return find_claimed(q, c);

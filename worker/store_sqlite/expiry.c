@@ -15,6 +15,7 @@ static const enum sql drop_jobs[] = {SQL_JOB_DATA_DROP, SQL_RESULT_DROP, SQL_ATT
                                      SQL_HISTORY_DROP,  SQL_TAGS_DROP,   SQL_JOB_DROP,
                                      SQL_COUNT_};
 static const enum sql drop_output[] = {SQL_OUTPUT_EXPIRE, SQL_COUNT_};
+static const enum sql drop_logs[] = {SQL_FRAGMENT_TEXT_DROP, SQL_FRAGMENT_DROP, SQL_COUNT_};
 static const enum sql drop_files[] = {SQL_FILE_DROP, SQL_COUNT_};
 static const enum sql drop_agents[] = {SQL_AGENT_QUEUES_DROP, SQL_AGENT_DROP, SQL_COUNT_};
 static const enum sql drop_queues[] = {SQL_QUEUE_DROP, SQL_COUNT_};
@@ -25,12 +26,13 @@ static const struct source {
     int64_t type;         /* of output */
     const enum sql *drop; /* see above */
 } sources[EXPIRY_KINDS] = {
-    {EXPIRY_JOBS,   SQL_OLD_JOBS,   0,             drop_jobs  },
-    {EXPIRY_OUTPUT, SQL_OLD_OUTPUT, OUTPUT_OUTPUT, drop_output},
-    {EXPIRY_SERIAL, SQL_OLD_OUTPUT, OUTPUT_SERIAL, drop_output},
-    {EXPIRY_FILES,  SQL_OLD_FILES,  0,             drop_files },
-    {EXPIRY_AGENTS, SQL_OLD_AGENTS, 0,             drop_agents},
-    {EXPIRY_QUEUES, SQL_OLD_QUEUES, 0,             drop_queues},
+    {EXPIRY_JOBS,   SQL_OLD_JOBS,      0,             drop_jobs  },
+    {EXPIRY_OUTPUT, SQL_OLD_OUTPUT,    OUTPUT_OUTPUT, drop_output},
+    {EXPIRY_SERIAL, SQL_OLD_OUTPUT,    OUTPUT_SERIAL, drop_output},
+    {EXPIRY_LOGS,   SQL_OLD_FRAGMENTS, 0,             drop_logs  },
+    {EXPIRY_FILES,  SQL_OLD_FILES,     0,             drop_files },
+    {EXPIRY_AGENTS, SQL_OLD_AGENTS,    0,             drop_agents},
+    {EXPIRY_QUEUES, SQL_OLD_QUEUES,    0,             drop_queues},
 };
 
 /* Files have names for keys. */

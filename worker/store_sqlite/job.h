@@ -31,6 +31,12 @@ enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text
 /* Stores a job whose id the client chose, within a write (see struct job_new). */
 enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t) MUST_CHECK;
 
+/* Keeps what the job is now as an attempt, within a write. */
+enum err sqlite_job_keep_attempt(struct sqlite *q, int64_t id) MUST_CHECK;
+
+/* Puts the reason of the server for the end of a job into its result, within a write. */
+enum err sqlite_job_reason_put(struct sqlite *q, int64_t id, const char *reason) MUST_CHECK;
+
 /* Changes of state that are kept of a job, the newest. */
 #define HISTORY_MAX 64
 

@@ -44,6 +44,14 @@ void query_text(struct query *r, struct text t)
                                  SQLITE_UTF8));
 }
 
+void query_int_or_null(struct query *r, int64_t value)
+{
+    if (value)
+        query_int(r, value);
+    else
+        query_null(r);
+}
+
 void query_str(struct query *r, const char *s)
 {
     if (s)

@@ -57,7 +57,7 @@ static enum err run(struct sqlite *q, enum sql which, int64_t id, int64_t more)
     return query_run(&r);
 }
 
-static enum err keep_attempt(struct sqlite *q, int64_t id)
+enum err sqlite_job_keep_attempt(struct sqlite *q, int64_t id)
 {
     enum err e = run(q, SQL_ATTEMPT_ADD, id, 0);
 
@@ -92,6 +92,6 @@ enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t)
     if (old.waits && old.same)
         return ERR_OK;
     if (!old.waits)
-        e = keep_attempt(q, old.id);
+        e = sqlite_job_keep_attempt(q, old.id);
     return e ? e : renew(q, old.id, t);
 }

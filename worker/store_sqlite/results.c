@@ -12,6 +12,7 @@
 struct result {
     int64_t id;
     int64_t data_size; /* of the job's data */
+    int64_t lease_ms;  /* 0: none */
     char *state;       /* owned */
     json_t *fields;    /* owned */
 };
@@ -36,6 +37,7 @@ static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
         ret->state = mem_strndup(state.s ? state.s : "", state.len);
         ret->fields = query_col_text(&r, 2).s ? query_col_json(&r, 2) : json_object();
         ret->data_size = query_col_int(&r, 3);
+        ret->lease_ms = query_col_int(&r, 4);
         if (!ret->fields)
             e = ERR_INTERNAL;
     }
@@ -51,21 +53,24 @@ static enum err put_state(struct sqlite *q, int64_t id, const char *state, int64
 
     query_int(&r, id);
     query_str(&r, state);
-    if (lease_ms)
-        query_int(&r, lease_ms);
-    else
-        query_null(&r);
+    query_int_or_null(&r, lease_ms);
     enum err e = query_run(&r);
     return e ? e : sqlite_history_add(q, id, state, reason);
 }
 
-enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state, const char *reason)
+enum err sqlite_job_reason_put(struct sqlite *q, int64_t id, const char *reason)
 {
     struct query r = query_new(q, SQL_RESULT_REASON);
 
     query_int(&r, id);
     query_str(&r, reason);
-    enum err e = query_run(&r);
+    return query_run(&r);
+}
+
+enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state, const char *reason)
+{
+    enum err e = sqlite_job_reason_put(q, id, reason);
+
     return e ? e : put_state(q, id, state, 0, reason);
 }
 
@@ -133,27 +138,48 @@ static enum err put_fields(struct sqlite *q, const struct result *old, const jso
     return e;
 }
 
-/* The agent reports: its claim has arrived. */
-static enum err end_open(struct sqlite *q, int64_t id)
+/* The agent reports: its claim has arrived, its lease lasts to this time at least. */
+static enum err extend(struct sqlite *q, const struct result *old, int64_t lease_ms)
 {
-    struct query r = query_new(q, SQL_OPEN_END);
+    struct query r = query_new(q, SQL_LEASE_PUT);
 
-    query_int(&r, id);
+    query_int(&r, old->id);
+    query_int_or_null(&r, lease_ms > old->lease_ms ? lease_ms : old->lease_ms);
     return query_run(&r);
+}
+
+/* The state after a put. */
+static enum err move(struct sqlite *q, const struct result *old, const struct result_put *p)
+{
+    if (p->job_state && strcmp(p->job_state, old->state) != 0 &&
+        may_follow(old->state, p->job_state)) {
+        bool over = state_is_over(p->job_state);
+        return put_state(q, old->id, p->job_state,
+                         over          ? 0
+                         : p->lease_ms ? p->lease_ms
+                                       : old->lease_ms,
+                         NULL);
+    }
+    if (state_is_over(old->state) || strcmp(old->state, "waiting") == 0)
+        return ERR_OK;
+    return extend(q, old, p->lease_ms);
 }
 
 static enum err put(struct sqlite *q, const struct result_put *p)
 {
     struct result old;
     enum err e = load(q, p->job_id, &old);
+    bool ends = p->job_state && state_is_over(p->job_state) && !e &&
+                strcmp(p->job_state, old.state) != 0 && may_follow(old.state, p->job_state);
 
-    if (!e && json_object_size(p->fields))
+    if (ends && json_object_get(old.fields, END_REASON))
+        json_object_del(old.fields, END_REASON);
+    else
+        ends = false;
+    if (!e && (ends || json_object_size(p->fields)))
         e = put_fields(q, &old, p->fields);
-    if (!e && p->job_state && strcmp(p->job_state, old.state) != 0 &&
-        may_follow(old.state, p->job_state))
-        e = put_state(q, old.id, p->job_state, 0, NULL);
-    else if (!e && strcmp(old.state, "running") == 0)
-        e = end_open(q, old.id);
+    if (!e)
+        e = move(q, &old, p);
     result_free(&old);
     return e;
 }

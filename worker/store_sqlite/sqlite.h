@@ -88,7 +88,8 @@ void query_text(struct query *r, struct text t);
 void query_str(struct query *r, const char *s); /* NULL: null */
 void query_blob(struct query *r, struct text t);
 void query_null(struct query *r);
-void query_given(struct query *r, struct text t); /* s NULL: null */
+void query_int_or_null(struct query *r, int64_t value); /* 0: null */
+void query_given(struct query *r, struct text t);       /* s NULL: null */
 
 /* ERR_OK: a row; ERR_NOT_FOUND: no further row; else a fault, logged. */
 enum err query_step(struct query *r) MUST_CHECK;

@@ -1,0 +1,189 @@
+"""Leases: a running job that its agent does not speak of any more ends visibly, or runs again where
+that is wanted; one that is spoken of does not."""
+
+import time
+
+import pytest
+
+from client import Api, expect, expect_none, invalid, raw
+from stack import wait_until
+
+# A lease of two seconds runs out after that at the soonest; a server that has just started waits
+# for as long before it takes a job for lost.
+OPTIONS = ("--sweep-interval", 50, "--job-lease", 2)
+
+
+@pytest.fixture
+def api(private):
+    return Api(private(*OPTIONS).url)
+
+
+def cookie(agent):
+    return {"Cookie": f"agent_name={agent}"}
+
+
+def lost(api, job_id, seconds=12):
+    """The result of a job whose agent is gone, once it has ended."""
+    wait_until(lambda: api.state(job_id) == "cancelled", "it is cancelled", seconds)
+    return api.get(f"/v1/result/{job_id}").json()
+
+
+def test_agent_is_gone(api, queue):
+    """In any state but those with times of their own; the reason tells agent and state. What the
+    agent had posted stays, and what it posts later is taken."""
+    ids = {state: api.submit(queue) for state in ("running", "setup", "test", "unheard-of")}
+    for state, job_id in ids.items():
+        assert api.claimed(queue, cookie="agent_name=a1") == job_id
+        if state != "running":
+            expect(api.post(f"/v1/result/{job_id}",
+                            {"job_state": state, "status": {"setup": 3}}), 200)
+    for state, job_id in ids.items():
+        result = lost(api, job_id)
+        assert result["end_reason"] == f"orphaned: agent a1 was not heard of in state {state}"
+        assert result.get("setup_status") == (None if state == "running" else 3)
+    expect_none(api.claim(queue))
+    late = ids["test"]
+    api.set_state(late, "reserve")
+    assert api.state(late) == "cancelled"
+    expect(api.post(f"/v1/result/{late}", {"status": {"test": 0}, "job_state": "complete"}), 200)
+    assert api.get(f"/v1/result/{late}").json() == {"test_status": 0, "job_state": "complete"}
+
+
+CALLS = {
+    "result": lambda api, j: api.get(f"/v1/result/{j}", headers=cookie("a1")),
+    "state": lambda api, j: api.post(f"/v1/result/{j}", {"job_state": "test"}),
+    "fields": lambda api, j: api.post(f"/v1/result/{j}", {"device_info": {"a": 1}}),
+    "output": lambda api, j: api.post_body(f"/v1/result/{j}/output", b"x", "text/plain"),
+    "serial": lambda api, j: api.post_body(f"/v1/result/{j}/serial_output", b"x", "text/plain"),
+    "log": lambda api, j: api.post(f"/v1/result/{j}/log/serial", {
+        "fragment_number": 0, "timestamp": "2025-01-02T03:04:05+00:00", "phase": "test",
+        "log_data": "text"}),
+    "artifact": lambda api, j: api.post(f"/v1/result/{j}/artifact", files={"file": ("a", b"x")}),
+    "attachments": lambda api, j: api.get(f"/v1/job/{j}/attachments", headers=cookie("a1")),
+}
+
+
+def test_every_call_of_the_agent_renews(private, queue):
+    """Each kind of call alone keeps a job; those of watchers and other agents do not."""
+    api = Api(private("--sweep-interval", 50, "--job-lease", 4).url)
+    kept = {name: api.submit(queue) for name in CALLS}
+    watched, nobodys = api.submit(queue), api.submit(queue)
+    for job_id in [*kept.values(), watched]:
+        assert api.claimed(queue, cookie="agent_name=a1") == job_id
+        api.set_state(job_id, "test")
+    assert api.claimed(queue) == nobodys
+    end = time.monotonic() + 7
+    while time.monotonic() < end:
+        for name, call in CALLS.items():
+            assert call(api, kept[name]).status_code < 300
+        api.get(f"/v1/result/{watched}")
+        api.get(f"/v1/result/{watched}", headers=cookie("a2"))
+        api.get(f"/v1/result/{nobodys}")
+        time.sleep(0.1)
+    assert {name: api.state(job_id) for name, job_id in kept.items()} == dict.fromkeys(kept, "test")
+    assert api.state(watched) == "cancelled"
+    assert api.state(nobodys) == "running"  # whose agent is not known: whoever asks may be it
+
+
+def test_times_of_the_job(api, queue):
+    """In provision and reserve the job's own times come on top."""
+    data = {"global_timeout": 60, "reserve_data": {"timeout": 60}}
+    ids = [api.submit(queue, **data) for _ in range(2)]
+    short = [api.submit(queue, global_timeout=1, reserve_data={"timeout": 1}) for _ in range(2)]
+    for job_id in ids + short:
+        assert api.claimed(queue, cookie="agent_name=a1") == job_id
+    for pair in (ids, short):
+        for job_id, state in zip(pair, ("provision", "reserve")):
+            api.set_state(job_id, state)
+    start = time.monotonic()
+    for job_id in short:
+        lost(api, job_id)
+    assert time.monotonic() - start > 2.5
+    assert [api.state(job_id) for job_id in ids] == ["provision", "reserve"]
+    api.set_state(ids[0], "test")  # and no longer afterwards
+    lost(api, ids[0])
+    assert api.state(ids[1]) == "reserve"
+
+
+def test_runs_again(private, queue):
+    """As often as the job or its queue allows; the others are cancelled."""
+    api = Api(private(*OPTIONS, "--rerun-queues", f"{queue}-twice=2,{queue}-once").url)
+    jobs = {api.submit(queue, rerun_on_orphan=1): (queue, 1),
+            api.submit(queue): (queue, 0),
+            api.submit(f"{queue}-twice"): (f"{queue}-twice", 2),
+            api.submit(f"{queue}-once"): (f"{queue}-once", 1)}
+    runs = dict.fromkeys(jobs, 0)
+
+    def is_over():
+        for name in {name for name, _ in jobs.values()}:
+            response = api.claim(name, cookie="agent_name=a1")
+            if response.status_code == 200:
+                job_id = response.json()["job_id"]
+                runs[job_id] += 1
+                expect(api.post(f"/v1/result/{job_id}", {"status": {"setup": runs[job_id]}}), 200)
+        return all(api.state(job_id) == "cancelled" for job_id in jobs)
+
+    wait_until(is_over, "all have ended", 30)
+    assert runs == {job_id: 1 + times for job_id, (_, times) in jobs.items()}
+    for job_id, (_, times) in jobs.items():
+        result = api.get(f"/v1/result/{job_id}").json()
+        assert result["setup_status"] == 1 + times and "orphaned" in result["end_reason"]
+
+
+def test_agent_that_comes_back_first(private, queue):
+    """The job waits to be run again when its agent speaks: it goes on."""
+    api = Api(private(*OPTIONS).url)
+    job_id = api.submit(queue, rerun_on_orphan=5)
+    assert api.claimed(queue, cookie="agent_name=a1") == job_id
+    api.set_state(job_id, "test")
+    wait_until(lambda: api.state(job_id) == "waiting", "it waits again")
+    api.set_state(job_id, "reserve")
+    expect_none(api.claim(queue, cookie="agent_name=a2"))
+    api.set_state(job_id, "complete")
+    assert api.state(job_id) == "complete"
+
+
+def test_over_jobs_have_no_lease(api, queue):
+    """However they have ended."""
+    ids = {end: api.submit(queue) for end in ("complete", "completed", "cancelled")}
+    for job_id in ids.values():
+        assert api.claimed(queue) == job_id
+    expect(api.post(f"/v1/job/{ids['cancelled']}/action", {"action": "cancel"}), 200)
+    api.set_state(ids["complete"], "complete")
+    api.set_state(ids["completed"], "completed")
+    waiting = api.submit(queue)
+    time.sleep(5)
+    for end, job_id in ids.items():
+        assert api.get(f"/v1/result/{job_id}").json() == {"job_state": end}
+    assert api.state(waiting) == "waiting"
+
+
+def test_no_leases(private, queue):
+    api = Api(private("--sweep-interval", 50, "--job-lease", 0).url)
+    job_id = api.submit(queue)
+    assert api.claimed(queue) == job_id
+    api.set_state(job_id, "test")
+    time.sleep(3)
+    assert api.state(job_id) == "test"
+
+
+@pytest.mark.parametrize("value", ["2", -1, 11, 1.5, True, None, {}])
+def test_bad_wish_to_run_again(server, queue, value):
+    response = Api(server.url).post("/v1/job", {"job_queue": queue, "rerun_on_orphan": value})
+    expect(response, 422, invalid({"rerun_on_orphan": ["Must be an integer from 0 to 10."]}))
+
+
+def test_any_call_confirms(private, queue):
+    """The frontend that was to tell that the claim has arrived is dead; the agent's next question
+    for the result tells it."""
+    server = private("--claim-timeout", 2, "--sweep-interval", 50)
+    job_id = Api(server.url).submit(queue)
+    request = f"GET /v1/job?queue={queue} HTTP/1.1\r\nHost: a\r\nCookie: agent_name=a1\r\n\r\n"
+    assert raw(server, request.encode()).json()["job_id"] == job_id
+    server.kill("frontend")
+    wait_until(server.is_complete, "a new frontend")
+    api = Api(server.url)
+    expect(api.get(f"/v1/result/{job_id}", headers=cookie("a1")), 200)
+    time.sleep(3.5)
+    assert api.state(job_id) == "running"
+    expect_none(api.claim(queue))

@@ -1,0 +1,34 @@
+/* The lease of a running job: how long it may be without a word from its agent. Calls of the agent
+ * renew it; a job whose lease has run out has lost its agent. */
+#ifndef WORKER_LEASE_H
+#define WORKER_LEASE_H
+
+#include "worker/call.h"
+
+/* What decides on the lease of a job, as it is stored. */
+struct lease_job {
+    const char *state;
+    struct text owner; /* s NULL: not known */
+    int64_t lease_ms;  /* 0: none */
+    bool open;         /* its claim is */
+    /* seconds, of the job's data; 0: not given, or no number */
+    int64_t global_timeout, reserve_timeout;
+};
+
+/* Whether leases have a length of their own in this state. */
+bool lease_has_own(const char *state);
+
+/* How long a lease is in this state. In provision agents may be silent for as long as the job may
+ * run, in reserve for as long as the reservation is, and then for `length_ms` more. */
+int64_t lease_length_ms(const struct lease_job *job, int64_t length_ms);
+
+/* Whether the call that asks for it renews the lease, and is to be written: *ret_end_ms is the new
+ * end. Strangers' calls do not, nor does one soon after the last. */
+bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, int64_t *ret_end_ms);
+
+/* Renews the leases of the jobs that the answered calls were about (call.touch). Looks at one job
+ * not more often than a quarter of the lease; failures are logged and forgotten: a later call does
+ * the same. */
+void leases_touch(struct store *s, const struct call *calls, size_t n);
+
+#endif
