@@ -149,6 +149,7 @@ static void answer(struct call *c, struct event_post *p)
         return;
     }
     c->later = p;
+    c->touch = TOUCH_AGENT;
     if (c->cfg->webhook_reply == WEBHOOK_REPLY_TRIED)
         return;
     reply_header(c, HEADER_EVENT_ID, p->add.stored_id);
