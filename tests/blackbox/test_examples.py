@@ -7,6 +7,7 @@ import pytest
 import auth
 from client import BAD_REQUEST, Api, expect
 from curl import run
+from receiver import Receiver
 
 JOB = "00000000-0000-0000-0000-000000000000"
 EXAMPLES = {
@@ -39,6 +40,9 @@ EXAMPLES = {
   -X POST --header "Content-Type: application/json" \
   --data '{ "job_id": "00000000-0000-0000-0000-000000000000", \
             "exit_code": 1, "detail":"foo" }'""",
+    "events": r"""curl -X POST \
+  -H "Content-Type: application/json" \
+  -d '{"agent_id": "agent-00", "job_queue": "myqueue", "job_status_webhook": "http://mywebhook", "events": [{"event_name": "started_provisioning", "timestamp": "2024-05-03T19:11:33.541130+00:00", "detail": "my_detailed_message"}]}' http://localhost:8000/v1/job/00000000-0000-0000-0000-000000000000/events""",
     "wait times": r"""curl http://localhost:8000/v1/queues/wait_times?queue=foo\&queue=bar""",
     "queue agents": r"""curl http://localhost:8000/v1/queues/foo/agents""",
     "token": r'''curl http://localhost:8000/v1/oauth2/token \
@@ -62,7 +66,7 @@ class Examples:
 @pytest.fixture
 def example(private, tmp_path):
     """All examples, on a new server; the test must run each."""
-    examples = Examples(private(env=auth.ENV), tmp_path)
+    examples = Examples(private("--webhook-timeout", 500, env=auth.ENV, webhooks=1), tmp_path)
     yield examples
     assert not examples.left
 
@@ -73,6 +77,7 @@ def test_examples(example):
     results_and_artifacts(example, api)
     agents_and_queues(example, api)
     tokens(example, api)
+    events(example)
 
 
 def the_jobs_of_users(example, api):
@@ -131,6 +136,16 @@ def tokens(example, api):
     basic = auth.base64.b64encode(":".join(login).encode()).decode()
     status, token = example("token", ("ABCDEF12345", basic))
     assert status == 200 and auth.payload(auth.secret(token))["permissions"]["client_id"] == "a client"
+
+
+def events(example):
+    """The name of the example's host is none of the Internet's: its argument is refused."""
+    host = "http://mywebhook"
+    assert example("events")[0] == 400
+    with Receiver() as receiver:
+        assert example("events", (host, receiver.url + "/ok")) == (200, "thanks")
+        assert example("events", (host, receiver.url + "/hang")) == (504, "Webhook Timeout")
+        assert json.loads(receiver.requests("/ok")[0]["body"])["agent_id"] == "agent-00"
 
 
 def test_a_continued_line(api, queue, strict):

@@ -13,6 +13,7 @@ import auth
 from apipage import examples, variables
 from client import Api, expect
 from curl import run
+from stack import wait_until
 from storage import MongoStorage, now, storage_of
 
 JOBS = 100_000
@@ -80,13 +81,14 @@ def fault(op):
 def test_every_operation_with_100_000_jobs(private, store_uri, tmp_path):
     uri = store_uri()
     fill(MongoStorage(uri).db)
-    server = private("--sweep-interval", 100, store=uri, env=auth.ENV)
+    server = private("--sweep-interval", 100, store=uri, env=auth.ENV, webhooks=1)
+    api = Api(server.url)
+    wait_until(lambda: api.get("/readyz").status_code == 200, "the indexes are made", 60)
     db = storage_of(server).db
     given = variables(server)
     watch(db)
     for _, command, status, _, _ in examples():  # each endpoint has some
         assert run(server, command, tmp_path, **given).status == status, command
-    api = Api(server.url)
     searches(api)
     claims(api)
     operations = list(seen(db))
