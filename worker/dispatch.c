@@ -2,6 +2,7 @@
 
 #include "common/bus.h"
 #include "common/log.h"
+#include "worker/compress.h"
 #include "worker/gate.h"
 #include "worker/lease.h"
 
@@ -71,4 +72,6 @@ void dispatch_bundle(struct store *store, struct call *calls, size_t n)
     }
     if (e)
         fail_all(calls, n, e);
+    for (size_t i = 0; i < n; i++)
+        compress_reply(&calls[i]);
 }

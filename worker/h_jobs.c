@@ -2,6 +2,7 @@
 #include "common/bus.h"
 #include "common/mem.h"
 #include "worker/call.h"
+#include "worker/etag.h"
 #include "worker/gate.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
@@ -286,6 +287,7 @@ static void reply_job(struct call *c, enum err e, json_t *data)
         reply_err(c, e);
     else
         reply_json(c, 200, job_as_submitted(c, data));
+    reply_tag(c);
     json_decref(data);
 }
 

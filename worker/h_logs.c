@@ -2,6 +2,7 @@
 #include "common/bus.h"
 #include "worker/answer.h"
 #include "worker/call.h"
+#include "worker/etag.h"
 #include "worker/fieldtypes.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
@@ -231,23 +232,64 @@ static bool take_entry(void *arg, const struct log_piece *p)
     return log_join_take(&r->join, p);
 }
 
-static enum err read_all(struct store *s, struct reading *r, struct log_numbers *n)
+/* Looks at what there is: live output, whose texts are read by that, and numbers of fragments. */
+static enum err look(struct store *s, struct reading *r, struct log_numbers *n)
 {
     enum err e = store_output_view(s, r->read.job_id, r->read.type, take_entry, r);
-    bool any = false;
 
-    if (!e)
-        e = store_logs_numbers(s, n);
-    for (size_t i = 0; !e && !any && i < n->len; i++)
-        any = r->read.phase < 0 || n->numbers[i].phase == r->read.phase;
-    if (!e && any && !r->join.cut)
-        e = store_logs_read(s, &r->read);
-    return e;
+    return e ? e : store_logs_numbers(s, n);
+}
+
+/* The tag of an answer, which tells all that it is made of without reading fragments: those that
+ * are there never change. */
+static void tag_of(const struct reading *r, const struct log_numbers *n, char out[ETAG_SIZE])
+{
+    struct etag *t = etag_new();
+
+    etag_add_int(t, r->read.type);
+    etag_add_int(t, r->read.phase);
+    etag_add_int(t, r->read.start);
+    etag_add_int(t, r->read.since_ms);
+    for (int i = 0; i < PHASE_COUNT; i++) {
+        etag_add_int(t, r->join.last[i]);
+        etag_add_int(t, (int64_t)r->join.text[i].len);
+        etag_add(t, r->join.text[i].data, r->join.text[i].len);
+    }
+    for (size_t i = 0; i < n->len; i++) {
+        etag_add_int(t, n->numbers[i].phase);
+        etag_add_int(t, n->numbers[i].number);
+    }
+    etag_end(t, out);
+}
+
+static enum err read_fragments(struct store *s, struct reading *r, const struct log_numbers *n)
+{
+    for (size_t i = 0; !r->join.cut && i < n->len; i++)
+        if (r->read.phase < 0 || n->numbers[i].phase == r->read.phase)
+            return store_logs_read(s, &r->read);
+    return ERR_OK;
+}
+
+/* Answers with all of it. */
+static void reply_read(struct call *c, struct reading *r, const struct log_numbers *n)
+{
+    static const char *const names[] = {"output", "serial"};
+    enum err e = read_fragments(c->store, r, n);
+    char next[24];
+
+    if (e) {
+        reply_err(c, e);
+        return;
+    }
+    reply_joined(c, names[r->read.type], r->read.phase, &r->join);
+    tell_missing(c, n);
+    snprintf(next, sizeof next, "%" PRId64, r->join.next);
+    if (r->join.cut)
+        reply_header(c, "Next-Fragment", next);
 }
 
 static void get(struct call *c, enum output_type type)
 {
-    static const char *const names[] = {"output", "serial"};
     struct reading r = {
         .read = {.job_id = c->request->params[0],
                  .type = type,
@@ -256,7 +298,7 @@ static void get(struct call *c, enum output_type type)
                  .take = log_join_take,
                  .arg = &r.join}
     };
-    char next[24];
+    char tag[ETAG_SIZE];
 
     if (!job_id_valid(r.read.job_id.s, r.read.job_id.len)) {
         reply_error(c, 400, "Invalid job id\n");
@@ -270,15 +312,13 @@ static void get(struct call *c, enum output_type type)
     json_decref(faults);
     struct log_numbers n = {.job_id = r.read.job_id, .type = type, .start = r.read.start};
     log_join_init(&r.join, ANSWER_MAX);
-    enum err e = read_all(c->store, &r, &n);
+    enum err e = look(c->store, &r, &n);
     if (e) {
         reply_err(c, e);
     } else {
-        reply_joined(c, names[type], r.read.phase, &r.join);
-        tell_missing(c, &n);
-        snprintf(next, sizeof next, "%" PRId64, r.join.next);
-        if (r.join.cut)
-            reply_header(c, "Next-Fragment", next);
+        tag_of(&r, &n, tag);
+        if (!reply_unchanged(c, tag))
+            reply_read(c, &r, &n);
     }
     log_join_free(&r.join);
     free(n.numbers);

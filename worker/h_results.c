@@ -79,37 +79,65 @@ void h_result_put(struct call *calls[], size_t n)
     }
 }
 
-static void reply_result(struct call *c, struct job_read *read, const struct log_look *look)
+/* One read of a bundle. */
+struct get {
+    struct call *call;
+    struct result_fields fields;
+    struct log_look *look; /* NULL: no logs are asked for */
+};
+
+static void reply_result(const struct get *g, struct job_read *read)
 {
+    static const struct log_look none;
+    const struct log_look *look = g->look ? g->look : &none;
     const char *state = json_string_value(json_object_get(read->value, "job_state"));
     enum err e = read->err;
 
     if (state && strcmp(state, "waiting") != 0 && !state_is_over(state))
-        c->touch = TOUCH_ASKED;
-    if (e == ERR_NOT_FOUND || (!e && json_object_size(read->value) == 0))
-        reply_none(c);
+        g->call->touch = TOUCH_ASKED;
+    if (e == ERR_NOT_FOUND || (!e && !g->fields.names && json_object_size(read->value) == 0))
+        reply_none(g->call);
     else if (e || (e = look->err))
-        reply_err(c, e);
+        reply_err(g->call, e);
     else
-        result_reply(c, look, result_shown(c, read->value));
+        result_reply(g->call, look, result_shown(g->call, read->value), &g->fields);
     json_decref(read->value);
+}
+
+/* Looks at the logs of those that ask for them. */
+static enum err look_at_logs(struct store *s, struct get *gets, const struct job_read *reads,
+                             size_t n, struct log_look *looks)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!reads[i].err && result_fields_logs(&gets[i].fields)) {
+            gets[i].look = &looks[len];
+            looks[len++] = (struct log_look){.job_id = reads[i].job_id};
+        }
+    return len ? store_logs_look(s, looks, len) : ERR_OK;
 }
 
 void h_result_get(struct call *calls[], size_t n)
 {
     struct call *reading[BUS_BUNDLE_MAX];
+    struct get gets[BUS_BUNDLE_MAX];
     struct job_read reads[BUS_BUNDLE_MAX];
     struct log_look looks[BUS_BUNDLE_MAX];
     size_t len = reads_load(calls, n, reading, reads);
-    enum err all = len ? store_results_get(calls[0]->store, reads, len) : ERR_OK;
 
-    for (size_t i = 0; i < len; i++)
-        looks[i] = (struct log_look){.job_id = reads[i].job_id};
-    if (!all && len)
-        all = store_logs_look(calls[0]->store, looks, len);
+    for (size_t i = 0; i < len; i++) {
+        gets[i] = (struct get){.call = reading[i]};
+        result_fields_load(reading[i]->request, &gets[i].fields);
+        reads[i].part = gets[i].fields.part;
+    }
+    enum err all = len ? store_results_get(calls[0]->store, reads, len) : ERR_OK;
+    if (!all)
+        all = look_at_logs(calls[0]->store, gets, reads, len, looks);
     for (size_t i = 0; i < len; i++) {
         if (all)
             reads[i].err = all;
-        reply_result(reading[i], &reads[i], &looks[i]);
+        reply_result(&gets[i], &reads[i]);
+        result_fields_free(&gets[i].fields);
     }
 }

@@ -1,6 +1,7 @@
 #include "worker/result.h"
 
 #include "worker/answer.h"
+#include "worker/etag.h"
 #include "worker/logjoin.h"
 
 #include <inttypes.h>
@@ -13,13 +14,11 @@
 /* Room for what is neither log nor field: names, marks of what was cut. */
 #define AROUND_MAX ((size_t)16 * 1024)
 
-#define NAME_SIZE 64
-
 static const char *const suffixes[] = {[OUTPUT_OUTPUT] = "output", [OUTPUT_SERIAL] = "serial"};
 
-static void name_of(int phase, const char *suffix, char out[NAME_SIZE])
+void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE])
 {
-    snprintf(out, NAME_SIZE, "%s_%s", phase_names[phase], suffix);
+    snprintf(out, RESULT_NAME_SIZE, "%s_%s", phase_names[phase], suffixes[type]);
 }
 
 /* Moves a field, when it is there. */
@@ -37,15 +36,15 @@ json_t *result_shown(const struct call *c, json_t *result)
 {
     json_t *status = json_object_get(result, "status"), *shown = json_object(), *value;
     const char *key;
-    char name[NAME_SIZE];
+    char name[RESULT_NAME_SIZE];
 
     for (int i = 0; i < PHASE_COUNT; i++) {
-        name_of(i, "status", name);
+        snprintf(name, sizeof name, "%s_status", phase_names[i]);
         move(shown, result, name);
         if ((value = json_object_get(status, phase_names[i])))
             json_object_set(shown, name, value);
         for (int type = 0; type < OUTPUT_TYPES; type++) {
-            name_of(i, suffixes[type], name);
+            result_name(i, (enum output_type)type, name);
             move(shown, result, name);
         }
     }
@@ -61,9 +60,10 @@ json_t *result_shown(const struct call *c, json_t *result)
 /* An answer while it is written. */
 struct writing {
     struct buf body;
-    size_t room;  /* bytes that logs may still take */
-    json_t *flat; /* texts of phases that were stored as fields */
-    json_t *cut;  /* out: what was cut */
+    size_t room;                        /* bytes that logs may still take */
+    json_t *flat;                       /* texts of phases that were stored as fields */
+    const struct result_fields *fields; /* that are asked for */
+    json_t *cut;                        /* out: what was cut */
 };
 
 static enum err add_name(struct writing *w, const char *name)
@@ -76,11 +76,11 @@ static enum err add_name(struct writing *w, const char *name)
 static enum err add_flat(struct writing *w, enum output_type type, const struct log_join *j)
 {
     enum err e = ERR_OK;
-    char name[NAME_SIZE];
+    char name[RESULT_NAME_SIZE];
 
     for (int i = 0; !e && i < PHASE_COUNT; i++) {
-        name_of(i, suffixes[type], name);
-        json_t *value = json_object_get(w->flat, name);
+        result_name(i, type, name);
+        json_t *value = json_object_get(w->flat, name); /* only what is asked for */
         struct text t = {json_string_value(value), json_string_length(value)};
         if (!t.s || j->is_there[i])
             continue;
@@ -102,7 +102,7 @@ static enum err add_joined(struct writing *w, const char *job_id, enum output_ty
                            const struct log_join *j)
 {
     enum err e = ERR_OK;
-    char name[NAME_SIZE];
+    char name[RESULT_NAME_SIZE];
     int end = 0; /* the phase with the last fragment */
 
     for (int i = 0; i < PHASE_COUNT; i++)
@@ -110,7 +110,7 @@ static enum err add_joined(struct writing *w, const char *job_id, enum output_ty
     for (int i = 0; !e && i < PHASE_COUNT; i++) {
         if (!j->is_there[i])
             continue;
-        name_of(i, suffixes[type], name);
+        result_name(i, type, name);
         e = add_name(w, name);
         if (!e)
             e = buf_add(&w->body, j->text[i].data, j->text[i].len);
@@ -128,27 +128,49 @@ static enum err add_joined(struct writing *w, const char *job_id, enum output_ty
     return e;
 }
 
+/* A fragment, if its phase is asked for. */
+struct picking {
+    struct log_join join;
+    unsigned phases;
+};
+
+static bool pick(void *arg, const struct log_piece *piece)
+{
+    struct picking *p = arg;
+
+    return !(p->phases & 1u << piece->phase) || log_join_take(&p->join, piece);
+}
+
+/* The one phase of a set, -1: there are several. */
+static int only_phase(unsigned phases)
+{
+    for (int i = 0; i < PHASE_COUNT; i++)
+        if (phases == 1u << i)
+            return i;
+    return -1;
+}
+
 /* Adds all of a type; `max`: bytes of logs. */
 static enum err add_type(struct call *c, struct writing *w, const struct log_look *look,
                          enum output_type type, size_t max)
 {
-    struct log_join j;
+    struct picking p = {.phases = w->fields->phases[type]};
     struct log_read read = {.job_id = c->request->params[0],
                             .type = type,
-                            .phase = -1,
+                            .phase = only_phase(p.phases),
                             .since_ms = INT64_MIN,
-                            .take = log_join_take,
-                            .arg = &j};
+                            .take = pick,
+                            .arg = &p};
     char job_id[80];
 
     snprintf(job_id, sizeof job_id, "%.*s", (int)read.job_id.len, read.job_id.s);
-    log_join_init(&j, max);
-    enum err e = look->types[type].count ? store_logs_read(c->store, &read) : ERR_OK;
+    log_join_init(&p.join, max);
+    enum err e = p.phases && look->types[type].count ? store_logs_read(c->store, &read) : ERR_OK;
     if (!e)
-        e = add_joined(w, job_id, type, &j);
+        e = add_joined(w, job_id, type, &p.join);
     if (!e)
-        e = add_flat(w, type, &j);
-    log_join_free(&j);
+        e = add_flat(w, type, &p.join);
+    log_join_free(&p.join);
     return e;
 }
 
@@ -156,11 +178,11 @@ static enum err add_type(struct call *c, struct writing *w, const struct log_loo
 static json_t *take_flat(json_t *shown)
 {
     json_t *flat = json_object();
-    char name[NAME_SIZE];
+    char name[RESULT_NAME_SIZE];
 
     for (int i = 0; i < PHASE_COUNT; i++)
         for (int type = 0; type < OUTPUT_TYPES; type++) {
-            name_of(i, suffixes[type], name);
+            result_name(i, (enum output_type)type, name);
             if (json_is_string(json_object_get(shown, name)))
                 move(flat, shown, name);
         }
@@ -169,10 +191,10 @@ static json_t *take_flat(json_t *shown)
 
 static bool has_texts(const json_t *flat, enum output_type type)
 {
-    char name[NAME_SIZE];
+    char name[RESULT_NAME_SIZE];
 
     for (int i = 0; i < PHASE_COUNT; i++) {
-        name_of(i, suffixes[type], name);
+        result_name(i, type, name);
         if (json_object_get(flat, name))
             return true;
     }
@@ -215,21 +237,64 @@ static enum err write_all(struct call *c, struct writing *w, const struct log_lo
     return e ? e : buf_add(&w->body, "}", 1);
 }
 
-static bool has_fragments(const struct log_look *look)
+/* Whether there are fragments of what is asked for. */
+static bool has_fragments(const struct log_look *look, const struct result_fields *fields)
 {
     for (int type = 0; type < OUTPUT_TYPES; type++)
-        if (look->types[type].count)
+        if (fields->phases[type] && look->types[type].count)
             return true;
     return false;
 }
 
-void result_reply(struct call *c, const struct log_look *look, json_t *shown)
+/* Takes out what is not asked for. */
+static void pick_fields(json_t *shown, const struct result_fields *fields)
 {
-    struct writing w = {
-        .body = BUF_INIT(BUS_MESSAGE_MAX), .flat = take_flat(shown), .cut = json_object()};
+    const char *name;
+    json_t *value;
+    void *next;
+
+    if (!fields->names)
+        return;
+    json_object_foreach_safe(shown, next, name, value) if (!json_object_get(fields->names, name))
+        json_object_del(shown, name);
+}
+
+/* The tag of an answer, which tells all that it is made of without reading logs. */
+static void tag_of(const struct log_look *look, const json_t *shown,
+                   const struct result_fields *fields, char out[ETAG_SIZE])
+{
+    struct etag *t = etag_new();
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)(uintptr_t)shown, name, value) {
+        etag_add(t, name, strlen(name) + 1);
+        etag_add_int(t, (int64_t)json_string_length(value));
+        if (json_is_string(value)) /* as it is: such a text can be large */
+            etag_add(t, json_string_value(value), json_string_length(value));
+        else
+            etag_add_json(t, value);
+    }
+    for (int type = 0; type < OUTPUT_TYPES; type++) {
+        etag_add_int(t, fields->phases[type]);
+        if (!fields->phases[type])
+            continue;
+        etag_add_int(t, look->types[type].count);
+        etag_add_int(t, look->types[type].last);
+    }
+    etag_end(t, out);
+}
+
+static void reply_written(struct call *c, const struct log_look *look, json_t *shown,
+                          const struct result_fields *fields)
+{
+    struct writing w = {.body = BUF_INIT(BUS_MESSAGE_MAX),
+                        .flat = take_flat(shown),
+                        .fields = fields,
+                        .cut = json_object()};
     enum err e = ERR_OK;
 
-    if (!has_fragments(look) && !json_object_size(w.flat))
+    if (!has_fragments(look, fields) && !json_object_size(w.flat))
         reply_json(c, 200, json_incref(shown));
     else if ((e = write_all(c, &w, look, shown)))
         reply_err(c, e);
@@ -238,5 +303,16 @@ void result_reply(struct call *c, const struct log_look *look, json_t *shown)
     buf_free(&w.body);
     json_decref(w.flat);
     json_decref(w.cut);
+}
+
+void result_reply(struct call *c, const struct log_look *look, json_t *shown,
+                  const struct result_fields *fields)
+{
+    char tag[ETAG_SIZE];
+
+    pick_fields(shown, fields);
+    tag_of(look, shown, fields, tag);
+    if (!reply_unchanged(c, tag))
+        reply_written(c, look, shown, fields);
     json_decref(shown);
 }

@@ -2,15 +2,22 @@
 #ifndef WORKER_RESULT_H
 #define WORKER_RESULT_H
 
-#include "worker/call.h"
+#include "worker/result_fields.h"
+
+#define RESULT_NAME_SIZE 64
+
+/* The field of a phase's text of a type: PHASE_output, PHASE_serial. */
+void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE]);
 
 /* The stored result with flat fields by phase, then the rest, as a new reference; `result` is
  * emptied of some. */
 json_t *result_shown(const struct call *c, json_t *result);
 
-/* Answers with a shown result and the job's logs, which win over the flat fields of their phases;
- * takes the reference. What is too large for an answer is cut at the end, which the text and the
- * field `truncated` tell. */
-void result_reply(struct call *c, const struct log_look *look, json_t *shown);
+/* Answers with the fields of a shown result that are asked for, and the job's logs, which win over
+ * the flat fields of their phases; takes the reference. What is too large for an answer is cut at
+ * the end, which the text and the field `truncated` tell. 304 where the client has the answer: then
+ * no log is read. `look` is of use only where logs are asked for. */
+void result_reply(struct call *c, const struct log_look *look, json_t *shown,
+                  const struct result_fields *fields);
 
 #endif

@@ -76,11 +76,19 @@ struct claim {
     int64_t started_ms; /* out */
 };
 
+/* How much of a result is wanted at least. */
+enum result_part {
+    RESULT_ALL,
+    RESULT_FIELDS, /* without the texts of phases */
+    RESULT_STATE   /* job_state */
+};
+
 /* One job to read a part of. */
 struct job_read {
     struct text job_id;
-    json_t *value; /* out: new reference; untouched unless err is ERR_OK */
-    enum err err;  /* out: ERR_OK, ERR_NOT_FOUND or a fault */
+    enum result_part part; /* of results_get */
+    json_t *value;         /* out: new reference; untouched unless err is ERR_OK */
+    enum err err;          /* out: ERR_OK, ERR_NOT_FOUND or a fault */
 };
 
 /* Fields of a result. `fields` are set one by one in result_data, whole values replaced. A lease
@@ -130,7 +138,7 @@ struct queue_check {
  *                 the order of the claim. ERR_NOT_FOUND: no such job, or it does not wait.
  * job_cancel      state cancelled. ERR_NOT_FOUND; ERR_CONFLICT: it is over already.
  * results_put     in the order given.
- * results_get     result_data of each, as stored.
+ * results_get     result_data of each, as stored; see enum result_part.
  * outputs_append  appends the entries in the order given; the jobs need not exist.
  * output_take     the oldest entries as an array of strings, as many as fit into STORE_DOCUMENT_MAX
  *                 bytes with a line end each (at least one), removed unless `peek`.

@@ -7,6 +7,7 @@
 #include "worker/store_mongo/job.h"
 #include "worker/store_mongo/oid.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,11 +147,35 @@ enum err job_find(struct mongo *m, struct text job_id, const bson_t *projection,
 
 /* ---- reading a field of several ---- */
 
-/* {_id: false or true, FIELD: true} */
-static void project(bson_t *projection, const char *field, bool with_id)
+/* What is read of jobs. */
+struct part {
+    const char *field; /* of the document */
+    enum result_part of;
+};
+
+/* All but the texts of phases, which can be large. The names of what else was posted need not be
+ * paths, so that it cannot be listed. */
+static void project_fields(bson_t *projection)
 {
-    BSON_APPEND_BOOL(projection, "_id", with_id);
-    BSON_APPEND_BOOL(projection, field, true);
+    static const char *const out[] = {"job_data", "history", "attempts"};
+    static const char *const kinds[] = {"output", "serial"};
+    char path[64];
+
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
+        BSON_APPEND_BOOL(projection, out[i], false);
+    for (int i = 0; i < PHASE_COUNT; i++)
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            snprintf(path, sizeof path, "result_data.%s_%s", phase_names[i], kinds[k]);
+            BSON_APPEND_BOOL(projection, path, false);
+        }
+}
+
+static void project(bson_t *projection, const struct part *part)
+{
+    if (part->of == RESULT_FIELDS)
+        project_fields(projection);
+    else
+        BSON_APPEND_BOOL(projection, part->of == RESULT_STATE ? STATE_PATH : part->field, true);
 }
 
 static json_t *field_value(const bson_t *doc, const char *field)
@@ -162,16 +187,16 @@ static json_t *field_value(const bson_t *doc, const char *field)
     return json_object();
 }
 
-static enum err read_one(struct mongo *m, const char *field, struct job_read *read)
+static enum err read_one(struct mongo *m, const struct part *part, struct job_read *read)
 {
     bson_t projection = BSON_INITIALIZER, reply, doc;
 
-    project(&projection, field, false);
+    project(&projection, part);
     enum err e = job_find(m, read->job_id, &projection, &reply, &doc);
     bson_destroy(&projection);
     if (e)
         return e;
-    read->value = field_value(&doc, field);
+    read->value = field_value(&doc, part->field);
     bson_destroy(&reply);
     return ERR_OK;
 }
@@ -192,7 +217,8 @@ static void give(const bson_t *doc, const char *field, const bson_oid_t *ids,
 }
 
 /* Reads in one trip those that have our _id. */
-static enum err read_ours(struct mongo *m, const char *field, struct job_read *reads, size_t n)
+static enum err read_ours(struct mongo *m, const struct part *part, struct job_read *reads,
+                          size_t n)
 {
     bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, in, list, reply, doc;
     struct mongo_query q = {
@@ -209,40 +235,47 @@ static enum err read_ours(struct mongo *m, const char *field, struct job_read *r
     }
     bson_append_array_end(&in, &list);
     bson_append_document_end(&filter, &in);
-    project(&projection, field, true);
+    project(&projection, part);
     enum err e = mongo_find(m, &q, &reply, &batch);
     bson_destroy(&filter);
     bson_destroy(&projection);
     if (!e) {
         while (mongo_next(&batch, &doc))
-            give(&doc, field, ids, reads, n);
+            give(&doc, part->field, ids, reads, n);
         bson_destroy(&reply);
     }
     free(ids);
     return e;
 }
 
-/* Reads the field of each job. */
-static enum err read_all(struct mongo *m, const char *field, struct job_read *reads, size_t n)
+/* Reads the part of each job. */
+static enum err read_all(struct mongo *m, const struct part *part, struct job_read *reads, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         reads[i].err = ERR_NOT_FOUND;
-    enum err e = n > 1 ? read_ours(m, field, reads, n) : ERR_OK;
+    enum err e = n > 1 ? read_ours(m, part, reads, n) : ERR_OK;
     /* Jobs of other servers, and what did not fit into one batch. */
     for (size_t i = 0; !e && i < n; i++)
         if (reads[i].err)
-            reads[i].err = read_one(m, field, &reads[i]);
+            reads[i].err = read_one(m, part, &reads[i]);
     return e;
 }
 
 enum err mongo_jobs_get(struct store *s, struct job_read *reads, size_t n)
 {
-    return read_all(mongo_of(s), "job_data", reads, n);
+    struct part part = {.field = "job_data"};
+
+    return read_all(mongo_of(s), &part, reads, n);
 }
 
 enum err mongo_results_get(struct store *s, struct job_read *reads, size_t n)
 {
-    return read_all(mongo_of(s), "result_data", reads, n);
+    struct part part = {.field = "result_data", .of = RESULT_STATE};
+
+    for (size_t i = 0; i < n; i++) /* one trip reads what any of them needs */
+        if (reads[i].part < part.of)
+            part.of = reads[i].part;
+    return read_all(mongo_of(s), &part, reads, n);
 }
 
 /* ---- position ---- */

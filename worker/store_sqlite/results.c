@@ -202,6 +202,20 @@ enum err sqlite_results_put(struct store *s, struct result_put *puts, size_t n)
     return ERR_OK;
 }
 
+static enum err get_state(struct sqlite *q, struct job_read *read)
+{
+    struct query r = query_new(q, SQL_STATE);
+
+    query_text(&r, read->job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        struct text state = query_col_text(&r, 1);
+        read->value = json_pack("{s:s%}", "job_state", state.s ? state.s : "", state.len);
+    }
+    query_end(&r);
+    return e;
+}
+
 static enum err get(struct sqlite *q, struct job_read *read)
 {
     struct result found;
@@ -220,6 +234,7 @@ static enum err get(struct sqlite *q, struct job_read *read)
 enum err sqlite_results_get(struct store *s, struct job_read *reads, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        reads[i].err = get(sqlite_of(s), &reads[i]);
+        reads[i].err = reads[i].part == RESULT_STATE ? get_state(sqlite_of(s), &reads[i])
+                                                     : get(sqlite_of(s), &reads[i]);
     return ERR_OK;
 }

@@ -1,0 +1,21 @@
+/* Which fields of a result a request asks for: ?fields=NAME,NAME,... */
+#ifndef WORKER_RESULT_FIELDS_H
+#define WORKER_RESULT_FIELDS_H
+
+#include "worker/call.h"
+
+struct result_fields {
+    json_t *names;                 /* object whose keys are the names; NULL: all fields */
+    unsigned phases[OUTPUT_TYPES]; /* bits of the phases whose texts of a type are asked for */
+    enum result_part part;         /* what is to be read for it */
+};
+
+/* Reads the parameters `fields` of a request. Names that a result does not have are no fault: which
+ * it has depends on what was posted. Without a name all fields are asked for. */
+void result_fields_load(const struct request *r, struct result_fields *ret);
+void result_fields_free(struct result_fields *f);
+
+/* Whether texts of phases are asked for. */
+bool result_fields_logs(const struct result_fields *f);
+
+#endif
