@@ -89,6 +89,7 @@ unsigned metric_series(enum metric m)
     case LABELS_BROKER:
     case LABELS_BROKER_EVENT:
     case LABELS_STORE_OP:
+    case LABELS_FAULT:
     case LABELS_COUNT_:
         break;
     }
@@ -205,11 +206,10 @@ static const char *route_label(unsigned op, char out[METRIC_LABEL_SIZE])
 
 const char *metric_label(enum metric m, unsigned label, char out[METRIC_LABEL_SIZE])
 {
-    static const char *const keys[LABELS_COUNT_] = {[LABELS_SERVICE] = "service",
-                                                    [LABELS_ERROR] = "error",
-                                                    [LABELS_BROKER] = "broker",
-                                                    [LABELS_BROKER_EVENT] = "event",
-                                                    [LABELS_STORE_OP] = "operation"};
+    static const char *const keys[LABELS_COUNT_] = {
+        [LABELS_SERVICE] = "service",    [LABELS_ERROR] = "error",
+        [LABELS_BROKER] = "broker",      [LABELS_BROKER_EVENT] = "event",
+        [LABELS_STORE_OP] = "operation", [LABELS_FAULT] = "reason"};
     enum metric_labels kind = metric_rows[m].labels;
     char route[METRIC_LABEL_SIZE];
 

@@ -30,6 +30,7 @@ enum metric_labels {
     LABELS_BROKER,       /* named by metrics_name_labels */
     LABELS_BROKER_EVENT, /* named by metrics_name_labels */
     LABELS_STORE_OP,     /* named by metrics_name_labels */
+    LABELS_FAULT,        /* named by metrics_name_labels */
     LABELS_COUNT_
 };
 

@@ -23,10 +23,14 @@ int main(void)
     puts(
         "\nLooked up in the store when they are asked for, so equal on all workers:\n\n"
         "| metric | type | labels | roles | |\n|---|---|---|---|---|\n"
-        "| `testflinger_store_up` | gauge |  | worker | 1: the store answers |\n"
+        "| `testflinger_store_up` | gauge |  | worker, webhook | 1: the store answers |\n"
         "| `testflinger_queue_waiting_jobs` | gauge | `queue` | worker | Jobs that wait, of the 50 "
         "queues with the most |\n"
         "| `testflinger_queue_oldest_waiting_seconds` | gauge | `queue` | worker | Age of the "
-        "oldest job that waits, of the same queues |");
+        "oldest job that waits, of the same queues |\n"
+        "| `testflinger_webhook_backlog` | gauge |  | webhook | Events that are not delivered yet |\n"
+        "| `testflinger_webhook_oldest_seconds` | gauge |  | webhook | Age of the oldest of them |\n"
+        "| `testflinger_webhook_dead_letters` | gauge |  | webhook | Events that were given up, and "
+        "are kept |");
     return 0;
 }

@@ -98,6 +98,7 @@ void prom_print_reference(FILE *out)
         [LABELS_BROKER] = "`broker`",
         [LABELS_BROKER_EVENT] = "`event`",
         [LABELS_STORE_OP] = "`operation`",
+        [LABELS_FAULT] = "`reason`",
     };
     static const struct {
         unsigned bit;

@@ -57,16 +57,21 @@ static enum err print_queues(struct buf *out, const char *name, const char *help
     return e;
 }
 
-static enum err more(void *arg, struct buf *out)
+static enum err print_up(struct buf *out, bool up)
+{
+    enum err e = prom_head(out, "testflinger_store_up", "gauge", "1: the store answers");
+
+    return e ? e : buf_printf(out, "testflinger_store_up %d\n", up);
+}
+
+static enum err more_jobs(void *arg, struct buf *out)
 {
     struct watch *w = arg;
     struct queue_depth depths[QUEUES_MAX];
     size_t n = 0;
     bool up = look(w) == ERR_OK && store_queue_depths(w->store, depths, QUEUES_MAX, &n) == ERR_OK;
-    enum err e = prom_head(out, "testflinger_store_up", "gauge", "1: the store answers");
+    enum err e = print_up(out, up);
 
-    if (!e)
-        e = buf_printf(out, "testflinger_store_up %d\n", up);
     if (!e)
         e = print_queues(out, "testflinger_queue_waiting_jobs",
                          "Jobs that wait, of the 50 queues with the most", depths, n, 0);
@@ -79,10 +84,41 @@ static enum err more(void *arg, struct buf *out)
     return e;
 }
 
+static enum err print_gauge(struct buf *out, const char *name, const char *help, double value)
+{
+    enum err e = prom_head(out, name, "gauge", help);
+
+    return e ? e : buf_printf(out, "%s %.3f\n", name, value);
+}
+
+static enum err more_events(void *arg, struct buf *out)
+{
+    struct watch *w = arg;
+    struct outbox_backlog b = {0};
+    bool up = look(w) == ERR_OK && store_outbox_count(w->store, &b) == ERR_OK;
+    int64_t age_ms = b.oldest_ms ? clock_wall_us() / 1000 - b.oldest_ms : 0;
+    enum err e = print_up(out, up);
+
+    if (e || !up)
+        return e;
+    e = print_gauge(out, "testflinger_webhook_backlog", "Events that are not delivered yet",
+                    (double)b.pending);
+    if (!e)
+        e = print_gauge(out, "testflinger_webhook_oldest_seconds", "Age of the oldest of them",
+                        age_ms > 0 ? (double)age_ms / 1e3 : 0.0);
+    if (!e)
+        e = print_gauge(out, "testflinger_webhook_dead_letters",
+                        "Events that were given up, and are kept", (double)b.dead);
+    return e;
+}
+
 int watch_run(const struct config *cfg, enum role_bit role, const char *store_uri, int stop_fd)
 {
     struct watch w = {.cfg = cfg, .uri = store_uri};
-    struct monitor m = {.role = role, .arg = &w, .is_ready = is_ready, .more = more};
+    struct monitor m = {.role = role,
+                        .arg = &w,
+                        .is_ready = is_ready,
+                        .more = role == R_WEBHOOK ? more_events : more_jobs};
     int status = monitor_run(cfg, &m, stop_fd);
 
     store_close(w.store);

@@ -1,5 +1,5 @@
 /* What a worker's monitor tells from a look into the store: whether it answers, and how many jobs
- * wait in which queue. */
+ * wait in which queue, or how many events in the outbox. */
 #ifndef WORKER_WATCH_H
 #define WORKER_WATCH_H
 

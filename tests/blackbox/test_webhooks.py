@@ -1,5 +1,7 @@
 """Events of jobs: what their receivers get, and what is answered to whom posts them."""
 
+import base64
+import hmac
 import json
 import time
 
@@ -316,3 +318,16 @@ def test_kill_before_the_answer(private, receiver):
     got = receiver.wait_for(2, job)
     assert len({r["headers"]["webhook-id"] for r in got}) == 1
     wait_until(lambda: stack.children("webhook"), "it is replaced")
+
+
+def test_signature(private, receiver):
+    key = b"0123456789abcdef0123456789abcdef"
+    secrets = secret("another-secret-that-is-long"), secret("whsec_" + base64.b64encode(key).decode())
+    api = Api(private(webhooks=1, env={"TESTFLINGER_WEBHOOK_SECRET": ", ".join(secrets)}).url)
+    job = new_id()
+    expect(post(api, f"{receiver.url}/ok/{job}", job), 200)
+    (got,) = receiver.requests(job)
+    text = ".".join([got["headers"]["webhook-id"], got["headers"]["webhook-timestamp"], got["body"]])
+    made = ["v1," + base64.b64encode(hmac.digest(k, text.encode(), "sha256")).decode()
+            for k in (secrets[0].encode(), key)]
+    assert got["headers"]["webhook-signature"].split(" ") == made

@@ -50,6 +50,13 @@ static void end(struct attempt *a, const struct outcome *o)
     a->outcome = *o;
     a->verdict = verdict(a->d->cfg, o, &t, &a->due_ms);
     DL_APPEND(a->d->settled, a);
+    metric_add(M_EVENTS_DELIVERED, 0, a->verdict == OUTBOX_DONE);
+    if (a->verdict == OUTBOX_DONE)
+        metric_time(M_EVENT_SECONDS, 0, (t.now_ms - t.since_ms) * 1000);
+    else
+        metric_add(M_EVENT_FAULTS, o->fault, 1);
+    if (a->verdict == OUTBOX_GIVE_UP)
+        metric_add(M_EVENTS_DEAD, o->fault, 1);
 }
 
 /* It is not tried now. */
@@ -98,8 +105,11 @@ static void launch(struct attempt *a)
 
     a->began_us = clock_mono_us();
     enum err e = transfer_start(a->d->transfers, &d, a);
-    if (!e)
+    if (!e) {
+        metric_add(M_EVENT_TRIES, 0, 1);
+        metric_add(M_EVENT_RETRIES, 0, a->event.tries > 0);
         return;
+    }
     receiver_undone(a->receiver);
     end(a, e == ERR_INVALID ? &forbidden : &broken);
 }
@@ -111,6 +121,7 @@ void attempt_done(void *arg, const struct outcome *o, struct text answer)
     a->answer = mem_strndup(answer.s, answer.len);
     a->answer_len = answer.len;
     receiver_done(a->receiver, o, clock_mono_ms());
+    metric_time(M_EVENT_TRY_SECONDS, 0, clock_mono_us() - a->began_us);
     if (o->fault)
         log_debug("event %s, try %lld: %s (status %d)", a->event.id, (long long)a->event.tries + 1,
                   fault_rows[o->fault].reason, o->status);

@@ -49,6 +49,7 @@ static void serve(struct dispatcher *d, size_t broker, struct buslink_item *item
     if (s)
         dispatch_bundle(s, calls, n);
     for (size_t i = 0; i < n; i++) {
+        metric_add(M_EVENTS, 0, calls[i].later != NULL);
         if (calls[i].later)
             post_begin(d, &calls[i], &items[i], broker);
         if (calls[i].reply.status)
@@ -161,6 +162,7 @@ static void upkeep(struct dispatcher *d)
         d->rest_at = now + REST_MS;
         receivers_rest(d->receivers, now);
     }
+    metric_set(M_EVENTS_IN_HAND, 0, d->attempts);
     metric_set(M_BUS_BROKERS, 0, buslink_alive(&d->link));
 }
 

@@ -2,16 +2,24 @@
 #include "common/bus.h"
 #include "common/bus_key.h"
 #include "common/config.h"
+#include "common/metrics.h"
 #include "common/prefork.h"
 #include "worker/keys.h"
 #include "worker/receiver.h"
 #include "worker/watch.h"
 #include "worker/webhook/dispatcher.h"
+#include "worker/webhook/letterbox.h"
 #include "worker/webhook/sign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+static const char *const fault_labels[FAULT_COUNT_] = {
+#define FAULT(id, label, reason, away) label,
+#include "worker/webhook/faults.def"
+#undef FAULT
+};
 
 #define PROGRAM "testflinger-webhook"
 
@@ -52,6 +60,7 @@ static int serve(const struct config *cfg, char *uri)
     if (!keys_check(cfg) || !check(cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
+    metrics_name_labels(LABELS_FAULT, fault_labels, FAULT_COUNT_);
     return prefork_run(cfg, &p);
 }
 
@@ -60,9 +69,14 @@ int main(int argc, char **argv)
     struct config cfg;
     char endpoint[BUS_ENDPOINT_SIZE], *uri = NULL;
     int status = EXIT_BAD_SETTING;
+    struct letterbox letters;
 
+    if (!letterbox_args(&letters, &argc, argv))
+        return EXIT_BAD_SETTING;
     config_load(&cfg, R_WEBHOOK, PROGRAM, argc, argv);
-    if (bus_endpoint(cfg.bus, 0, BUS_WORKERS, endpoint))
+    if (letters.list || letters.resend)
+        status = config_store_uri(&cfg, &uri) ? status : letterbox_run(&letters, &cfg, uri);
+    else if (bus_endpoint(cfg.bus, 0, BUS_WORKERS, endpoint))
         fprintf(stderr,
                 PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
                         "set --bus\n",
