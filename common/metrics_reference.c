@@ -28,9 +28,12 @@ int main(void)
         "queues with the most |\n"
         "| `testflinger_queue_oldest_waiting_seconds` | gauge | `queue` | worker | Age of the "
         "oldest job that waits, of the same queues |\n"
-        "| `testflinger_webhook_backlog` | gauge |  | webhook | Events that are not delivered yet |\n"
-        "| `testflinger_webhook_oldest_seconds` | gauge |  | webhook | Age of the oldest of them |\n"
-        "| `testflinger_webhook_dead_letters` | gauge |  | webhook | Events that were given up, and "
+        "| `testflinger_webhook_backlog` | gauge |  | webhook | Events that are not delivered yet "
+        "|\n"
+        "| `testflinger_webhook_oldest_seconds` | gauge |  | webhook | Age of the oldest of them "
+        "|\n"
+        "| `testflinger_webhook_dead_letters` | gauge |  | webhook | Events that were given up, "
+        "and "
         "are kept |");
     return 0;
 }

@@ -22,19 +22,19 @@ BIG = b"x" * 65536
 class Receiver:
     """Starts the process; `requests()` is what it got so far, in the order of arrival."""
 
-    def __init__(self, port=None, tls=None):
+    def __init__(self, port=None, tls=None, host="127.0.0.1"):
         self.port = port or Port()
         self.scheme = "https" if tls else "http"
         self.url = f"{self.scheme}://127.0.0.1:{self.port.number}"
         self.folder = Path(tempfile.mkdtemp(prefix="tf-receiver-"))
         self.file = self.folder / "requests"
-        self.tls = tls
+        self.host, self.tls = host, tls
         self.process = None
 
     def start(self):
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, __file__, str(self.port.number), str(self.file),
+                [sys.executable, __file__, self.host, str(self.port.number), str(self.file),
                  *map(str, self.tls or ())], stdout=log, stderr=log)
         wait_until(lambda: (self.folder / "requests.ready").exists(), "the receiver listens")
         return self
@@ -180,12 +180,12 @@ class Server:
         return await self.send(writer, answer(302, b"", "Location: /loop\r\n"))
 
 
-async def main(port, path, certificate=None, key=None):
+async def main(host, port, path, certificate=None, key=None):
     context = None
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-    server = await asyncio.start_server(Server(path).serve, "127.0.0.1", port, backlog=2000,
+    server = await asyncio.start_server(Server(path).serve, host, port, backlog=2000,
                                         limit=1 << 24, ssl=context)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: os._exit(0))
     Path(path + ".ready").touch()
@@ -193,4 +193,4 @@ async def main(port, path, certificate=None, key=None):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))
