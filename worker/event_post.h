@@ -12,7 +12,7 @@
 
 /* Room for the longest try beside what waits before it in this process. Whoever finds a lane that
  * is claimed for longer takes it. */
-#define EVENT_LEASE_MS(cfg) (2 * (cfg)->webhook_timeout + 5000)
+#define EVENT_LEASE_MS(cfg) (2 * (cfg)->webhook_timeout + 3000)
 
 struct event_post {
     struct outbox_add add; /* as stored; its texts are those below, or of the request */

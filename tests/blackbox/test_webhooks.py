@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import subprocess
 import time
 
 import pytest
@@ -277,12 +278,8 @@ def test_roles(roles, receiver):
         expect(post(agent, f"{receiver.url}/status/{status}", job), 500,
                message("Webhook authentication failed"))
     expect(post(agent, f"{receiver.url}/hang/1", job), 502, message("Webhook unreachable"))
+    expect(post(agent, f"{receiver.url}/redirect//{job}", job), 307)  # not followed in this mode
     expect(requests.post(f"{agent.url}/v1/job/{job}/events", json=event(receiver.url)), 403)
-
-
-def test_no_redirect_is_followed(roles, receiver):
-    agent, job = roles(WEBHOOK_URL=receiver.url)
-    expect(post(agent, f"{receiver.url}/redirect//{job}", job), 307)
 
 
 def test_no_url_is_set(roles):
@@ -302,6 +299,30 @@ def test_listed_hosts_and_private_addresses(roles, receiver):
 def test_private_addresses_allowed(roles, receiver):
     agent, job = roles("--webhook-hosts", "127.0.0.1", "--webhook-private", "allow")
     expect(post(agent, f"{receiver.url}/ok/{job}", job), 200, "thanks")
+
+
+def certificate(folder, name):
+    """A certificate of 127.0.0.1 that only itself vouches for, and its key."""
+    files = folder / f"{name}.crt", folder / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]],
+                   check=True, capture_output=True)
+    return files
+
+
+def test_tls(private, tmp_path):
+    good, bad = certificate(tmp_path, "good"), certificate(tmp_path, "bad")
+    api = Api(private("--webhook-ca", good[0], "--webhook-timeout", 1000, webhooks=1).url)
+    with Receiver(tls=good) as known, Receiver(tls=bad) as unknown, Receiver() as plain:
+        expect(post(api, f"{known.url}/ok"), 200, "thanks")
+        expect(post(api, f"{known.url}/ok"), 200, "thanks")
+        expect(post(api, known.url.replace("127.0.0.1", "localhost")), 502)  # another name
+        for url in (unknown.url, known.url.replace("https", "http")):
+            response = expect(post(api, url), 502, message("Webhook unreachable"))
+            assert state(response) == "queued"
+        assert state(post(api, plain.url.replace("http", "https"))) == "queued"
+        assert unknown.requests() == plain.requests() == []
 
 
 def test_kill_before_the_answer(private, receiver):

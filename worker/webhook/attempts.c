@@ -180,7 +180,7 @@ static void serve_waiting(struct dispatcher *d, int64_t wait_ms)
 void attempts_turn(struct dispatcher *d)
 {
     /* So long that the try still fits into the lease. */
-    serve_waiting(d, d->cfg->webhook_timeout + 2000);
+    serve_waiting(d, d->cfg->webhook_timeout + 1000);
 }
 
 void attempts_put_back(struct dispatcher *d)
