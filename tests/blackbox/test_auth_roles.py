@@ -20,7 +20,8 @@ TABLE = {
     ("POST", "/v1/job/<job_id>/attachments"): U,
     ("POST", "/v1/job/<job_id>/action"): U,
     ("GET", "/v1/result/<job_id>/artifact"): U,
-    ("GET", "/v1/result/<job_id>/log/<log_type>"): U,
+    ("GET", "/v1/result/<job_id>/log/output"): U,
+    ("GET", "/v1/result/<job_id>/log/serial"): U,
     ("GET", "/v1/result/<job_id>/output"): U,
     ("GET", "/v1/result/<job_id>/serial_output"): U,
     ("GET", "/v1/agents/queues"): U,
@@ -35,7 +36,8 @@ TABLE = {
     ("GET", "/v1/job/<job_id>/attachments"): "agent",
     ("POST", "/v1/result/<job_id>"): "agent",
     ("POST", "/v1/result/<job_id>/artifact"): "agent",
-    ("POST", "/v1/result/<job_id>/log/<log_type>"): "agent",
+    ("POST", "/v1/result/<job_id>/log/output"): "agent",
+    ("POST", "/v1/result/<job_id>/log/serial"): "agent",
     ("POST", "/v1/result/<job_id>/output"): "agent",
     ("POST", "/v1/result/<job_id>/serial_output"): "agent",
     ("POST", "/v1/agents/provision_logs/<agent_name>"): "agent",
@@ -75,7 +77,7 @@ def roles_of(endpoint):
 
 def call(api, endpoint, headers=None):
     method, path = endpoint
-    path = path.replace("<job_id>", new_id()).replace("<log_type>", "output")
+    path = path.replace("<job_id>", new_id())
     return api.request(method, re.sub("<.*?>", new_id(), path), headers=headers)
 
 
