@@ -1,5 +1,6 @@
 /* Jobs: submit, read, position, cancel. */
 #include "common/bus.h"
+#include "common/clock.h"
 #include "common/mem.h"
 #include "worker/call.h"
 #include "worker/etag.h"
@@ -10,6 +11,7 @@
 #include "worker/reads.h"
 #include "worker/schemas.h"
 #include "worker/security.h"
+#include "worker/submit_key.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@ struct submission {
     bool given;
     json_int_t priority;
     struct job_wish wish; /* its queue points into data */
+    struct asked asked;
 };
 
 static unsigned unknown_fields(const struct call *c)
@@ -124,6 +127,8 @@ static struct job_wish wish_of(const json_t *data)
 static bool submission_load(struct submission *s, struct call *c)
 {
     *s = (struct submission){.call = c};
+    if (!submit_key_is_fine(c))
+        return false;
     s->data = json_body_load(c, &schema_job, unknown_fields(c));
     if (!s->data) {
         if (c->reply.status == 422)
@@ -139,6 +144,7 @@ static bool submission_load(struct submission *s, struct call *c)
     if (!take_job_id(s))
         return false;
     s->wish = wish_of(s->data);
+    s->asked = call_asked(c);
     s->priority = s->wish.priority;
     return !s->given || gate_owner(c, (struct text){s->job_id, strlen(s->job_id)}, 0);
 }
@@ -197,13 +203,54 @@ static void submitted(const struct submission *s)
         call_wakes(s->call, text_of(queue));
 }
 
+/* Those whose Idempotency-Key came before become repeats of the first; answers those that had
+ * another body then, and puts the others first. Returns how many these are. */
+static size_t find_earlier(struct submission *subs, size_t n)
+{
+    struct submit_key keys[BUS_BUNDLE_MAX];
+    struct submission *keyed[BUS_BUNDLE_MAX];
+    size_t len = 0, left = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (submit_key_load(&keys[len], subs[i].call, subs[i].data,
+                            subs[i].given ? subs[i].job_id : NULL)) {
+            snprintf(keys[len].job_id, sizeof keys[len].job_id, "%s", subs[i].job_id);
+            keys[len].received_us = subs[i].asked.received_us;
+            keyed[len++] = &subs[i];
+        }
+    if (!len)
+        return n;
+    const struct config *cfg = subs[0].call->cfg;
+    enum err all = store_submit_keys(subs[0].call->store, keys, len,
+                                     clock_wall_us() / 1000 - cfg->expire_keys * 1000);
+    for (size_t i = 0; i < len; i++) {
+        enum err e = all ? all : keys[i].err;
+        if (e == ERR_CONFLICT) {
+            submit_key_refuse(keyed[i]->call);
+        } else if (e) {
+            reply_err(keyed[i]->call, e);
+        } else if (keys[i].again) {
+            snprintf(keyed[i]->job_id, sizeof keyed[i]->job_id, "%s", keys[i].job_id);
+            keyed[i]->asked.received_us = keys[i].received_us;
+            keyed[i]->asked.repeat = true;
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!subs[i].call->reply.status) {
+            struct submission kept = subs[i];
+            subs[i] = subs[left];
+            subs[left++] = kept;
+        }
+    return left;
+}
+
 static void store_submissions(struct submission *subs, size_t n)
 {
     struct job_new jobs[BUS_BUNDLE_MAX];
 
     for (size_t i = 0; i < n; i++) {
         complete_data(subs[i].data);
-        jobs[i] = (struct job_new){.asked = call_asked(subs[i].call),
+        jobs[i] = (struct job_new){.asked = subs[i].asked,
                                    .job_id = subs[i].job_id,
                                    .given = subs[i].given,
                                    .priority = subs[i].priority,
@@ -231,7 +278,8 @@ void h_job_add(struct call *calls[], size_t n)
         else
             json_decref(subs[loaded].data);
     }
-    store_submissions(subs, check_permissions(subs, loaded));
+    size_t left = check_permissions(subs, loaded);
+    store_submissions(subs, find_earlier(subs, left));
     for (size_t i = 0; i < loaded; i++)
         json_decref(subs[i].data);
 }

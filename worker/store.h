@@ -20,6 +20,7 @@
 #include "worker/store_directory.h"
 #include "worker/store_expiry.h"
 #include "worker/store_files.h"
+#include "worker/store_keys.h"
 #include "worker/store_life.h"
 #include "worker/store_logs.h"
 #include "worker/store_outbox.h"

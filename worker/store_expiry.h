@@ -15,7 +15,8 @@
     EXPIRY(EXPIRY_LOGS, expire_logs, "fragments of logs")                                          \
     EXPIRY(EXPIRY_FILES, expire_files, "attachments and artifacts")                                \
     EXPIRY(EXPIRY_AGENTS, expire_agents, "agents")                                                 \
-    EXPIRY(EXPIRY_QUEUES, expire_queues, "queues")
+    EXPIRY(EXPIRY_QUEUES, expire_queues, "queues")                                                 \
+    EXPIRY(EXPIRY_KEYS, expire_keys, "keys of submissions")
 /* clang-format on */
 
 enum expiry_kind {

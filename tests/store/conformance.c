@@ -25,6 +25,7 @@ static const struct suite {
     {"logs",    logs_suite,    &logs_suite_len   },
     {"agents",  agents_suite,  &agents_suite_len },
     {"groups",  groups_suite,  &groups_suite_len },
+    {"keys",    keys_suite,    &keys_suite_len   },
     {"leases",  leases_suite,  &leases_suite_len },
     {"expiry",  expiry_suite,  &expiry_suite_len },
 };

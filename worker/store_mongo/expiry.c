@@ -26,6 +26,7 @@ static const struct source {
     {EXPIRY_FILES,  FILES,  "uploadDate", "filename", true,  false},
     {EXPIRY_AGENTS, AGENTS, "updated_at", "job_id",   false, false},
     {EXPIRY_QUEUES, QUEUES, "updated_at", NULL,       false, false},
+    {EXPIRY_KEYS,   KEYS,   "at",         NULL,       false, false},
 };
 
 /* Documents that other servers made of one job id, when each resubmission made one. */

@@ -96,6 +96,8 @@ static const struct index_row {
     {JOBS,           "testflinger_lease",      false, ONLY_LEASED, {{"lease", 1}}                                                        },
  /* expiry of logs */
     {LOGS,           NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
+ /* expiry of keys */
+    {KEYS,           NULL,                     false, ONLY_ALL,    {{"at", 1}, {"_id", 1}}                                               },
 };
 
 enum {

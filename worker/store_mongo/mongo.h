@@ -17,6 +17,7 @@
 #define DROPS          "file_drops" /* ours: files whose chunks may have to be removed */
 #define QUEUES         "queues"
 #define PROVISION_LOGS "provision_logs"
+#define KEYS           "idempotency_keys" /* ours: of submissions */
 #define LOGS           "logs"
 
 /* The state of a job in its document. */

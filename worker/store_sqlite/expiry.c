@@ -18,7 +18,10 @@ static const enum sql drop_output[] = {SQL_OUTPUT_EXPIRE, SQL_COUNT_};
 static const enum sql drop_logs[] = {SQL_FRAGMENT_TEXT_DROP, SQL_FRAGMENT_DROP, SQL_COUNT_};
 static const enum sql drop_files[] = {SQL_FILE_DROP, SQL_COUNT_};
 static const enum sql drop_agents[] = {SQL_AGENT_QUEUES_DROP, SQL_AGENT_DROP, SQL_COUNT_};
+static const enum sql drop_keys[] = {SQL_KEY_DROP, SQL_COUNT_};
 static const enum sql drop_queues[] = {SQL_QUEUE_DROP, SQL_COUNT_};
+
+#define NAME_SIZE 80 /* of the id of a file, of a digest */
 
 static const struct source {
     enum expiry_kind kind;
@@ -33,19 +36,20 @@ static const struct source {
     {EXPIRY_FILES,  SQL_OLD_FILES,     0,             drop_files },
     {EXPIRY_AGENTS, SQL_OLD_AGENTS,    0,             drop_agents},
     {EXPIRY_QUEUES, SQL_OLD_QUEUES,    0,             drop_queues},
+    {EXPIRY_KEYS,   SQL_OLD_KEYS,      0,             drop_keys  },
 };
 
-/* Files have names for keys. */
+/* Whether the keys are texts. */
 static bool is_named(const struct source *src)
 {
-    return src->kind == EXPIRY_FILES;
+    return src->kind == EXPIRY_FILES || src->kind == EXPIRY_KEYS;
 }
 
 enum fate { FATE_STAYS, FATE_GOES, FATE_CANCELLED };
 
 struct old {
     int64_t id;
-    char name[FILE_ID_SIZE]; /* instead, where the key is a text */
+    char name[NAME_SIZE]; /* instead, where the key is a text */
     int64_t age_ms;
     enum fate fate;
 };
