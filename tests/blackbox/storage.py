@@ -12,8 +12,8 @@ def now():
 
 
 class MongoStorage:
-    def __init__(self, uri):
-        self.client = pymongo.MongoClient(uri, tz_aware=True)
+    def __init__(self, uri, **options):
+        self.client = pymongo.MongoClient(uri, tz_aware=True, **options)
         self.db = self.client.get_default_database()
 
     def _set(self, job_id, **fields):

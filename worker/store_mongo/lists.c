@@ -187,8 +187,8 @@ static enum err find_active(struct mongo *m, bson_t *states, size_t *ret_n)
     if (bson_iter_init_find(&it, &reply, "values") && bson_iter_recurse(&it, &value))
         while (bson_iter_next(&value))
             if (BSON_ITER_HOLDS_UTF8(&value) && !is_over(bson_iter_utf8(&value, NULL))) {
-                mongo_index((*ret_n)++, key);
-                BSON_APPEND_UTF8(states, key, bson_iter_utf8(&value, NULL));
+                const char *at = mongo_index((*ret_n)++, key);
+                BSON_APPEND_UTF8(states, at, bson_iter_utf8(&value, NULL));
             }
     bson_destroy(&reply);
     return ERR_OK;
