@@ -1,4 +1,5 @@
 /* What became of claims after they were answered: frontends tell it. */
+#include "common/metrics.h"
 #include "worker/call.h"
 
 #include <stdlib.h>
@@ -24,6 +25,8 @@ static void settle(struct call *c, struct claim_settle *claims, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (!e)
             e = claims[i].err;
+        metric_add(M_CLAIMS_CONFIRMED, 0, claims[i].arrived && !claims[i].err);
+        metric_add(M_CLAIMS_RETURNED, 0, claims[i].queue != NULL);
         if (claims[i].queue)
             call_wakes(c, (struct text){claims[i].queue, strlen(claims[i].queue)});
         free(claims[i].queue);

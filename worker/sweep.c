@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/metrics.h"
 #include "worker/orphans.h"
 
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
     sweep->before_ms = sweep->now_ms - w->cfg->claim_timeout * 1000;
     enum err e = store_claims_overdue(s, sweep);
+    metric_add(M_CLAIMS_RETURNED, 0, sweep->wake_len);
     if (sweep->wake_len)
         log_info("%zu jobs that were handed out did not arrive and wait again", sweep->wake_len);
     return e;
@@ -99,6 +101,7 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
     if (kind == EXPIRY_JOBS && w->cfg->expire_waiting)
         x->waiting_before_ms = x->now_ms - w->cfg->expire_waiting * 1000;
     enum err e = store_expire(s, x);
+    metric_add(M_EXPIRED, 0, x->removed);
     if (x->removed)
         log_info("%zu %s were removed, their time is over", x->removed, name);
     if (x->cancelled)

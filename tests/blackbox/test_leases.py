@@ -1,12 +1,15 @@
 """Leases: a running job that its agent does not speak of any more ends visibly, or runs again where
 that is wanted; one that is spoken of does not."""
 
+import json
 import time
 
 import pytest
+import requests
 
-from client import Api, expect, expect_none, invalid, raw
-from stack import wait_until
+from client import Api, DATE, expect, expect_none, invalid, raw
+from receiver import Receiver
+from stack import Port, wait_until
 
 # A lease of two seconds runs out after that at the soonest; a server that has just started waits
 # for as long before it takes a job for lost.
@@ -128,6 +131,31 @@ def test_runs_again(private, queue):
     for job_id, (_, times) in jobs.items():
         result = api.get(f"/v1/result/{job_id}").json()
         assert result["setup_status"] == 1 + times and "orphaned" in result["end_reason"]
+
+
+def test_webhook_and_metrics(private, queue):
+    """The receiver of the job's events hears of both; so do the counters."""
+    port = Port()
+    with Receiver() as receiver:
+        server = private(*OPTIONS, "--metrics-port", port.number, webhooks=1)
+        api = Api(server.url)
+        job_id = api.submit(queue, rerun_on_orphan=1, job_status_webhook=f"{receiver.url}/hook")
+        for _ in range(2):
+            assert api.claimed(queue, cookie="agent_name=a1") == job_id
+            wait_until(lambda: api.state(job_id) != "running", "its lease runs out")
+        assert api.state(job_id) == "cancelled"
+        bodies = [json.loads(r["body"]) for r in receiver.wait_for(2)]
+        reason = "orphaned: agent a1 was not heard of in state running"
+        for body, name in zip(bodies, ("job_orphaned", "job_end")):
+            event, = body.pop("events")
+            assert DATE.fullmatch(event.pop("timestamp"))
+            assert event == {"event_name": name, "detail": reason}
+            assert body == {"agent_id": "a1", "job_queue": queue}
+        text = requests.get(f"http://127.0.0.1:{port.number + 2}/metrics", timeout=10).text
+        for line in ("testflinger_leases_expired_total 2", "testflinger_claims_confirmed_total 2",
+                     "testflinger_leases_expired_rerun_total 1"):
+            assert f"\n{line}\n" in text
+    port.release()
 
 
 def test_agent_that_comes_back_first(private, queue):
