@@ -147,3 +147,99 @@ def test_report_confirms(private, queue):
     time.sleep(4.5)
     assert api.state(job_id) == "running"
     expect_none(api.claim(queue))
+
+
+def part_of_request(server, queue):
+    """No claim has been made."""
+    reset(Raw(server).send(ask(queue)[:-2]))
+
+
+def half_closed(server, queue):
+    """An agent that sends no more counts as gone, and gets no answer unless it was on its way."""
+    with Raw(server) as connection:
+        connection.send(ask(queue)).socket.shutdown(socket.SHUT_WR)
+        try:
+            return connection.reply().json()["job_id"]
+        except ConnectionError:
+            return None
+
+
+def first_byte(server, queue):
+    connection = Raw(server).send(ask(queue))
+    assert connection.socket.recv(1) == b"H"
+    reset(connection)
+
+
+def half_of_answer(server, queue):
+    """The rest lies unread when the agent's process ends."""
+    connection = Raw(server).send(ask(queue))
+    assert len(connection.socket.recv(100)) == 100
+    connection.file.close()
+    connection.socket.close()
+
+
+def with_another_request(server, queue):
+    """The second request of a connection tells that the first one's answer was read."""
+    with Raw(server) as connection:
+        job_id = connection.send(ask(queue)).reply().json()["job_id"]
+        assert connection.send(b"GET /v1/ HTTP/1.1\r\nHost: a\r\n\r\n").reply().status_code == 200
+        reset(connection)
+        return job_id
+
+
+@pytest.mark.parametrize("leave", [part_of_request, half_closed, first_byte, half_of_answer,
+                                   with_another_request])
+def test_leaving_at_a_point(server, api, queue, leave):
+    """Those that got their job keep it; of the others it waits again."""
+    job_id = api.submit(queue, test_data={"test_cmds": "x" * 2000})
+    got = leave(server, queue)
+    if got:
+        assert got == job_id
+        time.sleep(0.5)
+        assert api.state(job_id) == "running"
+        expect_none(api.claim(queue))
+    else:
+        wait_until(lambda: api.state(job_id) == "waiting", "it waits", 5)
+        assert api.claimed(queue) == job_id
+
+
+def test_frontends_are_killed_while_agents_claim(private, queue):
+    """Each job comes to one agent, and to none twice."""
+    server = private("--claim-timeout", 3, "--sweep-interval", 50, frontends=2)
+    api = Api(server.url)
+    ids = [api.submit(queue) for _ in range(80)]
+    end = time.monotonic() + 40
+
+    def insist(call):
+        while time.monotonic() < end:
+            try:
+                response = call(Api(server.url))
+                if response.status_code < 500:
+                    return response
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("no answer any more")
+
+    def agent(number):
+        got = []
+        while not all(state != "waiting" for state in states.values()):
+            response = insist(lambda api: api.claim(queue, cookie=f"agent_name=a{number}"))
+            if response.status_code == 200:
+                job_id = response.json()["job_id"]
+                got.append(job_id)
+                states[job_id] = "got"
+                insist(lambda api: api.post(f"/v1/result/{job_id}", {"job_state": "setup"}))
+            else:
+                time.sleep(0.1)
+        return got
+
+    states = dict.fromkeys(ids, "waiting")
+    with ThreadPoolExecutor(4) as pool:
+        agents = [pool.submit(agent, number) for number in range(4)]
+        for _ in range(6):
+            time.sleep(0.25)
+            wait_until(lambda: server.children("frontend"), "a frontend")
+            server.kill("frontend")
+        found = [job_id for each in agents for job_id in each.result()]
+    assert sorted(found) == sorted(ids)
