@@ -1,6 +1,7 @@
 """Jobs that were handed out and did not arrive wait again; those that arrived never do."""
 
 import random
+import signal
 import socket
 import struct
 import time
@@ -102,16 +103,23 @@ def test_same_agent_many_jobs(api, queue):
     expect_none(api.claim(queue, cookie=cookie))
 
 
+def claim_and_kill(server, queue, agent=None):
+    """Kills the frontend between the claim and the confirmation, which comes after 250 ms."""
+    (frontend,) = server.children("frontend")
+    connection = Raw(server).send(ask(queue, agent) if agent else ask(queue))
+    assert connection.socket.recv(1)
+    server.signal(signal.SIGKILL, [frontend])
+    connection.socket.close()
+    wait_until(lambda: frontend not in server.children("frontend") and server.is_complete(),
+               "a new frontend")
+
+
 def test_claim_that_nobody_confirms(private, queue):
     """The frontend is killed between the claim and the confirmation."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50)
     api = Api(server.url)
     job_id = api.submit(queue)
-    connection = Raw(server).send(ask(queue))
-    wait_until(lambda: Api(server.url).state(job_id) == "running", "it is handed out")
-    server.kill("frontend")
-    connection.socket.close()
-    wait_until(server.is_complete, "a new frontend")
+    claim_and_kill(server, queue)
     api = Api(server.url)
     wait_until(lambda: api.state(job_id) == "waiting", "it waits again", 12)
     assert api.claimed(queue) == job_id
@@ -121,11 +129,7 @@ def test_same_agent_gets_its_job_again(private, queue):
     """The same, but the agent asks again."""
     server = private("--claim-timeout", 60)
     job_id = Api(server.url).submit(queue)
-    connection = Raw(server).send(ask(queue, "a1"))
-    wait_until(lambda: Api(server.url).state(job_id) == "running", "it is handed out")
-    server.kill("frontend")
-    connection.socket.close()
-    wait_until(server.is_complete, "a new frontend")
+    claim_and_kill(server, queue, "a1")
     api = Api(server.url)
     time.sleep(1.6)
     expect_none(api.claim(queue, cookie="agent_name=a2"))
