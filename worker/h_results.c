@@ -1,6 +1,7 @@
 /* Results: state and outcome of a job. */
 #include "common/bus.h"
 #include "worker/call.h"
+#include "worker/cookie.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
 #include "worker/lease.h"
@@ -10,6 +11,8 @@
 #include "worker/states.h"
 
 #include <string.h>
+
+#define AGENT_NAME_MAX 1024
 
 /* Removes job_state from the fields and returns it, NULL when it was not sent. */
 static json_t *take_job_state(json_t *fields)
@@ -24,29 +27,34 @@ static json_t *take_job_state(json_t *fields)
 struct post {
     struct call *call;
     json_t *state;
+    struct buf agent; /* its name, by the cookie that it got */
 };
 
 /* Fills post and put; false: answered. */
 static bool post_load(struct post *p, struct result_put *put, struct call *c)
 {
-    struct text id = c->request->params[0];
+    struct text id = c->request->params[0], cookie = c->request->headers[HDR_COOKIE];
     json_t *fields = json_body_load(c, &schema_result,
                                     c->cfg->compat == COMPAT_DOCUMENTED ? SCHEMA_KEEP_UNKNOWN : 0);
 
     if (!fields)
         return false;
-    *p = (struct post){.call = c, .state = take_job_state(fields)};
+    *p = (struct post){
+        .call = c, .state = take_job_state(fields), .agent = BUF_INIT(AGENT_NAME_MAX)};
     *put = (struct result_put){.asked = call_asked(c),
                                .job_id = id,
                                .fields = fields,
                                .lease_ms = lease_end_ms(c),
                                .job_state = json_string_value(p->state)};
+    if (cookie.s && cookie_get(cookie, "agent_name", &p->agent))
+        put->agent = (struct text){p->agent.data, p->agent.len};
     if (p->state && strlen(put->job_state) != json_string_length(p->state))
         reply_invalid(c, json_pack("{s:[s]}", "job_state", "Not a valid string."));
     else if (!job_id_valid(id.s, id.len))
         reply_error(c, 400, INVALID_JOB_ID);
     else
         return true;
+    buf_free(&p->agent);
     json_decref(p->state);
     json_decref(fields);
     return false;
@@ -74,6 +82,7 @@ void h_result_put(struct call *calls[], size_t n)
     enum err all = len ? store_results_put(calls[0]->store, puts, len) : ERR_OK;
     for (size_t i = 0; i < len; i++) {
         post_answer(posts[i].call, all ? all : puts[i].err, &puts[i]);
+        buf_free(&posts[i].agent);
         json_decref(posts[i].state);
         json_decref(puts[i].fields);
     }

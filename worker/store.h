@@ -94,13 +94,16 @@ struct job_read {
 
 /* Fields of a result. `fields` are set one by one in result_data, whole values replaced. A lease
  * becomes shorter only with a new state; it ends when the job is over. A reason that the server has
- * given for the end goes when the agent says complete or completed after all. */
+ * given for the end goes when the agent says complete or completed after all. What an agent posts
+ * of a job that was taken from it as lost, and that another one has by now, goes into the newest of
+ * the job's attempts. */
 struct result_put {
     struct asked asked;
     struct text job_id;
     json_t *fields;        /* object without job_state; borrowed; any names */
     const char *job_state; /* NULL: not sent; NUL-terminated; set only where states.h allows */
     int64_t lease_ms;      /* end of the lease of a job that is active then; 0: stays as it is */
+    struct text agent;     /* that posts; s NULL: not told */
     enum err err;          /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
 };
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import json
 import sqlite3
 
 import pymongo
@@ -29,6 +30,11 @@ class MongoStorage:
     def set_ended(self, job_id, seconds):
         """The job has come to its state so long ago."""
         self._set(job_id, history=[{"at": now() - datetime.timedelta(seconds=seconds)}])
+
+    def attempts(self, job_id):
+        """The results of a job's earlier runs."""
+        job = self.db.jobs.find_one({"job_id": job_id})
+        return [attempt["result_data"] for attempt in job.get("attempts", [])]
 
     def set_same_age(self, queue, seconds):
         """Of all jobs of the queue, to the same millisecond, and that of their ends."""
@@ -70,6 +76,11 @@ class SqliteStorage:
     def set_ended(self, job_id, seconds):
         self._run("UPDATE history SET at_ms = ? WHERE job = (SELECT id FROM jobs WHERE job_id = ?)",
                   int((now().timestamp() - seconds) * 1e3), job_id)
+
+    def attempts(self, job_id):
+        rows = self._run("SELECT a.state, a.result FROM attempts a JOIN jobs j ON j.id = a.job"
+                         " WHERE j.job_id = ? ORDER BY a.id", job_id)
+        return [{**json.loads(result or "{}"), "job_state": state} for state, result in rows]
 
     def set_same_age(self, queue, seconds):
         at = int((now().timestamp() - seconds) * 1e3)

@@ -10,6 +10,7 @@ import requests
 from client import Api, DATE, expect, expect_none, invalid, raw
 from receiver import Receiver
 from stack import Port, wait_until
+from storage import storage_of
 
 # A lease of two seconds runs out after that at the soonest; a server that has just started waits
 # for as long before it takes a job for lost.
@@ -169,6 +170,26 @@ def test_agent_that_comes_back_first(private, queue):
     expect_none(api.claim(queue, cookie="agent_name=a2"))
     api.set_state(job_id, "complete")
     assert api.state(job_id) == "complete"
+
+
+def test_agent_that_comes_back_too_late(private, queue):
+    """Another one has its job: what it posts belongs to the attempt that was its own."""
+    server = private("--sweep-interval", 50, "--job-lease", 3)
+    api = Api(server.url)
+    job_id = api.submit(queue, rerun_on_orphan=1)
+    assert api.claimed(queue, cookie="agent_name=a1") == job_id
+    wait_until(lambda: api.state(job_id) == "waiting", "it waits again")
+    assert api.claimed(queue, cookie="agent_name=a2") == job_id
+    for body in ({"status": {"setup": 1}}, {"job_state": "test"}, {"x.y": 1},
+                 {"job_state": "complete", "status": {"setup": 2}}):
+        expect(api.post(f"/v1/result/{job_id}", body, headers=cookie("a1")), 200, "OK")
+        assert api.get(f"/v1/result/{job_id}").json() == {"job_state": "running"}
+    own = {"job_state": "complete", "status": {"test": 0}}
+    expect(api.post(f"/v1/result/{job_id}", own, headers=cookie("a2")), 200, "OK")
+    assert api.get(f"/v1/result/{job_id}").json() == {"test_status": 0, "job_state": "complete"}
+    attempt, = storage_of(server).attempts(job_id)
+    assert attempt["job_state"] == "complete" and attempt["status"] == {"setup": 2}
+    assert "orphaned" in attempt["end_reason"]
 
 
 def test_over_jobs_have_no_lease(api, queue):

@@ -87,9 +87,29 @@ static void append_stages(bson_t *pipeline, const struct setting *s, bool forget
     bson_destroy(&merge);
 }
 
-/* Sets it in a job. */
-static enum err set(struct mongo *m, struct text job_id, const struct setting *s, bool forget,
-                    struct mongo_changed *ret)
+/* Leaves out a job that was taken from this agent as lost and that another one has. */
+static void append_agent(bson_t *filter, struct text agent)
+{
+    bson_t any, child;
+
+    if (!agent.s)
+        return;
+    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &any);
+    BSON_APPEND_DOCUMENT_BEGIN(&any, "0", &child);
+    BSON_APPEND_NULL(&child, "claim.reruns");
+    bson_append_document_end(&any, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&any, "1", &child);
+    BSON_APPEND_NULL(&child, "claim.owner");
+    bson_append_document_end(&any, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(&any, "2", &child);
+    mongo_append_text(&child, "claim.owner", agent);
+    bson_append_document_end(&any, &child);
+    bson_append_array_end(filter, &any);
+}
+
+/* Sets it in a job. `agent`: see struct result_put. */
+static enum err set(struct mongo *m, struct text job_id, struct text agent, const struct setting *s,
+                    bool forget, struct mongo_changed *ret)
 {
     bson_t by_id = BSON_INITIALIZER, by_job_id = BSON_INITIALIZER, pipeline = BSON_INITIALIZER;
     struct mongo_change change = {.filter = &by_id, .update = &pipeline, .pipeline = true};
@@ -98,9 +118,11 @@ static enum err set(struct mongo *m, struct text job_id, const struct setting *s
     append_stages(&pipeline, s, forget);
     oid_of_text(job_id, &id);
     BSON_APPEND_OID(&by_id, "_id", &id);
+    append_agent(&by_id, agent);
     enum err e = mongo_update(m, JOBS, &change, ret);
     if (!e && !ret->matched) { /* a job of another server */
         mongo_append_text(&by_job_id, "job_id", job_id);
+        append_agent(&by_job_id, agent);
         change.filter = &by_job_id;
         change.hint = m->fixed.by_job_id;
         e = mongo_update(m, JOBS, &change, ret);
@@ -120,7 +142,7 @@ enum err mongo_job_cancel(struct store *s, struct text job_id)
     job_append_state(&setting.fields, "cancelled", states_over());
     job_append_history(&setting.fields, "cancelled", states_over());
     job_append_lease(&setting.fields, "cancelled", states_over(), 0);
-    enum err e = set(mongo_of(s), job_id, &setting, false, &done);
+    enum err e = set(mongo_of(s), job_id, (struct text){0}, &setting, false, &done);
     setting_done(&setting);
     if (!e && !done.modified)
         e = ERR_CONFLICT;
@@ -194,6 +216,61 @@ static enum err setting_of(const struct result_put *put, struct setting *ret)
     return ERR_INTERNAL;
 }
 
+/* Appends what is set in attempt number `at`; returns how much that is. */
+static size_t append_late(bson_t *set, const struct result_put *put, size_t at)
+{
+    const char *name;
+    json_t *value;
+    size_t n = 0;
+
+    json_object_foreach ((json_t *)(uintptr_t)put->fields, name, value) {
+        size_t size = strlen(name) + 64;
+        char *path = mem_alloc(size);
+        snprintf(path, size, "attempts.%zu.result_data.%s", at, name);
+        if (*name && *name != '$' && !strchr(name, '.'))
+            n += bsonjson_append(set, path, strlen(path), value);
+        free(path);
+    }
+    if (put->job_state) {
+        char path[64];
+        snprintf(path, sizeof path, "attempts.%zu.result_data.job_state", at);
+        n += bson_append_utf8(set, path, -1, put->job_state, -1);
+    }
+    return n;
+}
+
+/* Puts into the newest attempt what comes from the agent that had the job then. ERR_NOT_FOUND:
+ * there is no job of this id. Names that are no paths are left out. */
+static enum err put_late(struct mongo *m, const struct result_put *put)
+{
+    bson_t projection = BSON_INITIALIZER, filter = BSON_INITIALIZER, update = BSON_INITIALIZER;
+    bson_t reply, job, set;
+    bson_iter_t it, list;
+    struct mongo_change change = {.filter = &filter, .update = &update, .hint = m->fixed.by_id};
+    size_t n = 0, used = 0;
+
+    BSON_APPEND_BOOL(&projection, "attempts.created_at", true);
+    enum err e = job_find(m, put->job_id, &projection, &reply, &job);
+    bson_destroy(&projection);
+    if (e)
+        return e;
+    if (mongo_field(&job, "attempts", &it) && BSON_ITER_HOLDS_ARRAY(&it) &&
+        bson_iter_recurse(&it, &list))
+        while (bson_iter_next(&list))
+            n++;
+    mongo_append_as_read(&filter, "_id", &job, "_id");
+    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
+    if (n)
+        used = append_late(&set, put, n - 1);
+    bson_append_document_end(&update, &set);
+    if (used)
+        e = mongo_update(m, JOBS, &change, NULL);
+    bson_destroy(&filter);
+    bson_destroy(&update);
+    bson_destroy(&reply);
+    return e;
+}
+
 static bool is_empty(const struct result_put *put)
 {
     return json_object_size(put->fields) == 0 && !put->job_state;
@@ -209,11 +286,11 @@ static enum err put_one(struct mongo *m, const struct result_put *put)
     setting_init(&setting);
     enum err e = setting_of(put, &setting);
     if (!e)
-        e = set(m, put->job_id, &setting, false, &done);
+        e = set(m, put->job_id, put->agent, &setting, false, &done);
     if (e == ERR_TOO_LARGE) /* the present outcome matters more than earlier ones */
-        e = set(m, put->job_id, &setting, true, &done);
+        e = set(m, put->job_id, put->agent, &setting, true, &done);
     setting_done(&setting);
-    return e;
+    return e == ERR_NOT_FOUND && put->agent.s ? put_late(m, put) : e;
 }
 
 /* Appends the statement of a put to an array of statements, if it needs no care. */
@@ -230,6 +307,7 @@ static bool append_put(bson_t *updates, size_t index, const struct result_put *p
         append_stages(&pipeline, &setting, false);
         oid_of_text(put->job_id, &id);
         BSON_APPEND_OID(&by_id, "_id", &id);
+        append_agent(&by_id, put->agent);
         mongo_change_append(updates, index, &change);
     }
     setting_done(&setting);

@@ -13,6 +13,7 @@ struct result {
     int64_t id;
     int64_t data_size; /* of the job's data */
     int64_t lease_ms;  /* 0: none */
+    char *owner;       /* owned; of a job that was taken from another agent, else NULL */
     char *state;       /* owned */
     json_t *fields;    /* owned */
 };
@@ -20,6 +21,7 @@ struct result {
 static void result_free(struct result *r)
 {
     free(r->state);
+    free(r->owner);
     json_decref(r->fields);
 }
 
@@ -38,6 +40,9 @@ static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
         ret->fields = query_col_text(&r, 2).s ? query_col_json(&r, 2) : json_object();
         ret->data_size = query_col_int(&r, 3);
         ret->lease_ms = query_col_int(&r, 4);
+        struct text owner = query_col_text(&r, 6);
+        if (owner.s && query_col_int(&r, 5) > 0)
+            ret->owner = mem_strndup(owner.s, owner.len);
         if (!ret->fields)
             e = ERR_INTERNAL;
     }
@@ -165,10 +170,57 @@ static enum err move(struct sqlite *q, const struct result *old, const struct re
     return extend(q, old, p->lease_ms);
 }
 
+/* Puts into the newest attempt what comes from the agent that had the job then. */
+static enum err put_late(struct sqlite *q, const struct result *job, const struct result_put *p)
+{
+    struct query r = query_new(q, SQL_ATTEMPT_LAST);
+    struct result old = {0};
+    char *text = NULL;
+    size_t len;
+
+    query_int(&r, job->id);
+    enum err e = query_step(&r);
+    if (!e) {
+        struct text state = query_col_text(&r, 1);
+        old.id = query_col_int(&r, 0);
+        old.state = mem_strndup(state.s ? state.s : "", state.len);
+        old.fields = query_col_text(&r, 2).s ? query_col_json(&r, 2) : json_object();
+    }
+    query_end(&r);
+    if (!e)
+        e = json_object_update(old.fields, (json_t *)(uintptr_t)p->fields) ? ERR_INTERNAL : ERR_OK;
+    if (!e)
+        e = sqlite_json(old.fields, &text, &len);
+    if (!e) {
+        r = query_new(q, SQL_ATTEMPT_PUT);
+        query_int(&r, old.id);
+        query_str(&r,
+                  p->job_state && may_follow(old.state, p->job_state) ? p->job_state : old.state);
+        query_text(&r, (struct text){text, len});
+        e = query_run(&r);
+    }
+    free(text);
+    result_free(&old);
+    return e == ERR_NOT_FOUND ? ERR_OK : e; /* no attempt was kept */
+}
+
+/* The job was lost by the agent that posts, and another one has it. */
+static bool is_late(const struct result *job, const struct result_put *p)
+{
+    return job->owner && p->agent.s &&
+           !sqlite_text_is(p->agent, (struct text){job->owner, strlen(job->owner)});
+}
+
 static enum err put(struct sqlite *q, const struct result_put *p)
 {
     struct result old;
     enum err e = load(q, p->job_id, &old);
+
+    if (!e && is_late(&old, p)) {
+        e = put_late(q, &old, p);
+        result_free(&old);
+        return e;
+    }
     bool ends = p->job_state && state_is_over(p->job_state) && !e &&
                 strcmp(p->job_state, old.state) != 0 && may_follow(old.state, p->job_state);
 
