@@ -36,12 +36,6 @@ class MongoStorage:
         job = self.db.jobs.find_one({"job_id": job_id})
         return [attempt["result_data"] for attempt in job.get("attempts", [])]
 
-    def set_same_age(self, queue, seconds):
-        """Of all jobs of the queue, to the same millisecond, and that of their ends."""
-        at = now() - datetime.timedelta(seconds=seconds)
-        self.db.jobs.update_many({"job_data.job_queue": queue},
-                                 {"$set": {"created_at": at, "history": [{"at": at}]}})
-
     def attachments_arrived(self, job_id):
         self._set(job_id, job_data__attachments_status="complete")
 
@@ -81,12 +75,6 @@ class SqliteStorage:
         rows = self._run("SELECT a.state, a.result FROM attempts a JOIN jobs j ON j.id = a.job"
                          " WHERE j.job_id = ? ORDER BY a.id", job_id)
         return [{**json.loads(result or "{}"), "job_state": state} for state, result in rows]
-
-    def set_same_age(self, queue, seconds):
-        at = int((now().timestamp() - seconds) * 1e3)
-        self._run("UPDATE jobs SET created_us = ? WHERE queue = ?", at * 1000, queue)
-        self._run("UPDATE history SET at_ms = ? WHERE job IN (SELECT id FROM jobs WHERE queue = ?)",
-                  at, queue)
 
     def attachments_arrived(self, job_id):
         self._set(job_id, "attachments", "complete")

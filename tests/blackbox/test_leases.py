@@ -9,7 +9,7 @@ import requests
 
 from client import Api, DATE, expect, expect_none, invalid, raw
 from receiver import Receiver
-from stack import Port, wait_until
+from stack import Port, Stack, wait_until
 from storage import storage_of
 
 # A lease of two seconds runs out after that at the soonest; a server that has just started waits
@@ -17,9 +17,15 @@ from storage import storage_of
 OPTIONS = ("--sweep-interval", 50, "--job-lease", 2)
 
 
+@pytest.fixture(scope="module")
+def leased(store_uri):
+    with Stack(store_uri(), *OPTIONS) as stack:
+        yield stack
+
+
 @pytest.fixture
-def api(private):
-    return Api(private(*OPTIONS).url)
+def api(leased):
+    return Api(leased.url)
 
 
 def cookie(agent):
@@ -76,7 +82,7 @@ def test_every_call_of_the_agent_renews(private, queue):
         assert api.claimed(queue, cookie="agent_name=a1") == job_id
         api.set_state(job_id, "test")
     assert api.claimed(queue) == nobodys
-    end = time.monotonic() + 7
+    end = time.monotonic() + 6
     while time.monotonic() < end:
         for name, call in CALLS.items():
             assert call(api, kept[name]).status_code < 300
@@ -111,10 +117,10 @@ def test_times_of_the_job(api, queue):
 
 def test_runs_again(private, queue):
     """As often as the job or its queue allows; the others are cancelled."""
-    api = Api(private(*OPTIONS, "--rerun-queues", f"{queue}-twice=2,{queue}-once").url)
+    api = Api(private(*OPTIONS, "--rerun-queues", f"{queue}-named=1,{queue}-once").url)
     jobs = {api.submit(queue, rerun_on_orphan=1): (queue, 1),
             api.submit(queue): (queue, 0),
-            api.submit(f"{queue}-twice"): (f"{queue}-twice", 2),
+            api.submit(f"{queue}-named"): (f"{queue}-named", 1),
             api.submit(f"{queue}-once"): (f"{queue}-once", 1)}
     runs = dict.fromkeys(jobs, 0)
 
@@ -159,9 +165,8 @@ def test_webhook_and_metrics(private, queue):
     port.release()
 
 
-def test_agent_that_comes_back_first(private, queue):
+def test_agent_that_comes_back_first(api, queue):
     """The job waits to be run again when its agent speaks: it goes on."""
-    api = Api(private(*OPTIONS).url)
     job_id = api.submit(queue, rerun_on_orphan=5)
     assert api.claimed(queue, cookie="agent_name=a1") == job_id
     api.set_state(job_id, "test")
