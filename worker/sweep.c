@@ -20,6 +20,9 @@
 /* Chunks of files that one step removes at most. */
 #define CHUNKS_MAX 64
 
+/* A gap between steps, or a step of the clock, that agents may have suffered from. */
+#define PAUSE_MS 2000
+
 struct sweeper {
     const struct config *cfg;
     sweep_wake_fn *wake;
@@ -30,6 +33,8 @@ struct sweeper {
     size_t task;          /* the one that comes next */
     int64_t served_since; /* ms, monotonic: from then on the store has answered */
     unsigned round;       /* of all tasks, counted */
+    int64_t last;         /* ms, monotonic: time of the last step */
+    int64_t offset;       /* ms, of the wall clock to the monotonic one at that time */
     struct expiry walk;
 };
 
@@ -157,10 +162,25 @@ static void next_task(struct sweeper *w)
     }
 }
 
+/* A machine that was suspended, processes that were stopped, a clock that was set: leases seem to
+ * have run out that nobody could renew. */
+static void notice_pause(struct sweeper *w, int64_t now, int64_t wall_ms)
+{
+    int64_t offset = wall_ms - now;
+
+    if (now - w->last > 2 * w->cfg->sweep_interval + PAUSE_MS ||
+        llabs(offset - w->offset) > PAUSE_MS)
+        w->served_since = now;
+    w->last = now;
+    w->offset = offset;
+}
+
 void sweep_step(struct sweeper *w, struct store *s)
 {
     struct sweep sweep = {.now_ms = clock_wall_us() / 1000};
     int64_t now = clock_mono_ms();
+
+    notice_pause(w, now, sweep.now_ms);
 
     w->next = now + w->cfg->sweep_interval;
     if (w->task == 0 && !take_turn(w, s, now))
@@ -198,8 +218,9 @@ struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *a
     w->cfg = cfg;
     w->wake = wake;
     w->arg = arg;
-    w->served_since = clock_mono_ms();
-    w->next = w->served_since + cfg->sweep_interval;
+    w->served_since = w->last = clock_mono_ms();
+    w->offset = clock_wall_us() / 1000 - w->last;
+    w->next = w->last + cfg->sweep_interval;
     return w;
 }
 

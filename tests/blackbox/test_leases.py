@@ -2,6 +2,7 @@
 that is wanted; one that is spoken of does not."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -195,6 +196,26 @@ def test_agent_that_comes_back_too_late(private, queue):
     attempt, = storage_of(server).attempts(job_id)
     assert attempt["job_state"] == "complete" and attempt["status"] == {"setup": 2}
     assert "orphaned" in attempt["end_reason"]
+
+
+def test_server_that_was_stopped(private, queue):
+    """Nobody could renew a lease meanwhile, as in a machine that was suspended."""
+    server = private("--sweep-interval", 50, "--job-lease", 3)
+    api = Api(server.url)
+    job_id = api.submit(queue)
+    assert api.claimed(queue, cookie="agent_name=a1") == job_id
+    for _ in range(4):  # the server's own time to begin with is over then
+        time.sleep(0.9)
+        assert expect(api.get(f"/v1/result/{job_id}", headers=cookie("a1")), 200).json() == {
+            "job_state": "running"}
+    pids = list(server.tree())
+    server.signal(signal.SIGSTOP, pids)
+    time.sleep(4)
+    server.signal(signal.SIGCONT, pids)
+    time.sleep(1)
+    wait_until(lambda: api.get("/readyz").status_code == 200, "it serves")
+    assert api.state(job_id) == "running"
+    lost(api, job_id)
 
 
 def test_over_jobs_have_no_lease(api, queue):
