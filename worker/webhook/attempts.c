@@ -31,7 +31,7 @@ static uint64_t random_number(void)
 
 /* ---- the end of an attempt ---- */
 
-static void attempt_free(struct attempt *a)
+void attempt_free(struct attempt *a)
 {
     a->d->attempts--;
     a->d->bytes -= a->event.body_len;

@@ -10,6 +10,7 @@
 
 enum {
     STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
+    END_MS = 1000,         /* of the grace time, at most half of it: for the end itself */
     DRAIN_MS = 100,        /* this long without a request after BYE: nothing more will come */
     TURN_BUNDLES = 8,      /* bundles of a broker, then the others and what has ended */
     PURGE_MS = 60000,
@@ -204,7 +205,8 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
  * nothing but its answer. */
 static void drain(struct dispatcher *d)
 {
-    int64_t quiet_since = clock_mono_ms(), end = quiet_since + d->cfg->grace * 1000;
+    int64_t quiet_since = clock_mono_ms(), grace = d->cfg->grace * 1000;
+    int64_t end = quiet_since + grace - (grace / 2 < END_MS ? grace / 2 : END_MS);
 
     buslink_leave(&d->link);
     for (int64_t now = quiet_since;
@@ -241,6 +243,7 @@ static int open_all(struct dispatcher *d, int stop_fd)
 static void close_all(struct dispatcher *d)
 {
     transfers_free(d->transfers);
+    lanes_free(d);
     receivers_free(d->receivers);
     for (size_t b = 0; b < BROKERS_MAX; b++)
         if (d->readable[b])

@@ -92,6 +92,8 @@ void attempts_settle(struct dispatcher *d);
 void attempts_claim(struct dispatcher *d);
 /* Ends what waits for its turn, without a try; at the end of the process. */
 void attempts_put_back(struct dispatcher *d);
+/* Of a lane that is forgotten with it. */
+void attempt_free(struct attempt *a);
 
 /* ---- posts.c ---- */
 
@@ -115,6 +117,8 @@ struct lane *lane_find(struct dispatcher *d, const char *id);
 void lane_rest(struct dispatcher *d, struct lane *l);
 /* Claims the lane's head and begins its attempt, where no other process has the lane. */
 void lane_claim(struct dispatcher *d, struct lane *l);
+/* Forgets all, with their attempts and posts; at the end, after the transfers. */
+void lanes_free(struct dispatcher *d);
 
 /* ---- dispatcher.c ---- */
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 struct lane *lane_find(struct dispatcher *d, const char *id)
 {
@@ -33,6 +34,24 @@ void lane_rest(struct dispatcher *d, struct lane *l)
     HASH_DEL(d->lanes, l);
     free(l->id);
     free(l);
+}
+
+void lanes_free(struct dispatcher *d)
+{
+    struct lane *l, *next;
+    struct post *p, *next_post;
+
+    HASH_ITER (hh, d->lanes, l, next) {
+        if (l->attempt)
+            attempt_free(l->attempt);
+        DL_FOREACH_SAFE(l->posts, p, next_post)
+        free(p);
+        HASH_DEL(d->lanes, l);
+        free(l->id);
+        free(l);
+    }
+    d->posts = NULL;
+    d->settled = NULL;
 }
 
 static bool any(void *arg, const char *receiver)
