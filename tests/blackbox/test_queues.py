@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from client import (BAD_REQUEST, DATE, WRONG_TYPE, expect, expect_none, invalid, message, new_id)
+from client import (BAD_REQUEST, DATE, WRONG_TYPE, Api, expect, expect_none, invalid, message,
+                    new_id)
 
 
 def schema(text):
@@ -201,6 +202,32 @@ def test_search(api, queue):
     (job,) = api.get(f"/v1/job/search?tags={queue}&state=setup").json()
     assert set(job) == {"job_id", "created_at", "job_state"} and DATE.fullmatch(job["created_at"])
     assert one in found(api, "") and one in found(api, "state=active")
+
+
+@pytest.mark.parametrize("more", [0, 120])  # states that nobody knows
+def test_search_by_states_alone(private, queue, more):
+    """Jobs of several states come in the order of their submission, page by page."""
+    api = Api(private().url)
+    states = ["waiting", "complete", "setup", "odd", "waiting", "cancelled", "test", "setup", "completed"]
+    states += [f"odd-{i}" for i in range(more)]
+    jobs = [api.submit(queue) for _ in states]
+    for job_id, state in zip(jobs, states):
+        if state == "cancelled":
+            expect(api.post(f"/v1/job/{job_id}/action", {"action": "cancel"}), 200)
+        elif state != "waiting":
+            api.set_state(job_id, state)
+    over = ("complete", "completed", "cancelled")
+    for query, wanted in [("state=active", [s for s in states if s not in over]),
+                          ("state=active&state=complete", [s for s in states if s not in over]),
+                          ("state=setup&state=waiting", ["waiting", "setup", "waiting", "setup"]),
+                          ("state=cancelled&state=completed&state=complete&state=complete",
+                           ["complete", "cancelled", "completed"]), ("state=reserve", [])]:
+        got, page = [], f"?{query}&limit=2"
+        while page:
+            response = expect(api.get("/v1/job/search" + page), 200)
+            got += [(j["job_id"], j["job_state"]) for j in response.json()]
+            page = next_page(response)
+        assert got == [(j, s) for j, s in zip(jobs, states) if s in wanted]
 
 
 def test_resubmitted_job_is_found_by_its_new_tags(api, queue):

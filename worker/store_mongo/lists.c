@@ -171,7 +171,7 @@ static bool is_over(const char *state)
 }
 
 /* The states of jobs that are not over, as there are; an agent may post any text. The server takes
- * them from the index, one step each. */
+ * them from the index, one step each. null stands for jobs without a state. */
 static enum err find_active(struct mongo *m, bson_t *states, size_t *ret_n)
 {
     bson_t command = BSON_INITIALIZER, reply;
@@ -184,6 +184,8 @@ static enum err find_active(struct mongo *m, bson_t *states, size_t *ret_n)
     bson_destroy(&command);
     if (e)
         return e;
+    BSON_APPEND_NULL(states, "0");
+    *ret_n = 1;
     if (bson_iter_init_find(&it, &reply, "values") && bson_iter_recurse(&it, &value))
         while (bson_iter_next(&value))
             if (BSON_ITER_HOLDS_UTF8(&value) && !is_over(bson_iter_utf8(&value, NULL))) {
