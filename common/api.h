@@ -41,7 +41,8 @@ enum route_flags {
     ROUTE_UPLOAD = 4,
     ROUTE_GUARDED = 8,
     ROUTE_DOWNLOAD = 16,
-    ROUTE_TEXT = 32
+    ROUTE_TEXT = 32,
+    ROUTE_BY_JOB = 64
 };
 
 enum op {

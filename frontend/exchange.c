@@ -177,16 +177,23 @@ static void new_id(uint8_t binary[BUS_ID_SIZE], char text[REQUEST_ID_SIZE])
     memcpy(binary, id, BUS_ID_SIZE);
 }
 
-/* Requests of one queue meet in one bundle. */
+static void take_key(struct link_request *link, struct text key)
+{
+    link->key_len = key.len < BUS_KEY_MAX ? key.len : BUS_KEY_MAX;
+    memcpy(link->key, key.s, link->key_len);
+}
+
+/* Requests of one queue, or about one job, meet in one bundle. */
 static void set_key(struct link_request *link, const struct route *route, const struct request *r)
 {
+    if ((route->flags & ROUTE_BY_JOB) && r->params_len)
+        take_key(link, r->params[0]);
     if (!(route->flags & ROUTE_BY_QUEUE))
         return;
     for (size_t i = 0; i < r->query_len; i++) {
         struct text name = r->query[i].name, value = r->query[i].value;
         if (name.len == strlen("queue") && memcmp(name.s, "queue", name.len) == 0) {
-            link->key_len = value.len < BUS_KEY_MAX ? value.len : BUS_KEY_MAX;
-            memcpy(link->key, value.s, link->key_len);
+            take_key(link, value);
             return;
         }
     }

@@ -399,16 +399,18 @@ def test_long_logs(api, job):
 
 
 def test_control_characters_fill_an_answer_soon(api, job):
-    text = "\x01" * (2 * MIB)  # six bytes each in JSON
+    text = "\x01" * (1700 * 1024)  # six bytes each in JSON
     for i in range(2):
         post(api, job, i, text)
-    expect(api.post(f"/v1/result/{job}", {"test_output": text}), 200)
+    flat = "x" * (10 * MIB)
+    expect(api.post(f"/v1/result/{job}", {"test_output": flat}), 200)
     answer = expect(api.get(path(job)), 200)
     assert answer.json()["output"]["setup"] == {"last_fragment_number": 0, "log_data": text}
     assert answer.headers["Next-Fragment"] == "1"
     shown = result(api, job)
     assert shown["setup_output"].startswith(text) and shown["truncated"]["output"] == 1
     assert "bytes are left out here" in shown["test_output"]
+    assert 0 < shown["truncated"]["test_output"] < len(flat)
 
 
 # The database

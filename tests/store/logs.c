@@ -181,6 +181,35 @@ static void test_many(void **state)
     free(big);
 }
 
+/* More than a look counts by itself. */
+static void test_look_at_many(void **state)
+{
+    enum { N = 700 };
+    struct stores *t = *state;
+    static struct log_fragment f[N];
+    char id[ID_SIZE], other[ID_SIZE];
+
+    new_id(id);
+    new_id(other);
+    for (int i = 0; i < N; i++) {
+        f[i] = fragment(id, i, i % 7, text_of("x"));
+        f[i].type = i % 10 ? OUTPUT_OUTPUT : OUTPUT_SERIAL;
+        log_key(&f[i]);
+    }
+    assert_int_equal(store_group_begin(t->a), ERR_OK);
+    assert_int_equal(store_logs_add(t->a, f, N), ERR_OK);
+    assert_int_equal(store_group_commit(t->a), ERR_OK);
+    add(t->a, other, 3, 0, "y");
+    struct log_look looks[] = {{.job_id = text_of(other)}, {.job_id = text_of(id)}};
+    assert_int_equal(store_logs_look(t->b, looks, 2), ERR_OK);
+    assert_int_equal(looks[0].types[OUTPUT_OUTPUT].count, 1);
+    assert_int_equal(looks[0].types[OUTPUT_OUTPUT].last, 3);
+    assert_int_equal(looks[1].types[OUTPUT_OUTPUT].count, N - N / 10);
+    assert_int_equal(looks[1].types[OUTPUT_OUTPUT].last, N - 1);
+    assert_int_equal(looks[1].types[OUTPUT_SERIAL].count, N / 10);
+    assert_int_equal(looks[1].types[OUTPUT_SERIAL].last, N - 10);
+}
+
 static void assert_view(struct store *s, const char *job_id, size_t most, const char *text)
 {
     struct seen seen = {.left = most};
@@ -213,7 +242,7 @@ static void test_view(void **state)
 }
 
 const struct CMUnitTest logs_suite[] = {
-    cmocka_unit_test(test_read), cmocka_unit_test(test_once), cmocka_unit_test(test_take),
-    cmocka_unit_test(test_many), cmocka_unit_test(test_view),
+    cmocka_unit_test(test_read), cmocka_unit_test(test_once),         cmocka_unit_test(test_take),
+    cmocka_unit_test(test_many), cmocka_unit_test(test_look_at_many), cmocka_unit_test(test_view),
 };
 SUITE_LEN(logs);

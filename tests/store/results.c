@@ -100,7 +100,44 @@ static void test_too_large(void **state)
     free(big);
 }
 
+/* A part has at least what it is for; together they get what any of them needs. */
+static void test_parts(void **state)
+{
+    static const enum result_part parts[] = {RESULT_STATE, RESULT_FIELDS, RESULT_ALL};
+    struct stores *t = *state;
+    char id[ID_SIZE], none[ID_SIZE];
+
+    one_job(t->a, id);
+    new_id(none);
+    assert_int_equal(
+        put_result(t->a, id, "{'test_output': 'o', 'test_status': 1, 'a.b': 2}", "test"), ERR_OK);
+    for (size_t i = 0; i < 3; i++) {
+        struct job_read reads[] = {
+            {.job_id = text_of(id),   .part = parts[i]    },
+            {.job_id = text_of(none), .part = parts[i]    },
+            {.job_id = text_of(id),   .part = RESULT_STATE}
+        };
+        for (size_t n = 1; n <= 3; n += 2) {
+            assert_int_equal(store_results_get(t->b, reads, n), ERR_OK);
+            json_t *value = reads[0].value;
+            assert_int_equal(reads[0].err, ERR_OK);
+            assert_string_equal(json_string_value(json_object_get(value, "job_state")), "test");
+            if (parts[i] != RESULT_STATE)
+                assert_int_equal(json_integer_value(json_object_get(value, "a.b")), 2);
+            if (parts[i] == RESULT_ALL)
+                assert_string_equal(json_string_value(json_object_get(value, "test_output")), "o");
+            json_decref(value);
+            if (n == 1)
+                continue;
+            assert_int_equal(reads[1].err, ERR_NOT_FOUND);
+            assert_int_equal(reads[2].err, ERR_OK);
+            json_decref(reads[2].value);
+        }
+    }
+}
+
 const struct CMUnitTest results_suite[] = {
+    cmocka_unit_test(test_parts),
     cmocka_unit_test(test_fields),
     cmocka_unit_test(test_states),
     cmocka_unit_test(test_too_large),

@@ -14,6 +14,9 @@
 #define INSERT_BYTES_MAX (8 * MIB)
 #define READ_MAX         1000
 
+/* Entries of the index that a look fetches. */
+#define LOOK_HERE_MAX 500
+
 /* A batch of fewer bytes ended because there were no more documents: the next would have fit. */
 #define BATCH_NOT_FULL ((size_t)256 * 1024)
 
@@ -95,26 +98,33 @@ enum err mongo_logs_add(struct store *s, struct log_fragment *fragments, size_t 
     return ERR_OK;
 }
 
-/* ---- looking ---- */
+/* ---- looking: by the index alone ---- */
 
-/* [{$match: {job_id: {$in: ...}, fragment_number: {$gte: 0}}},
- *  {$group: {_id: {job_id, log_type}, count, last}}]: by the index alone */
-static bson_t *look_pipeline(const struct log_look *looks, size_t n)
+/* {job_id: {$in: ...}, fragment_number: {$gte: 0}} */
+static void append_looks(bson_t *filter, const struct log_look *looks, size_t n)
 {
-    bson_t *pipeline = bson_new(), stage, match, child, list;
     char key[MONGO_INDEX_SIZE];
+    bson_t child, list;
 
-    BSON_APPEND_DOCUMENT_BEGIN(pipeline, "0", &stage);
-    BSON_APPEND_DOCUMENT_BEGIN(&stage, "$match", &match);
-    BSON_APPEND_DOCUMENT_BEGIN(&match, "job_id", &child);
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "job_id", &child);
     BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
     for (size_t i = 0; i < n; i++)
         mongo_append_text(&list, mongo_index(i, key), looks[i].job_id);
     bson_append_array_end(&child, &list);
-    bson_append_document_end(&match, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&match, "fragment_number", &child);
+    bson_append_document_end(filter, &child);
+    BSON_APPEND_DOCUMENT_BEGIN(filter, "fragment_number", &child);
     BSON_APPEND_INT32(&child, "$gte", 0);
-    bson_append_document_end(&match, &child);
+    bson_append_document_end(filter, &child);
+}
+
+/* [{$match: as above}, {$group: {_id: {job_id, log_type}, count, last}}] */
+static bson_t *look_pipeline(const struct log_look *looks, size_t n)
+{
+    bson_t *pipeline = bson_new(), stage, match;
+
+    BSON_APPEND_DOCUMENT_BEGIN(pipeline, "0", &stage);
+    BSON_APPEND_DOCUMENT_BEGIN(&stage, "$match", &match);
+    append_looks(&match, looks, n);
     bson_append_document_end(&stage, &match);
     bson_append_document_end(pipeline, &stage);
     bson_t *group = BCON_NEW("$group", "{", "_id", "{", "job_id", "$job_id", "log_type",
@@ -143,22 +153,65 @@ static int64_t number_of(const bson_t *doc, const char *field)
     return bson_iter_init_find(&it, doc, field) ? bson_iter_as_int64(&it) : 0;
 }
 
-static void give_look(const bson_t *group, struct log_look *looks, size_t n)
+/* Adds fragments of a job and type, whose names are found under the paths. */
+static void add_look(struct log_look *looks, size_t n, const bson_t *doc, const char *job_path,
+                     const char *type_path, int64_t count, int64_t last)
 {
-    for (size_t i = 0; i < n; i++)
-        for (int type = 0; type < OUTPUT_TYPES; type++) {
-            const char *name = log_type_names[type];
-            if (holds_text(group, "_id.log_type", (struct text){name, strlen(name)}) &&
-                holds_text(group, "_id.job_id", looks[i].job_id)) {
-                looks[i].types[type].count = number_of(group, "count");
-                looks[i].types[type].last = number_of(group, "last");
+    for (int type = 0; type < OUTPUT_TYPES; type++) {
+        const char *name = log_type_names[type];
+        if (!holds_text(doc, type_path, (struct text){name, strlen(name)}))
+            continue;
+        for (size_t i = 0; i < n; i++)
+            if (holds_text(doc, job_path, looks[i].job_id)) {
+                looks[i].types[type].count += count;
+                if (last > looks[i].types[type].last)
+                    looks[i].types[type].last = last;
             }
-        }
+    }
 }
 
-enum err mongo_logs_look(struct store *s, struct log_look *looks, size_t n)
+static void looks_clear(struct log_look *looks, size_t n)
 {
-    struct mongo *m = mongo_of(s);
+    for (size_t i = 0; i < n; i++) {
+        looks[i].err = ERR_OK;
+        for (int type = 0; type < OUTPUT_TYPES; type++) {
+            looks[i].types[type].count = 0;
+            looks[i].types[type].last = -1;
+        }
+    }
+}
+
+/* Counts the entries of the index here, which takes half as long as to let the server group them.
+ * *ret_all false: there are more. */
+static enum err look_here(struct mongo *m, struct log_look *looks, size_t n, bool *ret_all)
+{
+    bson_t filter = BSON_INITIALIZER, reply, doc;
+    bson_t *projection = BCON_NEW("_id", BCON_BOOL(false), "job_id", BCON_BOOL(true), "log_type",
+                                  BCON_BOOL(true), "fragment_number", BCON_BOOL(true));
+    struct mongo_query q = {.collection = LOGS,
+                            .filter = &filter,
+                            .projection = projection,
+                            .hint = m->fixed.by_fragment,
+                            .limit = LOOK_HERE_MAX};
+    bson_iter_t batch;
+    int found = 0;
+
+    append_looks(&filter, looks, n);
+    enum err e = mongo_find(m, &q, &reply, &batch);
+    bson_destroy(&filter);
+    bson_destroy(projection);
+    if (e)
+        return e;
+    for (; mongo_next(&batch, &doc); found++)
+        add_look(looks, n, &doc, "job_id", "log_type", 1, number_of(&doc, "fragment_number"));
+    *ret_all = found < LOOK_HERE_MAX;
+    bson_destroy(&reply);
+    return ERR_OK;
+}
+
+/* Lets the server count. */
+static enum err look_there(struct mongo *m, struct log_look *looks, size_t n)
+{
     bson_t command = BSON_INITIALIZER, *pipeline = look_pipeline(looks, n), cursor, reply, group;
     bson_iter_t at, batch;
 
@@ -171,20 +224,24 @@ enum err mongo_logs_look(struct store *s, struct log_look *looks, size_t n)
     enum err e = mongo_read(m, &command, &reply);
     bson_destroy(&command);
     bson_destroy(pipeline);
-    for (size_t i = 0; i < n; i++) {
-        looks[i].err = ERR_OK;
-        for (int type = 0; type < OUTPUT_TYPES; type++) {
-            looks[i].types[type].count = 0;
-            looks[i].types[type].last = -1;
-        }
-    }
     if (e)
         return e;
+    looks_clear(looks, n);
     if (mongo_field(&reply, "cursor.firstBatch", &at) && bson_iter_recurse(&at, &batch))
         while (mongo_next(&batch, &group))
-            give_look(&group, looks, n);
+            add_look(looks, n, &group, "_id.job_id", "_id.log_type", number_of(&group, "count"),
+                     number_of(&group, "last"));
     bson_destroy(&reply);
     return ERR_OK;
+}
+
+enum err mongo_logs_look(struct store *s, struct log_look *looks, size_t n)
+{
+    bool all = false;
+
+    looks_clear(looks, n);
+    enum err e = look_here(mongo_of(s), looks, n, &all);
+    return e || all ? e : look_there(mongo_of(s), looks, n);
 }
 
 /* ---- reading ---- */
