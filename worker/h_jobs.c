@@ -7,6 +7,7 @@
 #include "worker/gate.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
+#include "worker/notice.h"
 #include "worker/permissions.h"
 #include "worker/reads.h"
 #include "worker/schemas.h"
@@ -395,7 +396,12 @@ void h_job_action(struct call *calls[], size_t n)
     }
     if (!gate_owner(c, id, 0))
         return;
+    struct notice_job waiting;
+    notice_look(c->cfg, c->store, id, &waiting);
     enum err e = store_job_cancel(c->store, id);
+    if (!e)
+        notice_cancelled(c->cfg, c->store, id, &waiting);
+    notice_free(&waiting);
     if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
         reply_error(c, 404, "Job not found");
     else if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)

@@ -1,10 +1,8 @@
 #include "worker/orphans.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "worker/event_post.h"
-#include "worker/receiver.h"
+#include "worker/notice.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,48 +73,6 @@ static bool may_run_again(const struct config *cfg, const struct orphan *o)
     return o->reruns < (allowed < RERUNS_MAX ? allowed : RERUNS_MAX);
 }
 
-/* The body of the event: one entry of the form that agents send. */
-static char *event_body(const struct orphan *o, const char *reason, bool rerun)
-{
-    char at[CLOCK_TEXT_SIZE];
-
-    clock_rfc3339(clock_wall_us() / 1000, at);
-    json_t *body =
-        json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}]}", "agent_id", o->owner ? o->owner : "",
-                  "job_queue", o->queue ? o->queue : "", "events", "event_name",
-                  rerun ? "job_orphaned" : "job_end", "timestamp", at, "detail", reason);
-    char *text = body ? json_dumps(body, JSON_ENSURE_ASCII) : NULL;
-    json_decref(body);
-    return text;
-}
-
-/* Puts an event into the outbox where the job has a webhook that may have it. The job has ended in
- * any case: an event that cannot be stored is logged. */
-static void tell(const struct config *cfg, struct store *s, const struct orphan *o,
-                 const char *reason, bool rerun)
-{
-    char lane[OUTBOX_LANE_SIZE], receiver[RECEIVER_SIZE], id[OUTBOX_TOKEN_SIZE];
-    enum receiver_rule rule = o->webhook ? receiver_rule(cfg, o->webhook) : RECEIVER_REFUSED;
-    char *body = NULL;
-
-    if (!receiver_allowed(rule) || receiver_of(o->webhook, receiver) ||
-        outbox_lane(o->job_id, receiver, lane) || !(body = event_body(o, reason, rerun)))
-        return;
-    event_token(id);
-    struct outbox_add add = {.id = id,
-                             .job_id = o->job_id,
-                             .lane = lane,
-                             .receiver = receiver,
-                             .url = o->webhook,
-                             .body = body,
-                             .now_ms = clock_wall_us() / 1000};
-    enum err e = store_outbox_add(s, &add, 1);
-    if (e || add.err)
-        log_warn("the event that job %s has ended was not stored, its receiver is not told",
-                 o->job_id);
-    free(body);
-}
-
 static enum err end_one(const struct config *cfg, struct store *s, struct orphan *o,
                         struct sweep *sweep)
 {
@@ -138,7 +94,13 @@ static enum err end_one(const struct config *cfg, struct store *s, struct orphan
     sweep->done++;
     metric_add(M_LEASES_EXPIRED, 0, 1);
     metric_add(M_LEASES_RERUN, 0, end.rerun);
-    tell(cfg, s, o, reason, end.rerun);
+    notice_send(cfg, s,
+                &(struct notice){.job_id = o->job_id,
+                                 .agent = o->owner,
+                                 .queue = o->queue,
+                                 .webhook = o->webhook,
+                                 .event = end.rerun ? "job_orphaned" : "job_end",
+                                 .detail = reason});
     if (end.rerun && o->queue) {
         sweep->wake[sweep->wake_len++] = o->queue;
         o->queue = NULL;

@@ -145,7 +145,7 @@ def test_webhook_and_metrics(private, queue):
     """The receiver of the job's events hears of both; so do the counters."""
     port = Port()
     with Receiver() as receiver:
-        server = private(*OPTIONS, "--metrics-port", port.number, webhooks=1)
+        server = private(*OPTIONS, "--metrics-port", port.number, "--webhook-server-events", "yes", webhooks=1)
         api = Api(server.url)
         job_id = api.submit(queue, rerun_on_orphan=1, job_status_webhook=f"{receiver.url}/hook")
         for _ in range(2):
