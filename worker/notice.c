@@ -49,7 +49,32 @@ void notice_send(const struct config *cfg, struct store *s, const struct notice 
     free(body);
 }
 
-/* ---- a job that is cancelled ---- */
+/* ---- jobs that wait ---- */
+
+static void send_of(const struct config *cfg, struct store *s, const char *job_id,
+                    const json_t *data, const char *detail)
+{
+    const struct notice n = {.job_id = job_id,
+                             .queue = json_string_value(json_object_get(data, "job_queue")),
+                             .webhook =
+                                 json_string_value(json_object_get(data, "job_status_webhook")),
+                             .event = "job_end",
+                             .detail = detail};
+
+    notice_send(cfg, s, &n);
+}
+
+void notice_expired(const struct config *cfg, struct store *s, const char *job_id)
+{
+    struct job_read read = {
+        .job_id = {job_id, strlen(job_id)}
+    };
+
+    if (!cfg->webhook_server_events || store_jobs_get(s, &read, 1) || read.err)
+        return;
+    send_of(cfg, s, job_id, read.value, EXPIRY_REASON);
+    json_decref(read.value);
+}
 
 static bool waits(struct store *s, struct text job_id)
 {
@@ -85,14 +110,8 @@ void notice_cancelled(const struct config *cfg, struct store *s, struct text job
                       const struct notice_job *j)
 {
     char *id = mem_strndup(job_id.s, job_id.len);
-    const struct notice n = {.job_id = id,
-                             .queue = json_string_value(json_object_get(j->data, "job_queue")),
-                             .webhook =
-                                 json_string_value(json_object_get(j->data, "job_status_webhook")),
-                             .event = "job_end",
-                             .detail = "cancelled while it waited for an agent"};
 
     if (j->data)
-        notice_send(cfg, s, &n);
+        send_of(cfg, s, id, j->data, "cancelled while it waited for an agent");
     free(id);
 }

@@ -18,6 +18,9 @@ struct notice {
  * worker finds it there. A failure is logged and otherwise does no harm. */
 void notice_send(const struct config *cfg, struct store *s, const struct notice *n);
 
+/* Tells that this job was cancelled because it waited for too long. */
+void notice_expired(const struct config *cfg, struct store *s, const char *job_id);
+
 /* What a notice must know of a job that waits: nothing (data NULL) where it does not wait, or
  * nobody wants to know. notice_free is due. */
 struct notice_job {

@@ -3,9 +3,12 @@
 #ifndef WORKER_STORE_EXPIRY_H
 #define WORKER_STORE_EXPIRY_H
 
+#include "worker/store_life.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* EXPIRY(id, setting, name of the things in messages). clang-format off */
 #define EXPIRIES                                                                                   \
@@ -41,8 +44,16 @@ struct expiry {
     size_t kept;               /* in, out: so many of this time were seen, and stay */
     size_t removed;            /* out */
     size_t cancelled;          /* out: jobs */
-    bool more;                 /* out: the walk is not at its end */
+    char cancelled_ids[SWEEP_MAX][REQUEST_ID_SIZE]; /* out: theirs */
+    bool more;                                      /* out: the walk is not at its end */
 };
+
+/* Notes that a job was cancelled. */
+static inline void expiry_cancelled(struct expiry *x, struct text job_id)
+{
+    snprintf(x->cancelled_ids[x->cancelled++], REQUEST_ID_SIZE, "%.*s", (int)job_id.len,
+             job_id.s ? job_id.s : "");
+}
 
 /* The walk ends with what is younger than this. */
 static inline int64_t expiry_end_ms(const struct expiry *x)

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "worker/notice.h"
 #include "worker/orphans.h"
 
 #include <stdlib.h>
@@ -109,6 +110,8 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
     metric_add(M_EXPIRED, 0, x->removed);
     if (x->removed)
         log_info("%zu %s were removed, their time is over", x->removed, name);
+    for (size_t i = 0; i < x->cancelled; i++)
+        notice_expired(w->cfg, s, x->cancelled_ids[i]);
     if (x->cancelled)
         log_info("%zu jobs were cancelled, no agent took them in time", x->cancelled);
     sweep->more = !e && x->more;

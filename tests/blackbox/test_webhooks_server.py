@@ -40,6 +40,17 @@ def test_server_events(private, queue):
         assert len(receiver.requests()) == 2
 
 
+def test_expired_while_it_waited(private, queue):
+    api = Api(private("--webhook-server-events", "yes", "--sweep-interval", 50,
+                      "--expire-waiting", 1, webhooks=1).url)
+    with Receiver() as receiver:
+        job = api.submit(queue, job_status_webhook=f"{receiver.url}/ok")
+        (got,) = receiver.wait_for(1)
+        (event,) = json.loads(got["body"])["events"]
+        assert event["event_name"] == "job_end"
+        assert event["detail"] == api.get(f"/v1/result/{job}").json()["end_reason"]
+
+
 def test_only_where_it_is_wanted(private, queue):
     api = Api(private(webhooks=1).url)
     with Receiver() as receiver:

@@ -64,6 +64,10 @@ static void test_jobs(void **state)
     assert_int_equal(store_expire(t->b, &x), ERR_OK);
     assert_int_equal(x.removed, 0);
     assert_true(x.cancelled >= 1);
+    bool told = false;
+    for (size_t i = 0; i < x.cancelled; i++)
+        told |= strcmp(x.cancelled_ids[i], waiting) == 0;
+    assert_true(told);
     assert_result(t->a, waiting, "{'job_state': 'cancelled', 'end_reason': '" EXPIRY_REASON "'}");
 }
 

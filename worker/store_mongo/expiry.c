@@ -44,16 +44,24 @@ struct look {
 
 /* ---- which jobs are active ---- */
 
-static struct text job_of(const struct source *src, const bson_t *doc)
+/* The text of a field; s NULL: it has none. */
+static struct text text_of(const bson_t *doc, const char *field)
 {
-    struct text id = {0};
+    struct text t = {0};
     bson_iter_t it;
     uint32_t len;
 
-    if (!src->job || !mongo_field(doc, src->job, &it) || !BSON_ITER_HOLDS_UTF8(&it))
-        return id;
-    id.s = bson_iter_utf8(&it, &len);
-    id.len = len;
+    if (mongo_field(doc, field, &it) && BSON_ITER_HOLDS_UTF8(&it)) {
+        t.s = bson_iter_utf8(&it, &len);
+        t.len = len;
+    }
+    return t;
+}
+
+static struct text job_of(const struct source *src, const bson_t *doc)
+{
+    struct text id = src->job ? text_of(doc, src->job) : (struct text){0};
+
     while (src->file && id.len && id.s[id.len] != '.')
         id.len--;
     return id;
@@ -163,6 +171,7 @@ static void append_fields(bson_t *projection, const struct source *src)
         BSON_APPEND_BOOL(projection, src->job, true);
     if (strcmp(src->collection, JOBS) == 0) {
         BSON_APPEND_BOOL(projection, STATE_PATH, true);
+        BSON_APPEND_BOOL(projection, "job_id", true);
         BSON_APPEND_DOCUMENT_BEGIN(projection, "history", &slice);
         BSON_APPEND_INT32(&slice, "$slice", -1);
         bson_append_document_end(projection, &slice);
@@ -297,7 +306,8 @@ static enum err end_job(struct mongo *m, struct look *l, const bson_t *job, stru
     *ret_stays = true;
     if (strcmp(state, "waiting") == 0 && created_ms < x->waiting_before_ms) {
         e = cancel(m, job);
-        x->cancelled += !e;
+        if (!e)
+            expiry_cancelled(x, text_of(job, "job_id"));
     }
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }

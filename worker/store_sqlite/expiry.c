@@ -21,7 +21,7 @@ static const enum sql drop_agents[] = {SQL_AGENT_QUEUES_DROP, SQL_AGENT_DROP, SQ
 static const enum sql drop_keys[] = {SQL_KEY_DROP, SQL_COUNT_};
 static const enum sql drop_queues[] = {SQL_QUEUE_DROP, SQL_COUNT_};
 
-#define NAME_SIZE 80 /* of the id of a file, of a digest */
+#define NAME_SIZE 80 /* of the id of a file or job, of a digest */
 
 static const struct source {
     enum expiry_kind kind;
@@ -49,7 +49,7 @@ enum fate { FATE_STAYS, FATE_GOES, FATE_CANCELLED };
 
 struct old {
     int64_t id;
-    char name[NAME_SIZE]; /* instead, where the key is a text */
+    char name[NAME_SIZE]; /* instead, where the key is a text; of a job beside it */
     int64_t age_ms;
     enum fate fate;
 };
@@ -73,13 +73,14 @@ static enum fate job_fate(const struct query *r, const struct expiry *x)
 static struct old old_of(const struct query *r, const struct expiry *x)
 {
     struct old o = {.age_ms = query_col_int(r, 1)};
+    bool named = is_named(&sources[x->kind]);
 
-    if (is_named(&sources[x->kind])) {
-        struct text name = query_col_text(r, 0);
+    if (named || x->kind == EXPIRY_JOBS) {
+        struct text name = query_col_text(r, named ? 0 : 5);
         snprintf(o.name, sizeof o.name, "%.*s", (int)name.len, name.s ? name.s : "");
-    } else {
-        o.id = query_col_int(r, 0);
     }
+    if (!named)
+        o.id = query_col_int(r, 0);
     if (x->kind == EXPIRY_JOBS)
         o.fate = job_fate(r, x);
     else
@@ -129,7 +130,7 @@ static enum err end_one(struct sqlite *q, const struct old *o, struct expiry *x)
     enum err e = ERR_OK;
 
     if (o->fate == FATE_CANCELLED) {
-        x->cancelled++;
+        expiry_cancelled(x, (struct text){o->name, strlen(o->name)});
         return cancel(q, o);
     }
     if (x->kind == EXPIRY_FILES) {
