@@ -47,10 +47,11 @@ def wait_until(condition, what, seconds=10):
 class Port:
     """A free TCP port outside of the ephemeral range, locked against other test processes."""
 
-    def __init__(self):
+    def __init__(self, numbers=None):
+        """One of `numbers`."""
         folder = Path(f"/tmp/testflinger-test-ports-{os.getuid()}")
         folder.mkdir(exist_ok=True)
-        for number in random.sample(range(20000, 32000), 500):
+        for number in numbers or random.sample(range(20000, 32000), 500):
             lock = open(folder / str(number), "w")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

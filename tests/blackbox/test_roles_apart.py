@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import socket
 import subprocess
 
 import pytest
@@ -21,8 +20,8 @@ def two_ports():
         for _ in range(50):
             port = Port()
             ports.callback(port.release)
-            with socket.socket() as probe, contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port.number + 1))
+            with contextlib.suppress(RuntimeError):
+                ports.callback(Port([port.number + 1]).release)
                 break
         yield port.number
 
@@ -60,10 +59,11 @@ class Roles:
             return None
 
     def close(self):
-        for role in ("frontend", "worker", "broker"):  # else it waits for a broker to come back
-            if role in self.running:
-                self.stop(role)
-        self.port.release()
+        with contextlib.ExitStack() as rest:  # in reverse, whichever fails
+            rest.callback(self.port.release)
+            for role in ("broker", "worker", "frontend"):  # else it waits for a broker to come back
+                if role in self.running:
+                    rest.callback(self.stop, role)
         for role in ROLES:
             log = self.folder / role
             assert not (log.exists() and FAULTS.search(log.read_text())), log.read_text()
