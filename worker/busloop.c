@@ -127,11 +127,14 @@ static void sweep(struct loop *l)
         sweep_step(l->sweeper, l->store);
 }
 
-/* The longest wait for a message. */
+/* The longest wait for a message. Nothing is swept before the store is there. */
 static long pause_ms(const struct loop *l)
 {
     long pause = 2 * (long)l->cfg->heartbeat, due = l->sweeper ? sweep_due(l->sweeper) : pause;
+    long store_due = l->store ? 0 : (long)(l->store_tried + STORE_RETRY_MS - clock_mono_ms());
 
+    if (due < store_due)
+        due = store_due;
     return due < pause ? due : pause;
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.setdefault("BUILD_DIR", str(ROOT / "build")))
 sys.path.insert(0, str(ROOT / "tests/blackbox"))
-from stack import Port, Stack, descendants  # noqa: E402  (reads BUILD_DIR)
+from stack import Port, Stack, cpu_seconds, descendants  # noqa: E402  (reads BUILD_DIR)
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -77,15 +77,6 @@ class Mongod:
             self.process.wait()
         self.port.release()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def cpu_seconds(pid):
-    """CPU time that a process has used, its threads included; 0 when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
 
 def cpu_by_role(stack, mongod=None):

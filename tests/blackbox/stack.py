@@ -70,19 +70,37 @@ class Port:
 
 
 def processes():
-    """{pid: (parent, executable's name)} of all processes that run; zombies are left out."""
+    """{pid: parent} of all processes that run; zombies are left out."""
     found = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
-            state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
-            name = os.path.basename(os.readlink(f"/proc/{entry}/exe"))
+            with open(f"/proc/{entry}/stat", "rb", buffering=0) as stat:
+                state, parent = stat.read(512).rpartition(b")")[2].split(None, 2)[:2]
         except OSError:
             continue
-        if state not in "ZX":
-            found[int(entry)] = (int(parent), name.removesuffix(" (deleted)"))
+        if state not in b"ZX":
+            found[int(entry)] = int(parent)
     return found
+
+
+def executable(pid):
+    """The name of a process's executable, None when it is gone."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
+    except OSError:
+        return None
+
+
+def cpu_seconds(pid):
+    """What a process has used of a processor, 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def comm(pid):
@@ -96,14 +114,14 @@ def comm(pid):
 def descendants(pid):
     """{pid: (parent, name)} of a process and all below it."""
     everyone = processes()
-    tree, grown = {}, pid in everyone
-    if grown:
-        tree[pid] = everyone[pid]
+    tree = {pid: everyone[pid]} if pid in everyone else {}
+    grown = bool(tree)
     while grown:
-        more = {p: v for p, v in everyone.items() if v[0] in tree and p not in tree}
+        more = {p: parent for p, parent in everyone.items() if parent in tree and p not in tree}
         tree.update(more)
         grown = bool(more)
-    return tree
+    named = {p: (parent, executable(p)) for p, parent in tree.items()}
+    return {p: v for p, v in named.items() if v[1]}
 
 
 class Stack:
@@ -142,6 +160,9 @@ class Stack:
 
     def start(self):
         self.launch()
+        return self.await_start()
+
+    def await_start(self):
         try:
             wait_until(self._is_up, "the server prints its URL", START_SECONDS)
             wait_until(self.is_complete, "all processes are there")
@@ -159,28 +180,31 @@ class Stack:
     def is_complete(self):
         if self.process.poll() is not None:
             raise AssertionError(f"it ended with {self.process.returncode}\n{self.tail()}")
-        return (all(len(self.children(role)) == n for role, n in self.counts.items())
-                and (not self.counts["worker"] or self.logins()))
+        tree = self.tree()
+        return (all(len(self.children(role, tree)) == n for role, n in self.counts.items())
+                and (not self.counts["worker"] or self.logins(tree)))
 
     # Processes
 
     def tree(self):
         return descendants(self.process.pid)
 
-    def pids(self, role):
-        return [p for p, (_, name) in self.tree().items() if name == f"testflinger-{role}"]
+    def pids(self, role, tree=None):
+        tree = tree or self.tree()
+        return [p for p, (_, name) in tree.items() if name == f"testflinger-{role}"]
 
-    def forked(self, role):
+    def forked(self, role, tree=None):
         """All processes that the master of a role has forked."""
-        masters = self.pids(role)
-        return [p for p, (parent, _) in self.tree().items() if p in masters and parent in masters]
+        tree = tree or self.tree()
+        processes_of_it = self.pids(role, tree)
+        return [p for p in processes_of_it if tree[p][0] in processes_of_it]
 
-    def children(self, role):
+    def children(self, role, tree=None):
         """The processes of a role that do its work, without those for logins and the monitor."""
-        return [p for p in self.forked(role) if comm(p) not in ("tf-login", "tf-monitor")]
+        return [p for p in self.forked(role, tree) if comm(p) not in ("tf-login", "tf-monitor")]
 
-    def logins(self):
-        return [p for p in self.forked("worker") if comm(p) == "tf-login"]
+    def logins(self, tree=None):
+        return [p for p in self.forked("worker", tree) if comm(p) == "tf-login"]
 
     def signal(self, sig, pids):
         """Sends a signal to processes of this server; from now on their set may change."""

@@ -14,7 +14,7 @@ import requests
 
 from client import Api, Raw, expect, expect_none, new_id
 from mongo import Mongod
-from stack import BIN, Stack, processes, wait_until
+from stack import BIN, Stack, cpu_seconds, processes, wait_until
 
 ROLES = ["frontend", "broker", "worker"]
 
@@ -454,15 +454,21 @@ def test_start_before_the_database(store, queue):
     mongod = Mongod()
     uri = mongod.uri("late")
     mongod.stop()
+    stack = Stack(uri, "--store-timeout", 1000)
+    stack.launch()
     try:
-        stack = Stack(uri, "--store-timeout", 1000)
-        starter = threading.Timer(2, mongod.start)
-        starter.start()
-        with stack:
-            starter.join()
-            api = Api(stack.url)
-            wait_until(lambda: api.post("/v1/job", {"job_queue": queue}).status_code == 200, "it serves")
+        wait_until(stack.is_complete, "all are there")
+        before = {pid: cpu_seconds(pid) for pid in stack.tree()}
+        time.sleep(2.5)
+        assert max(cpu_seconds(pid) - used for pid, used in before.items()) < 1, "they wait"
+        mongod.start()
+        stack.await_start()
+        api = Api(stack.url)
+        wait_until(lambda: api.post("/v1/job", {"job_queue": queue}).status_code == 200, "it serves")
+        stack.stop()
     finally:
+        if stack.process.poll() is None:
+            stack.kill_all()
         mongod.remove()
 
 
