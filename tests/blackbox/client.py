@@ -66,6 +66,7 @@ class Api:
     def __init__(self, url):
         self.url = url
         self.session = requests.Session()
+        self.session.trust_env = False  # proxies and passwords of the environment: looked up each time
         self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
     def request(self, method, path, **options):

@@ -1,5 +1,5 @@
-/* What the collections of access control share: indexes, simple commands; the keys and the failed
- * logins. */
+/* What the collections of access control share: simple commands; the audit trail, the keys and the
+ * failed logins. */
 #include "worker/store_mongo/auth.h"
 
 #include "common/clock.h"
@@ -10,82 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-/* Several processes start at once; the server lets some of them try again. */
-#define PREPARE_TRIES    20
-#define PREPARE_PAUSE_MS 100
-
 /* The audit trail keeps about a few hundred thousand entries. */
 #define AUDIT_BYTES ((int64_t)64 * 1024 * 1024)
 
-/* The reference's indexes and ours, with their default names. `expire_s` < 0: nothing expires. */
-static const struct auth_index {
-    const char *collection, *field;
-    bool unique, sparse;
-    int64_t expire_s;
-    const char *only_with; /* holds the documents that have this field; NULL: all */
-} rows[] = {
-    {CLIENTS,        "client_id",      true,  false, -1,                     NULL },
-    {CLIENTS,        "sub",            false, true,  -1,                     NULL },
-    {CLIENTS,        "last_login",     false, false, REFRESH_KEPT_MS / 1000, "sub"},
- /* who owns a queue */
-    {CLIENTS,        "allowed_queues", false, false, -1,                     NULL },
-    {REFRESH_TOKENS, "refresh_token",  true,  false, -1,                     NULL },
-    {REFRESH_TOKENS, "client_id",      false, false, -1,                     NULL },
-    {REFRESH_TOKENS, "last_accessed",  false, false, REFRESH_KEPT_MS / 1000, NULL },
-    {LOGIN_FAILURES, "until",          false, false, 0,                      NULL },
-};
-
-static enum err create_index(struct mongo *m, const struct auth_index *row, bool unique)
-{
-    bson_t command = BSON_INITIALIZER, indexes, index, child, exists, reply;
-    char name[64];
-
-    snprintf(name, sizeof name, "%s_1", row->field);
-    BSON_APPEND_UTF8(&command, "createIndexes", row->collection);
-    BSON_APPEND_ARRAY_BEGIN(&command, "indexes", &indexes);
-    BSON_APPEND_DOCUMENT_BEGIN(&indexes, "0", &index);
-    BSON_APPEND_DOCUMENT_BEGIN(&index, "key", &child);
-    BSON_APPEND_INT32(&child, row->field, 1);
-    bson_append_document_end(&index, &child);
-    BSON_APPEND_UTF8(&index, "name", name);
-    if (unique)
-        BSON_APPEND_BOOL(&index, "unique", true);
-    if (row->sparse)
-        BSON_APPEND_BOOL(&index, "sparse", true);
-    if (row->expire_s >= 0)
-        mongo_append_int(&index, "expireAfterSeconds", row->expire_s);
-    if (row->only_with) {
-        BSON_APPEND_DOCUMENT_BEGIN(&index, "partialFilterExpression", &child);
-        BSON_APPEND_DOCUMENT_BEGIN(&child, row->only_with, &exists);
-        BSON_APPEND_BOOL(&exists, "$exists", true);
-        bson_append_document_end(&child, &exists);
-        bson_append_document_end(&index, &child);
-    }
-    bson_append_document_end(&indexes, &index);
-    bson_append_array_end(&command, &indexes);
-    if (m->replica_set)
-        BSON_APPEND_UTF8(&command, "commitQuorum", "majority");
-    enum err e = mongo_write(m, &command, &reply);
-    bson_destroy(&command);
-    if (!e)
-        bson_destroy(&reply);
-    return e;
-}
-
-static enum err make_index(struct mongo *m, const struct auth_index *row)
-{
-    enum err e = create_index(m, row, row->unique);
-
-    if (e == ERR_CONFLICT && row->unique) {
-        log_warn("documents of collection %s share a %s, so its index is not unique; remove all "
-                 "but the newest of them",
-                 row->collection, row->field);
-        e = create_index(m, row, false);
-    }
-    return e == ERR_CONFLICT ? ERR_OK : e;
-}
-
-static enum err make_audit(struct mongo *m)
+enum err mongo_audit_make(struct mongo *m)
 {
     bson_t *command = BCON_NEW("create", BCON_UTF8(AUDIT), "capped", BCON_BOOL(true), "size",
                                BCON_INT64(AUDIT_BYTES));
@@ -100,27 +28,6 @@ static enum err make_audit(struct mongo *m)
                  "size; remove old documents of collection %s from time to time",
                  AUDIT);
     return e == ERR_CONFLICT || e == ERR_INTERNAL ? ERR_OK : e;
-}
-
-static enum err prepare(struct mongo *m)
-{
-    enum err e = make_audit(m);
-
-    for (size_t i = 0; !e && i < sizeof rows / sizeof *rows; i++)
-        e = make_index(m, &rows[i]);
-    return e;
-}
-
-enum err mongo_auth_prepare(struct mongo *m)
-{
-    const struct timespec pause = {.tv_nsec = PREPARE_PAUSE_MS * 1000000L};
-    enum err e = prepare(m);
-
-    for (int i = 0; e == ERR_UNAVAILABLE && i < PREPARE_TRIES; i++) {
-        nanosleep(&pause, NULL);
-        e = prepare(m);
-    }
-    return e;
 }
 
 json_t *mongo_document_json(const bson_t *doc)

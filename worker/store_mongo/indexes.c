@@ -1,4 +1,4 @@
-/* The indexes, each with the query that needs it. */
+/* Makes the indexes of indexes.def, and what queries name of them as hints. */
 #include "worker/store_mongo/job.h"
 #include "worker/store_mongo/outbox.h"
 
@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define KEYS_MAX  6
 #define NAME_SIZE 128
 
-/* Several processes start at once; the server lets some of them try again. */
 #define BUILD_TRIES    20
 #define BUILD_PAUSE_MS 100
 
@@ -21,101 +21,40 @@ struct index_key {
     int order;
 };
 
-/* Documents that an index holds. */
-enum only {
-    ONLY_ALL,
-    ONLY_WAITING, /* jobs that wait: an entry ends with the wait */
-    ONLY_OPEN,    /* jobs whose claim is open: few at any time */
-    ONLY_UNREAD,  /* fragments of logs that were not taken */
-    ONLY_LEASED   /* jobs that run */
+enum flag {
+    UNIQUE = 1,
+    SPARSE = 2,
+    WAITING = 4,  /* holds jobs that wait: an entry ends with the wait */
+    OPEN = 8,     /* jobs whose claim is open: few at any time */
+    UNREAD = 16,  /* fragments of logs that were not taken */
+    LEASED = 32,  /* jobs that run */
+    WITH_SUB = 64 /* clients that log in by OpenID */
 };
+
+#define NEVER (-1) /* expires */
 
 static const struct index_row {
     const char *collection;
     const char *name; /* NULL: the default that drivers make of the keys */
-    bool unique;
-    enum only only;
+    unsigned flags;
+    int64_t expire_s;
     struct index_key keys[KEYS_MAX + 1];
 } rows[] = {
-  /* jobs of other servers, which have any _id: the newest document of a job id comes first */
-    {JOBS,           NULL,                     false, ONLY_ALL,    {{"job_id", 1}, {"created_at", -1}}                                   },
- /* lists of the jobs of some states; repeated claims look through the running jobs */
-    {JOBS,           NULL,                     false, ONLY_ALL,    {{STATE_PATH, 1}, {"created_at", 1}, {"_id", 1}}                      },
- /* claims and positions: the waiting jobs of a queue in their order. The state, the same in all
-  * entries, lets the server count them without reading documents. */
-    {JOBS,
-     "testflinger_waiting",                    false,
-     ONLY_WAITING,                                                 {{STATE_PATH, 1},
-      {"job_data.job_queue", 1},
-      {"job_priority", -1},
-      {"created_at", 1},
-      {ORDER_PATH, 1},
-      {"_id", 1}}                                                                                                      },
-    {OUTPUT,         NULL,                     false, ONLY_ALL,    {{"job_id", 1}, {"_id", 1}}                                           },
-    {SERIAL,         NULL,                     false, ONLY_ALL,    {{"job_id", 1}, {"_id", 1}}                                           },
-    {AGENTS,         NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
- /* who serves a queue, for jobs with exclude_agents */
-    {AGENTS,         NULL,                     false, ONLY_ALL,    {{"queues", 1}}                                                       },
-    {WAIT_TIMES,     NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
-    {RESTRICTED,     NULL,                     false, ONLY_ALL,    {{"queue_name", 1}}                                                   },
- /* the head of a lane; events with the content of one that comes */
-    {OUTBOX,         NULL,                     false, ONLY_ALL,    {{"state", 1}, {"lane", 1}, {"created_at", 1}, {"order", 1}}          },
- /* dead letters in their order, what is to be removed, the oldest event that waits */
-    {OUTBOX,         NULL,                     false, ONLY_ALL,    {{"state", 1}, {"at", 1}, {"_id", 1}}                                 },
- /* lanes that are due, but for some receivers */
-    {LANES,          NULL,                     false, ONLY_ALL,    {{"due_at", 1}, {"receiver", 1}}                                      },
- /* the newest file of a name, and the chunks of a file, as drivers make them for GridFS */
-    {FILES,          NULL,                     false, ONLY_ALL,    {{"filename", 1}, {"uploadDate", 1}}                                  },
-    {CHUNKS,         NULL,                     true,  ONLY_ALL,    {{"files_id", 1}, {"n", 1}}                                           },
-    {DROPS,          NULL,                     false, ONLY_ALL,    {{"due_at", 1}}                                                       },
- /* what became of a claim; agents that ask again; claims that are open for too long */
-    {JOBS,           "testflinger_open",       false, ONLY_OPEN,   {{"claim.token", 1}}                                                  },
-    {JOBS,           "testflinger_open_owner", false, ONLY_OPEN,   {{"claim.owner", 1}, {"claim.at", 1}}                                 },
- /* lists of the jobs of a queue, with a tag, of all; in the order of submission */
-    {JOBS,           NULL,                     false, ONLY_ALL,    {{"job_data.job_queue", 1}, {"created_at", 1}, {"_id", 1}}            },
-    {JOBS,           NULL,                     false, ONLY_ALL,    {{"job_data.tags", 1}, {"created_at", 1}, {"_id", 1}}                 },
-    {JOBS,           NULL,                     false, ONLY_ALL,    {{"created_at", 1}, {"_id", 1}}                                       },
-    {QUEUES,         NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
-    {PROVISION_LOGS, NULL,                     true,  ONLY_ALL,    {{"name", 1}}                                                         },
- /* expiry: by age. The reference makes indexes of the age alone, which delete by themselves; one
-  * of   those keys that does not would keep it from starting. */
-    {OUTPUT,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
-    {SERIAL,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
-    {FILES,          NULL,                     false, ONLY_ALL,    {{"uploadDate", 1}, {"_id", 1}}                                       },
-    {AGENTS,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
-    {QUEUES,         NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
- /* reads of a log; the reference makes it too */
-    {LOGS,
-     NULL,                                     false,
-     ONLY_ALL,                                                     {{"job_id", 1}, {"log_type", 1}, {"phase", 1}, {"fragment_number", 1}}},
- /* what a reader of live output has not taken */
-    {LOGS,
-     "testflinger_unread",                     false,
-     ONLY_UNREAD,                                                  {{"job_id", 1}, {"log_type", 1}, {"fragment_number", 1}}              },
- /* jobs whose lease has run out */
-    {JOBS,           "testflinger_lease",      false, ONLY_LEASED, {{"lease", 1}}                                                        },
- /* expiry of logs */
-    {LOGS,           NULL,                     false, ONLY_ALL,    {{"updated_at", 1}, {"_id", 1}}                                       },
- /* expiry of keys */
-    {KEYS,           NULL,                     false, ONLY_ALL,    {{"at", 1}, {"_id", 1}}                                               },
+#define INDEX(id, collection, name, flags, ...) {collection, name, flags, NEVER, {__VA_ARGS__}},
+#define EXPIRING(id, collection, flags, seconds, ...)                                              \
+    {collection, NULL, flags, seconds, {__VA_ARGS__}},
+#include "worker/store_mongo/indexes.def"
+#undef INDEX
+#undef EXPIRING
 };
 
-enum {
-    ROW_JOB_ID = 0,
-    ROW_JOB_STATE = 1,
-    ROW_WAITING = 2,
-    ROW_OUTPUT = 3,
-    ROW_LANE = 9,
-    ROW_STATE = 10,
-    ROW_DUE = 11,
-    ROW_TOKEN = 15,
-    ROW_OWNER = 16,
-    ROW_QUEUE = 17,
-    ROW_TAG = 18,
-    ROW_AGE = 19,
-    ROW_FRAGMENT = 27,
-    ROW_UNREAD = 28,
-    ROW_LEASE = 29
+enum row {
+#define INDEX(id, ...) ROW_##id,
+#define EXPIRING       INDEX
+#include "worker/store_mongo/indexes.def"
+#undef INDEX
+#undef EXPIRING
+    ROWS
 };
 
 /* Collections whose documents belong to jobs: one that is active must not expire. */
@@ -198,19 +137,24 @@ static void name_of(const struct index_row *row, char out[NAME_SIZE])
 }
 
 /* The filter of a partial index. */
-static void only_append(bson_t *to, enum only only)
+static void only_append(bson_t *index, unsigned flags)
 {
-    bson_t exists;
+    const char *field = flags & LEASED ? "lease" : flags & WITH_SUB ? "sub" : NULL;
+    bson_t filter, exists;
 
-    if (only == ONLY_WAITING) {
-        BSON_APPEND_UTF8(to, STATE_PATH, "waiting");
-    } else if (only == ONLY_LEASED) {
-        BSON_APPEND_DOCUMENT_BEGIN(to, "lease", &exists);
+    if (!(flags & ~(unsigned)(UNIQUE | SPARSE)))
+        return;
+    BSON_APPEND_DOCUMENT_BEGIN(index, "partialFilterExpression", &filter);
+    if (flags & WAITING) {
+        BSON_APPEND_UTF8(&filter, STATE_PATH, "waiting");
+    } else if (field) {
+        BSON_APPEND_DOCUMENT_BEGIN(&filter, field, &exists);
         BSON_APPEND_BOOL(&exists, "$exists", true);
-        bson_append_document_end(to, &exists);
+        bson_append_document_end(&filter, &exists);
     } else {
-        BSON_APPEND_BOOL(to, only == ONLY_OPEN ? "claim.open" : "unread", true);
+        BSON_APPEND_BOOL(&filter, flags & OPEN ? "claim.open" : "unread", true);
     }
+    bson_append_document_end(index, &filter);
 }
 
 static enum err create(struct mongo *m, const struct index_row *row, bool unique)
@@ -228,11 +172,11 @@ static enum err create(struct mongo *m, const struct index_row *row, bool unique
     BSON_APPEND_UTF8(&index, "name", name);
     if (unique)
         BSON_APPEND_BOOL(&index, "unique", true);
-    if (row->only) {
-        BSON_APPEND_DOCUMENT_BEGIN(&index, "partialFilterExpression", &child);
-        only_append(&child, row->only);
-        bson_append_document_end(&index, &child);
-    }
+    if (row->flags & SPARSE)
+        BSON_APPEND_BOOL(&index, "sparse", true);
+    if (row->expire_s != NEVER)
+        mongo_append_int(&index, "expireAfterSeconds", row->expire_s);
+    only_append(&index, row->flags);
     bson_append_document_end(&indexes, &index);
     bson_append_array_end(&command, &indexes);
     if (m->replica_set) /* a member that is down must not keep us from starting */
@@ -244,28 +188,40 @@ static enum err create(struct mongo *m, const struct index_row *row, bool unique
     return e;
 }
 
+/* Whether to try again: several processes start at once, and the server does not let all through.
+ */
+static bool once_more(enum err e, int *tries)
+{
+    const struct timespec pause = {.tv_nsec = BUILD_PAUSE_MS * 1000000L};
+
+    if (e != ERR_UNAVAILABLE || ++*tries > BUILD_TRIES)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
 /* An index of the same keys with other options serves the same queries, so it is left alone. */
 static enum err make(struct mongo *m, const struct index_row *row)
 {
-    const struct timespec pause = {.tv_nsec = BUILD_PAUSE_MS * 1000000L};
+    bool unique = row->flags & UNIQUE;
     char name[NAME_SIZE];
-    enum err e = create(m, row, row->unique);
+    int tries = 0;
+    enum err e;
 
-    for (int i = 0; e == ERR_UNAVAILABLE && i < BUILD_TRIES; i++) {
-        nanosleep(&pause, NULL);
-        e = create(m, row, row->unique);
-    }
+    do
+        e = create(m, row, unique);
+    while (once_more(e, &tries));
     if (e != ERR_CONFLICT)
         return e;
     name_of(row, name);
-    if (row->unique)
+    if (unique)
         log_warn("the index %s of collection %s cannot be made unique, which lookups do without; "
                  "remove all but the newest of documents of one name, and any other index %s",
                  name, row->collection, name);
     else
         log_info("collection %s has an index like %s, which is used instead", row->collection,
                  name);
-    if (row->unique)
+    if (unique)
         e = create(m, row, false);
     return e == ERR_CONFLICT ? ERR_OK : e;
 }
@@ -295,15 +251,20 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
     return ERR_OK;
 }
 
+/* Processes that start together begin at different rows, or each would make all of them. */
 enum err mongo_indexes_make(struct mongo *m)
 {
+    size_t first = (size_t)getpid() * 17; /* far from each other, whatever the number of rows */
     enum err e = ERR_OK;
+    int tries = 0;
 
-    for (size_t i = 0; !e && i < sizeof rows / sizeof *rows; i++)
-        e = make(m, &rows[i]);
+    for (size_t i = 0; !e && i < ROWS; i++)
+        e = make(m, &rows[(first + i) % ROWS]);
+    if (!e)
+        do
+            e = mongo_audit_make(m);
+        while (once_more(e, &tries));
     for (size_t i = 0; !e && i < sizeof kept / sizeof *kept; i++)
         e = warn_of_expiry(m, kept[i]);
-    if (!e)
-        e = mongo_auth_prepare(m);
     return e == ERR_INTERNAL ? ERR_UNAVAILABLE : e;
 }
