@@ -116,7 +116,7 @@ def latencies(api, seconds):
 def test_login_storm(private):
     """200 logins at once, each with a hash to check, while others work: those hardly notice. All
     logins are answered: with a token, or that the server is busy."""
-    stack = private("--auth", "roles", "--login-failures-address", 0, env={**auth.ENV, "TESTFLINGER_BCRYPT_ROUNDS": "10"})
+    stack = private("--auth", "roles", "--login-failures-address", 0, env={**auth.ENV, "TESTFLINGER_BCRYPT_ROUNDS": "9"})
     admin, api = Admin(stack), Api(stack.url)
     who = [admin.create(f"client-{i}", f"its-own-secret-key-{i}") for i in range(20)]
     quiet = latencies(api, 3)
