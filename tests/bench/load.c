@@ -2,6 +2,8 @@
  * a list in its path, checks the status of every reply and prints one line of JSON. */
 #include "tests/bench/load.h"
 
+#include "tests/bench/stamp.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -17,7 +19,8 @@ static const char usage[] =
     "                  [--type MEDIA_TYPE] [--connections 16] [--seconds 5] [--count N]\n"
     "                  [--warm-up 0.5] [--ids FILE] [--expect 200] [--save-ids FILE]\n"
     "{id} in PATH is replaced by the lines of the --ids file, one after the other, from the\n"
-    "beginning again at its end. --count N ends after N requests if --seconds are not over "
+    "beginning again at its end, {now} in TEXT by the time of sending. --count N ends after N "
+    "requests if --seconds are not over "
     "before,\n"
     "and measures without warm-up. --save-ids writes the job_id of each reply to a file.\n"
     "Any other status than the expected one is an error; after 100 errors it ends.\n";
@@ -82,16 +85,21 @@ static void request_make(struct load *l, const struct request *r)
 {
     const char *mark = strstr(r->path, ID_MARK);
     int path_len = mark ? (int)(mark - r->path) : (int)strlen(r->path);
-    char length[100] = "";
+    char length[100] = "", *in_body;
+    char *body = stamp_room(r->body ? r->body : "", &in_body);
 
+    if (!body)
+        die("memory");
     if (r->body)
         snprintf(length, sizeof length, "Content-Type: %.40s\r\nContent-Length: %zu\r\n", r->type,
-                 strlen(r->body));
+                 strlen(body));
     if (asprintf(&l->before, "%s %.*s", r->method, path_len, r->path) < 0 ||
         asprintf(&l->after, "%s HTTP/1.1\r\nHost: %s\r\n%s\r\n%s",
-                 mark ? mark + strlen(ID_MARK) : "", r->connect, length,
-                 r->body ? r->body : "") < 0)
+                 mark ? mark + strlen(ID_MARK) : "", r->connect, length, body) < 0)
         die("memory");
+    if (in_body)
+        l->stamp = l->after + strlen(l->after) - strlen(in_body);
+    free(body);
 }
 
 static double cpu_seconds(void)

@@ -21,6 +21,7 @@ struct load {
     uint64_t count;       /* requests at most, without warm-up; 0: as many as `seconds` allow */
     int expect;           /* status; any other is an error */
     char *before, *after; /* the request's text, before and after the id */
+    char *stamp;          /* in `after`: takes the time of sending; NULL: none */
     char (*ids)[LOAD_ID_SIZE];
     size_t ids_len;
     FILE *save; /* takes the job ids of the replies, a line each; may be NULL */

@@ -2,6 +2,7 @@
 #include "tests/bench/load.h"
 
 #include "tests/bench/http.h"
+#include "tests/bench/stamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,6 +118,8 @@ static void connection_next(struct run *r, struct connection *c, int64_t now)
     r->started++;
     r->busy++;
     c->busy = true;
+    if (l->stamp)
+        stamp_write(l->stamp, now);
     c->reply_len = 0;
     c->request_sent = 0;
     c->request_len =
