@@ -112,6 +112,7 @@ def latencies(api, seconds):
     return sorted(found)
 
 
+@pytest.mark.alone
 @pytest.mark.heavy
 def test_login_storm(private):
     """200 logins at once, each with a hash to check, while others work: those hardly notice. All
