@@ -56,7 +56,7 @@ bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, in
 
 /* ---- which jobs were looked at a moment ago ---- */
 
-enum { SEEN_LEN = 4096, QUARTERS = 4 };
+enum { SEEN_LEN = 65536, QUARTERS = 4 }; /* 1 MiB, of which only what is used takes memory */
 
 /* FNV-1a. */
 static uint64_t hash_on(uint64_t hash, struct text t)

@@ -39,4 +39,15 @@ void job_append_longer_lease(bson_t *fields, int64_t lease_ms);
 enum err job_find(struct mongo *m, struct text job_id, const bson_t *projection, bson_t *ret_reply,
                   bson_t *ret_doc) MUST_CHECK;
 
+/* What takes the document of the i-th job, within the call. */
+struct job_finder {
+    void (*take)(void *arg, size_t i, const bson_t *doc);
+    void *arg;
+};
+
+/* Finds several jobs, if possible in one trip; nothing is taken of those that are not there. The
+ * projection must not leave out _id. */
+enum err job_find_all(struct mongo *m, const struct text *job_ids, size_t n,
+                      const bson_t *projection, const struct job_finder *f) MUST_CHECK;
+
 #endif

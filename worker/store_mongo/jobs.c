@@ -145,6 +145,62 @@ enum err job_find(struct mongo *m, struct text job_id, const bson_t *projection,
     return e;
 }
 
+/* Looks in one trip for those that have our _id; `found` tells which there are. */
+static enum err find_ours(struct mongo *m, const struct text *job_ids, size_t n,
+                          const bson_t *projection, const struct job_finder *f, bool *found)
+{
+    bson_t filter = BSON_INITIALIZER, in, list, reply, doc;
+    struct mongo_query q = {
+        .collection = JOBS, .filter = &filter, .projection = projection, .limit = (int)n};
+    bson_oid_t *ids = mem_alloc(n * sizeof *ids);
+    bson_iter_t batch, it;
+    char key[MONGO_INDEX_SIZE];
+
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
+    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
+    for (size_t i = 0; i < n; i++) {
+        oid_of_text(job_ids[i], &ids[i]);
+        BSON_APPEND_OID(&list, mongo_index(i, key), &ids[i]);
+    }
+    bson_append_array_end(&in, &list);
+    bson_append_document_end(&filter, &in);
+    enum err e = mongo_find(m, &q, &reply, &batch);
+    bson_destroy(&filter);
+    while (!e && mongo_next(&batch, &doc))
+        for (size_t i = 0; bson_iter_init_find(&it, &doc, "_id") && i < n; i++)
+            if (!found[i] && BSON_ITER_HOLDS_OID(&it) &&
+                bson_oid_equal(bson_iter_oid(&it), &ids[i])) {
+                found[i] = true;
+                f->take(f->arg, i, &doc);
+            }
+    if (!e)
+        bson_destroy(&reply);
+    free(ids);
+    return e;
+}
+
+enum err job_find_all(struct mongo *m, const struct text *job_ids, size_t n,
+                      const bson_t *projection, const struct job_finder *f)
+{
+    bool *found = mem_alloc(n * sizeof *found);
+    enum err e = n > 1 ? find_ours(m, job_ids, n, projection, f, found) : ERR_OK;
+    bson_t reply, doc;
+
+    /* Jobs of other servers, and what did not fit into one batch. */
+    for (size_t i = 0; !e && i < n; i++) {
+        if (found[i])
+            continue;
+        e = job_find(m, job_ids[i], projection, &reply, &doc);
+        if (!e) {
+            f->take(f->arg, i, &doc);
+            bson_destroy(&reply);
+        }
+        e = e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    free(found);
+    return e;
+}
+
 /* ---- reading a field of several ---- */
 
 /* What is read of jobs. */
@@ -187,77 +243,34 @@ static json_t *field_value(const bson_t *doc, const char *field)
     return json_object();
 }
 
-static enum err read_one(struct mongo *m, const struct part *part, struct job_read *read)
+struct reading {
+    struct job_read *reads;
+    const char *field;
+};
+
+static void take_field(void *arg, size_t i, const bson_t *doc)
 {
-    bson_t projection = BSON_INITIALIZER, reply, doc;
+    const struct reading *r = arg;
 
-    project(&projection, part);
-    enum err e = job_find(m, read->job_id, &projection, &reply, &doc);
-    bson_destroy(&projection);
-    if (e)
-        return e;
-    read->value = field_value(&doc, part->field);
-    bson_destroy(&reply);
-    return ERR_OK;
-}
-
-/* Gives a document to the reads that want it. */
-static void give(const bson_t *doc, const char *field, const bson_oid_t *ids,
-                 struct job_read *reads, size_t n)
-{
-    bson_iter_t it;
-
-    if (!bson_iter_init_find(&it, doc, "_id") || !BSON_ITER_HOLDS_OID(&it))
-        return;
-    for (size_t i = 0; i < n; i++)
-        if (reads[i].err && bson_oid_equal(bson_iter_oid(&it), &ids[i])) {
-            reads[i].value = field_value(doc, field);
-            reads[i].err = ERR_OK;
-        }
-}
-
-/* Reads in one trip those that have our _id. */
-static enum err read_ours(struct mongo *m, const struct part *part, struct job_read *reads,
-                          size_t n)
-{
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, in, list, reply, doc;
-    struct mongo_query q = {
-        .collection = JOBS, .filter = &filter, .projection = &projection, .limit = (int)n};
-    bson_oid_t *ids = mem_alloc(n * sizeof *ids);
-    bson_iter_t batch;
-    char key[MONGO_INDEX_SIZE];
-
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
-    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
-    for (size_t i = 0; i < n; i++) {
-        oid_of_text(reads[i].job_id, &ids[i]);
-        BSON_APPEND_OID(&list, mongo_index(i, key), &ids[i]);
-    }
-    bson_append_array_end(&in, &list);
-    bson_append_document_end(&filter, &in);
-    project(&projection, part);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&projection);
-    if (!e) {
-        while (mongo_next(&batch, &doc))
-            give(&doc, part->field, ids, reads, n);
-        bson_destroy(&reply);
-    }
-    free(ids);
-    return e;
+    r->reads[i].value = field_value(doc, r->field);
+    r->reads[i].err = ERR_OK;
 }
 
 /* Reads the part of each job. */
 static enum err read_all(struct mongo *m, const struct part *part, struct job_read *reads, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    bson_t projection = BSON_INITIALIZER;
+    struct reading r = {.reads = reads, .field = part->field};
+    struct text *job_ids = mem_alloc(n * sizeof *job_ids);
+
+    for (size_t i = 0; i < n; i++) {
         reads[i].err = ERR_NOT_FOUND;
-    enum err e = n > 1 ? read_ours(m, part, reads, n) : ERR_OK;
-    /* Jobs of other servers, and what did not fit into one batch. */
-    for (size_t i = 0; !e && i < n; i++)
-        if (reads[i].err)
-            reads[i].err = read_one(m, part, &reads[i]);
+        job_ids[i] = reads[i].job_id;
+    }
+    project(&projection, part);
+    enum err e = job_find_all(m, job_ids, n, &projection, &(struct job_finder){take_field, &r});
+    bson_destroy(&projection);
+    free(job_ids);
     return e;
 }
 

@@ -77,34 +77,44 @@ static void append_renewal(struct mongo *m, bson_t *updates, size_t index, const
     bson_destroy(&update);
 }
 
+struct renewing {
+    struct mongo *m;
+    const struct lease_renewal *renewals;
+    bson_t updates; /* array */
+    size_t len;
+};
+
+static void renew_found(void *arg, size_t i, const bson_t *doc)
+{
+    struct renewing *r = arg;
+    int64_t end_ms = 0;
+
+    if (is_due(doc, &r->renewals[i], &end_ms))
+        append_renewal(r->m, &r->updates, r->len++, doc, end_ms);
+}
+
 enum err mongo_leases_renew(struct store *s, const struct lease_renewal *renewals, size_t n)
 {
     static const char *const fields[] = {STATE_PATH,   "claim.owner", "claim.open", "lease",
                                          TIMEOUT_PATH, RESERVE_PATH,  NULL};
-    struct mongo *m = mongo_of(s);
-    bson_t command = BSON_INITIALIZER, projection = BSON_INITIALIZER, updates, reply, doc;
-    size_t len = 0;
-    enum err e = ERR_OK;
+    struct renewing r = {.m = mongo_of(s), .renewals = renewals};
+    bson_t command = BSON_INITIALIZER, projection = BSON_INITIALIZER;
+    struct text *job_ids = mem_alloc(n * sizeof *job_ids);
 
+    for (size_t i = 0; i < n; i++)
+        job_ids[i] = renewals[i].job_id;
     project(&projection, fields);
+    bson_init(&r.updates);
+    enum err e = job_find_all(r.m, job_ids, n, &projection, &(struct job_finder){renew_found, &r});
     BSON_APPEND_UTF8(&command, "update", JOBS);
     BSON_APPEND_BOOL(&command, "ordered", false);
-    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
-    for (size_t i = 0; !e && i < n; i++) {
-        int64_t end_ms = 0;
-        e = job_find(m, renewals[i].job_id, &projection, &reply, &doc);
-        if (!e) {
-            if (is_due(&doc, &renewals[i], &end_ms))
-                append_renewal(m, &updates, len++, &doc, end_ms);
-            bson_destroy(&reply);
-        }
-        e = e == ERR_NOT_FOUND ? ERR_OK : e;
-    }
-    bson_append_array_end(&command, &updates);
-    if (!e && len)
-        e = mongo_write_all(m, &command, m->fixed.light, NULL);
+    BSON_APPEND_ARRAY(&command, "updates", &r.updates);
+    if (!e && r.len)
+        e = mongo_write_all(r.m, &command, r.m->fixed.light, NULL);
+    bson_destroy(&r.updates);
     bson_destroy(&command);
     bson_destroy(&projection);
+    free(job_ids);
     return e;
 }
 
