@@ -191,7 +191,9 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
     struct timeval t = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
     watch_brokers(d);
     event_add(d->wait, &t);
-    event_base_loop(d->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    /* NONBLOCK alone goes on for as long as a descriptor is readable: that of ZeroMQ is, until
+     * asked. */
+    event_base_loop(d->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     bool any = take_requests(d);
     attempts_turn(d);
     attempts_settle(d);
