@@ -6,6 +6,7 @@
 #include "common/metrics.h"
 #include "common/monitor.h"
 #include "common/prefork.h"
+#include "common/privileges.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +67,8 @@ int main(int argc, char **argv)
         return bus_key_make();
     config_load(&cfg, R_BROKER, "testflinger-broker", argc, argv);
     tally_name_metrics();
-    int status = check_bus(&cfg) && bus_key_use("testflinger-broker", &cfg) == ERR_OK
+    int status = check_bus(&cfg) && bus_key_use("testflinger-broker", &cfg) == ERR_OK &&
+                         privileges_drop("testflinger-broker", &cfg) == ERR_OK
                      ? prefork_run(&cfg, &p)
                      : EXIT_BAD_SETTING;
     config_free(&cfg);

@@ -18,14 +18,14 @@ enum kind { KIND_STR, KIND_SECRET, KIND_UINT, KIND_ENUM };
 struct setting {
     const char *name, *flag, *env, *def;
     enum kind kind;
-    size_t offset;
+    size_t offset, given; /* of the value, and of whether it was set */
     int64_t min, max;
     const char *list; /* KIND_ENUM: "a|b" */
     unsigned roles;
     const char *help;
 };
 
-#define AT(field) offsetof(struct config, field)
+#define AT(field) offsetof(struct config, field), offsetof(struct config, given.field)
 static const struct setting settings[] = {
 #define CFG_STR(field, flag, env, def, roles, help)                                                \
     {#field, flag, env, def, KIND_STR, AT(field), 0, 0, NULL, roles, help},
@@ -124,6 +124,13 @@ static void set(const struct setting *s, struct config *cfg, const char *value)
     }
 }
 
+/* Sets what a flag or a variable says, and that it does. */
+static void give(const struct setting *s, struct config *cfg, const char *value)
+{
+    set(s, cfg, value);
+    *(bool *)((char *)cfg + s->given) = true;
+}
+
 /* The content of the file that ENV_FILE names, without a trailing line end; NULL when unset. */
 static char *secret_from_file(const struct setting *s)
 {
@@ -156,11 +163,11 @@ static void load_environment(struct config *cfg, enum role_bit role)
         if (!(s->roles & role))
             continue;
         if (value && *value)
-            set(s, cfg, value);
+            give(s, cfg, value);
         if (s->kind == KIND_SECRET && !(value && *value)) {
             char *text = secret_from_file(s);
             if (text)
-                set(s, cfg, text);
+                give(s, cfg, text);
             free(text);
         }
     }
@@ -264,7 +271,7 @@ static void load_flags(struct config *cfg, enum role_bit role, int argc, char **
         } else if (c == OPT_PRINT) {
             print = true;
         } else if (c >= OPT_SETTING) {
-            set(&settings[c - OPT_SETTING], cfg, optarg);
+            give(&settings[c - OPT_SETTING], cfg, optarg);
         } else {
             die("see --help"); /* getopt_long has said what is wrong */
         }

@@ -39,6 +39,18 @@ struct config {
 #undef CFG_SECRET
 #undef CFG_UINT
 #undef CFG_ENUM
+    /* Which of them a flag or a variable has set; the others have their defaults. */
+    struct {
+#define CFG_STR(field, flag, env, def, roles, help)            bool field;
+#define CFG_SECRET(field, env, roles, help)                    bool field;
+#define CFG_UINT(field, flag, env, def, min, max, roles, help) bool field;
+#define CFG_ENUM(field, flag, env, def, list, roles, help)     bool field;
+#include "common/config.def"
+#undef CFG_STR
+#undef CFG_SECRET
+#undef CFG_UINT
+#undef CFG_ENUM
+    } given;
 };
 
 /* Exit status that says: a setting is wrong, starting again cannot help. A master or launcher does

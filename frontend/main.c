@@ -1,11 +1,13 @@
 #include "common/bus.h"
 #include "common/bus_key.h"
 #include "common/config.h"
+#include "common/exposure.h"
 #include "common/listen.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/monitor.h"
 #include "common/prefork.h"
+#include "common/privileges.h"
 #include "frontend/http.h"
 #include "frontend/link.h"
 
@@ -20,15 +22,21 @@ static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg
     return http_run(cfg, *(int *)arg, stop_fd);
 }
 
-static void warn_open(int fd)
+/* Whether the settings allow to serve on this socket; says why not. */
+static bool may_serve(const struct config *cfg, int fd)
 {
-    char address[LISTEN_TEXT_SIZE];
+    char reason[EXPOSURE_REASON_SIZE], address[LISTEN_TEXT_SIZE];
 
+    if (exposure_check_listen(cfg, fd, reason)) {
+        fprintf(stderr, PROGRAM ": %s\n", reason);
+        return false;
+    }
     listen_text(fd, address);
-    log_warn(
-        "access control is off and %s can be reached from other machines: everyone who reaches "
-        "it may do everything; set --auth roles or login, or --listen to a loopback address",
-        address);
+    if (cfg->auth == AUTH_OPEN && listen_is_public(fd))
+        log_warn("access control is off and other machines can reach %s: everyone there may do "
+                 "everything",
+                 address);
+    return true;
 }
 
 static bool is_ready(void *arg, char reason[MONITOR_REASON_SIZE])
@@ -48,6 +56,20 @@ static int monitor(const struct config *cfg, int stop_fd, void *arg)
     return monitor_run(cfg, &m, stop_fd);
 }
 
+/* Runs the master on the listening socket, which it takes. */
+static int serve(struct config *cfg, int fd)
+{
+    struct prefork p = {.role = "frontend", .child = child, .monitor = monitor, .arg = &fd};
+    int status = EXIT_BAD_SETTING;
+
+    if (may_serve(cfg, fd) && privileges_drop(PROGRAM, cfg) == ERR_OK) {
+        link_name_metrics();
+        status = prefork_run(cfg, &p);
+    }
+    close(fd);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     char endpoint[BUS_ENDPOINT_SIZE];
@@ -62,13 +84,7 @@ int main(int argc, char **argv)
                 cfg.bus);
     } else if (bus_key_use(PROGRAM, &cfg) == ERR_OK) {
         enum err e = listen_open(PROGRAM, cfg.listen, &fd);
-        struct prefork p = {.role = "frontend", .child = child, .monitor = monitor, .arg = &fd};
-        if (!e && cfg.auth == AUTH_OPEN && listen_is_public(fd))
-            warn_open(fd);
-        link_name_metrics();
-        status = !e ? prefork_run(&cfg, &p) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
-        if (!e)
-            close(fd);
+        status = !e ? serve(&cfg, fd) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
     }
     config_free(&cfg);
     return status;

@@ -1,8 +1,10 @@
 #include "common/bus.h"
 #include "common/bus_key.h"
 #include "common/config.h"
+#include "common/exposure.h"
 #include "common/log.h"
 #include "common/prefork.h"
+#include "common/privileges.h"
 #include "worker/busloop.h"
 #include "worker/keys.h"
 #include "worker/orphans.h"
@@ -36,7 +38,7 @@ static int monitor(const struct config *cfg, int stop_fd, void *arg)
 }
 
 /* Runs the master on the store of this URI. */
-static int serve(const struct config *cfg, char *uri)
+static int serve(struct config *cfg, char *uri)
 {
     struct prefork p = {.role = "worker",
                         .special = (unsigned)cfg->logins,
@@ -44,7 +46,8 @@ static int serve(const struct config *cfg, char *uri)
                         .monitor = monitor,
                         .arg = uri};
 
-    if (!keys_check(cfg) || !orphans_check(cfg))
+    if (!exposure_bus_allowed("testflinger-worker", cfg) || !keys_check(cfg) ||
+        !orphans_check(cfg) || privileges_drop("testflinger-worker", cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
     return prefork_run(cfg, &p);

@@ -1,9 +1,11 @@
 /* testflinger-server: the whole server on this machine, one command. */
 #include "common/bus.h"
 #include "common/config.h"
+#include "common/exposure.h"
 #include "common/listen.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/privileges.h"
 #include "common/reason.h"
 #include "deploy/launcher/folders.h"
 #include "deploy/launcher/plan.h"
@@ -94,6 +96,9 @@ static enum err prepare_listen(struct launcher *l)
         *l->reason = '\0'; /* it has been said */
         return e;
     }
+    e = exposure_check_listen(&l->cfg, l->listen_fd, l->reason);
+    if (e)
+        return e;
     if (is_passed || *l->cfg.listen == ':') {
         listen_text(l->listen_fd, text);
         free(l->cfg.listen);
@@ -118,6 +123,11 @@ static enum err prepare(struct launcher *l)
         e = find_binaries(l);
     if (e == ERR_OK)
         e = prepare_listen(l);
+    /* From here on as the user of the setting, who shall own the folders that are made. */
+    if (e == ERR_OK && privileges_drop(PROGRAM, &l->cfg)) {
+        *l->reason = '\0'; /* it has been said */
+        e = ERR_INVALID;
+    }
     if (e) {
         free(uri);
         return e;

@@ -1,6 +1,7 @@
 #include "deploy/launcher/plan.h"
 
 #include "common/bus.h"
+#include "common/exposure.h"
 #include "common/listen.h"
 
 #include <stdio.h>
@@ -111,7 +112,7 @@ static enum err check_bus(const struct config *cfg, char reason[PLAN_REASON_SIZE
                  cfg->bus);
         return ERR_INVALID;
     }
-    return ERR_OK;
+    return cfg->workers + cfg->webhooks > 0 ? exposure_check_bus(cfg, reason) : ERR_OK;
 }
 
 /* The URI is not shown: it may hold a password. */

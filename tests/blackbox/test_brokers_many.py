@@ -131,7 +131,7 @@ class Named:
     def peers(self):
         bus = f"tcp://{self.NAME}:{self.bus}"
         self._run("worker", "--bus", bus, "--store", f"sqlite:{self.folder}/data.db",
-                  "--metrics-port", self.ports + 1)
+                  "--auth", "open", "--metrics-port", self.ports + 1)
         self._run("frontend", "--bus", bus, "--listen", f"127.0.0.1:{self.port.number}",
                   "--metrics-port", self.ports)
 

@@ -50,6 +50,30 @@ static void test_flag_wins_over_environment_over_default(void **state)
     config_free(&cfg);
 }
 
+/* A value that equals the default was given all the same; an empty variable gives nothing. */
+static void test_what_was_given(void **state)
+{
+    struct config cfg;
+
+    (void)state;
+    clear_environment();
+    load(&cfg, R_WORKER, NULL, NULL);
+    assert_false(cfg.given.compat);
+    config_free(&cfg);
+    load(&cfg, R_WORKER, "--compat", "documented");
+    assert_true(cfg.given.compat);
+    assert_false(cfg.given.store);
+    config_free(&cfg);
+    setenv("TESTFLINGER_COMPAT", "documented", 1);
+    load(&cfg, R_WORKER, NULL, NULL);
+    assert_true(cfg.given.compat);
+    config_free(&cfg);
+    setenv("TESTFLINGER_COMPAT", "", 1);
+    load(&cfg, R_WORKER, NULL, NULL);
+    assert_false(cfg.given.compat);
+    config_free(&cfg);
+}
+
 /* Exit status of a child that loads these settings; its messages go nowhere. */
 static int load_status(const char *flag, const char *value)
 {
@@ -177,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flag_wins_over_environment_over_default),
+        cmocka_unit_test(test_what_was_given),
         cmocka_unit_test(test_wrong_values_end_with_status_2),
         cmocka_unit_test(test_store_uri),
         cmocka_unit_test(test_roles_get_only_their_settings),

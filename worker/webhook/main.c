@@ -2,8 +2,10 @@
 #include "common/bus.h"
 #include "common/bus_key.h"
 #include "common/config.h"
+#include "common/exposure.h"
 #include "common/metrics.h"
 #include "common/prefork.h"
+#include "common/privileges.h"
 #include "worker/keys.h"
 #include "worker/receiver.h"
 #include "worker/watch.h"
@@ -53,11 +55,12 @@ static bool check(const struct config *cfg)
 }
 
 /* Runs the master on the store of this URI. */
-static int serve(const struct config *cfg, char *uri)
+static int serve(struct config *cfg, char *uri)
 {
     struct prefork p = {.role = "webhook", .child = child, .monitor = monitor, .arg = uri};
 
-    if (!keys_check(cfg) || !check(cfg))
+    if (!exposure_bus_allowed(PROGRAM, cfg) || !keys_check(cfg) || !check(cfg) ||
+        privileges_drop(PROGRAM, cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
     metrics_name_labels(LABELS_FAULT, fault_labels, FAULT_COUNT_);

@@ -1,0 +1,43 @@
+#include "common/exposure.h"
+
+#include "common/bus.h"
+#include "common/listen.h"
+
+#include <stdio.h>
+
+enum err exposure_check_listen(const struct config *cfg, int listen_fd,
+                               char reason[EXPOSURE_REASON_SIZE])
+{
+    char address[LISTEN_TEXT_SIZE];
+
+    if (cfg->auth != AUTH_OPEN || cfg->given.auth || !listen_is_public(listen_fd))
+        return ERR_OK;
+    listen_text(listen_fd, address);
+    snprintf(reason, EXPOSURE_REASON_SIZE,
+             "auth: other machines can reach %s, where everyone may do everything unless access "
+             "control is on: choose --auth roles or login (docs/access-control.md), say --auth "
+             "open (or TESTFLINGER_AUTH=open) if that is meant, or --listen on a loopback address",
+             address);
+    return ERR_INVALID;
+}
+
+enum err exposure_check_bus(const struct config *cfg, char reason[EXPOSURE_REASON_SIZE])
+{
+    if (cfg->given.auth || !bus_is_remote(cfg->bus))
+        return ERR_OK;
+    snprintf(reason, EXPOSURE_REASON_SIZE,
+             "auth: frontends of other machines use the bus %.200s: say here as there which access "
+             "control is in force, --auth roles, login or open (or TESTFLINGER_AUTH)",
+             cfg->bus);
+    return ERR_INVALID;
+}
+
+bool exposure_bus_allowed(const char *program, const struct config *cfg)
+{
+    char reason[EXPOSURE_REASON_SIZE];
+
+    if (exposure_check_bus(cfg, reason) == ERR_OK)
+        return true;
+    fprintf(stderr, "%s: %s\n", program, reason);
+    return false;
+}
