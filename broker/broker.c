@@ -208,6 +208,20 @@ static void on_wake(struct broker *b, const struct bus_header *h)
         send_control(b, BUS_FRONTENDS, peer, h);
 }
 
+/* Something that is no message. From a worker it may have been the answer to a request that then
+ * nobody ever answers: what it has in hand goes to others, and it may join anew. */
+static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
+{
+    struct bus_header hello = {.type = BUS_HELLO, .instance = b->instance};
+
+    tally_add(&b->tally, TALLY_GARBAGE, b->now);
+    if (side != BUS_WORKERS || !peer->hand)
+        return;
+    take_back_hand(b, peer, true);
+    peers_leave(&b->peers[side], peer, PEER_ALONE);
+    send_control(b, side, peer, &hello);
+}
+
 static bool is_empty(const zmq_msg_t *payload)
 {
     return zmq_msg_size(payload) == 0;
@@ -233,7 +247,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     } else if (ok && side == BUS_WORKERS && h.type == BUS_BYE && is_empty(payload)) {
         peers_leave(&b->peers[side], peer, PEER_LEAVING);
     } else {
-        tally_add(&b->tally, TALLY_GARBAGE, b->now);
+        on_garbage(b, side, peer);
     }
 }
 
@@ -280,8 +294,8 @@ static void take_parts(struct broker *b, enum bus_side side, zmq_msg_t *identity
                 on_pair(b, side, peer, &head, &payload);
             else if (peer) /* a frontend's requests come one by one */
                 tally_add(&b->tally, TALLY_GARBAGE, b->now);
-        } else if (!probe) {
-            tally_add(&b->tally, TALLY_GARBAGE, b->now); /* a header without its payload */
+        } else if (!probe && peer && !peer->gone) {
+            on_garbage(b, side, peer); /* a header without its payload */
         }
         zmq_msg_close(&payload);
         zmq_msg_close(&head);

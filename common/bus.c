@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum {
-    HEADER_FIELDS = 10,
-    HEADER_MAX = 512, /* bytes */
+    HEADER_FIELDS = 10, /* a later release may send more: they are skipped */
+    HEADER_MAX = 512,   /* bytes */
     /* ZMTP heartbeats: the library drops a connection whose peer is dead, stopped or unreachable
      * within 1.5 s, so that a broker is told (EHOSTUNREACH) in less than two seconds. */
     ZMTP_HEARTBEAT_MS = 500,
@@ -62,7 +62,7 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
     uint64_t version, type, instance, service, ttl, attempt, err, window;
     struct bus_header h = {0};
 
-    if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size != HEADER_FIELDS)
+    if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size < HEADER_FIELDS)
         return ERR_INVALID;
     const msgpack_object *f = o->via.array.ptr;
     if (!get_uint(&f[0], UINT8_MAX, &version) || version != BUS_VERSION ||

@@ -12,7 +12,8 @@
 
 enum {
     DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
-    TURN_MESSAGES = 256
+    TURN_MESSAGES = 256,
+    WARNING_MS = 1000 /* between two warnings of replies that could not be read */
 };
 
 struct broker {
@@ -37,6 +38,8 @@ struct link {
     struct event *tick;
     link_wake_fn *wake; /* NULL: nobody wants to know */
     void *wake_arg;
+    size_t unreadable; /* replies, since the last warning */
+    int64_t next_warning_ms;
 };
 
 static void answer(struct link *l, struct link_request *r, enum err e, const struct reply *reply)
@@ -168,6 +171,21 @@ void link_send(struct link *l, struct link_request *r)
 
 /* ---- receiving ---- */
 
+static void warn_unreadable(struct link *l)
+{
+    int64_t now = clock_mono_ms();
+
+    metric_add(M_BUS_MALFORMED, 0, 1);
+    l->unreadable++;
+    if (now < l->next_warning_ms)
+        return;
+    log_error("%zu replies on the bus could not be read, their clients got 500; do all processes "
+              "run the same version?",
+              l->unreadable);
+    l->unreadable = 0;
+    l->next_warning_ms = now + WARNING_MS;
+}
+
 static void on_reply(struct link *l, const struct bus_header *h, zmq_msg_t *payload)
 {
     struct link_request *r;
@@ -184,9 +202,8 @@ static void on_reply(struct link *l, const struct bus_header *h, zmq_msg_t *payl
     if (!msgpack_zone_init(&zone, 1024))
         abort(); /* out of memory, as in mem.c */
     enum err e = reply_unpack(zmq_msg_data(payload), zmq_msg_size(payload), &zone, &reply);
-    metric_add(M_BUS_MALFORMED, 0, e != ERR_OK);
     if (e)
-        log_error("a reply on the bus is malformed; do all processes run the same version?");
+        warn_unreadable(l);
     answer(l, r, e ? ERR_INTERNAL : ERR_OK, &reply);
     msgpack_zone_destroy(&zone);
 }

@@ -9,7 +9,8 @@
 
 enum {
     DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
-    LINGER_MS = 500
+    LINGER_MS = 500,
+    WARNING_MS = 1000 /* between two warnings of requests that could not be read */
 };
 
 void *buslink_socket(const struct buslink *l, size_t broker)
@@ -85,27 +86,31 @@ void buslink_step(struct buslink *l)
     bus_brokers_step(&l->bus, clock_mono_ms());
 }
 
-void buslink_item_free(struct buslink_item *it)
+/* Answers a request that this worker cannot serve, so that the broker's count of what the worker
+ * has in hand stays true and the client does not wait in vain. */
+static void refuse(struct buslink *l, size_t broker, const struct bus_header *h, const char *why)
 {
-    msgpack_zone_destroy(&it->zone);
-    zmq_msg_close(&it->payload);
-}
+    static const char body[] =
+        "{\"detail\": {}, \"message\": \"Internal Server Error: a worker could "
+        "not read the request\"}";
+    const struct reply reply = {
+        .status = 500,
+        .headers = {{"Content-Type", "application/json"}},
+        .headers_len = 1,
+        .body = { body,                     sizeof body - 1}
+    };
+    int64_t now = clock_mono_ms();
 
-/* Decodes the payload just received; false: it is dropped. */
-static bool item_decode(const struct buslink *l, struct buslink_item *it)
-{
-    if (!msgpack_zone_init(&it->zone, 1024))
-        return false;
-    if (request_unpack(zmq_msg_data(&it->payload), zmq_msg_size(&it->payload), &it->zone,
-                       &it->request) ||
-        routes[it->request.op].service != l->service) {
-        metric_add(M_BUS_MALFORMED, 0, 1);
-        log_warn("a request on the bus is malformed and was dropped; do all processes run the "
-                 "same version?");
-        msgpack_zone_destroy(&it->zone);
-        return false;
+    metric_add(M_BUS_MALFORMED, 0, 1);
+    l->refused++;
+    if (now >= l->next_warning_ms) {
+        log_warn("answered %zu requests of the bus with 500, the last one since %s; do all "
+                 "processes run the same version, and does nobody else use the bus?",
+                 l->refused, why);
+        l->refused = 0;
+        l->next_warning_ms = now + WARNING_MS;
     }
-    return true;
+    buslink_reply(l, broker, h->id, &reply, false);
 }
 
 static void on_control(struct buslink *l, size_t broker, const struct bus_header *h)
@@ -130,6 +135,23 @@ static bool receive(void *socket, zmq_msg_t *msg)
     return false;
 }
 
+/* What one pair of header and payload asks for; true: it has become an item. */
+static bool take_pair(struct buslink *l, size_t broker, const struct bus_header *h,
+                      struct buslink_item *it, bool has_room)
+{
+    const char *fault = "its bundle is too large";
+
+    if (h->type != BUS_REQUEST) {
+        on_control(l, broker, h);
+    } else {
+        it->header = *h;
+        if (has_room && !(fault = busitem_decode(it, l->service)))
+            return true;
+        refuse(l, broker, h, fault);
+    }
+    return false;
+}
+
 bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
                   size_t *ret_n)
 {
@@ -151,14 +173,10 @@ bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BU
         if (!more || !receive(socket, &it->payload))
             return true;
         more = zmq_msg_more(&it->payload);
-        it->header = h;
-        if (!bad && h.type == BUS_REQUEST && it != &extra && item_decode(l, it)) {
+        if (!bad && take_pair(l, broker, &h, it, it != &extra))
             ++*ret_n;
-        } else {
+        else
             zmq_msg_close(&it->payload);
-            if (!bad)
-                on_control(l, broker, &h);
-        }
         if (!more || !receive(socket, &head))
             return true;
     }

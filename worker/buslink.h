@@ -4,7 +4,7 @@
 
 #include "common/bus_brokers.h"
 #include "common/config.h"
-#include "common/envelope.h"
+#include "worker/busitem.h"
 
 /* Brokers are numbered by their slots in `bus`, 0 to BROKERS_MAX - 1. */
 struct buslink {
@@ -15,14 +15,8 @@ struct buslink {
     int64_t heard_ms[BROKERS_MAX];   /* when it last sent something; 0: never */
     uint64_t instances[BROKERS_MAX]; /* the broker process that knows this worker */
     bool leaving;
-};
-
-/* A request as it came. Texts of `request` point into payload and zone. */
-struct buslink_item {
-    struct bus_header header;
-    zmq_msg_t payload;
-    msgpack_zone zone;
-    struct request request;
+    size_t refused; /* since the last warning */
+    int64_t next_warning_ms;
 };
 
 /* Connects to all brokers, in the background; `role` names the worker there. ERR_INVALID (logged):
@@ -38,10 +32,10 @@ void *buslink_socket(const struct buslink *l, size_t broker);
 void buslink_step(struct buslink *l);
 
 /* Takes one message of a broker; false: there was none. Its requests, *ret_n of them and perhaps 0,
- * become items, which the caller frees. Answers the broker's greetings. */
+ * become items, which the caller frees by buslink_item_free. Answers the broker's greetings, and
+ * with 500 the requests that this worker cannot serve. */
 bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
                   size_t *ret_n);
-void buslink_item_free(struct buslink_item *it);
 
 /* Sends the reply to the request with this id; `more`: another one follows in the same message.
  * False: the broker is gone, it or another one gives the request out again. */

@@ -37,7 +37,7 @@ def pack(type_, **given):
 
 
 def unpack(head):
-    return dict(zip(FIELDS, msgpack.unpackb(head)))
+    return dict(zip(FIELDS, msgpack.unpackb(head, strict_map_key=False)))
 
 
 class Peer:
