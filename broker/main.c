@@ -1,6 +1,7 @@
 #include "broker/broker.h"
 #include "broker/tally.h"
 #include "common/bus.h"
+#include "common/bus_folder.h"
 #include "common/bus_key.h"
 #include "common/config.h"
 #include "common/metrics.h"
@@ -68,7 +69,8 @@ int main(int argc, char **argv)
     config_load(&cfg, R_BROKER, "testflinger-broker", argc, argv);
     tally_name_metrics();
     int status = check_bus(&cfg) && bus_key_use("testflinger-broker", &cfg) == ERR_OK &&
-                         privileges_drop("testflinger-broker", &cfg) == ERR_OK
+                         privileges_drop("testflinger-broker", &cfg) == ERR_OK &&
+                         bus_folder_allowed("testflinger-broker", &cfg)
                      ? prefork_run(&cfg, &p)
                      : EXIT_BAD_SETTING;
     config_free(&cfg);

@@ -1,4 +1,5 @@
 #include "common/bus.h"
+#include "common/bus_folder.h"
 #include "common/bus_key.h"
 #include "common/config.h"
 #include "common/exposure.h"
@@ -62,7 +63,8 @@ static int serve(struct config *cfg, int fd)
     struct prefork p = {.role = "frontend", .child = child, .monitor = monitor, .arg = &fd};
     int status = EXIT_BAD_SETTING;
 
-    if (may_serve(cfg, fd) && privileges_drop(PROGRAM, cfg) == ERR_OK) {
+    if (may_serve(cfg, fd) && privileges_drop(PROGRAM, cfg) == ERR_OK &&
+        bus_folder_allowed(PROGRAM, cfg)) {
         link_name_metrics();
         status = prefork_run(cfg, &p);
     }

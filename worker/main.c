@@ -1,4 +1,5 @@
 #include "common/bus.h"
+#include "common/bus_folder.h"
 #include "common/bus_key.h"
 #include "common/config.h"
 #include "common/exposure.h"
@@ -47,7 +48,8 @@ static int serve(struct config *cfg, char *uri)
                         .arg = uri};
 
     if (!exposure_bus_allowed("testflinger-worker", cfg) || !keys_check(cfg) ||
-        !orphans_check(cfg) || privileges_drop("testflinger-worker", cfg))
+        !orphans_check(cfg) || privileges_drop("testflinger-worker", cfg) ||
+        !bus_folder_allowed("testflinger-worker", cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
     return prefork_run(cfg, &p);

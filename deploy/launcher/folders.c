@@ -1,5 +1,6 @@
 #include "deploy/launcher/folders.h"
 
+#include "common/bus_folder.h"
 #include "common/log.h"
 
 #include <dirent.h>
@@ -16,12 +17,6 @@
 
 enum { MAKE_TRIES = 10, BASE_MAX = 64 /* longer ones leave no room for a socket's path */ };
 
-/* Ours, and nobody else may enter. */
-static bool is_private(const struct stat *st)
-{
-    return S_ISDIR(st->st_mode) && st->st_uid == geteuid() && (st->st_mode & 077) == 0;
-}
-
 /* Where private folders go. */
 static const char *base_folder(void)
 {
@@ -29,7 +24,7 @@ static const char *base_folder(void)
     struct stat st;
 
     if (runtime && *runtime == '/' && strlen(runtime) < BASE_MAX && stat(runtime, &st) == 0 &&
-        is_private(&st) && access(runtime, W_OK | X_OK) == 0)
+        bus_folder_is_private(&st) && access(runtime, W_OK | X_OK) == 0)
         return runtime;
     return "/tmp";
 }
@@ -43,7 +38,7 @@ static int lock_folder(const char *path)
     if (fd < 0)
         return -1;
     /* It may have been taken for a left one and removed before it was locked: look again. */
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && is_private(&st) &&
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && bus_folder_is_private(&st) &&
         lstat(path, &now) == 0 && now.st_dev == st.st_dev && now.st_ino == st.st_ino)
         return fd;
     close(fd);
@@ -114,29 +109,6 @@ void bus_folder_remove(struct bus_folder *b)
     if (b->fd >= 0)
         remove_folder(b->fd, b->path);
     b->fd = -1;
-}
-
-enum err bus_folder_check(const char *path, char reason[FOLDERS_REASON_SIZE])
-{
-    struct stat st;
-
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        snprintf(reason, FOLDERS_REASON_SIZE, "bus: cannot make the folder %.200s: %s", path,
-                 strerror(errno));
-        return ERR_INVALID;
-    }
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        snprintf(reason, FOLDERS_REASON_SIZE, "bus: %.200s is not a folder", path);
-        return ERR_INVALID;
-    }
-    if (!is_private(&st)) {
-        snprintf(reason, FOLDERS_REASON_SIZE,
-                 "bus: the folder %.200s must belong to this user and be closed to others: "
-                 "chown and chmod 700 it, or name another with --bus",
-                 path);
-        return ERR_INVALID;
-    }
-    return ERR_OK;
 }
 
 /* Makes `path` and what is missing above it. Changes `path` meanwhile. */

@@ -24,10 +24,6 @@ enum err bus_folder_make(struct bus_folder *ret, char reason[FOLDERS_REASON_SIZE
 /* Removes it with what is in it. Does nothing without one. */
 void bus_folder_remove(struct bus_folder *b);
 
-/* Takes a folder that the operator names: makes it when it is missing, refuses it when others may
- * enter, since who reaches the bus may do everything. ERR_INVALID with a line in `reason`. */
-enum err bus_folder_check(const char *path, char reason[FOLDERS_REASON_SIZE]) MUST_CHECK;
-
 /* Makes the folder of this file, and those above it, for the owner only, where they are missing.
  * ERR_INVALID with a line in `reason`, also when files cannot be made in it. */
 enum err folders_for_file(const char *file, char reason[FOLDERS_REASON_SIZE]) MUST_CHECK;

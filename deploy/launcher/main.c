@@ -1,5 +1,6 @@
 /* testflinger-server: the whole server on this machine, one command. */
 #include "common/bus.h"
+#include "common/bus_folder.h"
 #include "common/config.h"
 #include "common/exposure.h"
 #include "common/listen.h"

@@ -1,5 +1,6 @@
 """What a foreign or broken process on the bus does to the others: nothing that lasts."""
 
+import os
 import re
 import socket
 import subprocess
@@ -273,3 +274,60 @@ def test_fields_of_a_later_release_are_skipped(broker):
     assert worker.ids() == [ID]
     worker.send(later(pack(REPLY, id=ID)), b"y")
     assert frontend.answer()["payload"] == b"y"
+
+
+# The folder of a bus
+
+ROLES = ("frontend", "broker", "worker", "webhook")
+
+
+def start_role(role, folder, bus):
+    port = Port()
+    options = ["--listen", f"127.0.0.1:{port.number}"] if role == "frontend" else \
+        ["--store", f"sqlite:{folder}/data.db"] if role != "broker" else []
+    port.release()
+    return subprocess.Popen([BIN / f"testflinger-{role}", "--bus", bus, *options], cwd=folder,
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o702])
+def test_a_folder_that_others_may_enter_is_refused(role, mode, tmp_path):
+    bus = tmp_path / "bus"
+    bus.mkdir()
+    bus.chmod(mode)
+    process = start_role(role, tmp_path, bus)
+    _, said = process.communicate(timeout=20)
+    refusal = said.splitlines()[-1]
+    assert process.returncode == 2 and refusal.startswith(f"testflinger-{role}: bus: ")
+    assert "closed to others" in refusal and not list(bus.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("role", ROLES)
+def test_a_folder_of_another_user_is_refused(role, tmp_path):
+    bus = tmp_path / "bus"
+    bus.mkdir(mode=0o700)
+    os.chown(bus, 65534, 65534)
+    process = start_role(role, tmp_path, bus)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 2 and "must belong to this user" in said
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_folder_that_is_none_is_refused(role, tmp_path):
+    (tmp_path / "bus").write_text("")
+    process = start_role(role, tmp_path, tmp_path / "bus")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 2 and "is not a folder" in said
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_folder_that_is_missing_is_made(role, tmp_path):
+    process = start_role(role, tmp_path, tmp_path / "bus")
+    try:
+        wait_until(lambda: (tmp_path / "bus").is_dir(), "it is made")
+        assert (tmp_path / "bus").stat().st_mode & 0o777 == 0o700
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

@@ -232,7 +232,7 @@ def test_one_broker_a_folder(broker):
     broker.serves()
 
 
-@pytest.mark.parametrize("bus, reason", [("/nonexistent", "No such file"),
+@pytest.mark.parametrize("bus, reason", [("/nonexistent/bus", "No such file"),
                                          ("http://127.0.0.1:1", "neither"),
                                          ("/" + "x" * 200, "neither"),
                                          ("tcp://10.1.2.3:5000", "without keys")])

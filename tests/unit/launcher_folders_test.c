@@ -1,3 +1,4 @@
+#include "common/bus_folder.h"
 #include "deploy/launcher/folders.h"
 
 #include <fcntl.h>

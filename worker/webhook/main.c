@@ -1,5 +1,6 @@
 /* testflinger-webhook: sends events of jobs to their receivers. */
 #include "common/bus.h"
+#include "common/bus_folder.h"
 #include "common/bus_key.h"
 #include "common/config.h"
 #include "common/exposure.h"
@@ -60,7 +61,7 @@ static int serve(struct config *cfg, char *uri)
     struct prefork p = {.role = "webhook", .child = child, .monitor = monitor, .arg = uri};
 
     if (!exposure_bus_allowed(PROGRAM, cfg) || !keys_check(cfg) || !check(cfg) ||
-        privileges_drop(PROGRAM, cfg))
+        privileges_drop(PROGRAM, cfg) || !bus_folder_allowed(PROGRAM, cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
     metrics_name_labels(LABELS_FAULT, fault_labels, FAULT_COUNT_);
