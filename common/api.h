@@ -42,7 +42,8 @@ enum route_flags {
     ROUTE_GUARDED = 8,
     ROUTE_DOWNLOAD = 16,
     ROUTE_TEXT = 32,
-    ROUTE_BY_JOB = 64
+    ROUTE_BY_JOB = 64,
+    ROUTE_NO_STORE = 128
 };
 
 enum op {

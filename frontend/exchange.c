@@ -41,6 +41,8 @@ static void add_headers(struct server *s, struct evhttp_request *req, const stru
     for (size_t i = 0; i < reply->headers_len; i++)
         evhttp_add_header(out, reply->headers[i].name, reply->headers[i].value);
     evhttp_add_header(out, "X-Request-Id", own ? own : id);
+    /* What a job posted must not be taken for a page or a script. */
+    evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
     if (s->draining)
         evhttp_add_header(out, "Connection", "close");
 }
@@ -296,6 +298,12 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     if (pack(x, &p->request, body)) {
         log_error("a request could not be packed; this is a defect");
         abort();
+    }
+    if (zmq_msg_size(&x->link.payload) > BUS_MESSAGE_MAX) {
+        zmq_msg_close(&x->link.payload);
+        exchange_answer_err(x, ERR_TOO_LARGE);
+        exchange_free(x);
+        return;
     }
     if (p->route->op == OP_JOB_CLAIM)
         park_exchange_packed(x);

@@ -132,6 +132,12 @@ static void dispatch(struct link *l, struct link_request *r, int64_t now)
 {
     struct broker *b;
 
+    /* The broker would cut the connection, with all that is on it: 504 at its deadline. */
+    if (zmq_msg_size(&r->payload) > BUS_MESSAGE_MAX) {
+        log_error("a request of %zu bytes is not sent, a message takes %zu; report it as a defect",
+                  zmq_msg_size(&r->payload), BUS_MESSAGE_MAX);
+        return;
+    }
     while ((b = choose(l, r))) {
         if (send_to(b, r, now)) {
             r->broker = (int)(b - l->brokers);

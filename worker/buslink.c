@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 
 enum {
     DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
@@ -110,7 +111,7 @@ static void refuse(struct buslink *l, size_t broker, const struct bus_header *h,
         l->refused = 0;
         l->next_warning_ms = now + WARNING_MS;
     }
-    buslink_reply(l, broker, h->id, &reply, false);
+    buslink_reply(l, broker, h->id, "(not read)", &reply, false);
 }
 
 static void on_control(struct buslink *l, size_t broker, const struct bus_header *h)
@@ -188,8 +189,36 @@ static void free_buffer(void *data, void *hint)
     free(data);
 }
 
+/* Packs the reply, or 500 where a message cannot hold it: ZeroMQ would cut the connection, and the
+ * broker would try the request on one worker after the other. */
+static void pack_fitting(const uint8_t id[BUS_ID_SIZE], const char *route, const struct reply *r,
+                         msgpack_sbuffer *out)
+{
+    static const char body[] =
+        "{\"detail\": {}, \"message\": \"The answer is larger than the server can send\"}";
+    const struct reply refusal = {
+        .status = 500,
+        .headers = {{"Content-Type", "application/json"}},
+        .headers_len = 1,
+        .body = { body,                     sizeof body - 1}
+    };
+    char text[UUID_STR_LEN];
+
+    msgpack_sbuffer_init(out);
+    if (reply_pack(r, out) == ERR_OK && out->size <= BUS_MESSAGE_MAX)
+        return;
+    uuid_unparse_lower(id, text);
+    log_error("request %s, %s: the answer has %zu bytes, a message takes %zu; 500 is answered "
+              "instead, report it as a defect",
+              text, route, out->size, BUS_MESSAGE_MAX);
+    msgpack_sbuffer_destroy(out);
+    msgpack_sbuffer_init(out);
+    if (reply_pack(&refusal, out))
+        abort();
+}
+
 bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
-                   const struct reply *reply, bool more)
+                   const char *route, const struct reply *reply, bool more)
 {
     struct bus_header h = {.type = BUS_REPLY};
     void *socket = buslink_socket(l, broker);
@@ -197,9 +226,7 @@ bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZ
     zmq_msg_t head, payload;
 
     memcpy(h.id, id, BUS_ID_SIZE);
-    msgpack_sbuffer_init(&out);
-    if (reply_pack(reply, &out))
-        log_error("a reply could not be packed; this is a defect");
+    pack_fitting(id, route, reply, &out);
     bus_header_pack(&h, &head);
     size_t size = out.size;
     if (zmq_msg_init_data(&payload, msgpack_sbuffer_release(&out), size, free_buffer, NULL) != 0)

@@ -37,10 +37,11 @@ void buslink_step(struct buslink *l);
 bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
                   size_t *ret_n);
 
-/* Sends the reply to the request with this id; `more`: another one follows in the same message.
- * False: the broker is gone, it or another one gives the request out again. */
+/* Sends the reply to the request with this id; `more`: another one follows in the same message. One
+ * that no message can hold becomes a 500; `route` names the request in the log line. False: the
+ * broker is gone, it or another one gives the request out again. */
 bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
-                   const struct reply *reply, bool more);
+                   const char *route, const struct reply *reply, bool more);
 
 /* Number of brokers that are alive. */
 size_t buslink_alive(const struct buslink *l);

@@ -61,8 +61,9 @@ static void serve(struct loop *l, size_t broker)
     }
     if (!e)
         dispatch_bundle(l->store, l->calls, l->len);
-    for (size_t i = 0; i < l->len && buslink_reply(&l->link, broker, l->items[i].header.id,
-                                                   &l->calls[i].reply, i + 1 < l->len);
+    for (size_t i = 0;
+         i < l->len && buslink_reply(&l->link, broker, l->items[i].header.id,
+                                     l->calls[i].route->name, &l->calls[i].reply, i + 1 < l->len);
          i++)
         ;
     for (size_t i = 0; i < l->len; i++) {

@@ -1,7 +1,9 @@
 #include "worker/call.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
+#include "worker/answer.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,9 +49,28 @@ void reply_header(struct call *c, const char *name, const char *value)
     r->headers_len++;
 }
 
+/* 500 instead of an answer that no message can hold. */
+static void reply_too_long(struct call *c, size_t len)
+{
+    struct text about =
+        c->request && c->request->params_len ? c->request->params[0] : (struct text){"", 0};
+
+    log_error("request %s, %s %.*s: the answer would hold %zu bytes, a message takes %zu; 500 is "
+              "answered instead, remove what it is about or ask for a part of it",
+              c->request ? c->request->id : "-", c->route ? c->route->name : "-",
+              (int)(about.len < 256 ? about.len : 256), about.s, len, ANSWER_MAX);
+    c->reply.claimed = false;
+    reply_err(c, ERR_ANSWER_TOO_LARGE);
+}
+
 /* Sets status, type and body; takes the body's memory. */
 static void reply_take(struct call *c, int status, const char *type, char *body, size_t len)
 {
+    if (len > ANSWER_MAX) {
+        free(body);
+        reply_too_long(c, len);
+        return;
+    }
     c->reply.status = status;
     free(c->body);
     c->body = body;
@@ -75,13 +96,19 @@ void reply_text(struct call *c, int status, const char *text)
 
 void reply_json(struct call *c, int status, json_t *value)
 {
-    const size_t flags = JSON_ENSURE_ASCII | JSON_ENCODE_ANY, guess = 2048;
+    const size_t guess = 2048;
     char *body = mem_alloc(guess);
-    size_t len = json_dumpb(value, body, guess, flags);
+    size_t len = json_dumpb(value, body, guess, ANSWER_JSON);
 
+    if (len > ANSWER_MAX) {
+        free(body);
+        json_decref(value);
+        reply_too_long(c, len);
+        return;
+    }
     if (len > guess) {
         body = mem_realloc(body, len);
-        len = json_dumpb(value, body, len, flags);
+        len = json_dumpb(value, body, len, ANSWER_JSON);
     }
     json_decref(value);
     reply_take(c, status, TYPE_JSON, body, len);

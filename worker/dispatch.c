@@ -72,6 +72,9 @@ void dispatch_bundle(struct store *store, struct call *calls, size_t n)
     }
     if (e)
         fail_all(calls, n, e);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (calls[i].route->flags & ROUTE_NO_STORE)
+            reply_header(&calls[i], "Cache-Control", "no-store");
         compress_reply(&calls[i]);
+    }
 }

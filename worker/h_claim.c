@@ -1,6 +1,7 @@
 /* The agents' claim: hands out the next job of their queues. */
 #include "common/bus.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "worker/call.h"
 #include "worker/cookie.h"
@@ -114,23 +115,59 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
     return false;
 }
 
-static void wish_answer(struct wish *w, struct claim *claim)
+/* Jobs of older releases that no answer can hold, and that one request deals with at most. */
+#define UNFIT_MAX 8
+
+/* Answers with the job. False: no answer can hold it. */
+static bool reply_job(struct call *c, const struct claim *claim)
 {
     char started[CLOCK_TEXT_SIZE];
 
-    if (claim->err == ERR_NOT_FOUND) {
-        reply_none(w->call);
-    } else if (claim->err) {
-        reply_err(w->call, claim->err);
-    } else {
-        clock_rfc3339(claim->started_ms, started);
-        json_object_set_new(claim->data, "job_id", json_string(claim->job_id));
-        json_object_set_new(claim->data, "started_at", json_string(started));
-        reply_json(w->call, 200, json_incref(claim->data));
-        w->call->reply.claimed = true;
-    }
+    clock_rfc3339(claim->started_ms, started);
+    json_object_set_new(claim->data, "job_id", json_string(claim->job_id));
+    json_object_set_new(claim->data, "started_at", json_string(started));
+    reply_json(c, 200, json_incref(claim->data));
+    c->reply.claimed = c->reply.status == 200;
+    return c->reply.claimed;
+}
+
+static void drop_job(struct claim *claim)
+{
     json_decref(claim->data);
     free(claim->job_id);
+    claim->data = NULL;
+    claim->job_id = NULL;
+}
+
+/* Cancels the job that no answer can hold, and claims the next one. */
+static void pass_over(struct call *c, struct claim *claim)
+{
+    struct job_unfit unfit = {
+        .job_id = {claim->job_id, strlen(claim->job_id)},
+        .token = claim->asked.request_id,
+        .reason = UNFIT_REASON
+    };
+
+    log_error("job %s is cancelled: %s", claim->job_id, UNFIT_REASON);
+    enum err e = store_job_unfit(c->store, &unfit);
+    drop_job(claim);
+    if (!e || e == ERR_NOT_FOUND)
+        e = store_jobs_claim(c->store, claim, 1);
+    if (e)
+        claim->err = e;
+}
+
+static void wish_answer(struct wish *w, struct claim *claim)
+{
+    for (int i = 0; !claim->err && i < UNFIT_MAX && !reply_job(w->call, claim); i++)
+        pass_over(w->call, claim);
+    if (claim->err == ERR_NOT_FOUND)
+        reply_none(w->call);
+    else if (claim->err)
+        reply_err(w->call, claim->err);
+    else if (!w->call->reply.claimed) /* there are more of them: the agent asks again */
+        reply_err(w->call, ERR_UNAVAILABLE);
+    drop_job(claim);
     wish_free(w);
 }
 

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "worker/call.h"
+#include "worker/docsize.h"
 #include "worker/etag.h"
 #include "worker/gate.h"
 #include "worker/jobid.h"
@@ -136,7 +137,8 @@ static bool submission_load(struct submission *s, struct call *c)
             rename_empty_queue_fault(c);
         return false;
     }
-    if (!rerun_is_fine(c, s->data) || excluded_leave_nobody(c, s->data))
+    if (!rerun_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
+        excluded_leave_nobody(c, s->data))
         return false;
     if (json_object_get(json_object_get(s->data, "test_data"), "secrets")) {
         reply_error(c, 422, "No secrets store");

@@ -203,7 +203,7 @@ static bool has_texts(const json_t *flat, enum output_type type)
 
 static enum err add_fields(struct buf *b, const json_t *fields, const char *before)
 {
-    char *text = json_dumps(fields, JSON_ENSURE_ASCII);
+    char *text = json_dumps(fields, ANSWER_JSON);
     size_t len = text ? strlen(text) : 0;
     enum err e = len > 2 ? buf_add(b, before, strlen(before)) : ERR_OK;
 

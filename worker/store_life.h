@@ -76,11 +76,21 @@ struct orphan_end {
     bool rerun;
 };
 
+/* A job that was handed out by this claim, but is larger than any message. */
+struct job_unfit {
+    struct text job_id;
+    const char *token;
+    const char *reason;
+};
+#define UNFIT_REASON "the job is larger than the server can hand out; see the setting max-document"
+
 /* Field of a job by which it asks to be run again when its agent is lost: so many times. */
 #define RERUN_FIELD "rerun_on_orphan"
 #define RERUNS_MAX  10
 
-/* claims_settle   in the order given; the outcome of each is in its .err.
+/* job_unfit       the job is cancelled, the reason goes into its result and history. ERR_NOT_FOUND:
+ *                 it does not carry the token any more.
+ * claims_settle   in the order given; the outcome of each is in its .err.
  * claims_overdue  claims that are open since before `before_ms`: their jobs wait again as above; of
  *                 jobs that were reported meanwhile the claim is open no longer.
  * leases_renew    renews those that lease_is_due(), and closes their claims. Jobs that are not

@@ -5,6 +5,7 @@ import datetime
 import json
 import sqlite3
 
+import bson
 import pymongo
 
 
@@ -38,6 +39,15 @@ class MongoStorage:
 
     def attachments_arrived(self, job_id):
         self._set(job_id, job_data__attachments_status="complete")
+
+    def enlarge(self, job_id, character, times):
+        self._set(job_id, job_data__name=character * times)
+
+    def fill(self, job_id, size):
+        """Enlarges the job's document to so many bytes."""
+        self._set(job_id, job_data__name="")
+        now = len(bson.encode(self.db.jobs.find_one({"job_id": job_id})))
+        self._set(job_id, job_data__name="x" * (size - now))
 
     def wait_times(self, queue):
         document = self.db.queue_wait_times.find_one({"name": queue})
@@ -78,6 +88,11 @@ class SqliteStorage:
 
     def attachments_arrived(self, job_id):
         self._set(job_id, "attachments", "complete")
+
+    def enlarge(self, job_id, character, times):
+        assert self._run("UPDATE job_data SET data = json_set(data, '$.name', ?)"
+                         " WHERE job = (SELECT id FROM jobs WHERE job_id = ?)",
+                         character * times, job_id) == 1
 
     def wait_times(self, queue):
         rows = self._run("SELECT seconds FROM queue_wait_times WHERE queue = ? ORDER BY n", queue)

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/store_mongo/bsonjson.h"
+#include "worker/store_mongo/unfit.h"
 
 #include <string.h>
 
@@ -263,7 +264,7 @@ static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
 
 /* ---- one claim: one trip ---- */
 
-static void claim_one(struct mongo *m, struct wish *w)
+static void claim_next(struct mongo *m, struct wish *w)
 {
     bson_t command = BSON_INITIALIZER, child, reply, job;
     struct claim *c = w->claim;
@@ -291,6 +292,26 @@ static void claim_one(struct mongo *m, struct wish *w)
     else
         c->err = ERR_NOT_FOUND;
     bson_destroy(&reply);
+}
+
+/* Jobs without room for a claim that one request deals with at most. */
+#define UNFIT_MAX 8
+
+static void claim_one(struct mongo *m, struct wish *w)
+{
+    claim_next(m, w);
+    for (int i = 0; w->claim->err == ERR_TOO_LARGE && i < UNFIT_MAX; i++) {
+        bson_t filter = BSON_INITIALIZER;
+        append_filter(&filter, w->claim, true);
+        enum err e = unfit_make_room(m, &filter);
+        bson_destroy(&filter);
+        if (e)
+            w->claim->err = e;
+        else
+            claim_next(m, w);
+    }
+    if (w->claim->err == ERR_TOO_LARGE)
+        w->claim->err = ERR_UNAVAILABLE; /* there are more of them: the agent asks again */
 }
 
 /* ---- several claims of the same queues: two trips for all ---- */
@@ -420,7 +441,8 @@ static enum err take(struct mongo *m, struct wish *group[], size_t n, size_t tak
     int64_t matched = 0;
     enum err e = update_chosen(m, group, n, &matched);
 
-    if (!e && matched < (int64_t)taken)
+    /* A job without room for a claim fails alone: its claim goes one by one. */
+    if (e == ERR_TOO_LARGE || (!e && matched < (int64_t)taken))
         e = drop_losers(m, group, n);
     if (e)
         return e;

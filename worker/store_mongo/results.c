@@ -143,6 +143,8 @@ enum err mongo_job_cancel(struct store *s, struct text job_id)
     job_append_history(&setting.fields, "cancelled", states_over());
     job_append_lease(&setting.fields, "cancelled", states_over(), 0);
     enum err e = set(mongo_of(s), job_id, (struct text){0}, &setting, false, &done);
+    if (e == ERR_TOO_LARGE)
+        e = set(mongo_of(s), job_id, (struct text){0}, &setting, true, &done);
     setting_done(&setting);
     if (!e && !done.modified)
         e = ERR_CONFLICT;

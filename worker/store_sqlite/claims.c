@@ -203,6 +203,27 @@ static enum err claim(struct sqlite *q, struct claim *c)
     return e;
 }
 
+static enum err end_unfit(struct sqlite *q, const struct job_unfit *u)
+{
+    struct query r = query_new(q, SQL_CLAIM_TOKEN);
+    int64_t id = 0;
+
+    query_str(&r, u->token);
+    enum err e = query_step(&r);
+    if (!e)
+        id = query_col_int(&r, 0);
+    query_end(&r);
+    return e ? e : sqlite_job_end(q, id, "cancelled", u->reason);
+}
+
+enum err sqlite_job_unfit(struct store *s, const struct job_unfit *u)
+{
+    struct sqlite *q = sqlite_of(s);
+    enum err e = sqlite_write_begin(q);
+
+    return e ? e : sqlite_write_end(q, end_unfit(q, u));
+}
+
 enum err sqlite_jobs_claim(struct store *s, struct claim *claims, size_t n)
 {
     enum err all = ERR_OK;

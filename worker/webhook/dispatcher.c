@@ -54,7 +54,8 @@ static void serve(struct dispatcher *d, size_t broker, struct buslink_item *item
         if (calls[i].later)
             post_begin(d, &calls[i], &items[i], broker);
         if (calls[i].reply.status)
-            buslink_reply(&d->link, broker, items[i].header.id, &calls[i].reply, false);
+            buslink_reply(&d->link, broker, items[i].header.id, calls[i].route->name,
+                          &calls[i].reply, false);
         call_done(&calls[i]);
         buslink_item_free(&items[i]);
     }

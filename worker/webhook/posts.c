@@ -28,7 +28,7 @@ static void post_reply(struct dispatcher *d, struct post *p, struct call *c,
                        enum outbox_state state)
 {
     answer_state(c, p->event_id, state);
-    buslink_reply(&d->link, p->broker, p->request_id, &c->reply, false);
+    buslink_reply(&d->link, p->broker, p->request_id, routes[OP_JOB_EVENTS].name, &c->reply, false);
     call_done(c);
     post_free(d, p);
 }
