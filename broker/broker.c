@@ -4,6 +4,7 @@
 #include "broker/queue.h"
 #include "broker/tally.h"
 #include "broker/wire.h"
+#include "common/beat.h"
 #include "common/bus_key.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -385,6 +386,8 @@ static long idle_ms(const struct broker *b)
 
     if (due > b->next_beat)
         due = b->next_beat;
+    if (due > now + BEAT_MS)
+        due = now + BEAT_MS;
     return due > now ? (long)(due - now) : 0;
 }
 
@@ -404,6 +407,7 @@ static void serve(struct broker *b, int stop_fd)
 
     while (!end || ((b->queue.held || b->now < b->settled) && b->now < end)) {
         long idle = idle_ms(b);
+        beat_turn();
         zmq_poll(poll, sources, end && idle > SETTLE_MS ? SETTLE_MS : idle);
         if (b->wire.guard)
             bus_key_answer(b->wire.guard);

@@ -60,8 +60,11 @@ static bool check_bus(const struct config *cfg)
 
 int main(int argc, char **argv)
 {
-    struct prefork p = {
-        .role = "broker", .child = child, .children_max = BROKERS_MAX, .monitor = monitor};
+    struct prefork p = {.role = "broker",
+                        .child = child,
+                        .children_max = BROKERS_MAX,
+                        .monitor = monitor,
+                        .beats = true};
     struct config cfg;
 
     if (argc == 2 && strcmp(argv[1], "make-key") == 0)

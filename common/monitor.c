@@ -1,5 +1,6 @@
 #include "common/monitor.h"
 
+#include "common/beat.h"
 #include "common/log.h"
 #include "common/prom.h"
 
@@ -45,25 +46,39 @@ static void on_metrics(struct evhttp_request *req, void *arg)
     buf_free(&out);
 }
 
+/* `word`: what it is when `holds`. */
+static void answer_state(struct evhttp_request *req, bool holds, const char *word,
+                         const char *reason)
+{
+    char text[MONITOR_REASON_SIZE + 64];
+
+    if (holds)
+        snprintf(text, sizeof text, "{\"status\": \"%s\"}", word);
+    else
+        snprintf(text, sizeof text, "{\"status\": \"not %s\", \"reason\": \"%s\"}", word, reason);
+    answer(req, holds ? 200 : 503, "application/json", text, strlen(text));
+}
+
 static void on_healthz(struct evhttp_request *req, void *arg)
 {
-    static const char text[] = "{\"status\": \"ok\"}";
+    char reason[BEAT_REASON_SIZE];
+    bool healthy = beat_health(reason);
 
     (void)arg;
-    answer(req, 200, "application/json", text, sizeof text - 1);
+    answer_state(req, healthy, "ok", reason);
 }
 
 static void on_readyz(struct evhttp_request *req, void *arg)
 {
     const struct monitor *m = arg;
-    char reason[MONITOR_REASON_SIZE] = "", text[MONITOR_REASON_SIZE + 64];
-    bool ready = m->is_ready(m->arg, reason);
+    char reason[MONITOR_REASON_SIZE] = "";
 
-    if (ready)
-        snprintf(text, sizeof text, "{\"status\": \"ready\"}");
-    else
-        snprintf(text, sizeof text, "{\"status\": \"not ready\", \"reason\": \"%s\"}", reason);
-    answer(req, ready ? 200 : 503, "application/json", text, strlen(text));
+    if (!beat_health(reason)) {
+        answer_state(req, false, "ready", reason);
+        return;
+    }
+    bool ready = m->is_ready(m->arg, reason);
+    answer_state(req, ready, "ready", reason);
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *base)

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/watchdog.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,6 +31,7 @@ struct slot {
     int64_t kill_at;    /* when `told` */
     int64_t not_before; /* back-off: no new child before this time */
     int64_t backoff;
+    struct watchdog watchdog;
 };
 
 struct master {
@@ -42,6 +44,7 @@ struct master {
     bool stopping;
     int status;
     int signal_fd;
+    int64_t looked; /* the watchdog, last */
     sigset_t inherited;
 };
 
@@ -54,6 +57,7 @@ static int run_child(struct master *m, unsigned slot, pid_t parent)
         return 1;
     close(m->signal_fd);
     metrics_use(slot);
+    beat_use(slot);
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
@@ -91,6 +95,7 @@ static void start_child(struct master *m, unsigned i, int64_t now)
     s->pid = pid;
     s->old = s->told = false;
     s->started = now;
+    s->watchdog = (struct watchdog){0};
     log_debug("child %u started, pid %d", i, (int)pid);
 }
 
@@ -144,6 +149,8 @@ static void child_ended(struct master *m, pid_t pid, int wstatus, int64_t now)
             metric_add(M_RESTARTS, 0, 1);
         }
         metrics_forget(i);
+        if (i < PREFORK_CHILDREN_MAX)
+            beat_forget(i);
         s->pid = 0;
         return;
     }
@@ -247,6 +254,50 @@ static int maintain(struct master *m, int64_t now, bool *busy)
     return due == INT64_MAX ? -1 : due <= now ? 0 : (int)(due - now);
 }
 
+/* ---- the watchdog ---- */
+
+static void replace(struct master *m, struct slot *s, enum watchdog_verdict v, int64_t now)
+{
+    unsigned i = (unsigned)(s - m->slots);
+
+    s->watchdog = (struct watchdog){0};
+    if (v == WATCHDOG_STILL) {
+        log_error("child %u (pid %d): its event loop has not turned for %lld s; killing it. Where "
+                  "nobody stopped it, raise --watchdog or report the fault",
+                  i, (int)s->pid, (long long)m->cfg->watchdog);
+        kill(s->pid, SIGKILL); /* it is replaced as one that died */
+        return;
+    }
+    log_error("child %u (pid %d): it has accepted nothing for %lld s although connections wait; "
+              "replacing it. Report the fault",
+              i, (int)s->pid, (long long)m->cfg->watchdog);
+    tell(m, s, now);
+}
+
+/* Looks at the children that beat, once a second; returns ms until the next look, or -1. */
+static int watch(struct master *m, int64_t now)
+{
+    unsigned limit = (unsigned)m->cfg->watchdog;
+    struct beat b;
+
+    if (!m->p->beats || !limit || m->stopping)
+        return -1;
+    if (now - m->looked < BEAT_MS)
+        return (int)(BEAT_MS - (now - m->looked));
+    bool late = now - m->looked > WATCHDOG_LATE_MS;
+    bool waits = m->p->waits && m->p->waits(m->p->arg);
+    m->looked = now;
+    for (unsigned i = 0; i < m->max; i++) {
+        struct slot *s = &m->slots[i];
+        if (!s->pid || s->told || !beat_read(i, &b))
+            continue;
+        enum watchdog_verdict v = watchdog_look(&s->watchdog, &b, late, waits, limit);
+        if (v)
+            replace(m, s, v, now);
+    }
+    return BEAT_MS;
+}
+
 static bool block_signals(struct master *m)
 {
     static const int list[] = {SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD};
@@ -261,6 +312,21 @@ static bool block_signals(struct master *m)
         sigdelset(&m->inherited, list[i]);
     m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return m->signal_fd >= 0;
+}
+
+/* Waits for a signal until something is due; serves those that came. */
+static void turn(struct master *m, int timeout)
+{
+    struct signalfd_siginfo info;
+    struct pollfd fd = {m->signal_fd, POLLIN, 0};
+    int look = watch(m, clock_mono_ms());
+
+    if (look >= 0 && (timeout < 0 || look < timeout))
+        timeout = look;
+    poll(&fd, 1, timeout);
+    while (read(m->signal_fd, &info, sizeof info) == sizeof info)
+        on_signal(m, (int)info.ssi_signo, clock_mono_ms());
+    reap(m, clock_mono_ms());
 }
 
 int prefork_run(const struct config *cfg, const struct prefork *p)
@@ -286,16 +352,13 @@ int prefork_run(const struct config *cfg, const struct prefork *p)
     }
     for (unsigned i = PREFORK_CHILDREN_MAX; i < m.total; i++)
         m.slots[i].wanted = true;
+    if (p->beats)
+        beat_share(PREFORK_CHILDREN_MAX);
     for (;;) {
-        struct signalfd_siginfo info;
-        struct pollfd fd = {m.signal_fd, POLLIN, 0};
         int timeout = maintain(&m, clock_mono_ms(), &busy);
         if (!busy)
             break;
-        poll(&fd, 1, timeout);
-        while (read(m.signal_fd, &info, sizeof info) == sizeof info)
-            on_signal(&m, (int)info.ssi_signo, clock_mono_ms());
-        reap(&m, clock_mono_ms());
+        turn(&m, timeout);
     }
     close(m.signal_fd);
     return m.status;

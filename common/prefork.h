@@ -3,11 +3,15 @@
  * Signals to the master: TERM, INT: drain (children get TERM and the grace time, then KILL);
  * HUP: replace the children one by one; TTIN, TTOU: one child more, one less.
  * A child that dies is replaced, with a growing pause while children die young; one that ends with
- * EXIT_BAD_SETTING ends the master with that status. Children get KILL when the master dies. */
+ * EXIT_BAD_SETTING ends the master with that status. Children get KILL when the master dies.
+ * With `beats`, one whose event loop does not turn for --watchdog seconds is killed and replaced,
+ * and one that accepts nothing for that time although connections wait is told to end. */
 #ifndef COMMON_PREFORK_H
 #define COMMON_PREFORK_H
 
 #include "common/config.h"
+
+#include <stdbool.h>
 
 struct prefork {
     const char *role;
@@ -21,6 +25,11 @@ struct prefork {
     int (*child)(const struct config *cfg, unsigned slot, int stop_fd, void *arg);
     /* With a metrics port, one more child runs this. NULL: there is none. */
     int (*monitor)(const struct config *cfg, int stop_fd, void *arg);
+    /* The ordinary children call beat_turn() at least every BEAT_MS. Not for children that wait in
+     * calls of a store or a library for as long as these take. */
+    bool beats;
+    /* Whether connections wait to be accepted by a child; NULL: children accept none. */
+    bool (*waits)(void *arg);
 };
 
 #define PREFORK_CHILDREN_MAX 256

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "frontend/accept.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
 
@@ -97,6 +98,7 @@ struct bufferevent *conn_accept(struct event_base *base, void *server)
         abort(); /* out of memory, as in mem.c */
     intake_init(&c->intake, &s->bodies);
     s->conns_len++;
+    acceptor_took(s->acceptor);
     metric_set(M_HTTP_CONNECTIONS, 0, s->conns_len);
     conn_check_limit(s);
     /* Runs in this turn of the loop, before anything can be read. */
@@ -145,18 +147,12 @@ void conn_close_idle(struct server *s)
 
 void conn_check_limit(struct server *s)
 {
-    bool off = s->conns_len >= (size_t)s->cfg->max_connections;
+    bool full = s->conns_len >= (size_t)s->cfg->max_connections;
 
-    if (!s->accepting || off == s->listener_off)
-        return;
-    s->listener_off = off;
-    struct evconnlistener *listener = evhttp_bound_socket_get_listener(s->accepting);
-    if (off) {
+    if (full && !s->full)
         log_warn("%zu connections are open, further ones wait; raise --max-connections or add "
                  "frontends",
                  s->conns_len);
-        evconnlistener_disable(listener);
-    } else {
-        evconnlistener_enable(listener);
-    }
+    s->full = full;
+    acceptor_room(s->acceptor, !full);
 }

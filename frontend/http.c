@@ -1,7 +1,9 @@
 #include "frontend/http.h"
 
+#include "common/beat.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "frontend/accept.h"
 #include "frontend/conn.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
@@ -13,8 +15,7 @@
 #include <unistd.h>
 
 enum {
-    SPARE_FDS = 128,       /* descriptors beside the connections' */
-    ACCEPT_PAUSE_MS = 100, /* after accept failed */
+    SPARE_FDS = 128, /* descriptors beside the connections' */
     DRAIN_STEP_MS = 20,
     /* An idle client may be about to send its next request: then it gets its answer, and learns
      * that the connection ends. */
@@ -57,35 +58,20 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     if (s->draining)
         return;
     s->draining = true;
-    if (s->accepting)
-        evhttp_del_accept_socket(s->http, s->accepting);
-    s->accepting = NULL;
+    acceptor_close(s->acceptor);
     park_close(s->park);
     d->end = now + s->cfg->grace * 1000 - 500;
     d->idle_end = now + DRAIN_IDLE_MS < d->end ? now + DRAIN_IDLE_MS : now;
     event_add(d->step, &every);
 }
 
-/* Descriptors ran out: accepts again after a pause, instead of spinning. */
-static void on_accept_pause(evutil_socket_t fd, short what, void *arg)
+static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct server *s = arg;
 
     (void)fd;
     (void)what;
-    if (s->accepting && !s->listener_off)
-        evconnlistener_enable(evhttp_bound_socket_get_listener(s->accepting));
-}
-
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-    struct server *s = arg;
-    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
-
-    log_warn("cannot accept a connection: %s; raise the limit of open files",
-             evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
-    evconnlistener_disable(listener);
-    event_base_once(s->base, -1, EV_TIMEOUT, on_accept_pause, s, &pause);
+    acceptor_tick(s->acceptor);
 }
 
 static void on_library_log(int severity, const char *text)
@@ -98,7 +84,7 @@ static void on_library_log(int severity, const char *text)
 
 static void raise_fd_limit(const struct config *cfg)
 {
-    rlim_t wanted = (rlim_t)cfg->max_connections + SPARE_FDS;
+    rlim_t wanted = 2 * (rlim_t)cfg->max_connections + SPARE_FDS;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
@@ -133,6 +119,8 @@ static int silence_s(const struct config *cfg)
 
 static bool open_http(struct server *s, int listen_fd)
 {
+    const struct timeval every = {.tv_sec = BEAT_MS / 1000};
+
     s->http = evhttp_new(s->base);
     s->kept = evbuffer_new();
     s->come = evbuffer_new();
@@ -146,17 +134,23 @@ static bool open_http(struct server *s, int listen_fd)
     evhttp_set_timeout_tv(s->http, &s->silence);
     evhttp_set_bevcb(s->http, conn_accept, s);
     evhttp_set_gencb(s->http, exchange_begin, s);
-    s->accepting = evhttp_accept_socket_with_handle(s->http, listen_fd);
-    if (!s->accepting)
+    s->acceptor = acceptor_new(s, listen_fd);
+    s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);
+    if (!s->acceptor || !s->tick || event_add(s->tick, &every) != 0)
         return false;
-    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(s->accepting), on_accept_error);
+    acceptor_tick(s->acceptor);
     return true;
 }
 
 static void close_server(struct server *s)
 {
+    if (s->tick)
+        event_free(s->tick);
+    if (s->acceptor)
+        acceptor_close(s->acceptor); /* closing connections makes room, for nobody */
     if (s->http)
         evhttp_free(s->http);
+    acceptor_free(s->acceptor);
     park_free(s->park);
     link_free(s->link); /* the requests that it has not answered are freed by who sent them */
     deliveries_free(s->deliveries);

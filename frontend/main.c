@@ -12,6 +12,7 @@
 #include "frontend/http.h"
 #include "frontend/link.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -57,10 +58,23 @@ static int monitor(const struct config *cfg, int stop_fd, void *arg)
     return monitor_run(cfg, &m, stop_fd);
 }
 
+/* Whether connections wait to be accepted. */
+static bool waits(void *arg)
+{
+    struct pollfd fd = {*(int *)arg, POLLIN, 0};
+
+    return poll(&fd, 1, 0) == 1 && fd.revents & POLLIN;
+}
+
 /* Runs the master on the listening socket, which it takes. */
 static int serve(struct config *cfg, int fd)
 {
-    struct prefork p = {.role = "frontend", .child = child, .monitor = monitor, .arg = &fd};
+    struct prefork p = {.role = "frontend",
+                        .child = child,
+                        .monitor = monitor,
+                        .arg = &fd,
+                        .beats = true,
+                        .waits = waits};
     int status = EXIT_BAD_SETTING;
 
     if (may_serve(cfg, fd) && privileges_drop(PROGRAM, cfg) == ERR_OK &&

@@ -10,6 +10,7 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 
+struct acceptor;
 struct conn;
 struct piece;
 struct deliveries;
@@ -19,7 +20,8 @@ struct server {
     const struct config *cfg;
     struct event_base *base;
     struct evhttp *http;
-    struct evhttp_bound_socket *accepting; /* NULL: no more */
+    struct acceptor *acceptor;
+    struct event *tick; /* each second */
     struct link *link;
     struct deliveries *deliveries;
     struct park *park;
@@ -27,7 +29,7 @@ struct server {
     struct conn *conns;           /* by their evhttp_connection */
     struct evbuffer *kept, *come; /* scratch of conn.c */
     size_t conns_len;             /* those that are set up, too */
-    bool listener_off;            /* connections are at their limit, or descriptors ran out */
+    bool full;                    /* connections are at their limit */
     struct timeval silence;       /* longest of a client, between requests and within one */
     size_t pieces_under_way;      /* of files, see piece.h */
     struct piece *pieces_waiting; /* for their turn */

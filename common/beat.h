@@ -1,0 +1,43 @@
+/* Signs of life: each child with an event loop tells its master and the monitor that the loop turns
+ * and whether it accepts connections.
+ *
+ * They live in memory that the master shares with its children, one record a slot; each record has
+ * one writer, its child. Times are milliseconds of the monotonic clock, which stands still while
+ * the machine is suspended. Without beat_share, or without memory, nothing is told. */
+#ifndef COMMON_BEAT_H
+#define COMMON_BEAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A child beats at least this often. */
+#define BEAT_MS 1000
+
+struct beat {
+    int64_t turned;    /* when the loop last turned; 0: not yet */
+    uint64_t accepted; /* connections so far */
+    int64_t paused;    /* since when it accepts none, on purpose; 0: it accepts */
+};
+
+/* Makes the memory for slots 0 to slots - 1; before the children are forked. Logs a failure. */
+void beat_share(unsigned slots);
+
+/* This process beats in this slot from now on. */
+void beat_use(unsigned slot);
+/* The child of the slot is gone. */
+void beat_forget(unsigned slot);
+
+void beat_turn(void);
+void beat_accepted(void);
+void beat_paused(bool paused);
+
+/* false: nothing is known of the slot. */
+bool beat_read(unsigned slot, struct beat *ret);
+
+#define BEAT_REASON_SIZE 64
+/* Whether at least one child's loop turns and accepts connections; when none does, why. True where
+ * nothing is shared. */
+bool beat_health(char reason[BEAT_REASON_SIZE]);
+
+#endif
