@@ -318,6 +318,27 @@ static void answer_here(struct server *s, struct evhttp_request *req, const stru
     count(p->route ? p->route->op : metric_no_route(), reply->status, 0);
 }
 
+/* Why a request of a browser is not served; NULL: it is, or it is of another client. */
+static const char *browser_refusal(const struct server *s, struct evhttp_request *req,
+                                   const struct parsed *p)
+{
+    struct evkeyvalq *in = evhttp_request_get_input_headers(req);
+    bool get = p->route->method == HTTP_GET;
+    const struct origin_request r = {
+        .host = evhttp_find_header(in, "Host"),
+        .origin = evhttp_find_header(in, "Origin"),
+        .fetch_site = evhttp_find_header(in, "Sec-Fetch-Site"),
+        .fetch_mode = evhttp_find_header(in, "Sec-Fetch-Mode"),
+        .fetch_dest = evhttp_find_header(in, "Sec-Fetch-Dest"),
+        .accept_language = evhttp_find_header(in, "Accept-Language"),
+        .user_agent = evhttp_find_header(in, "User-Agent"),
+        .get = get,
+        .changes = !get || p->route->op == OP_JOB_CLAIM,
+    };
+
+    return origin_refusal(&s->origins, &r);
+}
+
 void exchange_begin(struct evhttp_request *req, void *server)
 {
     struct server *s = server;
@@ -325,6 +346,7 @@ void exchange_begin(struct evhttp_request *req, void *server)
     struct intake_item *item = c ? intake_next(&c->intake) : NULL;
     struct exchange ids = {.server = s};
     struct local_answer local;
+    const char *refusal;
     struct parsed p;
 
     new_id(ids.link.id, ids.id);
@@ -342,6 +364,9 @@ void exchange_begin(struct evhttp_request *req, void *server)
         answer_here(s, req, &p, &local.reply, ids.id);
     } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {
         local_reply(&local, &p);
+        answer_here(s, req, &p, &local.reply, ids.id);
+    } else if ((refusal = browser_refusal(s, req, &p))) {
+        local_error(&local, 403, refusal);
         answer_here(s, req, &p, &local.reply, ids.id);
     } else {
         forward(c, req, &p, &item->body, &ids);

@@ -2,6 +2,7 @@
 
 #include "common/beat.h"
 #include "common/clock.h"
+#include "common/listen.h"
 #include "common/log.h"
 #include "frontend/accept.h"
 #include "frontend/conn.h"
@@ -169,6 +170,7 @@ static bool open_server(struct server *s, int listen_fd)
     s->bodies = (struct body_limits){.memory_max = (uint64_t)s->cfg->max_body_memory,
                                      .upload_max = (uint64_t)s->cfg->max_upload,
                                      .spool = s->cfg->spool};
+    s->origins = origin_rules(s->cfg, listen_is_public(listen_fd));
     s->base = new_base();
     if (!s->base) {
         log_error("cannot make an event loop");

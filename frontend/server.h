@@ -5,6 +5,7 @@
 #include "common/config.h"
 #include "frontend/body.h"
 #include "frontend/link.h"
+#include "frontend/origin.h"
 
 #include <event2/event.h>
 #include <event2/http.h>
@@ -26,6 +27,7 @@ struct server {
     struct deliveries *deliveries;
     struct park *park;
     struct body_limits bodies;
+    struct origin_rules origins;
     struct conn *conns;           /* by their evhttp_connection */
     struct evbuffer *kept, *come; /* scratch of conn.c */
     size_t conns_len;             /* those that are set up, too */

@@ -1,0 +1,33 @@
+/* Which requests of web browsers are served where a caller needs no token: none that a page of
+ * another site makes (cross-site request forgery), and none by a name that somebody else may have
+ * pointed at this server (DNS rebinding). Other clients send none of the headers that browsers send
+ * and are not looked at. docs/access-control.md describes the rules. */
+#ifndef FRONTEND_ORIGIN_H
+#define FRONTEND_ORIGIN_H
+
+#include "common/config.h"
+
+#include <stdbool.h>
+
+struct origin_rules {
+    bool cross_site;           /* requests of other sites' pages are refused */
+    bool own_names;            /* a browser must call the server by a name that can be its own */
+    const char *allowed_hosts; /* the setting: names that are the server's own */
+};
+
+/* What a request says of itself; headers that it does not have are NULL. */
+struct origin_request {
+    const char *host; /* as the browser used it: a trusted proxy's X-Forwarded-Host goes first */
+    const char *origin, *fetch_site, *fetch_mode, *fetch_dest, *accept_language, *user_agent;
+    bool get;     /* GET or HEAD */
+    bool changes; /* it changes something; false for a GET that only reads */
+};
+
+/* The rules that follow from the settings; `is_public`: other machines reach the listening socket.
+ * Borrows from `cfg`. */
+struct origin_rules origin_rules(const struct config *cfg, bool is_public);
+
+/* NULL: the request is served. Else the reason for 403, a static text. */
+const char *origin_refusal(const struct origin_rules *rules, const struct origin_request *r);
+
+#endif
