@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "common/envelope.h"
+#include "worker/clients.h"
 #include "worker/event_post.h"
 #include "worker/store.h"
 #include "worker/token.h"
@@ -12,10 +13,12 @@
 
 /* Who calls, as the gate found out (gate.h). */
 struct caller {
-    bool has_token;         /* a valid one */
-    enum token_fault fault; /* of the one that came, when it is not valid */
-    unsigned role;          /* 0: none */
-    json_t *permissions;    /* of the token; owned; NULL: none */
+    bool has_token;             /* a valid one */
+    enum token_fault fault;     /* of the one that came, when it is not valid */
+    unsigned role;              /* 0: none */
+    json_t *permissions;        /* of the token; owned; NULL: none */
+    int64_t issued_s;           /* when the token was; seconds since 1970 */
+    char binding[BINDING_SIZE]; /* of the token; "": none (clients.h) */
 };
 
 /* Whether an answered call tells that the job it is about has its agent (lease.h). */

@@ -1,6 +1,7 @@
 /* Clients and their permissions. */
 #include "worker/call.h"
 #include "worker/clients.h"
+#include "worker/issue.h"
 #include "worker/jsonbody.h"
 #include "worker/passwd.h"
 #include "worker/roles.h"
@@ -96,12 +97,25 @@ static bool may_change(struct call *c, const json_t *client, const char *new_rol
     return false;
 }
 
+/* Why the client's refresh tokens end with the change; NULL: they do not. */
+static const char *ends_tokens(const json_t *client, const json_t *body)
+{
+    const char *role = json_string_value(json_object_get(body, "role"));
+
+    if (!client)
+        return "a new client of the name was made";
+    if (json_object_get(body, "client_secret"))
+        return "its secret was changed";
+    return role && role_of_name(role) != role_of(client) ? "its role was changed" : NULL;
+}
+
 /* The checks that need the client as it is (NULL: a new one). False: answered. */
 static bool may_put(struct call *c, const json_t *client, const json_t *body)
 {
     bool secret = json_object_get(body, "client_secret") != NULL;
 
-    if (json_object_get(client, "sub") && (secret || json_object_get(body, "email")))
+    if (json_is_string(json_object_get(client, "sub")) &&
+        (secret || json_object_get(body, "email")))
         reply_error(c, 422, OIDC_FIELDS);
     else if (!client && !secret)
         reply_error(c, 400, NO_SECRET);
@@ -134,9 +148,17 @@ static json_t *fields_of(struct call *c, const json_t *body)
     return NULL;
 }
 
+/* What a put has done. */
+struct done {
+    bool created;
+    int64_t ended;      /* refresh tokens */
+    const char *reason; /* why */
+};
+
 /* Names of the fields that were sent; never their values. */
-static void tell_put(const struct call *c, bool created, const json_t *body)
+static void tell_put(const struct call *c, const struct done *done, const json_t *body)
 {
+    bool created = done->created;
     char by[SECURITY_NAME_SIZE], names[128] = "";
     struct text id = c->request->params[0];
     json_t *list = json_array(), *value;
@@ -151,11 +173,12 @@ static void tell_put(const struct call *c, bool created, const json_t *body)
                    "user_%s:%s,%.*s,%s", created ? "created" : "updated", security_caller(c, by),
                    shown_len(id), id.s, names);
     audit(c, created ? "client.create" : "client.update", id, json_pack("{s:o}", "fields", list));
+    issue_ended(c, id, done->ended, done->reason);
 }
 
 /* One look at the client and the change. ERR_CONFLICT: it has changed meanwhile. ERR_INVALID:
  * answered. */
-static enum err put_once(struct call *c, const json_t *body, json_t *fields, bool *ret_created)
+static enum err put_once(struct call *c, const json_t *body, json_t *fields, struct done *done)
 {
     struct client_put put = {.client_id = c->request->params[0], .fields = fields};
     json_t *client = NULL, *all = NULL;
@@ -164,7 +187,9 @@ static enum err put_once(struct call *c, const json_t *body, json_t *fields, boo
     if (e && e != ERR_NOT_FOUND)
         return e;
     put.create = e == ERR_NOT_FOUND;
-    *ret_created = put.create;
+    done->created = put.create;
+    done->reason = ends_tokens(client, body);
+    put.ends_tokens = done->reason != NULL;
     if (!may_put(c, client, body)) {
         e = ERR_INVALID;
     } else {
@@ -175,6 +200,7 @@ static enum err put_once(struct call *c, const json_t *body, json_t *fields, boo
         }
         put.role = json_object_get(client, "role");
         e = store_client_put(c->store, &put);
+        done->ended += put.ended;
         if (e == ERR_NOT_FOUND)
             e = ERR_CONFLICT;
     }
@@ -183,23 +209,38 @@ static enum err put_once(struct call *c, const json_t *body, json_t *fields, boo
     return e;
 }
 
+/* Not ERR_OK: answered. */
+static enum err put_and_tell(struct call *c, const json_t *body, json_t *fields, struct done *done)
+{
+    enum err e = ERR_CONFLICT;
+
+    for (int i = 0; e == ERR_CONFLICT && i < TRIES_MAX; i++)
+        e = put_once(c, body, fields, done);
+    if (!e)
+        tell_put(c, done, body);
+    else if (e != ERR_INVALID)
+        reply_err(c, e);
+    return e;
+}
+
 static void put(struct call *c, const json_t *body, json_t *fields)
 {
     struct text id = c->request->params[0];
-    enum err e = ERR_CONFLICT;
-    bool created = false;
+    struct done done = {0};
+    enum err e = store_group_begin(c->store);
 
-    for (int i = 0; e == ERR_CONFLICT && i < TRIES_MAX; i++)
-        e = put_once(c, body, fields, &created);
-    if (e == ERR_INVALID)
-        return;
+    if (!e) { /* the change, the end of the tokens and the audit trail are one */
+        bool went = put_and_tell(c, body, fields, &done) == ERR_OK;
+        e = store_group_commit(c->store);
+        if (!went)
+            return;
+    }
     if (e) {
         reply_err(c, e);
         return;
     }
-    tell_put(c, created, body);
     json_t *message = json_sprintf("%s permissions for client '%.*s'",
-                                   created ? "Created" : "Updated", (int)id.len, id.s);
+                                   done.created ? "Created" : "Updated", (int)id.len, id.s);
     reply_text(c, 200, message ? json_string_value(message) : "OK");
     json_decref(message);
 }
@@ -243,7 +284,8 @@ void h_client_delete(struct call *calls[], size_t n)
         reply_error(c, 422, NO_DELETE);
         return;
     }
-    enum err e = store_client_delete(c->store, id);
+    int64_t ended = 0;
+    enum err e = store_client_delete(c->store, id, &ended);
     if (e == ERR_NOT_FOUND && !c->repeat) {
         tell_deleted(c, "The removal of an unknown client was refused");
         reply_error(c, 404, NO_CLIENT);
@@ -252,6 +294,7 @@ void h_client_delete(struct call *calls[], size_t n)
     } else {
         tell_deleted(c, "A client was removed");
         audit(c, "client.delete", id, NULL);
+        issue_ended(c, id, ended, "the client was removed");
         reply_text(c, 200, "OK");
     }
 }

@@ -153,7 +153,8 @@ void security_refused(const struct call *c, const char *description)
     json_decref(event);
 }
 
-void audit(const struct call *c, const char *action, struct text target, json_t *detail)
+static void add_entry(const struct call *c, const char *suffix, const char *action,
+                      struct text target, json_t *detail)
 {
     struct audit_entry entry = {.at_ms = c->request->received_us / 1000,
                                 .actor = caller_id(c),
@@ -163,11 +164,21 @@ void audit(const struct call *c, const char *action, struct text target, json_t 
                                 .detail = detail,
                                 .address = c->request->peer};
 
-    snprintf(entry.id, sizeof entry.id, "%016llx-%s", (unsigned long long)c->request->received_us,
-             c->request->id);
+    snprintf(entry.id, sizeof entry.id, "%016llx-%s%s", (unsigned long long)c->request->received_us,
+             c->request->id, suffix);
     enum err e = store_audit_add(c->store, &entry);
     if (e)
         log_error("%s was done but is missing in the audit trail: %s; the message before says why",
                   action, err_text(e));
     json_decref(detail);
+}
+
+void audit(const struct call *c, const char *action, struct text target, json_t *detail)
+{
+    add_entry(c, "", action, target, detail);
+}
+
+void audit_also(const struct call *c, const char *action, struct text target, json_t *detail)
+{
+    add_entry(c, "+", action, target, detail);
 }

@@ -23,4 +23,7 @@ const char *security_caller(const struct call *c, char out[SECURITY_NAME_SIZE]);
  * but is logged. */
 void audit(const struct call *c, const char *action, struct text target, json_t *detail);
 
+/* A further entry about a request that has one. */
+void audit_also(const struct call *c, const char *action, struct text target, json_t *detail);
+
 #endif

@@ -18,6 +18,8 @@ struct client_put {
     bool create;          /* a new client: ERR_CONFLICT when there is one of this id */
     const json_t *role;   /* else: it still has this role as it was read (NULL: none), or
                              ERR_CONFLICT; ERR_NOT_FOUND when it is gone */
+    bool ends_tokens;     /* its refresh tokens are revoked with the change */
+    int64_t ended;        /* out: how many were */
 };
 
 #define REFRESH_ID_SIZE 32
@@ -27,8 +29,10 @@ struct client_put {
 /* A refresh token is stored as its SHA-256 in hex. Existing tools have stored tokens as they are:
  * those are found too. */
 struct refresh_new {
-    const char *client_id;
+    struct text client_id;
     const char *digest;
+    const char *binding; /* clients.h */
+    const char *family;  /* that of the token in whose place it comes; NULL: the first of one */
     int64_t issued_ms, expires_ms;
 };
 
@@ -37,11 +41,29 @@ struct refresh_key {
     const char *digest; /* of it */
 };
 
+#define REFRESH_BINDING_SIZE 72
+#define REFRESH_FAMILY_SIZE  72
+
 struct refresh_found {
     char id[REFRESH_ID_SIZE]; /* of the document */
     json_t *client_id;        /* string, new reference */
     bool revoked;
-    int64_t expires_ms;
+    int64_t issued_ms, expires_ms;
+    char binding[REFRESH_BINDING_SIZE]; /* "": an older release issued it */
+    char family[REFRESH_FAMILY_SIZE];   /* its own name where it is the first of one */
+};
+
+enum refresh_rotated {
+    REFRESH_NEXT,   /* the new token takes its place */
+    REFRESH_REUSED, /* it gave way to another longer than the grace time ago; nothing is added */
+    REFRESH_REVOKED /* it was revoked meanwhile; nothing is added */
+};
+
+/* A refresh token that gives way to a new one of its family. */
+struct refresh_rotation {
+    const char *id;
+    int64_t now_ms, grace_ms; /* used again within it, it gives way to one more */
+    struct refresh_new next;
 };
 
 struct login_failures {
@@ -72,10 +94,11 @@ struct audit_query {
     int limit;
 };
 
-/* client_get        the document but for _id, new reference. ERR_NOT_FOUND.
+/* client_get        the document, with CLIENT_SELF, new reference. ERR_NOT_FOUND.
  * clients_list      all documents so, as an array ordered by client_id.
- * client_put        see struct client_put.
- * client_delete     ERR_NOT_FOUND.
+ * client_put        see struct client_put. Its tokens end together with the change; where the store
+ *                   has no transactions, before it and once more after it.
+ * client_delete     its refresh tokens end with it; *ended: how many. ERR_NOT_FOUND.
  * restricted_list   array of {queue, owners: [client ids whose allowed_queues name it]}; of one
  *                   queue unless its s is NULL (ERR_NOT_FOUND: it is not restricted).
  * queue_restrict    makes the queue restricted and adds it to the client's allowed_queues.
@@ -85,7 +108,9 @@ struct audit_query {
  * refresh_add       stores a token; revoked false, last_accessed as issued.
  * refresh_find      ERR_NOT_FOUND.
  * refresh_touch     sets last_accessed.
+ * refresh_rotate    see struct refresh_rotation. ERR_NOT_FOUND.
  * refresh_revoke    *ret: it was not revoked before. ERR_NOT_FOUND.
+ * refresh_revoke_family  all of a family; *ret: how many were not revoked before.
  * refresh_list      array of {id, client_id, issued_at, expires_at, revoked, last_accessed}, dates
  *                   as text; of one client unless its s is NULL.
  * login_failures    of a key, count 0 when there are none or the window is over.

@@ -183,16 +183,16 @@ enum token_fault token_decode(const struct token_keys *keys, struct text token, 
     return f;
 }
 
-char *token_encode(const struct token_keys *keys, const json_t *permissions, int64_t now,
-                   int64_t lifetime)
+char *token_encode(const struct token_keys *keys, const json_t *permissions, const char *binding,
+                   int64_t now, int64_t lifetime)
 {
     jwt_t *jwt = NULL;
     char *token = NULL;
     const struct text *key = &keys->keys[0];
     /* json_pack's O takes no const, but only counts the reference. */
-    json_t *claims = json_pack("{s:I, s:I, s:s, s:O}", "exp", (json_int_t)(now + lifetime), "iat",
-                               (json_int_t)now, "sub", "access_token", "permissions",
-                               (json_t *)(uintptr_t)permissions);
+    json_t *claims = json_pack("{s:I, s:I, s:s, s:O, s:s*}", "exp", (json_int_t)(now + lifetime),
+                               "iat", (json_int_t)now, "sub", "access_token", "permissions",
+                               (json_t *)(uintptr_t)permissions, "binding", binding);
     char *text = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
 
     if (text && jwt_new(&jwt) == 0 && jwt_add_grants_json(jwt, text) == 0 &&

@@ -49,9 +49,10 @@ struct token_answer token_answer_old(enum token_fault f); /* of the first server
 enum token_fault token_decode(const struct token_keys *keys, struct text token, int64_t now,
                               int64_t leeway, json_t **ret_claims) MUST_CHECK;
 
-/* A new token {exp, iat, sub: "access_token", permissions} as text, which the caller frees. NULL:
- * it could not be made (logged). There must be a key. */
-char *token_encode(const struct token_keys *keys, const json_t *permissions, int64_t now,
-                   int64_t lifetime);
+/* A new token {exp, iat, sub: "access_token", permissions, binding} as text, which the caller
+ * frees; `binding` (clients.h) may be NULL. NULL: it could not be made (logged). There must be a
+ * key. */
+char *token_encode(const struct token_keys *keys, const json_t *permissions, const char *binding,
+                   int64_t now, int64_t lifetime);
 
 #endif

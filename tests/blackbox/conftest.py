@@ -11,6 +11,7 @@ from stack import Stack
 from storage import storage_of
 
 STORES = ("sqlite", "mongodb")
+Stack.on_start = auth.introduce
 
 
 def pytest_addoption(parser):

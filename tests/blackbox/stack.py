@@ -127,6 +127,8 @@ def descendants(pid):
 class Stack:
     """One server with a data folder of its own. `store` is a URI, None: no --store option."""
 
+    on_start = None  # a function of conftest.py that is called with each server that has started
+
     def __init__(self, store="sqlite:{folder}/data.db", *options, env=None, frontends=1, workers=2,
                  brokers=1, webhooks=0):
         self.folder = Path(tempfile.mkdtemp(prefix="tf-"))
@@ -170,6 +172,8 @@ class Stack:
             self.kill_all()
             raise
         self.undisturbed = set(self.tree())
+        if Stack.on_start:
+            Stack.on_start(self)
         return self
 
     def _is_up(self):

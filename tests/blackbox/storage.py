@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import os
 import sqlite3
 
 import bson
@@ -56,6 +57,12 @@ class MongoStorage:
     def restrict(self, queue):
         self.db.restricted_queues.insert_one({"queue_name": queue})
 
+    def add_client(self, client_id, **fields):
+        """A client that is older than any token, unless there is one of this id."""
+        made = bson.ObjectId(f"{631152000:08x}{os.urandom(8).hex()}")  # in 1990
+        document = {"_id": made, "client_id": client_id, **fields}
+        self.db.client_permissions.update_one({"client_id": client_id}, {"$setOnInsert": document}, upsert=True)
+
 
 class SqliteStorage:
     """Writes to the file beside the server's processes, as another one of them would."""
@@ -100,6 +107,9 @@ class SqliteStorage:
 
     def restrict(self, queue):
         self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)
+
+    def add_client(self, client_id, **fields):
+        self._run("INSERT OR IGNORE INTO clients (client_id, fields) VALUES (?, ?)", client_id, json.dumps(fields))
 
 
 def storage_of(stack):

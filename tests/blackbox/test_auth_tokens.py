@@ -141,10 +141,10 @@ def test_refresh(api, client, admin):
     answer = expect(api.post("/v1/oauth2/refresh", {"refresh_token": first["refresh_token"]}), 200)
     assert list(answer.json()) == ["access_token", "token_type", "expires_in"]
     assert payload(answer.json()["access_token"])["permissions"] == payload(first["access_token"])["permissions"]
-    admin.good("clients", "edit", client[0], "--role", "agent", "--max-priority", "*=")
+    admin.good("clients", "edit", client[0], "--role", "manager", "--max-priority", "*=", "--allow", "lab")
     answer = expect(api.post("/v1/oauth2/refresh", {"refresh_token": first["refresh_token"]}), 200)
     found = payload(answer.json()["access_token"])["permissions"]
-    assert (found["role"], found["max_priority"]) == ("agent", {})
+    assert (found["role"], found["max_priority"], found["allowed_queues"]) == ("manager", {}, ["lab"])
 
 
 @pytest.mark.parametrize("body, errors", [

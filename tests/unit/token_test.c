@@ -229,7 +229,7 @@ static void test_encode(void **state)
     json_t *permissions =
         json_pack("{s:s, s:{s:i}}", "client_id", "c\xc3\xa9", "max_priority", "*", 3);
     json_t *claims = NULL;
-    char *token = token_encode(&keys, permissions, NOW, 600);
+    char *token = token_encode(&keys, permissions, NULL, NOW, 600);
     json_int_t exp, iat;
     const char *sub;
     json_t *inside;
@@ -256,8 +256,8 @@ static void test_rotation(void **state)
 {
     struct token_keys first = keys_of(OTHER), both = keys_of(KEY "\n" OTHER);
     json_t *permissions = json_object();
-    char *old = token_encode(&first, permissions, NOW, 600);
-    char *new = token_encode(&both, permissions, NOW, 600);
+    char *old = token_encode(&first, permissions, NULL, NOW, 600);
+    char *new = token_encode(&both, permissions, NULL, NOW, 600);
 
     (void)state;
     assert_int_equal(fault_of(old, OTHER), TOKEN_OK);

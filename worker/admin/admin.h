@@ -29,6 +29,9 @@ int admin_fail_store(enum err e);
 /* Adds to the audit trail what was done; `detail` (the reference is taken) may be NULL. */
 void admin_audit(struct admin *a, const char *action, const char *target, json_t *detail);
 
+/* Adds that so many refresh tokens of a client have ended, if there were some. */
+void admin_ended(struct admin *a, const char *client_id, int64_t n, const char *reason);
+
 /* The value as JSON on stdout; takes the reference. */
 int admin_print(json_t *value);
 

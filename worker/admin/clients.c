@@ -4,6 +4,7 @@
 #include "worker/admin/prompt.h"
 #include "worker/roles.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,14 +55,35 @@ static int show(struct admin *a, const struct draft *d, const char *what)
 }
 
 /* Names of the fields that were set; no values, since a hash may be among them. */
-static json_t *names_of(json_t *fields)
+static json_t *names_of(const json_t *fields)
 {
     json_t *names = json_array(), *value;
     const char *name;
 
-    json_object_foreach (fields, name, value)
+    json_object_foreach ((json_t *)(uintptr_t)fields, name, value)
         json_array_append_new(names, json_string(name));
     return json_pack("{s:o}", "fields", names);
+}
+
+/* The change, the end of the tokens and the audit trail are one. `action`: client.create or the
+ * like. */
+static enum err put(struct admin *a, struct client_put *put, const struct draft *d,
+                    const char *action)
+{
+    enum err e = store_group_begin(a->store);
+
+    if (e)
+        return e;
+    e = store_client_put(a->store, put);
+    if (!e)
+        admin_audit(a, action, d->id, names_of(put->fields));
+    if (!e)
+        admin_ended(a, d->id, put->ended,
+                    put->create ? "a new client of the name was made"
+                    : d->secret ? "its secret was changed"
+                                : "its role was changed");
+    enum err end = store_group_commit(a->store);
+    return e ? e : end;
 }
 
 /* Makes the client of the draft. */
@@ -71,14 +93,12 @@ static int create(struct admin *a, struct draft *d)
 
     if (status != ADMIN_OK)
         return status;
-    struct client_put put = {.client_id = text_of(d->id), .create = true};
+    struct client_put new = {.client_id = text_of(d->id), .create = true, .ends_tokens = true};
     json_t *fields = draft_fields(d, a, NULL);
-    put.fields = fields;
-    enum err e = fields ? store_client_put(a->store, &put) : ERR_INTERNAL;
-    if (!e) {
-        admin_audit(a, "client.create", d->id, names_of(fields));
+    new.fields = fields;
+    enum err e = fields ? put(a, &new, d, "client.create") : ERR_INTERNAL;
+    if (!e)
         e = change_queues(a, d->id);
-    }
     json_decref(fields);
     if (e == ERR_CONFLICT)
         return admin_fail(ADMIN_FAILED,
@@ -121,20 +141,20 @@ int clients_init(struct admin *a)
 /* One look at the client and its change. */
 static int edit_once(struct admin *a, struct draft *d, enum err *ret)
 {
-    struct client_put put = {.client_id = text_of(d->id)};
+    struct client_put change = {.client_id = text_of(d->id)};
     json_t *client = NULL, *fields = NULL;
 
-    *ret = store_client_get(a->store, put.client_id, &client);
+    *ret = store_client_get(a->store, change.client_id, &client);
     if (*ret == ERR_NOT_FOUND)
         return admin_fail(ADMIN_FAILED, "there is no client '%s'", d->id);
     if (!*ret) {
         fields = draft_fields(d, a, client);
-        put.fields = fields;
-        put.role = json_object_get(client, "role");
-        *ret = fields ? store_client_put(a->store, &put) : ERR_INTERNAL;
+        change.fields = fields;
+        change.role = json_object_get(client, "role");
+        const char *role = json_string_value(json_object_get(fields, "role"));
+        change.ends_tokens = d->secret || (role && role_of_name(role) != role_of(client));
+        *ret = fields ? put(a, &change, d, "client.update") : ERR_INTERNAL;
     }
-    if (!*ret)
-        admin_audit(a, "client.update", d->id, names_of(fields));
     json_decref(fields);
     json_decref(client);
     return ADMIN_OK;
@@ -171,6 +191,22 @@ int clients_edit(struct admin *a)
     return status;
 }
 
+static enum err drop(struct admin *a, const char *id)
+{
+    int64_t ended = 0;
+    enum err e = store_group_begin(a->store);
+
+    if (e)
+        return e;
+    e = store_client_delete(a->store, text_of(id), &ended);
+    if (!e) {
+        admin_audit(a, "client.delete", id, NULL);
+        admin_ended(a, id, ended, "the client was removed");
+    }
+    enum err end = store_group_commit(a->store);
+    return e ? e : end;
+}
+
 int clients_remove(struct admin *a)
 {
     struct draft d = {0};
@@ -180,9 +216,7 @@ int clients_remove(struct admin *a)
         !(prompt_possible() && prompt_yes("Remove client %s? [y/N] ", d.id)))
         status = admin_fail(ADMIN_USAGE, "not removed; --yes says that it is meant");
     if (status == ADMIN_OK) {
-        enum err e = store_client_delete(a->store, text_of(d.id));
-        if (!e)
-            admin_audit(a, "client.delete", d.id, NULL);
+        enum err e = drop(a, d.id);
         if (e == ERR_NOT_FOUND)
             status = admin_fail(ADMIN_FAILED, "there is no client '%s'", d.id);
         else if (e)

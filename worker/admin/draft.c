@@ -136,8 +136,9 @@ static void merge_numbers(json_t *fields, const json_t *client, const char *name
 
     if (!changes)
         return;
-    merged =
-        json_object_get(client, name) ? json_copy(json_object_get(client, name)) : json_object();
+    merged = json_is_object(json_object_get(client, name))
+                 ? json_copy(json_object_get(client, name))
+                 : json_object();
     json_object_foreach (changes, queue, value)
         if (json_is_null(value))
             json_object_del(merged, queue);

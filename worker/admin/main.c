@@ -76,6 +76,13 @@ void admin_audit(struct admin *a, const char *action, const char *target, json_t
     json_decref(detail);
 }
 
+void admin_ended(struct admin *a, const char *client_id, int64_t n, const char *reason)
+{
+    if (n)
+        admin_audit(a, "token.revoke", client_id,
+                    json_pack("{s:I, s:s}", "tokens", (json_int_t)n, "reason", reason));
+}
+
 static void print_help(void)
 {
     puts("Usage: " PROGRAM " [OPTIONS] COMMAND [ARGUMENTS]\n\n"

@@ -25,6 +25,9 @@ enum err mongo_modify(struct mongo *m, const bson_t *command, bson_t *ret_reply,
 /* Inserts one document. ERR_CONFLICT: a unique field is there already. */
 enum err mongo_insert(struct mongo *m, const char *collection, const bson_t *doc) MUST_CHECK;
 
+/* Revokes all refresh tokens of a client; adds to *ended how many were not revoked before. */
+enum err mongo_refresh_end(struct mongo *m, struct text client_id, int64_t *ended) MUST_CHECK;
+
 /* Deletes the documents that match, the first one or all; *ret_n how many, may be NULL. */
 enum err mongo_delete(struct mongo *m, const char *collection, const bson_t *filter, bool all,
                       int64_t *ret_n) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* Clients and the queues that only some of them may submit to. */
 #include "worker/store_mongo/auth.h"
 
+#include "worker/clients.h"
 #include "worker/store_mongo/bsonjson.h"
 
 #include <string.h>
@@ -10,6 +11,16 @@
 
 /* Far more than there are queues. */
 #define RESTRICTED_MAX 100000
+
+static json_t *client_json(const bson_t *doc)
+{
+    json_t *client = mongo_document_json(doc);
+    bson_iter_t it;
+
+    if (bson_iter_init_find(&it, doc, "_id"))
+        json_object_set_new(client, CLIENT_SELF, bsonjson_value(&it));
+    return client;
+}
 
 enum err mongo_client_get(struct store *s, struct text client_id, json_t **ret)
 {
@@ -23,7 +34,7 @@ enum err mongo_client_get(struct store *s, struct text client_id, json_t **ret)
     if (e)
         return e;
     if (mongo_next(&batch, &doc))
-        *ret = mongo_document_json(&doc);
+        *ret = client_json(&doc);
     else
         e = ERR_NOT_FOUND;
     bson_destroy(&reply);
@@ -48,7 +59,7 @@ static enum err list_batch(struct mongo *m, struct text after, json_t *clients, 
     if (e)
         return e;
     for (*ret_n = 0; mongo_next(&batch, &doc); ++*ret_n)
-        json_array_append_new(clients, mongo_document_json(&doc));
+        json_array_append_new(clients, client_json(&doc));
     bson_destroy(&reply);
     return ERR_OK;
 }
@@ -114,42 +125,110 @@ static bool append_changes(bson_t *update, const struct client_put *put)
     return ok;
 }
 
-enum err mongo_client_put(struct store *s, const struct client_put *put)
+/* The role is still as it was read. One that is no text comes as JSON in another type. */
+static void append_role(bson_t *filter, const json_t *role)
+{
+    if (json_is_string(role)) {
+        mongo_append_text(filter, "role",
+                          (struct text){json_string_value(role), json_string_length(role)});
+        return;
+    }
+    BCON_APPEND(filter, "$expr", "{", "$ne", "[", "{", "$type", BCON_UTF8("$role"), "}",
+                BCON_UTF8("string"), "]", "}"); /* not of a list with texts in it either */
+}
+
+static enum err update_client(struct mongo *m, const struct client_put *put)
 {
     bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER;
     struct mongo_change change = {.filter = &filter, .update = &update};
-    struct mongo_changed done;
+    struct mongo_changed done = {0};
     json_t *found = NULL;
-    enum err e;
 
-    if (put->create)
-        return create(mongo_of(s), put);
     mongo_append_text(&filter, "client_id", put->client_id);
-    bool ok = true;
-    if (put->role)
-        ok = bsonjson_append(&filter, "role", strlen("role"), put->role);
-    else
-        BSON_APPEND_NULL(&filter, "role"); /* matches a missing one */
-    ok = append_changes(&update, put) && ok;
-    e = ok ? mongo_update(mongo_of(s), CLIENTS, &change, &done) : ERR_UNPROCESSABLE;
+    append_role(&filter, put->role);
+    enum err e =
+        append_changes(&update, put) ? mongo_update(m, CLIENTS, &change, &done) : ERR_UNPROCESSABLE;
     bson_destroy(&filter);
     bson_destroy(&update);
     if (e || done.matched)
         return e;
-    e = mongo_client_get(s, put->client_id, &found);
+    e = mongo_client_get(&m->store, put->client_id, &found);
     json_decref(found);
     return e ? e : ERR_CONFLICT;
 }
 
-enum err mongo_client_delete(struct store *s, struct text client_id)
+static enum err delete_client(struct mongo *m, struct text client_id)
 {
     bson_t filter = BSON_INITIALIZER;
     int64_t n = 0;
 
     mongo_append_text(&filter, "client_id", client_id);
-    enum err e = mongo_delete(mongo_of(s), CLIENTS, &filter, false, &n);
+    enum err e = mongo_delete(m, CLIENTS, &filter, false, &n);
     bson_destroy(&filter);
     return e ? e : n ? ERR_OK : ERR_NOT_FOUND;
+}
+
+/* A change that ends the client's refresh tokens. */
+struct ending {
+    struct text client_id;
+    const struct client_put *put; /* NULL: the client is removed */
+    int64_t ended;
+};
+
+static enum err change(struct mongo *m, const struct ending *x)
+{
+    if (!x->put)
+        return delete_client(m, x->client_id);
+    return x->put->create ? create(m, x->put) : update_client(m, x->put);
+}
+
+static enum err change_and_end(struct mongo *m, void *arg)
+{
+    struct ending *x = arg;
+    enum err e = change(m, x);
+
+    x->ended = 0;
+    return e ? e : mongo_refresh_end(m, x->client_id, &x->ended);
+}
+
+/* In a transaction. A single server has none: there the tokens end first, so that none is left
+ * behind a change after which we die, and once more for those that were issued meanwhile. */
+static enum err change_client(struct mongo *m, struct ending *x)
+{
+    json_t *found = NULL;
+    enum err e;
+
+    if (m->replica_set)
+        return mongo_transaction(m, change_and_end, x);
+    if (!x->put) { /* the tokens of nobody are left alone */
+        e = mongo_client_get(&m->store, x->client_id, &found);
+        json_decref(found);
+        if (e)
+            return e;
+    }
+    e = mongo_refresh_end(m, x->client_id, &x->ended);
+    if (!e)
+        e = change(m, x);
+    return e ? e : mongo_refresh_end(m, x->client_id, &x->ended);
+}
+
+enum err mongo_client_put(struct store *s, struct client_put *put)
+{
+    struct ending x = {.client_id = put->client_id, .put = put};
+    enum err e = put->ends_tokens ? change_client(mongo_of(s), &x) : change(mongo_of(s), &x);
+
+    put->ended = x.ended;
+    return e;
+}
+
+enum err mongo_client_delete(struct store *s, struct text client_id, int64_t *ended)
+{
+    struct ending x = {.client_id = client_id};
+    enum err e = change_client(mongo_of(s), &x);
+
+    if (!e)
+        *ended = x.ended;
+    return e;
 }
 
 /* ---- restricted queues ---- */
@@ -233,27 +312,36 @@ static enum err mark_restricted(struct mongo *m, struct text queue)
     return e;
 }
 
-/* Adds the queue to the client's allowed_queues ("$addToSet") or takes it out ("$pull"). */
-static enum err change_allowed(struct mongo *m, const char *how, struct text queue,
-                               struct text client_id)
+/* Adds the queue to the client's allowed_queues or takes it out. A list that is missing, null or of
+ * another type, as other programs may leave it, is as good as an empty one. */
+static enum err change_allowed(struct mongo *m, bool add, struct text queue, struct text client_id)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, child;
-    struct mongo_change change = {.filter = &filter, .update = &update};
+    bson_t filter = BSON_INITIALIZER, name = BSON_INITIALIZER, added = BSON_INITIALIZER;
+    struct mongo_change change = {.filter = &filter, .pipeline = true};
     struct mongo_changed done;
 
     mongo_append_text(&filter, "client_id", client_id);
-    bson_append_document_begin(&update, how, -1, &child);
-    mongo_append_text(&child, "allowed_queues", queue);
-    bson_append_document_end(&update, &child);
+    mongo_append_text(&name, "$literal", queue);
+    if (add)
+        BSON_APPEND_DOCUMENT(&added, "0", &name);
+    bson_t *update =
+        BCON_NEW("0", "{", "$set", "{", "allowed_queues", "{", "$concatArrays", "[", "{", "$filter",
+                 "{", "input", "{", "$cond", "[", "{", "$isArray", BCON_UTF8("$allowed_queues"),
+                 "}", BCON_UTF8("$allowed_queues"), "[", "]", "]", "}", "cond", "{", "$ne", "[",
+                 BCON_UTF8("$$this"), BCON_DOCUMENT(&name), "]", "}", "}", "}", BCON_ARRAY(&added),
+                 "]", "}", "}", "}");
+    change.update = update;
     enum err e = mongo_update(m, CLIENTS, &change, &done);
+    bson_destroy(&name);
+    bson_destroy(&added);
     bson_destroy(&filter);
-    bson_destroy(&update);
+    bson_destroy(update);
     return e ? e : done.matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
 enum err mongo_queue_restrict(struct store *s, struct text queue, struct text client_id)
 {
-    enum err e = change_allowed(mongo_of(s), "$addToSet", queue, client_id);
+    enum err e = change_allowed(mongo_of(s), true, queue, client_id);
 
     return e ? e : mark_restricted(mongo_of(s), queue);
 }
@@ -304,6 +392,6 @@ enum err mongo_queue_unrestrict(struct store *s, struct text queue, struct text 
     json_decref(names);
     if (e)
         return e;
-    e = change_allowed(mongo_of(s), "$pull", queue, client_id);
+    e = change_allowed(mongo_of(s), false, queue, client_id);
     return e && e != ERR_NOT_FOUND ? e : lift(mongo_of(s), queue);
 }

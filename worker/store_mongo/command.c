@@ -6,6 +6,7 @@
 #include "common/log.h"
 
 #include <string.h>
+#include <time.h>
 
 /* The server takes commands of a document's size and some more for what is around it. */
 #define COMMAND_MAX (STORE_DOCUMENT_MAX + 16000)
@@ -13,11 +14,16 @@
 /* While the server is away, a fresh connection is tried this often; others fail at once. */
 #define RETRY_PAUSE_MS 200
 
+/* Two transactions that change one document: one of them fails and is tried again. */
+#define TRANSACTION_TRIES    8
+#define TRANSACTION_PAUSE_NS 5000000L
+
 /* The driver looks whether a connection still stands, and silently makes a new one, only after it
  * was idle for 1 s. */
 #define UNBROKEN_MS 900
 
-#define CODE_UNAUTHORIZED 13
+#define CODE_UNAUTHORIZED   13
+#define CODE_WRITE_CONFLICT 112
 
 /* Codes of the server (https://github.com/mongodb/mongo, src/mongo/base/error_codes.yml). */
 static const struct {
@@ -38,7 +44,7 @@ static const struct {
     {89,                         ERR_UNAVAILABLE}, /* NetworkTimeout */
     {91,                         ERR_UNAVAILABLE}, /* ShutdownInProgress */
     {100,                        ERR_UNAVAILABLE}, /* UnsatisfiableWriteConcern */
-    {112,                        ERR_UNAVAILABLE}, /* WriteConflict */
+    {CODE_WRITE_CONFLICT,        ERR_UNAVAILABLE},
     {189,                        ERR_UNAVAILABLE}, /* PrimarySteppedDown */
     {262,                        ERR_UNAVAILABLE}, /* ExceededTimeLimit */
     {365,                        ERR_UNAVAILABLE}, /* TemporarilyUnavailable */
@@ -93,6 +99,8 @@ static void report(struct mongo *m, const char *command, const bson_error_t *err
     const char *quoted = strstr(error->message, " to execute command");
     int len = (int)(quoted ? (size_t)(quoted - error->message) : strlen(error->message));
 
+    if (m->session && error->code == CODE_WRITE_CONFLICT)
+        return; /* two transactions at once: it is tried again */
     switch ((int)e) {
     case ERR_UNAVAILABLE:
         if (!m->away)
@@ -160,7 +168,7 @@ static bool exchange(struct mongo *m, bool write, const bson_t *command, const b
     bool ok = write ? mongoc_client_write_command_with_opts(m->client, m->database, command,
                                                             options, ret_reply, error)
                     : mongoc_client_read_command_with_opts(m->client, m->database, command, NULL,
-                                                           NULL, ret_reply, error);
+                                                           options, ret_reply, error);
     m->last_ms = clock_mono_ms();
     if (!ok)
         bson_destroy(ret_reply);
@@ -199,6 +207,22 @@ static bool is_same_process(struct mongo *m)
     return same;
 }
 
+/* A command of the open transaction. */
+static enum err run_within(struct mongo *m, bool write, const bson_t *command, bson_t *ret_reply)
+{
+    bson_t options = BSON_INITIALIZER;
+    bson_error_t error = {0};
+    enum err e = ERR_OK;
+
+    if (m->away) /* it broke, and the transaction with it */
+        e = ERR_UNAVAILABLE;
+    else if (!mongoc_client_session_append(m->session, &options, &error) ||
+             !exchange(m, write, command, &options, ret_reply, &error))
+        e = failed(m, command, &error);
+    bson_destroy(&options);
+    return e;
+}
+
 static enum err run(struct mongo *m, bool write, const bson_t *command, const bson_t *options,
                     bson_t *ret_reply)
 {
@@ -207,6 +231,8 @@ static enum err run(struct mongo *m, bool write, const bson_t *command, const bs
 
     if (command->len > COMMAND_MAX)
         return ERR_TOO_LARGE;
+    if (m->session)
+        return run_within(m, write, command, ret_reply);
     if (m->group.deferred && clock_mono_ms() - m->last_ms > UNBROKEN_MS && !is_same_process(m))
         m->group.lost = true;
     if (m->away && (e = client_renew(m)))
@@ -235,6 +261,51 @@ enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
         return run(m, true, command, NULL, ret_reply);
     enum err e = run(m, true, command, m->fixed.light, ret_reply);
     m->group.deferred = m->group.deferred || !e;
+    return e;
+}
+
+/* Ends the open transaction. */
+static enum err finish(struct mongo *m, enum err e)
+{
+    static const bson_t commit = BSON_INITIALIZER;
+    bson_error_t error = {0};
+
+    if (e || m->away)
+        mongoc_client_session_abort_transaction(m->session, NULL);
+    else if (!mongoc_client_session_commit_transaction(m->session, NULL, &error))
+        e = failed(m, &commit, &error);
+    mongoc_client_session_destroy(m->session);
+    m->session = NULL;
+    return e;
+}
+
+static enum err attempt(struct mongo *m, mongo_work *work, void *arg)
+{
+    bson_error_t error = {0};
+    enum err e = m->away ? mongo_ping(&m->store) : ERR_OK; /* connects again */
+
+    if (e)
+        return e;
+    m->session = mongoc_client_start_session(m->client, NULL, &error);
+    if (!m->session || !mongoc_client_session_start_transaction(m->session, NULL, &error)) {
+        mongoc_client_session_destroy(m->session);
+        m->session = NULL;
+        log_error("MongoDB begins no transaction: %s; see that the replica set has a primary",
+                  error.message);
+        return ERR_UNAVAILABLE;
+    }
+    return finish(m, work(m, arg));
+}
+
+enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg)
+{
+    enum err e = attempt(m, work, arg);
+
+    for (unsigned i = 1; i < TRANSACTION_TRIES && e == ERR_UNAVAILABLE && !m->away; i++) {
+        const struct timespec pause = {.tv_nsec = i * TRANSACTION_PAUSE_NS};
+        nanosleep(&pause, NULL);
+        e = attempt(m, work, arg);
+    }
     return e;
 }
 

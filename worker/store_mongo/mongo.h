@@ -66,6 +66,7 @@ struct mongo {
     int64_t next_try_ms; /* while away: not before (clock_mono_ms) */
     int64_t last_ms;     /* when the last command ended */
     struct mongo_group group;
+    mongoc_client_session_t *session; /* of the open transaction; NULL: there is none */
     struct mongo_fixed fixed;
 };
 
@@ -152,6 +153,12 @@ enum err mongo_update_many(struct mongo *m, const char *collection, const bson_t
  * first write error is its error. `options`: NULL, or fixed.light for what may be lost. */
 enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *options,
                          struct mongo_changed *ret) MUST_CHECK;
+
+/* Does some work, all of which happens or none of it. Only where m->replica_set: a single server
+ * has no transactions. The work may be done several times. Not within another one, and not in a
+ * capped collection. */
+typedef enum err mongo_work(struct mongo *m, void *arg);
+enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg) MUST_CHECK;
 
 /* ---- documents ---- */
 

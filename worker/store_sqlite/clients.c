@@ -1,6 +1,8 @@
 /* Clients, and the restricted queues with their owners. */
 #include "worker/store_sqlite/sqlite.h"
 
+#include "worker/clients.h"
+
 #include <stdlib.h>
 
 static struct text text_of(const json_t *s)
@@ -8,16 +10,18 @@ static struct text text_of(const json_t *s)
     return (struct text){json_string_value(s), json_string_length(s)};
 }
 
-/* The document of a row (client_id, fields), new reference; NULL (logged): it cannot be read. */
+/* The document of a row (client_id, fields, self), new reference; NULL (logged): it cannot be read.
+ */
 static json_t *document(const struct query *r)
 {
-    struct text id = query_col_text(r, 0);
+    struct text id = query_col_text(r, 0), self = query_col_text(r, 2);
     json_t *fields = query_col_json(r, 1), *doc;
 
     if (!fields)
         return NULL;
     doc = json_pack("{s:s#}", "client_id", id.s, id.len);
     json_object_update(doc, fields);
+    json_object_set_new(doc, CLIENT_SELF, json_stringn(self.s ? self.s : "", self.len));
     json_decref(fields);
     return doc;
 }
@@ -89,6 +93,7 @@ static enum err store(struct sqlite *q, struct text client_id, json_t *doc)
     size_t len;
 
     json_object_del(doc, "client_id");
+    json_object_del(doc, CLIENT_SELF);
     enum err e = sqlite_json(doc, &fields, &len);
     if (e)
         return e;
@@ -122,7 +127,18 @@ static bool role_is(const json_t *doc, const json_t *wanted)
     return wanted ? role && json_equal(role, wanted) : !role;
 }
 
-static enum err put(struct sqlite *q, const struct client_put *p)
+static enum err end_tokens(struct sqlite *q, struct text client_id, int64_t *ret)
+{
+    struct query r = query_new(q, SQL_REFRESH_REVOKE_CLIENT);
+
+    query_text(&r, client_id);
+    enum err e = query_run(&r);
+    if (!e)
+        *ret = query_changes(&r);
+    return e;
+}
+
+static enum err put(struct sqlite *q, struct client_put *p)
 {
     json_t *doc = NULL;
     enum err e = sqlite_client_get(&q->store, p->client_id, &doc);
@@ -137,11 +153,13 @@ static enum err put(struct sqlite *q, const struct client_put *p)
         apply(doc, p->fields);
         e = store(q, p->client_id, doc);
     }
+    if (!e && p->ends_tokens)
+        e = end_tokens(q, p->client_id, &p->ended);
     json_decref(doc);
     return e;
 }
 
-enum err sqlite_client_put(struct store *s, const struct client_put *p)
+enum err sqlite_client_put(struct store *s, struct client_put *p)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
@@ -149,7 +167,7 @@ enum err sqlite_client_put(struct store *s, const struct client_put *p)
     return e ? e : sqlite_write_end(q, put(q, p));
 }
 
-static enum err drop(struct sqlite *q, struct text client_id)
+static enum err drop(struct sqlite *q, struct text client_id, int64_t *ended)
 {
     struct query r = query_new(q, SQL_CLIENT_DROP);
 
@@ -157,15 +175,17 @@ static enum err drop(struct sqlite *q, struct text client_id)
     enum err e = query_run(&r);
     if (!e && !query_changes(&r))
         e = ERR_NOT_FOUND;
+    if (!e)
+        e = end_tokens(q, client_id, ended);
     return e ? e : list_queues(q, client_id, NULL);
 }
 
-enum err sqlite_client_delete(struct store *s, struct text client_id)
+enum err sqlite_client_delete(struct store *s, struct text client_id, int64_t *ended)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, drop(q, client_id));
+    return e ? e : sqlite_write_end(q, drop(q, client_id, ended));
 }
 
 /* ---- restricted queues ---- */
