@@ -125,16 +125,24 @@ static bool append_changes(bson_t *update, const struct client_put *put)
     return ok;
 }
 
-/* The role is still as it was read. One that is no text comes as JSON in another type. */
+/* The role is still as it was read. One of another type than text, which other programs may leave,
+ * is no role, whatever it is shown as. */
 static void append_role(bson_t *filter, const json_t *role)
 {
+    bson_t any, child;
+
+    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &any);
+    BSON_APPEND_DOCUMENT_BEGIN(&any, "0", &child);
+    BCON_APPEND(&child, "$expr", "{", "$ne", "[", "{", "$type", BCON_UTF8("$role"), "}",
+                BCON_UTF8("string"), "]", "}");
+    bson_append_document_end(&any, &child);
     if (json_is_string(role)) {
-        mongo_append_text(filter, "role",
+        BSON_APPEND_DOCUMENT_BEGIN(&any, "1", &child);
+        mongo_append_text(&child, "role",
                           (struct text){json_string_value(role), json_string_length(role)});
-        return;
+        bson_append_document_end(&any, &child);
     }
-    BCON_APPEND(filter, "$expr", "{", "$ne", "[", "{", "$type", BCON_UTF8("$role"), "}",
-                BCON_UTF8("string"), "]", "}"); /* not of a list with texts in it either */
+    bson_append_array_end(filter, &any);
 }
 
 static enum err update_client(struct mongo *m, const struct client_put *put)
