@@ -8,6 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+enum {
+    SMALL = 2048 /* bytes that are copied together: a chain of a buffer costs 500 and more */
+};
+
 enum err body_begin(struct body *b, struct body_limits *limits, bool spools)
 {
     *b = (struct body){.limits = limits, .fd = -1};
@@ -34,7 +38,14 @@ static enum err to_memory(struct body *b, struct evbuffer *from, uint64_t n)
     b->reserved += n;
     if (!b->mem && !(b->mem = evbuffer_new()))
         abort();
-    evbuffer_remove_buffer(from, b->mem, n);
+    if (n > SMALL) {
+        evbuffer_remove_buffer(from, b->mem, n);
+        return ERR_OK;
+    }
+    char small[SMALL];
+    evbuffer_remove(from, small, n);
+    if (evbuffer_add(b->mem, small, n) != 0)
+        abort();
     return ERR_OK;
 }
 

@@ -14,21 +14,34 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PIPELINE_MAX ((size_t)256 * 1024) /* bytes of further requests while one is served */
-
-/* "Go on" for a client that waits with its body. The library's output is not used: a write of ours
- * there would look like the end of its own last answer. */
+/* "Go on" for a client that waits with its body. The library's write callback is off for it: it
+ * would take the end of this for the end of an answer. It sets it again with each answer. */
 static void send_continue(struct conn *c)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    bufferevent_data_cb read_cb, write_cb;
+    bufferevent_event_cb event_cb;
+    void *arg;
 
     c->intake.wants_continue = false;
-    if (!c->exchange && evbuffer_get_length(bufferevent_get_output(c->bev)) == 0 &&
-        send(bufferevent_getfd(c->bev), text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_debug("100 Continue was not sent; the client goes on without it");
+    bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &arg);
+    bufferevent_setcb(c->bev, read_cb, NULL, event_cb, arg);
+    if (evbuffer_add(bufferevent_get_output(c->bev), text, sizeof text - 1) != 0)
+        abort(); /* out of memory, as in mem.c */
+    bufferevent_enable(c->bev, EV_WRITE);
 }
 
-/* Bytes have come: in their place, the library gets what the intake passes on. */
+/* Reads on in what the intake has; true: the library has got a head. */
+static bool advance(struct conn *c)
+{
+    bool passed = intake_advance(&c->intake, bufferevent_get_input(c->bev));
+
+    if (c->intake.wants_continue)
+        send_continue(c);
+    return passed;
+}
+
+/* Bytes have come: the intake takes them, and the library gets a head of its own in their place. */
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct conn *c = arg;
@@ -38,15 +51,19 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         return;
     c->feeding = true;
     size_t known = evbuffer_get_length(input) - info->n_added;
-    if (known)
+    if (known) /* a head that the library has not read yet */
         evbuffer_remove_buffer(input, s->kept, known);
-    evbuffer_add_buffer(s->come, input);
-    evbuffer_add_buffer(input, s->kept);
-    intake_feed(&c->intake, s->come, input);
+    intake_take(&c->intake, input, info->n_added);
+    if (known)
+        evbuffer_add_buffer(input, s->kept);
+    advance(c);
     c->feeding = false;
-    if (c->intake.wants_continue)
-        send_continue(c);
-    if (c->exchange && evbuffer_get_length(input) > PIPELINE_MAX)
+    conn_hold(c);
+}
+
+void conn_hold(struct conn *c)
+{
+    if (intake_waiting(&c->intake) > INTAKE_WAIT_MAX && intake_is_busy(&c->intake))
         bufferevent_disable(c->bev, EV_READ); /* the library reads on after the answer */
 }
 
@@ -69,21 +86,47 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
 }
 
 /* The library has set up its connection, which is found as the argument of its callbacks. */
-static void on_set_up(evutil_socket_t fd, short what, void *arg)
+static void set_up(struct conn *c)
 {
-    struct conn *c = arg;
     bufferevent_data_cb read_cb, write_cb;
     bufferevent_event_cb event_cb;
     void *evcon;
     const int on = 1;
 
-    (void)fd;
-    (void)what;
     bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &evcon);
     c->evcon = evcon;
     HASH_ADD_PTR(c->server->conns, evcon, c);
     evhttp_connection_set_closecb(c->evcon, on_close, c);
     setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+/* An answer is through, and requests wait behind it. */
+static void read_on(struct conn *c)
+{
+    struct evbuffer *input = bufferevent_get_input(c->bev);
+
+    c->feeding = true;
+    evbuffer_unfreeze(input, 0);
+    bool passed = advance(c);
+    evbuffer_freeze(input, 0);
+    c->feeding = false;
+    conn_hold(c);
+    if (passed)
+        bufferevent_trigger(c->bev, EV_READ, 0); /* the library reads its head */
+}
+
+static void on_hook(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)fd;
+    (void)what;
+    if (!c->evcon)
+        set_up(c);
+    else if (c->broken)
+        evhttp_connection_free(c->evcon);
+    else
+        read_on(c);
 }
 
 struct bufferevent *conn_accept(struct event_base *base, void *server)
@@ -93,7 +136,7 @@ struct bufferevent *conn_accept(struct event_base *base, void *server)
 
     c->server = s;
     c->bev = bufferevent_socket_new(base, -1, 0);
-    c->hook = event_new(base, -1, 0, on_set_up, c);
+    c->hook = event_new(base, -1, 0, on_hook, c);
     if (!c->bev || !c->hook || !evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c))
         abort(); /* out of memory, as in mem.c */
     intake_init(&c->intake, &s->bodies);
@@ -115,6 +158,35 @@ struct conn *conn_of(struct server *s, struct evhttp_request *req)
     return c;
 }
 
+/* The library has written the answer to the request, and reads the next one from here on. */
+static void on_answered(struct evhttp_request *req, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)req;
+    delivery_written(c);
+    intake_answered(&c->intake);
+    if (intake_waiting(&c->intake))
+        event_active(c->hook, EV_TIMEOUT, 0);
+}
+
+struct intake_item *conn_claim(struct conn *c, struct evhttp_request *req)
+{
+    struct intake_item *item =
+        c->broken ? NULL : intake_claim(&c->intake, evhttp_request_get_uri(req));
+
+    if (item) {
+        evhttp_request_set_on_complete_cb(req, on_answered, c);
+        return item;
+    }
+    if (!c->broken)
+        log_error("closing a connection: the HTTP library reads another request than the frontend; "
+                  "this is a defect, report it");
+    c->broken = true;
+    event_active(c->hook, EV_TIMEOUT, 0);
+    return NULL;
+}
+
 void conn_watch(struct conn *c)
 {
     bufferevent_data_cb read_cb, write_cb;
@@ -124,8 +196,8 @@ void conn_watch(struct conn *c)
     /* The library has switched reading off, and its read callback must not run now. */
     bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &arg);
     bufferevent_setcb(c->bev, NULL, write_cb, event_cb, arg);
-    if (evbuffer_get_length(bufferevent_get_input(c->bev)) <= PIPELINE_MAX)
-        bufferevent_enable(c->bev, EV_READ);
+    bufferevent_enable(c->bev, EV_READ);
+    conn_hold(c);
 }
 
 void conn_patience(struct conn *c, bool patient)
@@ -140,7 +212,7 @@ void conn_close_idle(struct server *s)
     struct conn *c, *next;
 
     HASH_ITER (hh, s->conns, c, next)
-        if (!c->exchange && !c->intake.first && intake_is_idle(&c->intake) &&
+        if (!c->exchange && intake_is_idle(&c->intake) &&
             evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
             evhttp_connection_free(c->evcon);
 }

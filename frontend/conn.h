@@ -15,8 +15,9 @@ struct conn {
     struct intake intake;
     struct exchange *exchange; /* the request that is being served; NULL: none */
     struct delivery *delivery; /* of the claim that was answered last; NULL: it is settled */
-    struct event *hook;
-    bool feeding;
+    struct event *hook; /* what is due in this turn of the loop, outside of the library's calls */
+    bool feeding;       /* changes of the library's input are our own */
+    bool broken;        /* the library is out of step: the connection is about to be closed */
     UT_hash_handle hh;
 };
 
@@ -26,9 +27,18 @@ struct bufferevent *conn_accept(struct event_base *base, void *server);
 /* The connection of a request that the library hands over. */
 struct conn *conn_of(struct server *s, struct evhttp_request *req);
 
+/* The item of a request that the library hands over; the caller owns it. NULL: the library has read
+ * something else than what the intake passed on (logged); the connection is closed in this turn of
+ * the loop, and the request is not to be answered. */
+struct intake_item *conn_claim(struct conn *c, struct evhttp_request *req);
+
 /* While a request is served: notices when the client goes. Bytes of further requests are kept, up
- * to a limit. */
+ * to INTAKE_WAIT_MAX and one read. */
 void conn_watch(struct conn *c);
+
+/* Stops to read where so much waits behind the request that is served. Call it after each
+ * evhttp_send_* on a connection that stays: the library switches reading on there. */
+void conn_hold(struct conn *c);
 
 /* Whether the silence of the client counts: not while it has nothing to send and its request takes
  * long. Writing to it has a limit in any case. */

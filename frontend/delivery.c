@@ -212,12 +212,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         tick_in(d, d->watched->at + WATCH_MS > now ? d->watched->at + WATCH_MS - now : 1);
 }
 
-/* The library has written the answer. */
-static void on_written(struct evhttp_request *req, void *arg)
+void delivery_written(struct conn *c)
 {
-    struct conn *c = arg;
-
-    (void)req;
     if (!c->delivery || c->delivery->written)
         return;
     c->delivery->written = true;
@@ -242,12 +238,11 @@ static struct delivery *new_delivery(const char *id)
     return c;
 }
 
-void delivery_begin(struct conn *c, struct evhttp_request *req, const char *id)
+void delivery_begin(struct conn *c, const char *id)
 {
     delivery_next(c);
     c->delivery = new_delivery(id);
     c->delivery->conn = c;
-    evhttp_request_set_on_complete_cb(req, on_written, c);
 }
 
 void delivery_next(struct conn *c)

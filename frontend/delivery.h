@@ -22,7 +22,10 @@ bool deliveries_pending(const struct deliveries *d);
 bool delivery_refused(const struct conn *c);
 
 /* The answer of this claim is about to be handed to the library. `id`: of the request, a UUID. */
-void delivery_begin(struct conn *c, struct evhttp_request *req, const char *id);
+void delivery_begin(struct conn *c, const char *id);
+
+/* The library has written an answer, of a claim or not. */
+void delivery_written(struct conn *c);
 
 /* The client sends its next request: it has got what was written before. */
 void delivery_next(struct conn *c);

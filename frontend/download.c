@@ -136,6 +136,7 @@ static void on_read(struct piece *p, enum err e, const struct reply *reply)
         d->at += p->size;
         d->written_ms = clock_mono_ms();
         evhttp_send_reply_chunk_with_cb(d->x.req, part, on_taken, d);
+        conn_hold(d->x.conn);
         evbuffer_free(part);
     }
 }
@@ -203,9 +204,11 @@ static void begin(struct download *d, const struct reply *reply, const struct fi
     add_headers(d, reply, &range, f, etag, date);
     exchange_count(&d->x, range.status);
     if (!has_body) {
+        struct conn *c = d->x.conn;
         struct evhttp_request *req = exchange_detach(&d->x);
         download_free(d);
         evhttp_send_reply(req, range.status, NULL, NULL);
+        conn_hold(c);
         return;
     }
     memcpy(d->info, reply->body.s, reply->body.len);
@@ -215,6 +218,7 @@ static void begin(struct download *d, const struct reply *reply, const struct fi
     d->x.client_gone = client_gone;
     tune(d->x.conn);
     evhttp_send_reply_start(d->x.req, range.status, NULL);
+    conn_hold(d->x.conn);
     read_on(d);
 }
 

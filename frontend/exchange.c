@@ -47,7 +47,7 @@ static void add_headers(struct server *s, struct evhttp_request *req, const stru
         evhttp_add_header(out, "Connection", "close");
 }
 
-static void send_reply(struct server *s, struct evhttp_request *req, const struct reply *reply,
+static void send_reply(struct conn *c, struct evhttp_request *req, const struct reply *reply,
                        const char *id)
 {
     struct evbuffer *body = evbuffer_new();
@@ -56,7 +56,7 @@ static void send_reply(struct server *s, struct evhttp_request *req, const struc
 
     if (!body)
         abort(); /* out of memory, as in mem.c */
-    add_headers(s, req, reply, id);
+    add_headers(c->server, req, reply, id);
     if (head && reply->status != 204 && reply->status != 304) {
         snprintf(length, sizeof length, "%zu", reply->body.len);
         evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
@@ -64,6 +64,7 @@ static void send_reply(struct server *s, struct evhttp_request *req, const struc
         evbuffer_add(body, reply->body.s, reply->body.len);
     }
     evhttp_send_reply(req, reply->status, NULL, body);
+    conn_hold(c);
     evbuffer_free(body);
 }
 
@@ -106,11 +107,12 @@ struct evhttp_request *exchange_detach(struct exchange *x)
 
 void exchange_answer(struct exchange *x, const struct reply *reply)
 {
+    struct conn *c = x->conn;
     struct evhttp_request *req = exchange_detach(x);
 
     if (!req)
         return;
-    send_reply(x->server, req, reply, x->id);
+    send_reply(c, req, reply, x->id);
     exchange_count(x, reply->status);
 }
 
@@ -132,7 +134,7 @@ void exchange_answer_claim(struct exchange *x, const struct reply *reply)
     struct local_answer none;
 
     if (x->req && !delivery_refused(x->conn)) {
-        delivery_begin(x->conn, x->req, x->id);
+        delivery_begin(x->conn, x->id);
         exchange_answer(x, reply);
         return;
     }
@@ -210,24 +212,25 @@ static void free_buffer(void *data, void *hint)
 /* Packs the request; its body comes straight from the buffer. */
 static enum err pack(struct exchange *x, const struct request *r, struct body *body)
 {
+    size_t len = body->mem ? evbuffer_get_length(body->mem) : 0;
     msgpack_sbuffer out;
 
     msgpack_sbuffer_init(&out);
-    if (request_pack_head(r, body->len, &out)) {
+    if (len != body->len || request_pack_head(r, len, &out)) {
         msgpack_sbuffer_destroy(&out);
         return ERR_INVALID;
     }
     size_t size = out.size;
-    if (!body->len) {
+    if (!len) {
         if (zmq_msg_init_data(&x->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
                               NULL) != 0)
             abort();
         return ERR_OK;
     }
-    if (zmq_msg_init_size(&x->link.payload, size + body->len) != 0)
+    if (zmq_msg_init_size(&x->link.payload, size + len) != 0)
         abort(); /* out of memory, as in mem.c */
     memcpy(zmq_msg_data(&x->link.payload), out.data, size);
-    evbuffer_remove(body->mem, (char *)zmq_msg_data(&x->link.payload) + size, body->len);
+    evbuffer_remove(body->mem, (char *)zmq_msg_data(&x->link.payload) + size, len);
     msgpack_sbuffer_destroy(&out);
     x->held = body->reserved;
     body->reserved = 0;
@@ -296,8 +299,13 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     if (!p->route->body_limit) /* it takes none: what came is dropped */
         body_free(body);
     if (pack(x, &p->request, body)) {
-        log_error("a request could not be packed; this is a defect");
-        abort();
+        log_error("a request could not be packed; this is a defect, report it");
+        exchange_answer_err(x, ERR_INTERNAL);
+        if (p->route->op == OP_JOB_CLAIM)
+            park_exchange_free(x);
+        else
+            exchange_free(x);
+        return;
     }
     if (zmq_msg_size(&x->link.payload) > BUS_MESSAGE_MAX) {
         zmq_msg_close(&x->link.payload);
@@ -311,10 +319,10 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
 }
 
 /* Answers without a hop. */
-static void answer_here(struct server *s, struct evhttp_request *req, const struct parsed *p,
+static void answer_here(struct conn *c, struct evhttp_request *req, const struct parsed *p,
                         const struct reply *reply, const char *id)
 {
-    send_reply(s, req, reply, id);
+    send_reply(c, req, reply, id);
     count(p->route ? p->route->op : metric_no_route(), reply->status, 0);
 }
 
@@ -343,31 +351,26 @@ void exchange_begin(struct evhttp_request *req, void *server)
 {
     struct server *s = server;
     struct conn *c = conn_of(s, req);
-    struct intake_item *item = c ? intake_next(&c->intake) : NULL;
+    struct intake_item *item = c ? conn_claim(c, req) : NULL;
     struct exchange ids = {.server = s};
     struct local_answer local;
     const char *refusal;
     struct parsed p;
 
-    new_id(ids.link.id, ids.id);
-    if (c)
-        delivery_next(c);
-    if (!item) { /* a head that the intake took for in order is none for the library */
-        log_warn("a request was not understood in the same way twice and is refused");
-        local_error(&local, 400, "Bad Request");
-        send_reply(s, req, &local.reply, ids.id);
+    if (!item)
         return;
-    }
-    request_parse(req, item->verdict != 405, &p);
+    new_id(ids.link.id, ids.id);
+    delivery_next(c);
+    request_parse(req, (struct span){item->target, item->target_len}, item->verdict != 405, &p);
     if (item->verdict) {
         local_verdict(&local, item->verdict, &p);
-        answer_here(s, req, &p, &local.reply, ids.id);
+        answer_here(c, req, &p, &local.reply, ids.id);
     } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {
         local_reply(&local, &p);
-        answer_here(s, req, &p, &local.reply, ids.id);
+        answer_here(c, req, &p, &local.reply, ids.id);
     } else if ((refusal = browser_refusal(s, req, &p))) {
         local_error(&local, 403, refusal);
-        answer_here(s, req, &p, &local.reply, ids.id);
+        answer_here(c, req, &p, &local.reply, ids.id);
     } else {
         forward(c, req, &p, &item->body, &ids);
     }

@@ -1,5 +1,8 @@
 #include "frontend/head.h"
 
+#include "frontend/host.h"
+#include "frontend/line.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -8,17 +11,17 @@ static bool span_is(struct span s, const char *text)
     return s.len == strlen(text) && strncasecmp(s.s, text, s.len) == 0;
 }
 
-/* Takes the next line off *rest, without its end. */
+/* Takes the next line off *rest, without its CRLF. */
 static struct span next_line(struct span *rest)
 {
-    const char *lf = memchr(rest->s, '\n', rest->len);
-    size_t n = lf ? (size_t)(lf - rest->s) : rest->len;
-    struct span line = {rest->s, n};
+    size_t end = 0;
+    struct span line = *rest;
 
-    if (line.len && line.s[line.len - 1] == '\r')
-        line.len--;
-    n += lf ? 1 : 0;
-    *rest = (struct span){rest->s + n, rest->len - n};
+    if (line_scan(rest->s, rest->len, &end) == LINE_DONE)
+        line.len = end - 2;
+    else
+        end = rest->len; /* a caller's mistake: the last line has no end */
+    *rest = (struct span){rest->s + end, rest->len - end};
     return line;
 }
 
@@ -31,16 +34,36 @@ static struct span trim(struct span s)
     return s;
 }
 
+/* RFC 9110 5.6.2 */
+static bool is_token(struct span s)
+{
+    static const char *const marks = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.s[i], lower = (char)(c | 0x20);
+        if (!((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || (c && strchr(marks, c))))
+            return false;
+    }
+    return s.len > 0;
+}
+
 /* The methods that the HTTP library knows; others are answered before it sees them. */
-static bool method_known(struct span m)
+static const char *known_method(struct span m)
 {
     static const char *const known[] = {"GET",    "POST",    "HEAD",  "PUT",
                                         "DELETE", "OPTIONS", "TRACE", "PATCH"};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (m.len == strlen(known[i]) && memcmp(m.s, known[i], m.len) == 0)
-            return true;
-    return false;
+            return known[i];
+    return NULL;
+}
+
+const char *head_method(const struct head *h)
+{
+    const char *known = known_method(h->method);
+
+    return known ? known : "GET";
 }
 
 static bool target_ok(struct span t)
@@ -51,29 +74,38 @@ static bool target_ok(struct span t)
     return t.len > 0;
 }
 
-/* METHOD SP TARGET SP HTTP/1.x; false: malformed. */
-static bool parse_line(struct span line, struct head *h)
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* HTTP/DIGIT.DIGIT; returns the status that refuses it, or 0. A higher minor version of 1 is served
+ * as 1.1 (RFC 9110 2.5). */
+static int parse_version(struct span v, struct head *h)
+{
+    if (v.len != 8 || memcmp(v.s, "HTTP/", 5) != 0 || !is_digit(v.s[5]) || v.s[6] != '.' ||
+        !is_digit(v.s[7]))
+        return 400;
+    h->http_1_0 = v.s[7] == '0';
+    return v.s[5] == '1' ? 0 : 505;
+}
+
+/* METHOD SP TARGET SP VERSION; returns the status that refuses it, or 0. */
+static int parse_line(struct span line, struct head *h)
 {
     const char *first = memchr(line.s, ' ', line.len);
     const char *last = memrchr(line.s, ' ', line.len);
 
-    if (!first || first == last || first == line.s)
-        return false;
-    h->method = (struct span){line.s, (size_t)(first - line.s)};
-    h->target = (struct span){first + 1, (size_t)(last - first - 1)};
-    struct span version = {last + 1, (size_t)(line.s + line.len - last - 1)};
-    if (!target_ok(h->target)) {
-        h->target = (struct span){"", 0};
-        return false;
-    }
-    h->http_1_0 = version.len == 8 && memcmp(version.s, "HTTP/1.0", 8) == 0;
-    if (!h->http_1_0 && !(version.len == 8 && memcmp(version.s, "HTTP/1.1", 8) == 0))
-        return false;
-    h->close = h->http_1_0;
-    h->bodyless = span_is(h->method, "HEAD") || span_is(h->method, "TRACE");
-    if (!method_known(h->method))
-        h->refuse = 405;
-    return true;
+    if (line.len > HEAD_LINE_MAX || !first || first == last)
+        return 400;
+    struct span method = {line.s, (size_t)(first - line.s)};
+    struct span target = {first + 1, (size_t)(last - first - 1)};
+    if (!is_token(method) || !target_ok(target))
+        return 400;
+    h->method = method;
+    h->target = target;
+    int status = parse_version((struct span){last + 1, (size_t)(line.s + line.len - last - 1)}, h);
+    return status ? status : known_method(method) ? 0 : 405;
 }
 
 /* Digits only (RFC 9110 8.6); equal repeats are allowed, others are a smuggling attempt. */
@@ -84,7 +116,7 @@ static bool parse_length(struct span v, struct head *h)
     if (!v.len || v.len > 18)
         return false;
     for (size_t i = 0; i < v.len; i++) {
-        if (v.s[i] < '0' || v.s[i] > '9')
+        if (!is_digit(v.s[i]))
             return false;
         n = n * 10 + (uint64_t)(v.s[i] - '0');
     }
@@ -95,68 +127,135 @@ static bool parse_length(struct span v, struct head *h)
     return true;
 }
 
-static bool name_ok(struct span name)
+/* One coding, chunked, in one line: anything else has no end that all readers agree on. */
+static bool parse_coding(struct span v, struct head *h)
 {
-    for (size_t i = 0; i < name.len; i++)
-        if ((unsigned char)name.s[i] <= 0x20 || name.s[i] == 0x7f)
-            return false;
-    return name.len > 0;
+    bool ok = span_is(v, "chunked") && !h->chunked;
+
+    h->chunked = true;
+    return ok;
 }
 
-/* One header line; false: malformed in a way that matters for framing. */
-static bool parse_field(struct span line, struct head *h)
+static bool parse_expect(struct span v, struct head *h)
+{
+    h->expects_continue = span_is(v, "100-continue") && !h->http_1_0;
+    return true;
+}
+
+/* A list of options. */
+static bool parse_connection(struct span v, struct head *h)
+{
+    bool close = false, keep = false;
+
+    while (v.len) {
+        const char *comma = memchr(v.s, ',', v.len);
+        size_t n = comma ? (size_t)(comma - v.s) : v.len, skip = comma ? n + 1 : n;
+        struct span option = trim((struct span){v.s, n});
+        close |= span_is(option, "close");
+        keep |= span_is(option, "keep-alive");
+        v = (struct span){v.s + skip, v.len - skip};
+    }
+    h->said_close |= close;
+    h->said_keep |= keep;
+    return true;
+}
+
+static bool parse_host(struct span v, struct head *h)
+{
+    return ++h->hosts == 1 && host_ok(v.s, v.len);
+}
+
+static bool drop(struct span v, struct head *h)
+{
+    (void)v;
+    (void)h;
+    return true;
+}
+
+/* What has a meaning for the framing or the connection; the HTTP library gets none of it, but
+ * Host. */
+static const struct special {
+    struct span name;
+    bool (*parse)(struct span value, struct head *h); /* false: 400 */
+    bool passed;
+} specials[] = {
+    {{"Host", sizeof "Host" - 1},                           parse_host,       true },
+    {{"Connection", sizeof "Connection" - 1},               parse_connection, false},
+    {{"Content-Length", sizeof "Content-Length" - 1},       parse_length,     false},
+    {{"Transfer-Encoding", sizeof "Transfer-Encoding" - 1}, parse_coding,     false},
+    {{"Expect", sizeof "Expect" - 1},                       parse_expect,     false},
+    {{"Keep-Alive", sizeof "Keep-Alive" - 1},               drop,             false},
+    {{"Proxy-Connection", sizeof "Proxy-Connection" - 1},   drop,             false},
+    {{"TE", sizeof "TE" - 1},                               drop,             false},
+    {{"Trailer", sizeof "Trailer" - 1},                     drop,             false},
+    {{"Upgrade", sizeof "Upgrade" - 1},                     drop,             false},
+};
+
+bool head_field_parse(struct span line, struct head_field *ret)
 {
     const char *colon = memchr(line.s, ':', line.len);
 
     if (!colon)
         return false;
-    struct span name = {line.s, (size_t)(colon - line.s)};
-    struct span value = trim((struct span){colon + 1, line.len - name.len - 1});
-    if (!name_ok(name) || memchr(value.s, '\0', value.len))
+    ret->name = (struct span){line.s, (size_t)(colon - line.s)};
+    ret->value = trim((struct span){colon + 1, line.len - ret->name.len - 1});
+    return is_token(ret->name);
+}
+
+/* One header line; false: 400. Line folding is obsolete and refused (RFC 9112 5.2): its line begins
+ * with a blank, which no token does. */
+static bool parse_field(struct span line, struct head *h)
+{
+    struct head_field f;
+
+    if (!head_field_parse(line, &f))
         return false;
-    if (span_is(name, "Content-Length"))
-        return parse_length(value, h);
-    if (span_is(name, "Transfer-Encoding")) {
-        if (!span_is(value, "chunked") || h->chunked)
+    for (size_t i = 0; i < sizeof specials / sizeof *specials; i++) {
+        if (f.name.len != specials[i].name.len ||
+            strncasecmp(f.name.s, specials[i].name.s, f.name.len) != 0)
+            continue;
+        if (!specials[i].parse(f.value, h))
             return false;
-        h->chunked = true;
-    } else if (span_is(name, "Expect")) {
-        h->expects_continue = span_is(value, "100-continue") && !h->http_1_0;
-    } else if (span_is(name, "Connection")) {
-        if (span_is(value, "close"))
-            h->close = true;
-        else if (span_is(value, "keep-alive"))
-            h->close = false;
+        if (!specials[i].passed)
+            return true;
+        break;
     }
+    if (h->fields_len < HEAD_FIELDS_MAX)
+        h->fields[h->fields_len++] = f;
     return true;
+}
+
+/* All header lines; returns the status that refuses them, or 0. */
+static int parse_fields(struct span rest, struct head *h)
+{
+    struct span line;
+    size_t lines = 0;
+    int status = 0;
+
+    while (rest.len && (line = next_line(&rest)).len) {
+        if (line.len > HEAD_FIELD_MAX || ++lines > HEAD_FIELDS_MAX)
+            status = 431;
+        if (!parse_field(line, h))
+            return 400;
+    }
+    /* A version before 1.1 has no chunks; two lengths are a smuggling attempt; Host is due. */
+    if (h->chunked && (h->has_length || h->http_1_0))
+        return 400;
+    return !h->http_1_0 && !h->hosts ? 400 : status;
 }
 
 void head_parse(const char *data, size_t len, struct head *ret)
 {
-    struct span rest = {data, len}, line;
-    size_t fields = 0;
+    struct span rest = {data, len};
 
-    *ret = (struct head){
-        .method = {"", 0},
-          .target = {"", 0}
-    };
-    line = next_line(&rest);
-    if (line.len > HEAD_LINE_MAX || !parse_line(line, ret))
-        ret->refuse = 400;
-    while (rest.len && (line = next_line(&rest)).len) {
-        if ((line.len > HEAD_FIELD_MAX || ++fields > HEAD_FIELDS_MAX) && ret->refuse != 400)
-            ret->refuse = 431;
-        /* Line folding is obsolete and refused (RFC 9112 5.2). */
-        if (*line.s == ' ' || *line.s == '\t' || !parse_field(line, ret)) {
-            ret->refuse = 400;
-            ret->close = true;
-            return;
-        }
-    }
-    if (ret->chunked && (ret->has_length || ret->http_1_0)) {
-        ret->refuse = 400;
-        ret->close = true;
-    }
+    memset(ret, 0, offsetof(struct head, fields));
+    ret->method = ret->target = (struct span){"", 0};
+    int line = parse_line(next_line(&rest), ret);
+    int fields = line == 400 || line == 505 ? 0 : parse_fields(rest, ret);
+    ret->refuse = line == 400 || line == 505 ? line : fields ? fields : line;
+    /* "close" wins over "keep-alive" (RFC 9112 9.3). */
+    ret->close = ret->refuse == 400 || ret->refuse == 505 || ret->said_close ||
+                 (ret->http_1_0 && !ret->said_keep);
 }
 
 struct span head_path(struct span target)

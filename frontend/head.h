@@ -1,7 +1,9 @@
-/* The head of an HTTP/1.x request (RFC 9112): what must be known of it before its body is read. */
+/* The head of an HTTP/1.x request (RFC 9112). This is the only parser that decides: what it takes
+ * is written anew, in one canonical form, for the HTTP library. */
 #ifndef FRONTEND_HEAD_H
 #define FRONTEND_HEAD_H
 
+#include <event2/buffer.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +18,11 @@ struct span {
     size_t len;
 };
 
+struct head_field {
+    struct span name;  /* a token */
+    struct span value; /* without blanks around it, and without control characters but HTAB */
+};
+
 struct head {
     int refuse; /* 0, or the status that answers this head: 400, 405, 431, 505 */
     struct span method;
@@ -24,14 +31,38 @@ struct head {
     bool close; /* the connection ends with this request */
     bool chunked;
     bool expects_continue;
-    bool bodyless; /* the method has no body (HEAD, TRACE) */
     bool has_length;
     uint64_t content_length;
+    bool said_close, said_keep; /* in Connection */
+    unsigned hosts;             /* Host lines */
+    size_t fields_len; /* those that the HTTP library gets: none about framing or the connection */
+    struct head_field fields[HEAD_FIELDS_MAX];
 };
 
-/* Reads a complete head: request line, header lines, the empty line. Lines end with CRLF or LF.
- * Pointers in *ret go into `data`. After `refuse` 400 the end of the body is not known. */
+/* Reads a complete head: request line, header lines, the empty line, each with its CRLF as
+ * line_scan has found them. Pointers in *ret go into `data`. After `refuse` 400 and 505 the end of
+ * the body is not known, and `close` is set. */
 void head_parse(const char *data, size_t len, struct head *ret);
+
+/* "Name: value"; false: malformed. */
+bool head_field_parse(struct span line, struct head_field *ret);
+
+/* The method as a text of its own, "GET" where it is none that the HTTP library knows. */
+const char *head_method(const struct head *h);
+
+/* What a head is in the HTTP library's eyes. */
+struct head_canonical {
+    const char *method;
+    uint64_t number; /* of the request on its connection; stands in the place of the target */
+    bool http_1_0;
+    bool close;
+    const struct head_field *fields;
+    size_t fields_len;
+};
+
+/* Appends the head to `out`: "METHOD /NUMBER HTTP/1.x", Connection where it says more than the
+ * version does, the fields. */
+void head_write(const struct head_canonical *h, struct evbuffer *out);
 
 /* The path of a request target: without query and, for the absolute form, without scheme and
  * authority. */

@@ -124,13 +124,13 @@ static bool open_http(struct server *s, int listen_fd)
 
     s->http = evhttp_new(s->base);
     s->kept = evbuffer_new();
-    s->come = evbuffer_new();
-    if (!s->http || !s->kept || !s->come)
+    if (!s->http || !s->kept)
         return false;
     evhttp_set_allowed_methods(
         s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
                      EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_PATCH);
     evhttp_set_max_headers_size(s->http, (ev_ssize_t)2 * HEAD_TOTAL_MAX);
+    evhttp_set_max_body_size(s->http, 0); /* bodies are the intake's */
     s->silence.tv_sec = silence_s(s->cfg);
     evhttp_set_timeout_tv(s->http, &s->silence);
     evhttp_set_bevcb(s->http, conn_accept, s);
@@ -157,8 +157,6 @@ static void close_server(struct server *s)
     deliveries_free(s->deliveries);
     if (s->kept)
         evbuffer_free(s->kept);
-    if (s->come)
-        evbuffer_free(s->come);
     if (s->base)
         event_base_free(s->base);
 }

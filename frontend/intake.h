@@ -1,63 +1,92 @@
 /* The intake of a connection: reads the framing of its requests before the HTTP library does.
  *
  * libevent 2.1 resets a connection whose body is too large, collects chunked bodies without a limit
- * that a client could understand, and answers malformed heads with pages of its own. So every head
- * is judged here first and every body is collected here, within the limit of its route; the library
- * gets heads without bodies. With each head that is passed on, an item with the body and the
- * verdict waits for whoever serves the request: first head, first item. */
+ * that a client could understand, takes lines that end in a bare LF, and answers malformed heads
+ * with pages of its own. So every head is judged here, and every body is collected here, within the
+ * limit of its route. The library gets one head at a time, written anew (head_write): without a
+ * body, and with a number in the place of its target. The target, the body and the verdict wait in
+ * the item of this number for whoever serves the request.
+ *
+ * Bytes behind a request that is served are not looked at before it is answered, so a connection
+ * has at most one item, one body and one temporary file, however much a client pipelines. */
 #ifndef FRONTEND_INTAKE_H
 #define FRONTEND_INTAKE_H
 
 #include "frontend/body.h"
+#include "frontend/chunked.h"
 #include "frontend/head.h"
 
 /* Bodies that are refused are read to their end up to this size, since many clients read the answer
  * only then; beyond it the answer comes at once and the connection is closed. */
 #define INTAKE_DISCARD_MAX ((uint64_t)64 * 1024 * 1024)
 
+/* While a request is served, the caller stops to read when so many bytes wait behind it. */
+#define INTAKE_WAIT_MAX ((size_t)16 * 1024)
+
 struct intake_item {
-    int verdict; /* 0: in order; else the status to answer: 400, 405, 413, 431, 503, 507 */
+    uint64_t number;
+    int verdict; /* 0: in order; else the status to answer: 400, 405, 413, 431, 503, 505, 507 */
     struct body body;
-    struct intake_item *next;
+    size_t target_len;
+    char target[]; /* as sent, with a NUL behind it; "/" where the head had none */
 };
 
 enum intake_state {
-    INTAKE_HEAD,
-    INTAKE_BODY, /* `left` bytes of the body */
-    INTAKE_CHUNK_SIZE,
-    INTAKE_CHUNK_DATA, /* `left` bytes of the chunk */
-    INTAKE_CHUNK_END,  /* the line end after a chunk's data */
-    INTAKE_TRAILER,
-    INTAKE_CLOSED /* drops everything: the connection ends with the last item */
+    INTAKE_HEAD,   /* reads a head */
+    INTAKE_BODY,   /* reads `left` bytes of a body */
+    INTAKE_CHUNKS, /* reads a chunked body */
+    INTAKE_BUSY,   /* the library has a head: reads nothing until intake_answered */
+    INTAKE_LAST,   /* as INTAKE_BUSY, and the connection ends with it: drops what comes */
 };
 
 struct intake {
     struct body_limits *limits;
     enum intake_state state;
-    struct evbuffer *raw;  /* what came and is not decided yet */
-    struct evbuffer *head; /* of the request whose body is being read */
-    struct body body;
-    uint64_t limit;                   /* the body must stay below it */
-    uint64_t left;                    /* see the states */
-    uint64_t seen;                    /* bytes of the body, collected or dropped */
-    uint64_t trailer;                 /* bytes of trailers */
-    int verdict;                      /* not 0: the body is dropped */
-    bool wants_continue;              /* out: the caller sends "100 Continue" and clears it */
-    struct intake_item *first, **end; /* passed on and not taken yet */
+    struct evbuffer *raw; /* what came and is not decided yet */
+    struct {              /* of the head at the front of raw */
+        size_t scanned;   /* bytes that need not be looked at again */
+        size_t line;      /* where the line begins that is not complete */
+        unsigned blank;   /* empty lines before it */
+    } scan;
+    /* The request whose body is being read. */
+    struct evbuffer *head; /* as the library will get it */
+    const char *method;    /* for a head that stands for a refused one */
+    bool http_1_0, close;
+    struct chunked chunked;
+    uint64_t limit;           /* the body must stay below it */
+    uint64_t left;            /* INTAKE_BODY */
+    uint64_t seen;            /* bytes of the body, collected or dropped */
+    bool wants_continue;      /* out: the caller sends "100 Continue" and clears it */
+    struct intake_item *item; /* of the request that is read, or that the library has; NULL: none,
+                                 or taken */
+    uint64_t numbers;         /* given out */
 };
 
 void intake_init(struct intake *in, struct body_limits *limits);
 void intake_done(struct intake *in);
 
-/* Decides about what `from` holds (all of it is taken) and appends what the library may see to
- * `out`. */
-void intake_feed(struct intake *in, struct evbuffer *from, struct evbuffer *out);
+/* Takes the first n bytes of `from`. Follow with intake_advance. */
+void intake_take(struct intake *in, struct evbuffer *from, size_t n);
 
-/* True when nothing of a request has come that was not passed on. */
+/* Reads on in what was taken, up to the end of a request. True: `out` has got the head that the
+ * library must read now. False: more bytes are needed, or the library has a head already. */
+bool intake_advance(struct intake *in, struct evbuffer *out);
+
+/* The request is answered, and the library waits for the next. */
+void intake_answered(struct intake *in);
+
+/* Bytes that were taken and not read yet. */
+size_t intake_waiting(const struct intake *in);
+
+/* True while the library has a request. */
+bool intake_is_busy(const struct intake *in);
+
+/* True when nothing of a request has come, and none is served. */
 bool intake_is_idle(const struct intake *in);
 
-/* The item of the next request that the library hands over; the caller owns it. NULL: none. */
-struct intake_item *intake_next(struct intake *in);
+/* The item of the request that the library hands over, whose target it knows as `target`; the
+ * caller owns it. NULL: the library and the intake have different requests in hand. */
+struct intake_item *intake_claim(struct intake *in, const char *target);
 void intake_item_free(struct intake_item *item); /* NULL is fine */
 
 #endif

@@ -1,7 +1,6 @@
 #include "frontend/request.h"
 
 #include "common/mem.h"
-#include "frontend/head.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,10 +154,9 @@ static const struct route *route_of(struct evhttp_request *req, const struct rou
     return NULL;
 }
 
-void request_parse(struct evhttp_request *req, bool known, struct parsed *ret)
+void request_parse(struct evhttp_request *req, struct span target, bool known, struct parsed *ret)
 {
-    const char *uri = evhttp_request_get_uri(req);
-    struct span target = {uri, strlen(uri)}, path = head_path(target);
+    struct span path = head_path(target);
     const char *after = path.s + path.len;
     struct route_match m;
     struct request *r = &ret->request;

@@ -3,6 +3,7 @@
 #define FRONTEND_REQUEST_H
 
 #include "common/envelope.h"
+#include "frontend/head.h"
 
 #include <event2/http.h>
 
@@ -25,8 +26,10 @@ struct parsed {
     char *memory;              /* decoded texts */
 };
 
-/* Parses; `known` false: the method is none that HTTP has. parsed_free is due in any case. */
-void request_parse(struct evhttp_request *req, bool known, struct parsed *ret);
+/* Parses. `target` is the request's, with a NUL behind it; what the library knows as such is a
+ * number of the intake's. `known` false: the method is none that HTTP has. parsed_free is due in
+ * any case. */
+void request_parse(struct evhttp_request *req, struct span target, bool known, struct parsed *ret);
 void parsed_free(struct parsed *p);
 
 #endif

@@ -29,7 +29,7 @@ struct server {
     struct body_limits bodies;
     struct origin_rules origins;
     struct conn *conns;           /* by their evhttp_connection */
-    struct evbuffer *kept, *come; /* scratch of conn.c */
+    struct evbuffer *kept;        /* scratch of conn.c */
     size_t conns_len;             /* those that are set up, too */
     bool full;                    /* connections are at their limit */
     struct timeval silence;       /* longest of a client, between requests and within one */

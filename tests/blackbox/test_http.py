@@ -93,9 +93,10 @@ def test_redirect_can_be_followed(api, queue):
 
 
 @pytest.mark.parametrize("head", [
-    "GET /v1/ HTTP/1.0\r\n", "GET /v1/ HTTP/1.1\r\n", "GET http://h.example.com/v1/ HTTP/1.1\r\n",
+    "GET /v1/ HTTP/1.0\r\n", "GET /v1/ HTTP/1.0\r\nHost: x\r\n", "GET /v1/ HTTP/1.1\r\nHost:\r\n",
+    "GET http://h.example.com/v1/ HTTP/1.1\r\nHost: h.example.com\r\n",
     "GET http://h.example.com:81/v1 HTTP/1.1\r\nHost: other\r\n",
-], ids=["HTTP/1.0", "no Host", "absolute", "absolute with Host"])
+], ids=["HTTP/1.0", "HTTP/1.0 with Host", "empty Host", "absolute", "another Host"])
 def test_forms_of_requests(server, head):
     expect(raw(server, f"{head}\r\n".encode()), 200)
 

@@ -1,0 +1,83 @@
+#include "frontend/chunked.h"
+
+#include "frontend/head.h"
+#include "frontend/line.h"
+
+#include <stdbool.h>
+
+/* chunk-size [ chunk-ext ]: hexadecimal digits; blanks before an extension are let through. */
+static bool parse_size(struct span line, uint64_t *ret)
+{
+    size_t i = 0;
+
+    *ret = 0;
+    for (; i < line.len && i < 16; i++) {
+        char c = line.s[i];
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            break;
+        *ret = *ret * 16 + (uint64_t)digit;
+    }
+    if (i == 0 || i == 16) /* sizes below 2^60 cannot overflow a sum */
+        return false;
+    while (i < line.len && (line.s[i] == ' ' || line.s[i] == '\t'))
+        i++;
+    return i == line.len || line.s[i] == ';';
+}
+
+static enum chunked_result on_size(struct chunked *c, struct span line)
+{
+    if (!parse_size(line, &c->left))
+        return CHUNKED_BAD;
+    c->state = c->left ? CHUNKED_END : CHUNKED_TRAILER;
+    return c->left ? CHUNKED_BEGIN : CHUNKED_LINE;
+}
+
+static enum chunked_result on_end(struct chunked *c, struct span line)
+{
+    c->state = CHUNKED_SIZE;
+    return line.len ? CHUNKED_BAD : CHUNKED_LINE;
+}
+
+/* Trailers are read to their end, judged as header lines are, and dropped. */
+static enum chunked_result on_trailer(struct chunked *c, struct span line)
+{
+    struct head_field field;
+
+    if (!line.len)
+        return CHUNKED_DONE;
+    c->trailer += line.len + 2;
+    return c->trailer <= CHUNK_TRAILER_MAX && head_field_parse(line, &field) ? CHUNKED_LINE
+                                                                             : CHUNKED_BAD;
+}
+
+enum chunked_result chunked_next(struct chunked *c, struct evbuffer *raw)
+{
+    static const size_t max[] = {
+        [CHUNKED_SIZE] = CHUNK_LINE_MAX, [CHUNKED_END] = 0, [CHUNKED_TRAILER] = HEAD_FIELD_MAX};
+    struct span line;
+    enum line_result r = line_find(raw, max[c->state], &c->scanned, &line.s, &line.len);
+    enum chunked_result ret = CHUNKED_BAD;
+
+    if (r == LINE_MORE)
+        return CHUNKED_MORE;
+    if (r == LINE_BAD)
+        return CHUNKED_BAD;
+    switch (c->state) {
+    case CHUNKED_SIZE:
+        ret = on_size(c, line);
+        break;
+    case CHUNKED_END:
+        ret = on_end(c, line);
+        break;
+    case CHUNKED_TRAILER:
+        ret = on_trailer(c, line);
+        break;
+    }
+    evbuffer_drain(raw, c->scanned);
+    c->scanned = 0;
+    return ret;
+}

@@ -1,0 +1,58 @@
+#include "frontend/head.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LINE_SIZE = 64 /* "OPTIONS /", 20 digits, " HTTP/1.1", the line end, and room */
+};
+
+static char *put(char *to, const char *s, size_t len)
+{
+    memcpy(to, s, len);
+    return to + len;
+}
+
+/* What the version does not say already (RFC 9112 9.3). */
+static const char *connection_line(const struct head_canonical *h)
+{
+    if (h->http_1_0)
+        return h->close ? "" : "Connection: keep-alive\r\n";
+    return h->close ? "Connection: close\r\n" : "";
+}
+
+static size_t fields_size(const struct head_canonical *h)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->fields_len; i++)
+        n += h->fields[i].name.len + 2 + h->fields[i].value.len + 2;
+    return n;
+}
+
+void head_write(const struct head_canonical *h, struct evbuffer *out)
+{
+    const char *connection = connection_line(h);
+    char line[LINE_SIZE];
+    int n = snprintf(line, sizeof line, "%s /%" PRIu64 " HTTP/1.%c\r\n", h->method, h->number,
+                     h->http_1_0 ? '0' : '1');
+    size_t size = (size_t)n + strlen(connection) + fields_size(h) + 2;
+    struct evbuffer_iovec space;
+
+    if (evbuffer_reserve_space(out, (ev_ssize_t)size, &space, 1) != 1)
+        abort(); /* out of memory, as in mem.c */
+    char *to = put(space.iov_base, line, (size_t)n);
+    to = put(to, connection, strlen(connection));
+    for (size_t i = 0; i < h->fields_len; i++) {
+        to = put(to, h->fields[i].name.s, h->fields[i].name.len);
+        to = put(to, ": ", 2);
+        to = put(to, h->fields[i].value.s, h->fields[i].value.len);
+        to = put(to, "\r\n", 2);
+    }
+    put(to, "\r\n", 2);
+    space.iov_len = size;
+    if (evbuffer_commit_space(out, &space, 1) != 0)
+        abort();
+}
