@@ -1,9 +1,11 @@
 #include "common/exposure.h"
 
+#include "common/address.h"
 #include "common/bus.h"
 #include "common/listen.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 enum err exposure_check_listen(const struct config *cfg, int listen_fd,
                                char reason[EXPOSURE_REASON_SIZE])
@@ -30,6 +32,17 @@ enum err exposure_check_bus(const struct config *cfg, char reason[EXPOSURE_REASO
              "control is in force, --auth roles, login or open (or TESTFLINGER_AUTH)",
              cfg->bus);
     return ERR_INVALID;
+}
+
+bool exposure_is_inside(const struct config *cfg, int listen_fd)
+{
+    struct sockaddr_storage a = {0};
+    socklen_t len = sizeof a;
+
+    return getsockname(listen_fd, (struct sockaddr *)&a, &len) == 0 &&
+           (a.ss_family == AF_UNIX ||
+            address_kind((const struct sockaddr *)&a) == ADDRESS_PRIVATE) &&
+           !bus_is_remote(cfg->bus);
 }
 
 bool exposure_bus_allowed(const char *program, const struct config *cfg)

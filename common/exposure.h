@@ -17,6 +17,11 @@ enum err exposure_check_listen(const struct config *cfg, int listen_fd,
  * forgotten in the default, the open mode, would answer the calls that others refuse. */
 enum err exposure_check_bus(const struct config *cfg, char reason[EXPOSURE_REASON_SIZE]) MUST_CHECK;
 
+/* Whether only this machine and networks of its own reach the server, as far as its settings tell:
+ * the listening socket has a loopback or private address (not: all addresses), and no frontends of
+ * other machines share the bus. */
+bool exposure_is_inside(const struct config *cfg, int listen_fd);
+
 /* exposure_check_bus for a role's main(): says on stderr, as `program`, why not. */
 bool exposure_bus_allowed(const char *program, const struct config *cfg);
 

@@ -100,6 +100,9 @@ static enum err prepare_listen(struct launcher *l)
     e = exposure_check_listen(&l->cfg, l->listen_fd, l->reason);
     if (e)
         return e;
+    if (l->cfg.webhook_private == WEBHOOK_PRIVATE_AUTO && l->cfg.auth == AUTH_OPEN &&
+        exposure_is_inside(&l->cfg, l->listen_fd))
+        l->cfg.webhook_private = WEBHOOK_PRIVATE_ALLOW;
     if (is_passed || *l->cfg.listen == ':') {
         listen_text(l->listen_fd, text);
         free(l->cfg.listen);

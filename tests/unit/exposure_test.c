@@ -76,11 +76,37 @@ static void test_bus(void **state)
     }
 }
 
+static void test_inside(void **state)
+{
+    static const struct {
+        const char *address, *bus;
+        bool inside;
+    } rows[] = {
+        {"127.0.0.1", "",                     true },
+        {"127.0.0.1", "/run/bus",             true },
+        {"127.0.0.1", "tcp://127.0.0.1:7000", true },
+        {"127.0.0.1", "tcp://10.0.0.1:7000",  false},
+        {"0.0.0.0",   "",                     false},
+    };
+    char bus[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(bus, sizeof bus, "%s", rows[i].bus);
+        const struct config cfg = {.bus = bus};
+        int fd = bound(rows[i].address);
+        if (exposure_is_inside(&cfg, fd) != rows[i].inside)
+            fail_msg("row %zu", i);
+        close(fd);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_listen),
         cmocka_unit_test(test_bus),
+        cmocka_unit_test(test_inside),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

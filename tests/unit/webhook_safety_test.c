@@ -1,6 +1,6 @@
 /* Where events may go, and how they are signed. */
+#include "common/address.h"
 #include "worker/receiver.h"
-#include "worker/webhook/address.h"
 #include "worker/webhook/sign.h"
 
 #include <arpa/inet.h>
@@ -13,64 +13,134 @@
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
 
-static bool is_public(const char *text)
+static enum address_kind kind_of(const char *text)
 {
     struct sockaddr_in in = {.sin_family = AF_INET};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 
     if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
-        return address_is_public((const struct sockaddr *)(const void *)&in);
+        return address_kind((const struct sockaddr *)(const void *)&in);
     assert_int_equal(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
-    return address_is_public((const struct sockaddr *)(const void *)&in6);
+    return address_kind((const struct sockaddr *)(const void *)&in6);
 }
+
+static const struct {
+    const char *text;
+    enum address_kind kind;
+} addresses[] = {
+    {"1.1.1.1",                         ADDRESS_PUBLIC },
+    {"9.255.255.255",                   ADDRESS_PUBLIC },
+    {"11.0.0.0",                        ADDRESS_PUBLIC },
+    {"100.63.255.255",                  ADDRESS_PUBLIC },
+    {"100.128.0.0",                     ADDRESS_PUBLIC },
+    {"126.255.255.255",                 ADDRESS_PUBLIC },
+    {"128.0.0.0",                       ADDRESS_PUBLIC },
+    {"169.253.255.255",                 ADDRESS_PUBLIC },
+    {"169.255.0.0",                     ADDRESS_PUBLIC },
+    {"172.15.0.1",                      ADDRESS_PUBLIC },
+    {"172.32.0.1",                      ADDRESS_PUBLIC },
+    {"192.0.1.1",                       ADDRESS_PUBLIC },
+    {"192.0.3.0",                       ADDRESS_PUBLIC },
+    {"192.88.98.255",                   ADDRESS_PUBLIC },
+    {"192.88.100.0",                    ADDRESS_PUBLIC },
+    {"192.167.255.255",                 ADDRESS_PUBLIC },
+    {"192.169.0.0",                     ADDRESS_PUBLIC },
+    {"198.17.0.1",                      ADDRESS_PUBLIC },
+    {"198.20.0.1",                      ADDRESS_PUBLIC },
+    {"198.51.99.255",                   ADDRESS_PUBLIC },
+    {"198.51.101.0",                    ADDRESS_PUBLIC },
+    {"203.0.112.255",                   ADDRESS_PUBLIC },
+    {"203.0.114.0",                     ADDRESS_PUBLIC },
+    {"223.255.255.255",                 ADDRESS_PUBLIC },
+    {"168.63.129.15",                   ADDRESS_PUBLIC },
+    {"2606:4700::1111",                 ADDRESS_PUBLIC },
+    {"2001:4860::8888",                 ADDRESS_PUBLIC },
+    {"2001:200::1",                     ADDRESS_PUBLIC },
+    {"3ffe::1",                         ADDRESS_PUBLIC },
+    {"::ffff:1.1.1.1",                  ADDRESS_PUBLIC },
+    {"64:ff9b::1.1.1.1",                ADDRESS_PUBLIC },
+    {"2002:101:101::1",                 ADDRESS_PUBLIC },
+    {"2606:4700::5efe:1.1.1.1",         ADDRESS_PUBLIC },
+    {"10.0.0.1",                        ADDRESS_PRIVATE},
+    {"100.64.0.1",                      ADDRESS_PRIVATE},
+    {"100.127.255.255",                 ADDRESS_PRIVATE},
+    {"127.0.0.1",                       ADDRESS_PRIVATE},
+    {"127.255.255.255",                 ADDRESS_PRIVATE},
+    {"172.16.0.1",                      ADDRESS_PRIVATE},
+    {"172.31.255.255",                  ADDRESS_PRIVATE},
+    {"192.0.0.8",                       ADDRESS_PRIVATE},
+    {"192.0.2.1",                       ADDRESS_PRIVATE},
+    {"192.168.1.1",                     ADDRESS_PRIVATE},
+    {"198.18.0.1",                      ADDRESS_PRIVATE},
+    {"198.19.255.255",                  ADDRESS_PRIVATE},
+    {"198.51.100.7",                    ADDRESS_PRIVATE},
+    {"203.0.113.7",                     ADDRESS_PRIVATE},
+    {"::1",                             ADDRESS_PRIVATE},
+    {"fc00::1",                         ADDRESS_PRIVATE},
+    {"fd12::1",                         ADDRESS_PRIVATE},
+    {"fec0::1",                         ADDRESS_PRIVATE},
+    {"100::1",                          ADDRESS_PRIVATE},
+    {"5f00::1",                         ADDRESS_PRIVATE},
+    {"2001:1::1",                       ADDRESS_PRIVATE},
+    {"2001:db8::1",                     ADDRESS_PRIVATE},
+    {"3fff:fff::1",                     ADDRESS_PRIVATE},
+    {"::ffff:127.0.0.1",                ADDRESS_PRIVATE},
+    {"::ffff:10.0.0.1",                 ADDRESS_PRIVATE},
+    {"::ffff:192.0.2.1",                ADDRESS_PRIVATE},
+    {"64:ff9b::10.0.0.1",               ADDRESS_PRIVATE},
+    {"2002:7f00:1::1",                  ADDRESS_PRIVATE},
+    {"2002:c0a8:1::1",                  ADDRESS_PRIVATE},
+    {"2606:4700::5efe:10.0.0.1",        ADDRESS_PRIVATE},
+    {"2606:4700::200:5efe:10.0.0.1",    ADDRESS_PRIVATE},
+    {"0.0.0.0",                         ADDRESS_SPECIAL},
+    {"0.1.2.3",                         ADDRESS_SPECIAL},
+    {"169.254.0.0",                     ADDRESS_SPECIAL},
+    {"169.254.169.254",                 ADDRESS_SPECIAL},
+    {"169.254.170.2",                   ADDRESS_SPECIAL},
+    {"169.254.255.255",                 ADDRESS_SPECIAL},
+    {"100.100.100.200",                 ADDRESS_SPECIAL},
+    {"168.63.129.16",                   ADDRESS_SPECIAL},
+    {"192.0.0.192",                     ADDRESS_SPECIAL},
+    {"192.88.99.1",                     ADDRESS_SPECIAL},
+    {"224.0.0.1",                       ADDRESS_SPECIAL},
+    {"239.255.255.255",                 ADDRESS_SPECIAL},
+    {"240.0.0.1",                       ADDRESS_SPECIAL},
+    {"255.255.255.255",                 ADDRESS_SPECIAL},
+    {"::",                              ADDRESS_SPECIAL},
+    {"::127.0.0.1",                     ADDRESS_SPECIAL},
+    {"::1.1.1.1",                       ADDRESS_SPECIAL},
+    {"::ffff:0:127.0.0.1",              ADDRESS_SPECIAL},
+    {"::ffff:0:1.1.1.1",                ADDRESS_SPECIAL},
+    {"fe80::1",                         ADDRESS_SPECIAL},
+    {"febf::1",                         ADDRESS_SPECIAL},
+    {"ff02::1",                         ADDRESS_SPECIAL},
+    {"ff0e::1",                         ADDRESS_SPECIAL},
+    {"fd00:ec2::254",                   ADDRESS_SPECIAL},
+    {"fd20:ce::254",                    ADDRESS_SPECIAL},
+    {"fd00:42::42",                     ADDRESS_SPECIAL},
+    {"2001::1",                         ADDRESS_SPECIAL},
+    {"2001:0:1:2:3:4:5:6",              ADDRESS_SPECIAL},
+    {"64:ff9b:1::1.1.1.1",              ADDRESS_SPECIAL},
+    {"::ffff:169.254.169.254",          ADDRESS_SPECIAL},
+    {"::ffff:0.0.0.0",                  ADDRESS_SPECIAL},
+    {"64:ff9b::169.254.169.254",        ADDRESS_SPECIAL},
+    {"64:ff9b::100.100.100.200",        ADDRESS_SPECIAL},
+    {"2002:a9fe:a9fe::1",               ADDRESS_SPECIAL},
+    {"2606:4700::5efe:169.254.169.254", ADDRESS_SPECIAL},
+};
 
 static void test_addresses(void **state)
 {
-    static const char *const open[] = {
-        "1.1.1.1",         "9.255.255.255",   "11.0.0.0",         "100.63.255.255",
-        "100.128.0.0",     "126.255.255.255", "128.0.0.0",        "169.253.255.255",
-        "172.15.0.1",      "172.32.0.1",      "192.167.255.255",  "192.169.0.0",
-        "198.17.0.1",      "198.20.0.1",      "223.255.255.255",  "2606:4700::1111",
-        "2001:4860::8888", "::ffff:1.1.1.1",  "64:ff9b::1.1.1.1", "2002:101:101::1"};
-    static const char *const closed[] = {"0.0.0.0",
-                                         "10.0.0.1",
-                                         "100.64.0.1",
-                                         "100.127.255.255",
-                                         "127.0.0.1",
-                                         "127.255.255.255",
-                                         "169.254.169.254",
-                                         "172.16.0.1",
-                                         "172.31.255.255",
-                                         "192.0.0.8",
-                                         "192.168.1.1",
-                                         "198.18.0.1",
-                                         "198.19.255.255",
-                                         "224.0.0.1",
-                                         "240.0.0.1",
-                                         "255.255.255.255",
-                                         "::",
-                                         "::1",
-                                         "fe80::1",
-                                         "fc00::1",
-                                         "fd12::1",
-                                         "ff02::1",
-                                         "2001:db8::1",
-                                         "2001::1",
-                                         "::ffff:127.0.0.1",
-                                         "::127.0.0.1",
-                                         "64:ff9b::10.0.0.1",
-                                         "2002:7f00:1::1",
-                                         "2002:c0a8:1::1"};
     const struct sockaddr local = {.sa_family = AF_UNIX};
 
     (void)state;
-    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
-        if (!is_public(open[i]))
-            fail_msg("%s", open[i]);
-    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++)
-        if (is_public(closed[i]))
-            fail_msg("%s", closed[i]);
-    assert_false(address_is_public(&local));
+    for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++)
+        if (kind_of(addresses[i].text) != addresses[i].kind ||
+            address_kind_of_text(addresses[i].text) != addresses[i].kind)
+            fail_msg("%s: %d", addresses[i].text, (int)kind_of(addresses[i].text));
+    assert_int_equal(address_kind(&local), ADDRESS_SPECIAL);
+    assert_int_equal(address_kind_of_text("localhost"), ADDRESS_SPECIAL);
+    assert_int_equal(address_kind_of_text(""), ADDRESS_SPECIAL);
 }
 
 static void test_receivers(void **state)

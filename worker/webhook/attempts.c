@@ -80,11 +80,12 @@ static void put_back_closed(struct attempt *a)
 
 /* ---- tries ---- */
 
-static bool private_allowed(const struct config *cfg, enum receiver_rule rule)
+/* The launcher has turned auto into allow where the server is not reached from outside. */
+static enum address_kind furthest(const struct config *cfg, enum receiver_rule rule)
 {
-    if (rule == RECEIVER_OWN || cfg->webhook_private == WEBHOOK_PRIVATE_ALLOW)
-        return true;
-    return cfg->webhook_private == WEBHOOK_PRIVATE_AUTO && cfg->auth == AUTH_OPEN;
+    if (rule == RECEIVER_OWN)
+        return ADDRESS_SPECIAL;
+    return cfg->webhook_private == WEBHOOK_PRIVATE_ALLOW ? ADDRESS_PRIVATE : ADDRESS_PUBLIC;
 }
 
 static void launch(struct attempt *a)
@@ -99,7 +100,7 @@ static void launch(struct attempt *a)
         .try_number = a->event.tries + 1,
         .body = {a->event.body, a->event.body_len},
         .with_auth = rule == RECEIVER_OWN || rule == RECEIVER_LISTED,
-        .private_allowed = private_allowed(cfg, rule),
+        .furthest = furthest(cfg, rule),
         .follow = cfg->auth == AUTH_OPEN
     };
 

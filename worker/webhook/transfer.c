@@ -5,7 +5,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/receiver.h"
-#include "worker/webhook/address.h"
 #include "worker/webhook/sign.h"
 
 #include <curl/curl.h>
@@ -32,7 +31,8 @@ struct transfer {
     struct curl_slist *headers;
     void *arg;
     char receiver[RECEIVER_SIZE];
-    bool private_allowed, follow;
+    enum address_kind furthest;
+    bool follow;
     bool address_refused, cut; /* what the callbacks have found */
     unsigned redirects;
     int64_t end; /* ms, monotonic */
@@ -266,12 +266,27 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     struct transfer *t = arg;
 
     (void)purpose;
-    if (!t->private_allowed && !address_is_public(&a->addr)) {
+    if (address_kind(&a->addr) > t->furthest) {
         t->address_refused = true;
         return CURL_SOCKET_BAD;
     }
     t->address_refused = false;
     return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+}
+
+/* The same for a connection that is used again: one that another event was allowed to make, to the
+ * same host, may be of a kind that this one may not have. */
+static int before_request(void *arg, char *peer, char *own, int peer_port, int own_port)
+{
+    struct transfer *t = arg;
+
+    (void)own;
+    (void)peer_port;
+    (void)own_port;
+    if (address_kind_of_text(peer) <= t->furthest)
+        return CURL_PREREQFUNC_OK;
+    t->address_refused = true;
+    return CURL_PREREQFUNC_ABORT;
 }
 
 static bool add_header(struct transfer *t, const char *text)
@@ -348,6 +363,8 @@ static void set_safety(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_request);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver that hangs */
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)cfg->webhook_timeout);
@@ -384,7 +401,7 @@ enum err transfer_start(struct transfers *all, const struct delivery *d, void *a
 
     t->all = all;
     t->arg = arg;
-    t->private_allowed = d->private_allowed;
+    t->furthest = d->furthest;
     t->follow = d->follow;
     t->end = clock_mono_ms() + all->cfg->webhook_timeout;
     t->answer = BUF_INIT(ANSWER_MAX);

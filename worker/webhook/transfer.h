@@ -3,6 +3,7 @@
 #ifndef WORKER_WEBHOOK_TRANSFER_H
 #define WORKER_WEBHOOK_TRANSFER_H
 
+#include "common/address.h"
 #include "common/envelope.h"
 #include "worker/webhook/verdict.h"
 
@@ -20,9 +21,9 @@ struct delivery {
     const char *id;       /* of the event */
     int64_t try_number;   /* from 1 on */
     struct text body;
-    bool with_auth;       /* it may see the setting WEBHOOK_AUTH */
-    bool private_allowed; /* it may have a private address */
-    bool follow;          /* redirects to the same receiver */
+    bool with_auth;             /* it may see the setting WEBHOOK_AUTH */
+    enum address_kind furthest; /* it may have an address of this kind, or of one before it */
+    bool follow;                /* redirects to the same receiver */
 };
 
 /* Hears that a transfer has ended; not within transfer_start. `answer` is valid during the call. */
