@@ -43,7 +43,8 @@ enum route_flags {
     ROUTE_DOWNLOAD = 16,
     ROUTE_TEXT = 32,
     ROUTE_BY_JOB = 64,
-    ROUTE_NO_STORE = 128
+    ROUTE_NO_STORE = 128,
+    ROUTE_HOLDER = 256
 };
 
 enum op {

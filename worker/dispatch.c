@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "worker/compress.h"
 #include "worker/gate.h"
+#include "worker/holder.h"
 #include "worker/lease.h"
 
 static handler_fn *const handlers[OP_COUNT_] = {
@@ -65,6 +66,7 @@ void dispatch_bundle(struct store *store, struct call *calls, size_t n)
     log_set_request(NULL);
     enum err e = grouped ? store_group_begin(store) : ERR_OK;
     if (!e) {
+        holders_check(store, calls, n);
         run_all(calls, n);
         if (grouped)
             leases_touch(store, calls, n);

@@ -164,7 +164,7 @@ static bool equal(const json_t *s, struct text t)
 }
 
 /* The client's own name, and those that its document lists. */
-static bool speaks_for(const json_t *permissions, struct text agent)
+bool gate_speaks_for(const json_t *permissions, struct text agent)
 {
     const json_t *agents = json_object_get(permissions, "agents"), *name;
     size_t i;
@@ -180,8 +180,8 @@ static bool speaks_for(const json_t *permissions, struct text agent)
 bool gate_agent(struct call *c, struct text agent)
 {
     if (c->cfg->agent_identity == AGENT_IDENTITY_ANY ||
-        (c->caller.has_token && c->caller.role != ROLE_AGENT) ||
-        (c->caller.has_token && agent.s && speaks_for(c->caller.permissions, agent)))
+        (c->caller.has_token && (c->caller.role & (unsigned)ROLES_MANAGERS)) ||
+        (c->caller.has_token && agent.s && gate_speaks_for(c->caller.permissions, agent)))
         return true;
     reply_error(c, c->caller.has_token ? 403 : 401, "The token is not one of agent '%.*s'",
                 (int)(agent.s ? agent.len : 0), agent.s ? agent.s : "");

@@ -9,8 +9,12 @@
  * as good as none, until a handler needs one. */
 void gate_pass(struct call *c);
 
-/* Whether the caller, where it is an agent, may speak for the agent of this name; else answers. A
- * setting (agent-identity) decides whether that is looked at. */
+/* Whether these permissions of a token are those of a client that speaks for the agent: by its own
+ * name, or by the list of its document. */
+bool gate_speaks_for(const json_t *permissions, struct text agent);
+
+/* Whether the caller, unless it is a manager or an admin, may speak for the agent of this name;
+ * else answers. A setting (agent-identity) decides whether that is looked at. */
 bool gate_agent(struct call *c, struct text agent);
 
 /* Whether the caller may do to this job what only its owner, managers and admins may, and tokens of

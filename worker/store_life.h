@@ -84,6 +84,16 @@ struct job_unfit {
 };
 #define UNFIT_REASON "the job is larger than the server can hand out; see the setting max-document"
 
+/* Who has a job. */
+struct job_holder {
+    struct text job_id;
+    bool waits;   /* out: it is in its queue */
+    bool tried;   /* out: an agent had it before, in another attempt */
+    char *owner;  /* out: agent of its claim; owned by the caller; NULL: not known, or none */
+    char *former; /* out: agent of that attempt; the same */
+    enum err err; /* out: ERR_NOT_FOUND: there is no such job */
+};
+
 /* Field of a job by which it asks to be run again when its agent is lost: so many times. */
 #define RERUN_FIELD "rerun_on_orphan"
 #define RERUNS_MAX  10
@@ -91,6 +101,7 @@ struct job_unfit {
 /* job_unfit       the job is cancelled, the reason goes into its result and history. ERR_NOT_FOUND:
  *                 it does not carry the token any more.
  * claims_settle   in the order given; the outcome of each is in its .err.
+ * job_holders     of each job; the outcome is in its .err.
  * claims_overdue  claims that are open since before `before_ms`: their jobs wait again as above; of
  *                 jobs that were reported meanwhile the claim is open no longer.
  * leases_renew    renews those that lease_is_due(), and closes their claims. Jobs that are not

@@ -57,6 +57,10 @@ class MongoStorage:
     def restrict(self, queue):
         self.db.restricted_queues.insert_one({"queue_name": queue})
 
+    def forget_owner(self, job_id):
+        """The job was handed out by a release that did not keep to whom."""
+        assert self.db.jobs.update_one({"job_id": job_id}, {"$unset": {"claim.owner": 1}}).matched_count == 1
+
     def add_client(self, client_id, **fields):
         """A client that is older than any token, unless there is one of this id."""
         made = bson.ObjectId(f"{631152000:08x}{os.urandom(8).hex()}")  # in 1990
@@ -107,6 +111,9 @@ class SqliteStorage:
 
     def restrict(self, queue):
         self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)
+
+    def forget_owner(self, job_id):
+        self._set(job_id, "owner", None)
 
     def add_client(self, client_id, **fields):
         self._run("INSERT OR IGNORE INTO clients (client_id, fields) VALUES (?, ?)", client_id, json.dumps(fields))

@@ -394,3 +394,163 @@ def test_replica_set(name):
             expect(refresh(api, tokens[0]), 400, REVOKED)
     finally:
         members.remove()
+
+
+# What an agent posts of a job is for the agent that holds it
+
+NOT_HOLDER = message("The token is not one of the job's agent")
+FRAGMENT = {"fragment_number": 0, "timestamp": "2026-01-02T03:04:05+00:00", "phase": "test", "log_data": "text"}
+EVENT = {"job_status_webhook": "http://127.0.0.1:9/x", "events": [{"event_name": "e", "timestamp": "2026-01-02T03:04:05Z"}]}
+POSTS = {
+    "result": lambda api, j, h: api.post(f"/v1/result/{j}", {"job_state": "test"}, headers=h),
+    "fields": lambda api, j, h: api.post(f"/v1/result/{j}", {"device_info": {"of": "x"}}, headers=h),
+    "output": lambda api, j, h: api.request("POST", f"/v1/result/{j}/output", data=b"x", headers=h),
+    "serial": lambda api, j, h: api.request("POST", f"/v1/result/{j}/serial_output", data=b"x", headers=h),
+    "log": lambda api, j, h: api.post(f"/v1/result/{j}/log/output", FRAGMENT, headers=h),
+    "serial log": lambda api, j, h: api.post(f"/v1/result/{j}/log/serial", FRAGMENT, headers=h),
+    "artifact": lambda api, j, h: api.post(f"/v1/result/{j}/artifact", files={"file": ("a", b"x")}, headers=h),
+    "events": lambda api, j, h: api.post(f"/v1/job/{j}/events", EVENT, headers=h),
+}
+ATTACHED = {"test_data": {"attachments": [{"agent": "a"}]}}
+
+
+def agent(name, cookie=None, **permissions):
+    return {**as_role("agent", name, **permissions), "Cookie": f"agent_name={cookie or name}"}
+
+
+def attachments(api, job_id, headers=None):
+    return api.get(f"/v1/job/{job_id}/attachments", headers=headers)
+
+
+def claimed(api, queue, headers):
+    return expect(api.get("/v1/job", params={"queue": queue}, headers=headers), 200).json()["job_id"]
+
+
+@pytest.fixture
+def queue():
+    return f"q-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+def identified(store_uri):
+    """One server a mode that looks at the identity of agents."""
+    options = ("--agent-identity", "token", "--sweep-interval", 50, "--job-lease", 2)
+    hosts = {**auth.ENV, "TESTFLINGER_WEBHOOK_HOSTS": "127.0.0.1:9", "TESTFLINGER_WEBHOOK_PRIVATE": "allow",
+             "TESTFLINGER_WEBHOOK_REPLY": "queued"}
+    with Stack(store_uri(), *options, env=hosts, webhooks=1) as old, \
+            Stack(store_uri(), "--auth", "roles", *options, env=hosts, webhooks=1) as roles:
+        yield {"open": Api(old.url), "roles": Api(roles.url)}, {"open": old, "roles": roles}
+
+
+@pytest.mark.parametrize("mode", ["open", "roles"])
+def test_other_agents_post_nothing(identified, queue, mode):
+    api, stack = identified[0][mode], identified[1][mode]
+    job_id = api.submit(queue, **ATTACHED)
+    expect(attachments(api, job_id, agent("a1")), 403, NOT_HOLDER)  # nobody has it yet
+    expect(api.post(f"/v1/job/{job_id}/attachments", files={"file": ("a", b"x")}), 200)
+    expect(attachments(api, job_id, agent("a1")), 403, NOT_HOLDER)
+    host = agent("host", cookie="b1", agents=["b1", "b2"])
+    assert claimed(api, queue, host) == job_id
+    for stranger in (agent("a1"), agent("a1", cookie="b1"), agent("b"), agent("", agents=["b"])):
+        for name, post in POSTS.items():
+            expect(post(api, job_id, stranger), 403, NOT_HOLDER)
+        expect(attachments(api, job_id, stranger), 403, NOT_HOLDER)
+        expect(api.get(f"/v1/result/{job_id}", headers=stranger), 403, NOT_HOLDER)
+        assert api.head(f"/v1/result/{job_id}", headers=stranger).status_code == 403
+    refused = [e for e in events(stack) if e["event"].startswith("authz_fail:a1,") and job_id in e["event"]]
+    assert len(refused) == 2 + 2 * (len(POSTS) + 3) and refused[-1]["level"] == "CRITICAL"
+    for headers in (host, agent("b1"), agent("b1", cookie="a1")):
+        for name, post in POSTS.items():
+            assert post(api, job_id, headers).status_code in (200, 202), name
+        expect(attachments(api, job_id, headers), 200)
+        expect(api.get(f"/v1/result/{job_id}", headers=headers), 200)
+    # users read as ever; in the open mode everybody may post what he likes but for agents' tokens
+    assert api.state(job_id) == "test"
+    for path in ("result/{}/artifact", "result/{}/log/output", "job/{}"):
+        expect(api.get("/v1/" + path.format(job_id)), 200)
+    for name, post in POSTS.items():
+        expect(post(api, job_id, {}), 401 if mode == "open" else 403)
+        expect(post(api, job_id, as_role("contributor", "c1")), 403)
+        assert post(api, job_id, as_role("manager", "m1")).status_code == (403 if mode == "roles" else 202 if name == "events" else 200)
+    expect(attachments(api, job_id, as_role("manager", "m1")), 200 if mode == "open" else 403)
+
+
+def test_jobs_that_are_nobodys(identified, queue):
+    """A job that waits has no agent; of one that is gone, or was handed out by an older release, nobody knows it."""
+    api, stack = identified[0]["roles"], identified[1]["roles"]
+    job_id = api.submit(queue)
+    for name, post in POSTS.items():
+        expect(post(api, job_id, agent("a1")), 403, NOT_HOLDER)
+    assert api.state(job_id) == "waiting"
+    expect(api.get(f"/v1/result/{job_id}", headers=agent("a1")), 200)
+    assert claimed(api, queue, agent("a1")) == job_id
+    storage_of(stack).forget_owner(job_id)
+    for post in POSTS.values():
+        assert post(api, job_id, agent("a2")).status_code in (200, 202)
+    for name, post in POSTS.items():
+        assert post(api, new_id(), agent("a2")).status_code == (404 if name == "events" else 200)
+    expect(POSTS["result"](api, "x", agent("a2")), 400)
+
+
+def test_jobs_that_were_cancelled_before(identified, queue):
+    """An attempt that no agent had makes nobody the job's former agent."""
+    api, job_id = identified[0]["roles"], new_id()
+    api.submit(queue, job_id=job_id)
+    expect(api.post(f"/v1/job/{job_id}/action", {"action": "cancel"}), 200)
+    api.submit(queue, job_id=job_id, name="again")
+    assert claimed(api, queue, agent("a1")) == job_id
+    for post in POSTS.values():
+        expect(post(api, job_id, agent("a2")), 403, NOT_HOLDER)
+
+
+def test_late_posts(identified, queue):
+    """Who has lost a job may still say what came of it, in his own name; he never touches the other's result."""
+    api, stack = identified[0]["roles"], identified[1]["roles"]
+    job_id = api.submit(queue, rerun_on_orphan=1)
+    first, second = agent("a1"), agent("a2")
+    assert claimed(api, queue, first) == job_id
+    expect(POSTS["result"](api, job_id, first), 200)
+    wait_until(lambda: api.state(job_id) == "waiting", "it has lost its agent", 20)
+    expect(POSTS["fields"](api, job_id, second), 403, NOT_HOLDER)
+    assert claimed(api, queue, second) == job_id
+    expect(api.post(f"/v1/result/{job_id}", {"job_state": "reserve", "device_info": {"of": "a2"}}, headers=second), 200)
+    late = {"device_info": {"of": "a1"}, "job_state": "complete"}
+    for headers, status in ((first, 200), (agent("a1", cookie="a2"), 403), (as_role("agent", "a1"), 403), (agent("a3"), 403)):
+        expect(api.post(f"/v1/result/{job_id}", late, headers=headers), status, NOT_HOLDER if status > 200 else None)
+    result = api.get(f"/v1/result/{job_id}").json()
+    assert (result["job_state"], result["device_info"]) == ("reserve", {"of": "a2"})
+    (attempt,) = storage_of(stack).attempts(job_id)
+    assert (attempt["job_state"], attempt["device_info"]) == ("complete", {"of": "a1"})
+    for name in ("output", "log", "artifact"):
+        expect(POSTS[name](api, job_id, first), 200)
+        expect(POSTS[name](api, job_id, agent("a3")), 403)
+    expect(attachments(api, job_id, first), 403)
+
+
+def test_many_posts_at_once(identified, queue):
+    """In one bundle each call is looked at for itself."""
+    api = identified[0]["roles"]
+    jobs = {api.submit(queue): None for _ in range(6)}
+    for i in range(6):
+        jobs[claimed(api, queue, agent(f"a{i}"))] = f"a{i}"
+    calls = [(job_id, owner, who) for job_id, owner in jobs.items() for who in (f"a{i}" for i in range(6))] * 3
+
+    def post(call):
+        job_id, owner, who = call
+        return api_of().post(f"/v1/result/{job_id}", {"device_info": {"of": who}}, headers=agent(who)).status_code
+
+    def api_of():
+        return Api(api.url)
+
+    with ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(post, calls))
+    assert statuses == [200 if owner == who else 403 for _, owner, who in calls]
+    for job_id, owner in jobs.items():
+        assert api.get(f"/v1/result/{job_id}").json()["device_info"] == {"of": owner}
+
+
+def test_without_the_setting_agents_share(api, queue):
+    """As the existing server does."""
+    job_id = api.submit(queue)
+    assert claimed(api, queue, agent("a1")) == job_id
+    expect(POSTS["result"](api, job_id, agent("a2")), 200)

@@ -253,3 +253,44 @@ enum err mongo_orphan_end(struct store *s, const struct orphan_end *end)
         e = end_with(mongo_of(s), end, keeps[i]);
     return e;
 }
+
+/* ---- holders ---- */
+
+static void holder_found(void *arg, size_t i, const bson_t *doc)
+{
+    struct job_holder *job = &((struct job_holder *)arg)[i];
+    struct text state = text_at(doc, STATE_PATH);
+    bson_iter_t it, list;
+    bson_t attempt;
+
+    job->err = ERR_OK;
+    job->waits = state.s && strcmp(state.s, "waiting") == 0;
+    job->owner = copy_at(doc, "claim.owner");
+    if (!mongo_field(doc, "attempts", &it) || !BSON_ITER_HOLDS_ARRAY(&it) ||
+        !bson_iter_recurse(&it, &list))
+        return;
+    while (mongo_next(&list, &attempt)) {
+        free(job->former);
+        job->former = copy_at(&attempt, "owner");
+        job->tried = mongo_date(&attempt, "started_at") != 0;
+    }
+}
+
+enum err mongo_job_holders(struct store *s, struct job_holder *jobs, size_t n)
+{
+    static const char *const fields[] = {STATE_PATH, "claim.owner", "attempts.owner",
+                                         "attempts.started_at", NULL};
+    bson_t projection = BSON_INITIALIZER;
+    struct text *job_ids = mem_alloc(n * sizeof *job_ids);
+
+    for (size_t i = 0; i < n; i++) {
+        job_ids[i] = jobs[i].job_id;
+        jobs[i].err = ERR_NOT_FOUND;
+    }
+    project(&projection, fields);
+    enum err e = job_find_all(mongo_of(s), job_ids, n, &projection,
+                              &(struct job_finder){holder_found, jobs});
+    bson_destroy(&projection);
+    free(job_ids);
+    return e;
+}

@@ -144,6 +144,7 @@ void job_append_attempts(bson_t *fields, int keep)
         snprintf(path, sizeof path, "$%s", kept[i]);
         BSON_APPEND_UTF8(&attempt, kept[i], path);
     }
+    BSON_APPEND_UTF8(&attempt, "owner", "$claim.owner");
     bson_append_document_end(&now, &attempt);
     bson_append_array_end(&list, &now);
     bson_append_array_end(&concat, &list);

@@ -130,3 +130,28 @@ enum err sqlite_orphan_end(struct store *s, const struct orphan_end *end)
 
     return e ? e : sqlite_write_end(q, end_orphan(q, end));
 }
+
+/* ---- holders ---- */
+
+static enum err holder(struct sqlite *q, struct job_holder *job)
+{
+    struct query r = query_new(q, SQL_HOLDER);
+
+    query_text(&r, job->job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        job->waits = sqlite_text_is(query_col_text(&r, 0), (struct text){"waiting", 7});
+        job->owner = copy_of(&r, 1);
+        job->tried = query_col_int(&r, 2) != 0;
+        job->former = copy_of(&r, 3);
+    }
+    query_end(&r);
+    return e;
+}
+
+enum err sqlite_job_holders(struct store *s, struct job_holder *jobs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        jobs[i].err = holder(sqlite_of(s), &jobs[i]);
+    return ERR_OK;
+}
