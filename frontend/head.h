@@ -53,14 +53,14 @@ const char *head_method(const struct head *h);
 /* What a head is in the HTTP library's eyes. */
 struct head_canonical {
     const char *method;
-    uint64_t number; /* of the request on its connection; stands in the place of the target */
+    const char *target; /* "/NUMBER" of the request on its connection; not the client's */
     bool http_1_0;
     bool close;
     const struct head_field *fields;
     size_t fields_len;
 };
 
-/* Appends the head to `out`: "METHOD /NUMBER HTTP/1.x", Connection where it says more than the
+/* Appends the head to `out`: "METHOD TARGET HTTP/1.x", Connection where it says more than the
  * version does, the fields. */
 void head_write(const struct head_canonical *h, struct evbuffer *out);
 

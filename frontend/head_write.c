@@ -1,18 +1,17 @@
 #include "frontend/head.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    LINE_SIZE = 64 /* "OPTIONS /", 20 digits, " HTTP/1.1", the line end, and room */
-};
 
 static char *put(char *to, const char *s, size_t len)
 {
     memcpy(to, s, len);
     return to + len;
+}
+
+static char *put_text(char *to, const char *s)
+{
+    return put(to, s, strlen(s));
 }
 
 /* What the version does not say already (RFC 9112 9.3). */
@@ -34,17 +33,19 @@ static size_t fields_size(const struct head_canonical *h)
 
 void head_write(const struct head_canonical *h, struct evbuffer *out)
 {
-    const char *connection = connection_line(h);
-    char line[LINE_SIZE];
-    int n = snprintf(line, sizeof line, "%s /%" PRIu64 " HTTP/1.%c\r\n", h->method, h->number,
-                     h->http_1_0 ? '0' : '1');
-    size_t size = (size_t)n + strlen(connection) + fields_size(h) + 2;
+    const char *connection = connection_line(h), *version = h->http_1_0 ? "0\r\n" : "1\r\n";
+    size_t size = strlen(h->method) + 1 + strlen(h->target) + strlen(" HTTP/1.1\r\n") +
+                  strlen(connection) + fields_size(h) + 2;
     struct evbuffer_iovec space;
 
     if (evbuffer_reserve_space(out, (ev_ssize_t)size, &space, 1) != 1)
         abort(); /* out of memory, as in mem.c */
-    char *to = put(space.iov_base, line, (size_t)n);
-    to = put(to, connection, strlen(connection));
+    char *to = put_text(space.iov_base, h->method);
+    to = put(to, " ", 1);
+    to = put_text(to, h->target);
+    to = put(to, " HTTP/1.", 8);
+    to = put_text(to, version);
+    to = put_text(to, connection);
     for (size_t i = 0; i < h->fields_len; i++) {
         to = put(to, h->fields[i].name.s, h->fields[i].name.len);
         to = put(to, ": ", 2);

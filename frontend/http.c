@@ -118,10 +118,8 @@ static int silence_s(const struct config *cfg)
     return (int)(served > cfg->client_timeout ? served : cfg->client_timeout);
 }
 
-static bool open_http(struct server *s, int listen_fd)
+bool http_library(struct server *s)
 {
-    const struct timeval every = {.tv_sec = BEAT_MS / 1000};
-
     s->http = evhttp_new(s->base);
     s->kept = evbuffer_new();
     if (!s->http || !s->kept)
@@ -135,6 +133,15 @@ static bool open_http(struct server *s, int listen_fd)
     evhttp_set_timeout_tv(s->http, &s->silence);
     evhttp_set_bevcb(s->http, conn_accept, s);
     evhttp_set_gencb(s->http, exchange_begin, s);
+    return true;
+}
+
+static bool open_http(struct server *s, int listen_fd)
+{
+    const struct timeval every = {.tv_sec = BEAT_MS / 1000};
+
+    if (!http_library(s))
+        return false;
     s->acceptor = acceptor_new(s, listen_fd);
     s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s);
     if (!s->acceptor || !s->tick || event_add(s->tick, &every) != 0)

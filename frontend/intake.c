@@ -4,8 +4,6 @@
 #include "common/mem.h"
 #include "frontend/line.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,12 +59,8 @@ bool intake_is_idle(const struct intake *in)
 struct intake_item *intake_claim(struct intake *in, const char *target)
 {
     struct intake_item *item = in->item;
-    char own[24];
 
-    if (!item || !intake_is_busy(in))
-        return NULL;
-    snprintf(own, sizeof own, "/%" PRIu64, item->number);
-    if (strcmp(target, own) != 0)
+    if (!item || !intake_is_busy(in) || strcmp(target, item->number) != 0)
         return NULL;
     in->item = NULL;
     return item;
@@ -74,16 +68,31 @@ struct intake_item *intake_claim(struct intake *in, const char *target)
 
 /* ---- items ---- */
 
+/* "/N"; snprintf takes a noticeable part of a small request's time. */
+static void print_number(uint64_t n, char out[24])
+{
+    char digits[20];
+    size_t len = 0;
+
+    do
+        digits[len++] = (char)('0' + n % 10);
+    while (n /= 10);
+    *out++ = '/';
+    while (len)
+        *out++ = digits[--len];
+    *out = '\0';
+}
+
 static void item_new(struct intake *in, const struct head *h)
 {
     struct span target = h->target.len ? h->target : (struct span){"/", 1};
     struct intake_item *item = mem_alloc(sizeof *item + target.len + 1);
 
     *item = (struct intake_item){
-        .number = ++in->numbers,
         .body = {.limits = in->limits, .fd = -1},
-        .target_len = target.len
+          .target_len = target.len
     };
+    print_number(++in->numbers, item->number);
     memcpy(item->target, target.s, target.len);
     item->target[target.len] = '\0';
     in->item = item;
@@ -98,7 +107,7 @@ static void passed(struct intake *in)
 static void pass_verdict(struct intake *in, int verdict, struct evbuffer *out)
 {
     struct head_canonical h = {.method = verdict == 400 ? "GET" : in->method,
-                               .number = in->item->number,
+                               .target = in->item->number,
                                .http_1_0 = in->http_1_0,
                                .close = in->close};
 

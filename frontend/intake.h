@@ -24,8 +24,8 @@
 #define INTAKE_WAIT_MAX ((size_t)16 * 1024)
 
 struct intake_item {
-    uint64_t number;
-    int verdict; /* 0: in order; else the status to answer: 400, 405, 413, 431, 503, 505, 507 */
+    char number[24]; /* "/1" for the first on its connection: what the library has as its target */
+    int verdict;     /* 0: in order; else the status to answer: 400, 405, 413, 431, 503, 505, 507 */
     struct body body;
     size_t target_len;
     char target[]; /* as sent, with a NUL behind it; "/" where the head had none */

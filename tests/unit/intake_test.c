@@ -1,0 +1,153 @@
+/* The intake: which requests it passes on, one at a time, and what it keeps of what comes. */
+#include "frontend/intake.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define GET "GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static struct body_limits limits;
+static struct intake in;
+static struct evbuffer *come, *out;
+
+static int set_up(void **state)
+{
+    (void)state;
+    limits = (struct body_limits){.memory_max = 1 << 20, .upload_max = 1000, .spool = "/tmp"};
+    intake_init(&in, &limits);
+    come = evbuffer_new();
+    out = evbuffer_new();
+    return come && out ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    intake_done(&in);
+    evbuffer_free(come);
+    evbuffer_free(out);
+    return limits.memory_used ? -1 : 0;
+}
+
+static bool feed(const char *data)
+{
+    evbuffer_add(come, data, strlen(data));
+    intake_take(&in, come, evbuffer_get_length(come));
+    return intake_advance(&in, out);
+}
+
+/* Takes the head that the library would read now. */
+static void assert_head(const char *text)
+{
+    size_t len = evbuffer_get_length(out);
+
+    assert_int_equal(len, strlen(text));
+    assert_memory_equal(evbuffer_pullup(out, -1), text, len);
+    evbuffer_drain(out, len);
+}
+
+static void test_one_at_a_time(void **state)
+{
+    (void)state;
+    assert_true(feed(GET GET "GET /v1/"));
+    assert_head("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_false(intake_advance(&in, out));
+    assert_int_equal(evbuffer_get_length(out), 0);
+    assert_false(intake_is_idle(&in));
+    intake_answered(&in);
+    assert_true(intake_advance(&in, out));
+    assert_head("GET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    intake_answered(&in);
+    assert_false(intake_advance(&in, out));
+    assert_int_equal(intake_waiting(&in), strlen("GET /v1/"));
+}
+
+/* An item belongs to the head of its number, and to no other. */
+static void test_claims(void **state)
+{
+    static const char *const others[] = {"/2", "/0", "/11", "/", "1", "", "/v1/", "/1 "};
+
+    (void)state;
+    assert_null(intake_claim(&in, "/1"));
+    assert_false(feed("POST /v1/job HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab"));
+    assert_null(intake_claim(&in, "/1")); /* not passed on yet */
+    assert_true(feed("c"));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_null(intake_claim(&in, others[i]));
+    struct intake_item *item = intake_claim(&in, "/1");
+    assert_non_null(item);
+    assert_int_equal(item->body.len, 3);
+    assert_string_equal(item->target, "/v1/job");
+    assert_null(intake_claim(&in, "/1"));
+    intake_item_free(item);
+}
+
+/* Behind the last request of a connection nothing is kept. */
+static void test_last(void **state)
+{
+    (void)state;
+    assert_true(feed("GET /v1/ HTTP/1.1\r\nHost: x\n\n" GET));
+    assert_head("GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert_int_equal(intake_waiting(&in), 0);
+    assert_false(feed(GET));
+    assert_int_equal(intake_waiting(&in), 0);
+    struct intake_item *item = intake_claim(&in, "/1");
+    assert_non_null(item);
+    assert_int_equal(item->verdict, 400);
+    intake_item_free(item);
+    intake_answered(&in);
+    assert_false(feed(GET));
+}
+
+/* A number of 64 bits is written as it is. */
+static void test_large_number(void **state)
+{
+    (void)state;
+    in.numbers = UINT64_MAX - 1;
+    assert_true(feed(GET));
+    assert_head("GET /18446744073709551615 HTTP/1.1\r\nHost: x\r\n\r\n");
+    intake_item_free(intake_claim(&in, "/18446744073709551615"));
+    assert_null(in.item);
+}
+
+/* Bytes that come one by one are copied together: one chain of the buffer holds many. */
+static void test_small_pieces(void **state)
+{
+    struct evbuffer_iovec chains[64];
+
+    (void)state;
+    assert_true(feed(GET));
+    for (int i = 0; i < 16000; i++)
+        assert_false(feed("x"));
+    assert_true(evbuffer_peek(in.raw, -1, NULL, chains, 64) < 16);
+    assert_int_equal(intake_waiting(&in), 16000);
+}
+
+static void test_small_pieces_of_a_body(void **state)
+{
+    struct evbuffer_iovec chains[64];
+
+    (void)state;
+    assert_false(feed("POST /v1/job HTTP/1.1\r\nHost: x\r\nContent-Length: 16001\r\n\r\n"));
+    for (int i = 0; i < 16000; i++)
+        assert_false(feed("x"));
+    assert_true(evbuffer_peek(in.item->body.mem, -1, NULL, chains, 64) < 16);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_one_at_a_time), TEST(test_claims),       TEST(test_last),
+        TEST(test_large_number),  TEST(test_small_pieces), TEST(test_small_pieces_of_a_body),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
