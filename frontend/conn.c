@@ -6,6 +6,7 @@
 #include "frontend/accept.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
+#include "frontend/shut.h"
 
 #include <event2/bufferevent.h>
 #include <netinet/in.h>
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define KERNEL_UNSENT (128 * 1024) /* bytes that wait in the kernel, beside those under way */
 
 /* "Go on" for a client that waits with its body. The library's write callback is off for it: it
  * would take the end of this for the end of an answer. It sets it again with each answer. */
@@ -50,6 +53,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     if (c->feeding || !info->n_added)
         return;
     c->feeding = true;
+    c->pace.came += info->n_added;
     size_t known = evbuffer_get_length(input) - info->n_added;
     if (known) /* a head that the library has not read yet */
         evbuffer_remove_buffer(input, s->kept, known);
@@ -59,6 +63,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     advance(c);
     c->feeding = false;
     conn_hold(c);
+    pace_look(c);
 }
 
 void conn_hold(struct conn *c)
@@ -77,6 +82,8 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
         exchange_client_gone(c->exchange);
     delivery_closed(c);
     HASH_DEL(s->conns, c);
+    pace_leave(c);
+    place_leave(c);
     intake_done(&c->intake);
     event_free(c->hook);
     free(c);
@@ -88,6 +95,9 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
 /* The library has set up its connection, which is found as the argument of its callbacks. */
 static void set_up(struct conn *c)
 {
+    const struct config *cfg = c->server->cfg;
+    const int unsent = KERNEL_UNSENT, patience = 2000 * (int)cfg->client_timeout;
+    int fd = bufferevent_getfd(c->bev);
     bufferevent_data_cb read_cb, write_cb;
     bufferevent_event_cb event_cb;
     void *evcon;
@@ -97,7 +107,18 @@ static void set_up(struct conn *c)
     c->evcon = evcon;
     HASH_ADD_PTR(c->server->conns, evcon, c);
     evhttp_connection_set_closecb(c->evcon, on_close, c);
-    setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    bufferevent_set_timeouts(c->bev, NULL, NULL); /* pace.h looks after that */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    /* What waits in the kernel is memory, too, and would hide how fast a client takes it. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
+    pace_look(c);
+    const struct address_key key = address_key_of_fd(fd);
+    address_text_of_fd(fd, c->peer);
+    if (!place_take(c, &key))
+        shut(c, SHUT_ADDRESS);
+    else if (!places_make_room(c))
+        shut(c, SHUT_ROOM);
 }
 
 /* An answer is through, and requests wait behind it. */
@@ -111,6 +132,7 @@ static void read_on(struct conn *c)
     evbuffer_freeze(input, 0);
     c->feeding = false;
     conn_hold(c);
+    pace_look(c);
     if (passed)
         bufferevent_trigger(c->bev, EV_READ, 0); /* the library reads its head */
 }
@@ -137,7 +159,8 @@ struct bufferevent *conn_accept(struct event_base *base, void *server)
     c->server = s;
     c->bev = bufferevent_socket_new(base, -1, 0);
     c->hook = event_new(base, -1, 0, on_hook, c);
-    if (!c->bev || !c->hook || !evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c))
+    if (!c->bev || !c->hook || !evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||
+        !evbuffer_add_cb(bufferevent_get_output(c->bev), pace_on_output, c))
         abort(); /* out of memory, as in mem.c */
     intake_init(&c->intake, &s->bodies);
     s->conns_len++;
@@ -166,6 +189,8 @@ static void on_answered(struct evhttp_request *req, void *arg)
     (void)req;
     delivery_written(c);
     intake_answered(&c->intake);
+    place_lasts(c, false);
+    pace_look(c);
     if (intake_waiting(&c->intake))
         event_active(c->hook, EV_TIMEOUT, 0);
 }
@@ -200,13 +225,6 @@ void conn_watch(struct conn *c)
     conn_hold(c);
 }
 
-void conn_patience(struct conn *c, bool patient)
-{
-    const struct timeval *limit = &c->server->silence;
-
-    bufferevent_set_timeouts(c->bev, patient ? NULL : limit, limit);
-}
-
 void conn_close_idle(struct server *s)
 {
     struct conn *c, *next;
@@ -219,12 +237,6 @@ void conn_close_idle(struct server *s)
 
 void conn_check_limit(struct server *s)
 {
-    bool full = s->conns_len >= (size_t)s->cfg->max_connections;
-
-    if (full && !s->full)
-        log_warn("%zu connections are open, further ones wait; raise --max-connections or add "
-                 "frontends",
-                 s->conns_len);
-    s->full = full;
-    acceptor_room(s->acceptor, !full);
+    /* One more than may stay: the newest finds out who gives way to it. */
+    acceptor_room(s->acceptor, s->conns_len <= s->places_max);
 }

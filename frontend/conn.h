@@ -3,6 +3,8 @@
 #define FRONTEND_CONN_H
 
 #include "frontend/intake.h"
+#include "frontend/pace.h"
+#include "frontend/places.h"
 #include "frontend/server.h"
 
 struct exchange;
@@ -17,7 +19,11 @@ struct conn {
     struct delivery *delivery; /* of the claim that was answered last; NULL: it is settled */
     struct event *hook; /* what is due in this turn of the loop, outside of the library's calls */
     bool feeding;       /* changes of the library's input are our own */
+    bool opening;       /* its first bytes are none of HTTP */
     bool broken;        /* the library is out of step: the connection is about to be closed */
+    struct pace pace;
+    struct placed placed;
+    char peer[INET6_ADDRSTRLEN]; /* the client's address, "" for a local socket */
     UT_hash_handle hh;
 };
 
@@ -39,10 +45,6 @@ void conn_watch(struct conn *c);
 /* Stops to read where so much waits behind the request that is served. Call it after each
  * evhttp_send_* on a connection that stays: the library switches reading on there. */
 void conn_hold(struct conn *c);
-
-/* Whether the silence of the client counts: not while it has nothing to send and its request takes
- * long. Writing to it has a limit in any case. */
-void conn_patience(struct conn *c, bool patient);
 
 /* Closes the connections on which nothing is under way. */
 void conn_close_idle(struct server *s);

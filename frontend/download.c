@@ -73,7 +73,6 @@ static void cut(struct download *d, const char *why)
 
 static void finish(struct download *d)
 {
-    conn_patience(d->x.conn, false);
     struct evhttp_request *req = exchange_detach(&d->x);
     download_free(d);
     evhttp_send_reply_end(req);
@@ -149,7 +148,6 @@ static void tune(struct conn *c)
 
     setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     bufferevent_set_max_single_write(c->bev, WRITE_MAX);
-    conn_patience(c, true);
 }
 
 static void add_headers(struct download *d, const struct reply *reply, const struct range *range,
@@ -217,6 +215,7 @@ static void begin(struct download *d, const struct reply *reply, const struct fi
     d->quick = true;
     d->x.client_gone = client_gone;
     tune(d->x.conn);
+    place_lasts(d->x.conn, true);
     evhttp_send_reply_start(d->x.req, range.status, NULL);
     conn_hold(d->x.conn);
     read_on(d);

@@ -267,8 +267,6 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
                     const struct exchange *ids)
 {
     struct exchange *x = exchange_new(p->route);
-    char *address;
-    ev_uint16_t port;
 
     memcpy(x->link.id, ids->link.id, sizeof x->link.id);
     memcpy(x->id, ids->id, sizeof x->id);
@@ -281,8 +279,7 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     x->link.timeout_ms = c->server->cfg->request_timeout;
     if (p->route->op == OP_READYZ && x->link.timeout_ms > READYZ_MS)
         x->link.timeout_ms = READYZ_MS;
-    evhttp_connection_get_peer(evhttp_request_get_connection(req), &address, &port);
-    p->request.peer = (struct text){address, strlen(address)};
+    p->request.peer = (struct text){c->peer, strlen(c->peer)};
     p->request.received_us = clock_wall_us();
     memcpy(p->request.id, x->id, sizeof x->id);
     set_key(&x->link, p->route, &p->request);

@@ -72,6 +72,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    pace_tick(s);
+    shut_tick(s);
     acceptor_tick(s->acceptor);
 }
 
@@ -83,17 +85,27 @@ static void on_library_log(int severity, const char *text)
         log_warn("libevent: %s", text);
 }
 
-static void raise_fd_limit(const struct config *cfg)
+/* Raises the limit of open files as far as it is needed and allowed; returns how many connections
+ * it leaves room for. */
+static size_t raise_fd_limit(const struct config *cfg)
 {
+    /* Each connection may have a temporary file for its body. */
     rlim_t wanted = 2 * (rlim_t)cfg->max_connections + SPARE_FDS;
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-        log_warn("the limit of open files allows less than --max-connections %lld",
-                 (long long)cfg->max_connections);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return (size_t)cfg->max_connections;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    size_t room = limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : SPARE_FDS;
+    if (room < (size_t)cfg->max_connections)
+        log_warn("the limit of open files, %llu, leaves room for %zu connections: fewer than "
+                 "--max-connections %lld; raise it (ulimit -n, LimitNOFILE)",
+                 (unsigned long long)limit.rlim_cur, room, (long long)cfg->max_connections);
+    return room;
 }
 
 static struct event_base *new_base(void)
@@ -130,7 +142,6 @@ bool http_library(struct server *s)
     evhttp_set_max_headers_size(s->http, (ev_ssize_t)2 * HEAD_TOTAL_MAX);
     evhttp_set_max_body_size(s->http, 0); /* bodies are the intake's */
     s->silence.tv_sec = silence_s(s->cfg);
-    evhttp_set_timeout_tv(s->http, &s->silence);
     evhttp_set_bevcb(s->http, conn_accept, s);
     evhttp_set_gencb(s->http, exchange_begin, s);
     return true;
@@ -171,7 +182,7 @@ static void close_server(struct server *s)
 static bool open_server(struct server *s, int listen_fd)
 {
     event_set_log_callback(on_library_log);
-    raise_fd_limit(s->cfg);
+    places_open(s, raise_fd_limit(s->cfg));
     s->bodies = (struct body_limits){.memory_max = (uint64_t)s->cfg->max_body_memory,
                                      .upload_max = (uint64_t)s->cfg->max_upload,
                                      .spool = s->cfg->spool};

@@ -11,6 +11,7 @@
 #include "common/privileges.h"
 #include "frontend/http.h"
 #include "frontend/link.h"
+#include "frontend/shut.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -80,6 +81,7 @@ static int serve(struct config *cfg, int fd)
     if (may_serve(cfg, fd) && privileges_drop(PROGRAM, cfg) == ERR_OK &&
         bus_folder_allowed(PROGRAM, cfg)) {
         link_name_metrics();
+        shut_name_metrics();
         status = prefork_run(cfg, &p);
     }
     close(fd);

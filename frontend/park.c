@@ -195,6 +195,7 @@ bool park_exchange_begin(struct exchange *x, const struct request *r)
         wait_s = silence_s;
     if (wait_s > 0 && !r->head && p->queues_len)
         p->end = clock_mono_ms() + wait_s * 1000;
+    place_lasts(x->conn, p->end != 0);
     p->words = x->server->park->words;
     p->asked = clock_mono_ms();
     return true;

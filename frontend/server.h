@@ -6,6 +6,8 @@
 #include "frontend/body.h"
 #include "frontend/link.h"
 #include "frontend/origin.h"
+#include "frontend/pace.h"
+#include "frontend/shut.h"
 
 #include <event2/event.h>
 #include <event2/http.h>
@@ -16,6 +18,7 @@ struct conn;
 struct piece;
 struct deliveries;
 struct park;
+struct place;
 
 struct server {
     const struct config *cfg;
@@ -28,10 +31,14 @@ struct server {
     struct park *park;
     struct body_limits bodies;
     struct origin_rules origins;
-    struct conn *conns;           /* by their evhttp_connection */
-    struct evbuffer *kept;        /* scratch of conn.c */
-    size_t conns_len;             /* those that are set up, too */
-    bool full;                    /* connections are at their limit */
+    struct conn *conns;    /* by their evhttp_connection */
+    struct evbuffer *kept; /* scratch of conn.c */
+    size_t conns_len;      /* those that are set up, too */
+    size_t places_max;     /* connections, see places.h */
+    size_t places_address; /* of one address */
+    struct place *places;  /* by address */
+    struct paces paces;
+    struct shuts shuts[SHUT_REASONS];
     struct timeval silence;       /* longest of a client, between requests and within one */
     size_t pieces_under_way;      /* of files, see piece.h */
     struct piece *pieces_waiting; /* for their turn */

@@ -46,8 +46,6 @@ static void upload_free(struct upload *u)
 
 static void end(struct upload *u, enum err e, const struct reply *reply)
 {
-    if (u->x.conn)
-        conn_patience(u->x.conn, false);
     if (e)
         exchange_answer_err(&u->x, e);
     else
@@ -230,7 +228,6 @@ void upload_begin(struct exchange *x, const struct request *request, struct body
     u->turn = event_new(x->server->base, -1, 0, on_turn, u);
     if (!u->turn || request_pack_head(request, FILE_FACTS_SIZE, &u->head))
         abort(); /* out of memory, as in mem.c */
-    conn_patience(x->conn, true);
     if (multipart_init(&u->multipart, request->headers[HDR_CONTENT_TYPE])) {
         event_add(u->turn, &now);
         return;
