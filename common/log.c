@@ -1,5 +1,7 @@
 #include "common/log.h"
 
+#include "common/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -43,23 +45,39 @@ static void timestamp(char *out, size_t size)
     snprintf(out, size, "%s.%03ldZ", seconds, t.tv_nsec / 1000000);
 }
 
-/* Escapes for a JSON string; bytes that are no ASCII go as they are (UTF-8 stays UTF-8). */
-static size_t json_escape(char *out, size_t size, const char *s)
+/* Appends what stands for the n bytes at s, which are one character, or n == 0: a byte that is
+ * none. A control character in a text line could hide it or forge another one. */
+static size_t escape_one(char *out, const char *s, size_t n, bool json)
 {
-    size_t n = 0;
-    for (; *s && n + 7 < size; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\') {
-            out[n++] = '\\';
-            out[n++] = (char)c;
-        } else if (c < 0x20 || c == 0x7f) {
-            n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
-        } else {
-            out[n++] = (char)c;
-        }
+    unsigned char c = (unsigned char)*s;
+
+    if (json && n == 1 && (c == '"' || c == '\\')) {
+        out[0] = '\\';
+        out[1] = (char)c;
+        return 2;
     }
-    out[n] = '\0';
+    if (n == 0)
+        return (size_t)snprintf(out, 7, json ? "\\ufffd" : "\\x%02x", c);
+    if (utf8_is_control(s, n))
+        return (size_t)snprintf(out, 7, json ? "\\u%04x" : "\\x%02x",
+                                n == 1 ? c : (unsigned char)s[1]);
+    memcpy(out, s, n);
     return n;
+}
+
+/* Escapes for a JSON string or a line of text; UTF-8 stays as it is. */
+static size_t escape(char *out, size_t size, const char *s, bool json)
+{
+    size_t used = 0, left = strlen(s);
+
+    while (left && used + 7 < size) {
+        size_t n = utf8_sequence(s, left);
+        used += escape_one(out + used, s, n, json);
+        s += n ? n : 1;
+        left -= n ? n : 1;
+    }
+    out[used] = '\0';
+    return used;
 }
 
 const char *log_last_error(void)
@@ -94,11 +112,11 @@ void log_write(enum log_level level, const char *fmt, ...)
     if (level == LOG_ERROR)
         snprintf(last_error, sizeof last_error, "%.999s", message);
     timestamp(when, sizeof when);
-    json_escape(escaped, sizeof escaped, message);
     bool json = current.format == LOG_JSON;
+    escape(escaped, sizeof escaped, message, json);
     if (current.request[0]) {
         char id[130];
-        json_escape(id, sizeof id, current.request);
+        escape(id, sizeof id, current.request, json);
         snprintf(request, sizeof request, json ? "\"request_id\": \"%s\", " : "[%s] ", id);
     }
     int n = json ? snprintf(line, sizeof line,
@@ -106,7 +124,7 @@ void log_write(enum log_level level, const char *fmt, ...)
                             "%s\"message\": \"%s\"}\n",
                             when, level_names[level], current.role, (int)getpid(), request, escaped)
                  : snprintf(line, sizeof line, "%s %-7s %s[%d] %s%s\n", when, level_names[level],
-                            current.role, (int)getpid(), request, message);
+                            current.role, (int)getpid(), request, escaped);
     if (n > 0) {
         size_t len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
         ssize_t ignored = write(STDERR_FILENO, line, len);

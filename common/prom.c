@@ -1,10 +1,14 @@
 #include "common/prom.h"
 
 #include "common/metrics.h"
+#include "common/utf8.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-#define VALUE_MAX 200
+#define VALUE_MAX   256 /* bytes: the longest name that a queue can be given */
+#define VALUE_CUT   200 /* of a longer one these are shown, and the rest of the last character */
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 static const char *const types[] = {
     [COUNTER] = "counter", [GAUGE] = "gauge", [SECONDS] = "histogram"};
@@ -14,19 +18,41 @@ enum err prom_head(struct buf *out, const char *name, const char *type, const ch
     return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-enum err prom_value(struct buf *out, const char *value)
+static uint64_t digest(struct text t)
 {
+    uint64_t h = 14695981039346656037u; /* FNV-1a */
+
+    for (size_t i = 0; i < t.len; i++)
+        h = (h ^ (unsigned char)t.s[i]) * 1099511628211u;
+    return h;
+}
+
+static enum err add_character(struct buf *out, const char *s, size_t n)
+{
+    if (n == 1 && *s == '\n')
+        return buf_add(out, "\\n", 2);
+    if (n == 1 && (*s == '"' || *s == '\\'))
+        return buf_printf(out, "\\%c", *s);
+    return buf_add(out, s, n);
+}
+
+enum err prom_value(struct buf *out, struct text value)
+{
+    bool whole = value.len <= VALUE_MAX;
+    size_t end = whole ? value.len : VALUE_CUT, n;
     enum err e = ERR_OK;
 
-    for (size_t i = 0; value[i] && i < VALUE_MAX && !e; i++) {
-        if (value[i] == '\n')
-            e = buf_add(out, "\\n", 2);
-        else if (value[i] == '"' || value[i] == '\\')
-            e = buf_printf(out, "\\%c", value[i]);
-        else
-            e = buf_add(out, value + i, 1);
+    for (size_t i = 0; i < end && !e; i += n) {
+        n = utf8_sequence(value.s + i, value.len - i);
+        if (!n || !value.s[i]) {
+            whole = false;
+            n = 1;
+            e = buf_add(out, REPLACEMENT, strlen(REPLACEMENT));
+        } else {
+            e = add_character(out, value.s + i, n);
+        }
     }
-    return e;
+    return e || whole ? e : buf_printf(out, "~%016" PRIx64, digest(value));
 }
 
 static enum err print_value(struct buf *out, enum metric m, unsigned i, const char *label)

@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 #include "common/config.h"
+#include "common/envelope.h"
 
 #include <stdio.h>
 
@@ -17,8 +18,10 @@ enum err prom_print(struct buf *out, enum role_bit role) MUST_CHECK;
 enum err prom_head(struct buf *out, const char *name, const char *type,
                    const char *help) MUST_CHECK;
 
-/* Appends a label's value with what must be escaped in it; at most 200 bytes. */
-enum err prom_value(struct buf *out, const char *value) MUST_CHECK;
+/* Appends a label's value with what must be escaped in it. One with more than 256 bytes, a NUL or
+ * bytes that are no UTF-8 is shortened or mended, and gets a digest of the whole: different values
+ * never become one label, and one bad label makes Prometheus drop all metrics of the process. */
+enum err prom_value(struct buf *out, struct text value) MUST_CHECK;
 
 /* Writes the reference of the table as Markdown. */
 void prom_print_reference(FILE *out);

@@ -17,7 +17,7 @@ static size_t positions_size(size_t n)
     return size;
 }
 
-static size_t bson_size(const json_t *value)
+size_t doc_bson_size(const json_t *value)
 {
     json_t *v = (json_t *)(uintptr_t)value; /* jansson's iterators take no const object */
     json_t *member;
@@ -27,11 +27,11 @@ static size_t bson_size(const json_t *value)
     switch (json_typeof(value)) {
     case JSON_OBJECT:
         for (at = json_object_iter(v); at; at = json_object_iter_next(v, at))
-            size += 2 + json_object_iter_key_len(at) + bson_size(json_object_iter_value(at));
+            size += 2 + json_object_iter_key_len(at) + doc_bson_size(json_object_iter_value(at));
         return size;
     case JSON_ARRAY:
         json_array_foreach (v, i, member)
-            size += 1 + bson_size(member);
+            size += 1 + doc_bson_size(member);
         return size + positions_size(json_array_size(v));
     case JSON_STRING:
         return 5 + json_string_length(value);
@@ -52,7 +52,7 @@ static size_t bson_size(const json_t *value)
 struct doc_size doc_size_of(const json_t *value)
 {
     return (struct doc_size){.json = json_dumpb(value, NULL, 0, ANSWER_JSON),
-                             .bson = bson_size(value)};
+                             .bson = doc_bson_size(value)};
 }
 
 bool doc_fits(struct call *c, const json_t *value, size_t max)

@@ -132,7 +132,8 @@ static json_t *load_text(struct load *l, const struct kind *k, const char *s, si
     if (!is_length(k, len))
         return fail_length(l, k, len, ret_fault);
     if (k->matches && !k->matches(s, len))
-        return fail(l, "String does not match expected pattern.", ret_fault);
+        return fail(l, k->no_match ? k->no_match : "String does not match expected pattern.",
+                    ret_fault);
     if (k->choices) {
         const char *choice = find_choice(k, s, len);
         if (!choice)
@@ -321,6 +322,8 @@ static json_t *load_dict(struct load *l, const struct kind *k, json_t *in, json_
 
     if (!json_is_object(in))
         return fail(l, "Not a valid mapping type.", ret_fault);
+    if (!is_length(k, json_object_size(in)))
+        return fail_length(l, k, json_object_size(in), ret_fault);
     if (!k->key && !k->item)
         return json_incref(in);
     out = json_object();

@@ -3,15 +3,14 @@
 #include "worker/cookie.h"
 #include "worker/gate.h"
 #include "worker/jsonbody.h"
+#include "worker/names.h"
 #include "worker/schemas.h"
 #include "worker/security.h"
-
-#define AGENT_NAME_MAX 4096
 
 /* The cookie by which the agent's later claims tell who asks. */
 static void set_agent_cookie(struct call *c, struct text name)
 {
-    struct buf cookie = BUF_INIT((size_t)4 * AGENT_NAME_MAX + 128);
+    struct buf cookie = BUF_INIT((size_t)4 * NAME_BYTES_MAX + 128);
     enum err e = buf_printf(&cookie, "agent_name=");
 
     if (!e)
@@ -38,6 +37,20 @@ static void audit_change(struct call *c, struct text name, json_t *fields)
     audit(c, "agent.update", name, detail);
 }
 
+/* The lines of a post that can be kept, new reference or NULL. */
+static json_t *newest(json_t *lines)
+{
+    size_t n = json_array_size(lines);
+    json_t *kept;
+
+    if (n <= AGENT_LOG_MAX)
+        return json_incref(lines);
+    kept = json_array();
+    for (size_t i = n - AGENT_LOG_MAX; i < n; i++)
+        json_array_append(kept, json_array_get(lines, i));
+    return kept;
+}
+
 void h_agent_put(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
@@ -47,11 +60,11 @@ void h_agent_put(struct call *calls[], size_t n)
     (void)n;
     if (!fields)
         return;
-    if (!gate_agent(c, name)) {
+    if (!name_of_path_is_fine(c, "agent_name") || !gate_agent(c, name)) {
         json_decref(fields);
         return;
     }
-    json_t *log = json_incref(json_object_get(fields, "log"));
+    json_t *log = newest(json_object_get(fields, "log"));
     json_object_del(fields, "log");
     struct agent_put put = {.asked = call_asked(c), .name = name, .fields = fields, .log = log};
     enum err e = store_agent_put(c->store, &put);
@@ -139,6 +152,10 @@ void h_provision_add(struct call *calls[], size_t n)
     (void)n;
     if (!fields)
         return;
+    if (!name_of_path_is_fine(c, "agent_name")) {
+        json_decref(fields);
+        return;
+    }
     struct provision_entry entry = {
         .request_id = c->request->id,
         .repeat = c->repeat,

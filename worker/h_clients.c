@@ -3,6 +3,7 @@
 #include "worker/clients.h"
 #include "worker/issue.h"
 #include "worker/jsonbody.h"
+#include "worker/names.h"
 #include "worker/passwd.h"
 #include "worker/roles.h"
 #include "worker/schemas.h"
@@ -256,7 +257,7 @@ void h_client_put(struct call *calls[], size_t n)
     if (is_system_admin(c->request->params[0])) {
         tell_admin(c, "change of " SYSTEM_ADMIN);
         reply_error(c, 422, NO_MODIFY);
-    } else if ((fields = fields_of(c, body))) {
+    } else if (name_of_path_is_fine(c, "client_id") && (fields = fields_of(c, body))) {
         put(c, body, fields);
         json_decref(fields);
     }

@@ -1,6 +1,7 @@
 /* Queues: descriptions, images, who serves them, their jobs, how long jobs wait. */
 #include "worker/call.h"
 #include "worker/jsonbody.h"
+#include "worker/names.h"
 #include "worker/percentiles.h"
 #include "worker/query.h"
 
@@ -15,39 +16,68 @@ static void refuse(struct call *c, json_t *text)
     reply_invalid(c, json_pack("{s:[o]}", "_schema", text ? text : json_string("Not valid.")));
 }
 
+/* What is wrong with so many names in one object. */
+static json_t *count_fault(const json_t *names, const char *what)
+{
+    return json_object_size(names) > NAMES_MAX
+               ? json_sprintf("More than %d %s at a time", NAMES_MAX, what)
+               : NULL;
+}
+
+static json_t *queue_fault(const char *name)
+{
+    const char *fault = name_fault((struct text){name, strlen(name)});
+
+    if (!*name)
+        return json_string("Queue names must be non-empty strings");
+    return fault ? json_sprintf("Queue name: %s", fault) : NULL;
+}
+
 /* The first fault of {NAME: DESCRIPTION, ...}, NULL when there is none. */
 static json_t *queues_fault(const json_t *body)
 {
     const char *name;
-    json_t *value;
+    json_t *value, *fault = count_fault(body, "queues");
 
     json_object_foreach ((json_t *)(uintptr_t)body, name, value) {
-        if (!*name)
-            return json_string("Queue names must be non-empty strings");
+        if (fault || (fault = queue_fault(name)))
+            break;
         if (!json_is_string(value))
-            return json_sprintf("Description for queue '%s' must be a string", name);
+            fault = json_sprintf("Description for queue '%s' must be a string", name);
+        else if (json_string_length(value) > TEXT_BYTES_MAX)
+            fault = json_sprintf("Description for queue '%s' is longer than %zu bytes", name,
+                                 TEXT_BYTES_MAX);
     }
-    return NULL;
+    return fault;
 }
 
 static json_t *images_of_queue_fault(const char *queue, const json_t *images)
 {
     const char *name;
-    json_t *value;
+    json_t *value, *fault = queue_fault(queue);
 
-    if (!*queue)
-        return json_string("Queue names must be non-empty strings");
+    if (fault)
+        return fault;
     if (!json_is_object(images))
         return json_sprintf("Images for queue '%s' must be a dict", queue);
+    if ((fault = count_fault(images, "images of a queue")))
+        return fault;
     json_object_foreach ((json_t *)(uintptr_t)images, name, value) {
         /* Names with dots are taken: agents of the seed era send them. */
         if (!*name || *name == '$')
             return json_sprintf("Names for queue '%s' must be non-empty strings, must not start "
                                 "with '$', contain '.' or null bytes",
                                 queue);
+        if (strlen(name) > NAME_BYTES_MAX)
+            return json_sprintf("A name for queue '%s' is longer than %d bytes", queue,
+                                NAME_BYTES_MAX);
         if (!json_is_string(value))
             return json_sprintf("Provision data for image '%s' in queue '%s' must be a string",
                                 name, queue);
+        if (json_string_length(value) > TEXT_BYTES_MAX)
+            return json_sprintf("Provision data for image '%s' in queue '%s' is longer than %zu "
+                                "bytes",
+                                name, queue, TEXT_BYTES_MAX);
     }
     return NULL;
 }
@@ -56,12 +86,12 @@ static json_t *images_of_queue_fault(const char *queue, const json_t *images)
 static json_t *images_fault(const json_t *body)
 {
     const char *queue;
-    json_t *images, *fault = NULL;
+    json_t *images, *fault = count_fault(body, "queues");
 
     json_object_foreach ((json_t *)(uintptr_t)body, queue, images) {
-        fault = images_of_queue_fault(queue, images);
         if (fault)
             break;
+        fault = images_of_queue_fault(queue, images);
     }
     return fault;
 }

@@ -1,6 +1,7 @@
 /* Queues that only some clients may submit to. */
 #include "worker/call.h"
 #include "worker/jsonbody.h"
+#include "worker/names.h"
 #include "worker/schemas.h"
 #include "worker/security.h"
 
@@ -82,7 +83,7 @@ void h_restricted_add(struct call *calls[], size_t n)
         return;
     if (!client_id.len) {
         reply_error(c, 400, NO_CLIENT_ID);
-    } else if (may_restrict(c, queue, client_id)) {
+    } else if (name_of_path_is_fine(c, "queue") && may_restrict(c, queue, client_id)) {
         enum err e = store_queue_restrict(c->store, queue, client_id);
         if (e == ERR_NOT_FOUND)
             reply_error(c, 404, NO_CLIENT);

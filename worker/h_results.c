@@ -2,6 +2,7 @@
 #include "common/bus.h"
 #include "worker/call.h"
 #include "worker/cookie.h"
+#include "worker/docsize.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
 #include "worker/lease.h"
@@ -30,6 +31,33 @@ struct post {
     struct buf agent; /* its name, by the cookie that it got */
 };
 
+/* Whether the result will fit into an answer with these fields, where that does not follow from the
+ * store's limit: escapes take up to six times as much in JSON as in a document. Else answered. */
+static bool answer_fits(struct call *c, const json_t *fields)
+{
+    struct job_read read = {.job_id = c->request->params[0], .part = RESULT_ALL};
+    struct doc_size size = doc_size_of(fields);
+    size_t max = (size_t)c->cfg->max_document;
+    enum err e = ERR_OK;
+
+    if (size.json <= size.bson + size.bson / 8 + 64)
+        return true;
+    e = store_results_get(c->store, &read, 1);
+    if (!e)
+        e = read.err;
+    if (!e)
+        size.json += doc_size_of(read.value).json;
+    json_decref(read.value);
+    if (e && e != ERR_NOT_FOUND)
+        reply_err(c, e);
+    else if (size.json > max)
+        reply_error(c, 413, "The result would have %zu bytes as it is read, %zu are allowed",
+                    size.json, max);
+    else
+        return true;
+    return false;
+}
+
 /* Fills post and put; false: answered. */
 static bool post_load(struct post *p, struct result_put *put, struct call *c)
 {
@@ -45,6 +73,7 @@ static bool post_load(struct post *p, struct result_put *put, struct call *c)
                                .job_id = id,
                                .fields = fields,
                                .lease_ms = lease_end_ms(c),
+                               .max = (size_t)c->cfg->max_document - DOCUMENT_ROOM,
                                .job_state = json_string_value(p->state)};
     if (cookie.s && cookie_get(cookie, "agent_name", &p->agent))
         put->agent = (struct text){p->agent.data, p->agent.len};
@@ -52,7 +81,7 @@ static bool post_load(struct post *p, struct result_put *put, struct call *c)
         reply_invalid(c, json_pack("{s:[s]}", "job_state", "Not a valid string."));
     else if (!job_id_valid(id.s, id.len))
         reply_error(c, 400, INVALID_JOB_ID);
-    else
+    else if (doc_fits(c, fields, put->max) && answer_fits(c, fields))
         return true;
     buf_free(&p->agent);
     json_decref(p->state);

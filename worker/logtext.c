@@ -1,29 +1,11 @@
 #include "worker/logtext.h"
 
+#include "common/utf8.h"
+
 #include <stdbool.h>
 #include <string.h>
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
-/* Length of a well-formed UTF-8 sequence at s (Unicode table 3-7), 0 when there is none. */
-static size_t sequence_at(const unsigned char *s, size_t left)
-{
-    size_t n = s[0] < 0x80                   ? 1
-               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-               : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-               : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                             : 0;
-
-    if (!n || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
 
 /* Characters that stand for themselves. */
 static bool is_plain(unsigned char c)
@@ -39,8 +21,8 @@ static size_t next_part(struct text t, size_t at, char escape[8], struct text *r
     const unsigned char *s = (const unsigned char *)t.s + at;
     size_t left = t.len - at, n = 0, sequence;
 
-    while (n < left &&
-           (is_plain(s[n]) || (s[n] >= 0x80 && (sequence = sequence_at(s + n, left - n)) > 0)))
+    while (n < left && (is_plain(s[n]) ||
+                        (s[n] >= 0x80 && (sequence = utf8_sequence(t.s + at + n, left - n)) > 0)))
         n += s[n] < 0x80 ? 1 : sequence;
     if (n) {
         *ret = (struct text){t.s + at, n};

@@ -1,6 +1,7 @@
 #include "worker/schemas.h"
 
 #include "worker/fieldtypes.h"
+#include "worker/names.h"
 #include "worker/provision.h"
 #include "worker/roles.h"
 
@@ -57,7 +58,19 @@ static const char *const phases[] = {
 #undef PHASE
     NULL};
 
-static const struct kind kind_queue = {.type = KIND_STRING, .min_len = 1};
+/* The name of an agent, client or queue; "" stands for none. */
+#define NAME                                                                                       \
+    .type = KIND_STRING, .max_len = NAME_BYTES_MAX, .matches = is_printable,                       \
+    .no_match = CONTROL_FAULT
+static const struct kind kind_name = {NAME};
+static const struct kind kind_queue = {NAME, .min_len = 1};
+static const struct kind kind_tag = {.type = KIND_STRING, .max_len = NAME_BYTES_MAX};
+static const struct kind kind_tags = {.type = KIND_LIST, .item = &kind_tag};
+static const struct kind kind_agents = {.type = KIND_LIST, .item = &kind_name};
+static const struct kind kind_queues = {
+    .type = KIND_LIST, .item = &kind_name, .max_len = NAMES_MAX};
+static const struct kind kind_text = {.type = KIND_STRING, .max_len = TEXT_BYTES_MAX};
+static const struct kind kind_texts = {.type = KIND_LIST, .item = &kind_text};
 static const struct kind kind_phase = {.type = KIND_STRING, .choices = phases};
 static const struct kind kind_action = {
     .type = KIND_STRING, .choices = (const char *const[]){"cancel", NULL},
@@ -79,7 +92,7 @@ static const struct kind kind_not_empty = {.type = KIND_STRING, .min_len = 1};
 static const struct kind kind_client_secret = {.type = KIND_STRING, .min_len = SECRET_MIN};
 static const struct kind kind_role = {.type = KIND_STRING, .choices = role_names};
 static const struct kind kind_integers = {
-    .type = KIND_DICT, .key = &kind_string, .item = &kind_integer};
+    .type = KIND_DICT, .max_len = NAMES_MAX, .key = &kind_name, .item = &kind_integer};
 
 /* clang-format off */
 static const struct schema test_data = {.fields = (const struct field[]){
@@ -101,7 +114,7 @@ const struct schema schema_job = {.reserved = server_made, .fields = (const stru
     {"job_id",               S,                  0},
     {"parent_job_id",        S,                  0},
     {"name",                 S,                  0},
-    {"tags",                 &kind_strings,      0},
+    {"tags",                 &kind_tags,         0},
     {"job_queue",            &kind_queue,        R},
     {"global_timeout",       I,                  0},
     {"output_timeout",       I,                  0},
@@ -113,7 +126,7 @@ const struct schema schema_job = {.reserved = server_made, .fields = (const stru
     {"reserve_data",         &kind_reserve_data, 0},
     {"job_status_webhook",   S,                  0},
     {"job_priority",         I,                  0},
-    {"exclude_agents",       &kind_strings,      FIELD_EMPTY_LIST},
+    {"exclude_agents",       &kind_agents,       FIELD_EMPTY_LIST},
     {"debug",                &kind_boolean,      0},
     {0}}};
 
@@ -130,8 +143,8 @@ static const struct kind kind_event = {.type = KIND_OBJECT, .object = &event};
 static const struct kind kind_events = {.type = KIND_LIST, .item = &kind_event};
 
 const struct schema schema_events = {.fields = (const struct field[]){
-    {"agent_id",           S,            0},
-    {"job_queue",          S,            0},
+    {"agent_id",           &kind_name,   0},
+    {"job_queue",          &kind_name,   0},
     {"job_status_webhook", &kind_url,    R},
     {"events",             &kind_events, 0},
     {0}}};
@@ -144,7 +157,7 @@ const struct schema schema_result = {.reserved = server_made,
 #include "worker/phases.def"
 #undef PHASE
     {"device_info", &kind_dict, 0},
-    {"job_state",   S,          0},
+    {"job_state",   &kind_tag,  0},
     {0}}};
 
 const struct schema schema_log_fragment = {.fields = (const struct field[]){
@@ -155,15 +168,15 @@ const struct schema schema_log_fragment = {.fields = (const struct field[]){
     {0}}};
 
 const struct schema schema_agent = {.fields = (const struct field[]){
-    {"identifier",     S,             0},
-    {"job_id",         S,             0},
-    {"location",       S,             0},
-    {"log",            &kind_strings, 0},
-    {"mode",           S,             0},
-    {"provision_type", S,             0},
-    {"queues",         &kind_strings, 0},
-    {"state",          S,             0},
-    {"comment",        S,             0},
+    {"identifier",     &kind_text,   0},
+    {"job_id",         &kind_text,   0},
+    {"location",       &kind_text,   0},
+    {"log",            &kind_texts,  0},
+    {"mode",           &kind_text,   0},
+    {"provision_type", &kind_text,   0},
+    {"queues",         &kind_queues, 0},
+    {"state",          &kind_text,   0},
+    {"comment",        &kind_text,   0},
     {0}}};
 
 const struct schema schema_provision_log = {.fields = (const struct field[]){
@@ -177,7 +190,7 @@ const struct schema schema_refresh = {.fields = (const struct field[]){
     {0}}};
 
 const struct schema schema_restricted = {.fields = (const struct field[]){
-    {"client_id", S, R},
+    {"client_id", &kind_name, R},
     {0}}};
 
 const struct schema schema_client = {.fields = (const struct field[]){

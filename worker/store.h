@@ -96,7 +96,8 @@ struct job_read {
  * becomes shorter only with a new state; it ends when the job is over. A reason that the server has
  * given for the end goes when the agent says complete or completed after all. What an agent posts
  * of a job that was taken from it as lost, and that another one has by now, goes into the newest of
- * the job's attempts. */
+ * the job's attempts. ERR_TOO_LARGE: with these fields the job would have more than `max` bytes;
+ * nothing is stored then, not the state either. */
 struct result_put {
     struct asked asked;
     struct text job_id;
@@ -104,7 +105,8 @@ struct result_put {
     const char *job_state; /* NULL: not sent; NUL-terminated; set only where states.h allows */
     int64_t lease_ms;      /* end of the lease of a job that is active then; 0: stays as it is */
     struct text agent;     /* that posts; s NULL: not told */
-    enum err err;          /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
+    size_t max;   /* bytes that the job may have with the fields; 0: what the store takes */
+    enum err err; /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
 };
 
 struct output_append {

@@ -48,7 +48,7 @@ static enum err print_queues(struct buf *out, const char *name, const char *help
         int64_t age = now_ms - depths[i].oldest_ms;
         e = buf_printf(out, "%s{queue=\"", name);
         if (!e)
-            e = prom_value(out, depths[i].queue);
+            e = prom_value(out, (struct text){depths[i].queue, depths[i].queue_len});
         if (!e && now_ms)
             e = buf_printf(out, "\"} %.3f\n", age > 0 ? (double)age / 1e3 : 0.0);
         else if (!e)

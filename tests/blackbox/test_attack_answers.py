@@ -2,21 +2,29 @@
 
 import json
 import threading
+from urllib.parse import quote
 
 import pytest
 
-from client import Api, expect, message
+import auth
+from client import PHASES, Api, expect, expect_none, invalid, message, new_id
+from stack import secret
 from storage import storage_of
 
 MIB = 1024 * 1024
 TOO_LONG = message("The answer is larger than the server can send")
 
 
+def submit(api, **job):
+    """The same without escapes, which would count in the body."""
+    body = json.dumps(job, ensure_ascii=False).encode()
+    return expect(api.post_body("/v1/job", body), 200).json()["job_id"]
+
+
 def test_a_large_job_of_non_ascii_is_served_beside_others(server, api, queue):
     """14 MB of UTF-8; as \\u escapes it would have three times as much."""
     text = "é" * 7_000_000
-    body = json.dumps({"job_queue": queue, "name": text}, ensure_ascii=False).encode()
-    job_id = expect(api.post_body("/v1/job", body), 200).json()["job_id"]
+    job_id = submit(api, job_queue=queue, name=text)
     answers, small = [], []
 
     def read():
@@ -96,3 +104,144 @@ def test_a_stored_job_without_room_for_a_claim_is_passed_over(api, storage, queu
     assert sorted(claimed) == sorted(small)
     result = api.get(f"/v1/result/{large}").json()
     assert result["job_state"] == "cancelled" and "larger than" in result["end_reason"]
+
+
+# ---- documents that grow ----
+
+GROWING = {
+    "plain": lambda i: {f"field_{i}": "x" * 5_000_000},
+    "escapes": lambda i: {f"field_{i}": "\u0001" * 800_000},
+    "numbers": lambda i: {f"field_{i}": [1] * 400_000},
+    "dotted": lambda i: {f"field.{i}": "é" * 2_000_000},
+    "a phase": lambda i: {f"{PHASES[i % 7]}_output": "x" * 5_000_000},
+}
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_a_result_grows_to_its_limit_and_can_be_read(api, queue, kind):
+    job_id = api.submit(queue)
+    assert api.claimed(queue) == job_id
+    stored, statuses = {}, []
+    for i in range(30):
+        fields = GROWING[kind](i)
+        statuses.append(api.post(f"/v1/result/{job_id}", fields).status_code)
+        if statuses[-1] == 413:
+            break
+        stored.update(fields)
+    assert statuses[-1] == 413 and set(statuses[:-1]) == {200} and len(statuses) > 2
+    api.set_state(job_id, "test")
+    shown = expect(api.get(f"/v1/result/{job_id}"), 200).json()
+    assert shown == {**stored, "job_state": "test"}
+    api.set_state(job_id, "complete")
+    assert api.state(job_id) == "complete"
+
+
+def test_a_job_of_the_largest_size_runs_to_its_end(api, queue):
+    """What is kept free of its document takes the states, and a result as agents post it."""
+    size = 16 * MIB - 256 * 1024 - 200
+    job_id = submit(api, job_queue=queue, name="é" * (size // 2))
+    job = expect(api.claim(queue), 200).json()
+    assert job["job_id"] == job_id and len(job["name"]) == size // 2
+    for phase in PHASES:
+        expect(api.post(f"/v1/result/{job_id}", {"job_state": phase, "status": {phase: 0}}), 200)
+    expect(api.post(f"/v1/result/{job_id}", {"test_output": "x" * 150_000}), 200)
+    expect(api.post(f"/v1/result/{job_id}", {"setup_output": "x" * 150_000}), 413)
+    api.set_state(job_id, "complete")
+    assert api.get(f"/v1/result/{job_id}").json()["test_output"] == "x" * 150_000
+    again = submit(api, job_queue=queue, name="é" * (size // 2), job_id=job_id)
+    assert again == job_id == api.claimed(queue)
+    expect(api.post(f"/v1/job/{job_id}/action", {"action": "cancel"}), 200, "OK")
+
+
+def test_a_smaller_limit_is_a_setting(private, queue):
+    api = Api(private("--max-document", 2 * MIB).url)
+    expect(api.post("/v1/job", {"job_queue": queue, "name": "x" * (2 * MIB - 256 * 1024)}), 413)
+    job_id = api.submit(queue, name="x" * MIB)
+    expect(api.post(f"/v1/result/{job_id}", {"a": "x" * MIB}), 413)
+    expect(api.post(f"/v1/result/{job_id}", {"a": "x" * (MIB // 2)}), 200)
+
+
+# ---- names and texts ----
+
+LONG, CONTROL = ["Longer than maximum length 256."], ["Must not hold control characters."]
+BAD_NAMES = [("n" * 257, LONG), ("é" * 129, LONG), ("a\u0000b", CONTROL), ("a\nb", CONTROL),
+             ("\x1b[31m", CONTROL), ("\x7f", CONTROL), ("a\u009bb", CONTROL)]
+GOOD_NAMES = ["n" * 256, "é" * 128, "\U0001f600" * 64, "a b/c;\"\\,"]
+
+
+@pytest.mark.parametrize("name, fault", BAD_NAMES, ids=ascii)
+def test_names_that_are_refused(api, name, fault):
+    quoted, job = quote(name, safe=""), api.submit("names")
+    path = {"message": "Validation error"}
+    expect(api.post("/v1/job", {"job_queue": name}), 422, invalid({"job_queue": fault}))
+    expect(api.post("/v1/job", {"job_queue": "q", "exclude_agents": ["a", name]}), 422,
+           invalid({"exclude_agents": {"1": fault}}))
+    if fault is LONG:
+        expect(api.post("/v1/job", {"job_queue": "q", "tags": [name]}), 422,
+               invalid({"tags": {"0": fault}}))
+        expect(api.post(f"/v1/result/{job}", {"job_state": name}), 422, invalid({"job_state": fault}))
+    expect(api.post(f"/v1/agents/data/{quoted}", {}), 422,
+           {"detail": {"path": {"agent_name": fault}}, **path})
+    expect(api.post(f"/v1/agents/provision_logs/{quoted}", {"job_id": job, "exit_code": 0}), 422,
+           {"detail": {"path": {"agent_name": fault}}, **path})
+    expect(api.post("/v1/agents/data/a", {"queues": [name]}), 422, invalid({"queues": {"0": fault}}))
+    for table in ("queues", "images"):
+        response = expect(api.post(f"/v1/agents/{table}", {name: {} if table == "images" else ""}), 422)
+        if "\0" not in name:
+            assert fault[0] in response.text
+    expect_none(api.claim(name))
+    expect(api.get(f"/v1/agents/data/{quoted}"), 404, {})
+    expect(api.get(f"/v1/agents/images/{quoted}"), 200, {})
+    expect(api.get(f"/v1/queues/{quoted}/agents"), 200, [])
+    expect_none(api.get(f"/v1/queues/{quoted}/jobs"))
+    expect(api.get("/v1/queues/wait_times", params={"queue": name}), 200, {})
+
+
+@pytest.mark.parametrize("name, fault", BAD_NAMES, ids=ascii)
+def test_names_of_clients_and_restricted_queues_that_are_refused(roles_server, name, fault):
+    api, quoted = Api(roles_server.url), quote(name, safe="")
+    admin = auth.as_role("admin")
+    key = {"client_secret": secret("the-key-of-an-odd-client")}
+    expect(api.request("PUT", f"/v1/client-permissions/{quoted}", json=key, headers=admin), 422,
+           {"detail": {"path": {"client_id": fault}}, "message": "Validation error"})
+    expect(api.get(f"/v1/client-permissions/{quoted}", headers=admin), 404)
+    expect(api.post(f"/v1/restricted-queues/{quoted}", {"client_id": "c"}, headers=admin), 422,
+           {"detail": {"path": {"queue": fault}}, "message": "Validation error"})
+    expect(api.post("/v1/restricted-queues/q", {"client_id": name}, headers=admin), 422,
+           invalid({"client_id": fault}))
+    expect(api.get(f"/v1/restricted-queues/{quoted}", headers=admin), 404)
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES, ids=ascii)
+def test_other_names_are_taken(api, name):
+    quoted = quote(name, safe="")
+    api.agent(quoted, queues=[name], state="waiting")
+    job_id = api.submit(name, tags=[name])
+    assert api.claimed(name) == job_id
+    expect(api.post("/v1/agents/queues", {name: name}), 200)
+    expect(api.post("/v1/agents/images", {name: {name: name}}), 200)
+    assert api.get(f"/v1/agents/data/{quoted}").json()["name"] == name
+    assert api.get(f"/v1/agents/images/{quoted}").json() == {name: name}
+    assert [agent["name"] for agent in api.get(f"/v1/queues/{quoted}/agents").json()] == [name]
+    assert name in api.get("/v1/queues/wait_times", params={"queue": name}).json()
+    assert job_id in [job["job_id"] for job in
+                      api.get("/v1/job/search", params={"tags": name}).json()]
+
+
+def test_texts_and_lists_have_limits(api):
+    text, name = "t" * (64 * 1024 + 1), f"texts-{new_id()}"
+    for field in ("identifier", "job_id", "location", "mode", "provision_type", "state", "comment"):
+        expect(api.post(f"/v1/agents/data/{name}", {field: text}), 422)
+        expect(api.post(f"/v1/agents/data/{name}", {field: text[1:]}), 200)
+    expect(api.post(f"/v1/agents/data/{name}", {"log": [text]}), 422)
+    expect(api.post(f"/v1/agents/data/{name}", {"queues": [str(i) for i in range(1001)]}), 422)
+    expect(api.post(f"/v1/agents/data/{name}", {"log": [""] * 1_000_000}), 200)
+    expect(api.post("/v1/agents/queues", {name: text}), 422)
+    expect(api.post("/v1/agents/images", {name: {"image": text}}), 422)
+    expect(api.post("/v1/agents/queues", {f"{name}-{i}": "" for i in range(1001)}), 422)
+    expect(api.post("/v1/agents/images", {name: {str(i): "" for i in range(1001)}}), 422)
+    for _ in range(2):
+        for _ in range(5):
+            expect(api.post(f"/v1/agents/data/{name}", {"log": ["é" * 32768] * 15}), 200)
+        expect(api.post(f"/v1/agents/data/{name}", {"queues": ["é" * 128] * 1000}), 200)
+    assert len(api.get(f"/v1/agents/data/{name}").json()["queues"]) == 1000

@@ -254,7 +254,7 @@ def test_new_role_above_the_callers(api, admin, name):
     assert shown(api, name)["role"] == "agent"
 
 
-@pytest.mark.parametrize("odd", ["a%20b", "caf%C3%A9", "%24where", "a.b%22%0A", "x" * 1000])
+@pytest.mark.parametrize("odd", ["a%20b", "caf%C3%A9", "%24where", "a.b%22;%5C", "x" * 256])
 def test_odd_client_ids(api, roles_server, odd):
     expect(put(api, odd, {"client_secret": secret("an-odd-clients-key")}), 200)
     expect(api.get(f"/v1/client-permissions/{odd}", headers=ADMIN), 200)

@@ -77,7 +77,7 @@ def test_hundreds_of_queues(api, queue):
     assert api.claimed(*names, queue) == job_id
 
 
-@pytest.mark.parametrize("name", [" ", "a b", "a/b", "caf\u00e9", "\U0001f600", "$x.y", "a\u0000b", "'\"--"])
+@pytest.mark.parametrize("name", [" ", "a b", "a/b", "caf\u00e9", "\U0001f600", "$x.y", "'\"--"])
 def test_names_of_queues(api, queue, name):
     job_id = api.submit(queue + name)
     expect_none(api.claim(queue))

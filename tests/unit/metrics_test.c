@@ -2,6 +2,7 @@
 #include "common/buf.h"
 #include "common/metrics.h"
 #include "common/prom.h"
+#include "common/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,22 +141,75 @@ static void test_text(void **state)
     buf_free(&out);
 }
 
+static struct text text_of(const char *s)
+{
+    return (struct text){s, strlen(s)};
+}
+
+/* What a value becomes, which the caller frees. */
+static char *value_of(struct text t)
+{
+    struct buf out = BUF_INIT(1000);
+
+    assert_int_equal(prom_value(&out, t), ERR_OK);
+    for (size_t i = 0, n; i < out.len; i += n) {
+        n = utf8_sequence(out.data + i, out.len - i);
+        assert_true(n > 0);
+    }
+    assert_null(memchr(out.data, '\0', out.len));
+    return out.data;
+}
+
+/* Two values that cannot stand as they are, and would be one if they were only cut or mended. */
+static void assert_two(struct text a, struct text b)
+{
+    char *one = value_of(a), *other = value_of(b);
+
+    assert_string_not_equal(one, other);
+    free(one);
+    free(other);
+}
+
+static void test_values_are_valid_and_unique(void **state)
+{
+    char a[400], b[400];
+
+    (void)state;
+    for (size_t before = 190; before < 260; before++) { /* cut at each byte of a character */
+        memset(a, 'x', sizeof a);
+        for (size_t i = before; i + 4 <= sizeof a; i += 4)
+            memcpy(a + i, "\xf0\x9f\x98\x80", 4);
+        size_t len = before + 4 * ((sizeof a - before) / 4);
+        memcpy(b, a, sizeof b);
+        b[len - 1] = '\x81';
+        assert_two((struct text){a, len}, (struct text){b, len});
+    }
+    assert_two((struct text){"a\0b", 3}, (struct text){"a\0c", 3});
+    assert_two((struct text){"a\0b", 3}, (struct text){"a\xef\xbf\xbd"
+                                                       "b",
+                                                       5});
+    assert_two((struct text){"a\xff", 2}, (struct text){"a\xfe", 2});
+    assert_two((struct text){"a\xf0\x9f\x98", 4}, (struct text){"a\xf0\x9f\x99", 4});
+}
+
 static void test_values_are_escaped(void **state)
 {
     static const struct {
         const char *value, *text;
     } rows[] = {
-        {"plain", "plain" },
-        {"a\"b",  "a\\\"b"},
-        {"a\\b",  "a\\\\b"},
-        {"a\nb",  "a\\nb" }
+        {"plain",                        "plain"                       },
+        {"a\"b",                         "a\\\"b"                      },
+        {"a\\b",                         "a\\\\b"                      },
+        {"a\nb",                         "a\\nb"                       },
+        {"",                             ""                            },
+        {"caf\xc3\xa9 \xf0\x9f\x98\x80", "caf\xc3\xa9 \xf0\x9f\x98\x80"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct buf out = BUF_INIT(1000);
-        assert_int_equal(prom_value(&out, rows[i].value), ERR_OK);
-        assert_string_equal(out.data, rows[i].text);
+        assert_int_equal(prom_value(&out, text_of(rows[i].value)), ERR_OK);
+        assert_string_equal(out.data ? out.data : "", rows[i].text);
         buf_free(&out);
     }
 }
@@ -167,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_histogram),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_values_are_escaped),
+        cmocka_unit_test(test_values_are_valid_and_unique),
     };
 
     return cmocka_run_group_tests(tests, share, NULL);

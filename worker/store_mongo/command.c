@@ -46,6 +46,7 @@ static const struct {
     {100,                        ERR_UNAVAILABLE}, /* UnsatisfiableWriteConcern */
     {CODE_WRITE_CONFLICT,        ERR_UNAVAILABLE},
     {189,                        ERR_UNAVAILABLE}, /* PrimarySteppedDown */
+    {241,                        ERR_TOO_LARGE  }, /* ConversionFailure: job_append_size_check() */
     {262,                        ERR_UNAVAILABLE}, /* ExceededTimeLimit */
     {365,                        ERR_UNAVAILABLE}, /* TemporarilyUnavailable */
     {9001,                       ERR_UNAVAILABLE}, /* SocketException */

@@ -43,8 +43,12 @@ static void fill(const bson_t *reply, struct queue_depth *depths, size_t max, si
 
     if (mongo_field(reply, "cursor.firstBatch", &at) && bson_iter_recurse(&at, &batch))
         while (n < max && mongo_next(&batch, &row)) {
-            bool named = bson_iter_init_find(&it, &row, "_id") && BSON_ITER_HOLDS_UTF8(&it);
-            depths[n].queue = mem_strdup(named ? bson_iter_utf8(&it, NULL) : "");
+            uint32_t len;
+            if (!bson_iter_init_find(&it, &row, "_id") || !BSON_ITER_HOLDS_UTF8(&it))
+                continue; /* no claim can name such a queue */
+            const char *name = bson_iter_utf8(&it, &len);
+            depths[n].queue = mem_strndup(name, len);
+            depths[n].queue_len = len;
             depths[n].waiting =
                 bson_iter_init_find(&it, &row, "waiting") ? bson_iter_as_int64(&it) : 0;
             depths[n++].oldest_ms = mongo_date(&row, "oldest");

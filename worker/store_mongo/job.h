@@ -15,6 +15,13 @@
  * now. */
 void job_append_attempts(bson_t *fields, int keep);
 
+/* Appends the stage of a pipeline that makes the update fail with ERR_TOO_LARGE where the document
+ * has more than `max` bytes by then. */
+void job_append_size_check(bson_t *pipeline, const char *index, int64_t max);
+
+/* What a job's document must leave of its 16 MiB, so that its state can always be changed. */
+#define JOB_STATE_ROOM (64 * 1024)
+
 /* Makes the document of a job that waits. ERR_TOO_LARGE; ERR_INTERNAL (logged) when its data cannot
  * be BSON. `doc` is initialised by the caller, who destroys it in any case. */
 enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *job) MUST_CHECK;

@@ -160,3 +160,17 @@ void job_append_longer_lease(bson_t *fields, int64_t lease_ms)
     append_max(&branches, "2", lease_ms);
     cond_end(fields, &cond, &branches);
 }
+
+/* An expression cannot fail by itself: a text that is no id is converted to one. It holds a field,
+ * else the server would convert it before it looks at the size. */
+void job_append_size_check(bson_t *pipeline, const char *index, int64_t max)
+{
+    bson_t *stage =
+        BCON_NEW("$set", "{", "too_large", "{", "$cond", "[", "{", "$gt", "[", "{", "$bsonSize",
+                 "$$ROOT", "}", BCON_INT64(max), "]", "}", "{", "$toObjectId", "{", "$concat", "[",
+                 "too large: ", "{", "$ifNull", "[", "$result_data.job_state", "", "]", "}", "]",
+                 "}", "}", "$$REMOVE", "]", "}", "}");
+
+    BSON_APPEND_DOCUMENT(pipeline, index, stage);
+    bson_destroy(stage);
+}

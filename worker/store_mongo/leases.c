@@ -219,6 +219,8 @@ static void append_rerun(bson_t *pipeline, const struct orphan_end *end, int kee
         BSON_APPEND_UTF8(&unset, mongo_index(i, key), gone[i]);
     bson_append_array_end(&stage, &unset);
     bson_append_document_end(pipeline, &stage);
+    if (keep > 0)
+        job_append_size_check(pipeline, "4", (int64_t)STORE_DOCUMENT_MAX - JOB_STATE_ROOM);
     bson_destroy(reason);
     bson_destroy(waiting);
     bson_destroy(&attempts);

@@ -199,6 +199,8 @@ static enum err renewal(bson_t *pipeline, const struct job_new *job, int keep)
     BSON_APPEND_UTF8(&fields, "1", "lease");
     bson_append_array_end(&stage, &fields);
     bson_append_document_end(pipeline, &stage);
+    if (keep > 0)
+        job_append_size_check(pipeline, "3", (int64_t)STORE_DOCUMENT_MAX - JOB_STATE_ROOM);
     return e;
 }
 

@@ -18,6 +18,7 @@ struct setting {
     bson_t fields; /* by path */
     bson_t odd;    /* of result_data, by names that are no paths; empty: none */
     bool settles;  /* the agent reports: its claim has arrived */
+    int64_t max;   /* bytes that the document may have then; 0: as many as it can */
 };
 
 static void setting_init(struct setting *s)
@@ -25,6 +26,7 @@ static void setting_init(struct setting *s)
     bson_init(&s->fields);
     bson_init(&s->odd);
     s->settles = false;
+    s->max = 0;
 }
 
 static void setting_done(struct setting *s)
@@ -83,7 +85,10 @@ static void append_stages(bson_t *pipeline, const struct setting *s, bool forget
         BSON_APPEND_DOCUMENT_BEGIN(pipeline, mongo_index(n, key), &stage);
         BSON_APPEND_UTF8(&stage, "$unset", "attempts");
         bson_append_document_end(pipeline, &stage);
+        n++;
     }
+    if (s->max)
+        job_append_size_check(pipeline, mongo_index(n, key), s->max);
     bson_destroy(&merge);
 }
 
@@ -211,6 +216,8 @@ static enum err setting_of(const struct result_put *put, struct setting *ret)
         job_append_longer_lease(&ret->fields, put->lease_ms);
     }
     ret->settles = true;
+    if (json_object_size(put->fields))
+        ret->max = (int64_t)put->max;
     if (append_fields(ret, put->fields))
         return ERR_OK;
     log_error("a result cannot be stored: it is nested too deep or has a NUL in a key; such a body "
@@ -241,6 +248,15 @@ static size_t append_late(bson_t *set, const struct result_put *put, size_t at)
     return n;
 }
 
+/* Appends to a filter that the document has at most so many bytes. */
+static void append_size_limit(bson_t *filter, int64_t max)
+{
+    bson_t *limit = BCON_NEW("$lte", "[", "{", "$bsonSize", "$$ROOT", "}", BCON_INT64(max), "]");
+
+    BSON_APPEND_DOCUMENT(filter, "$expr", limit);
+    bson_destroy(limit);
+}
+
 /* Puts into the newest attempt what comes from the agent that had the job then. ERR_NOT_FOUND:
  * there is no job of this id. Names that are no paths are left out. */
 static enum err put_late(struct mongo *m, const struct result_put *put)
@@ -249,6 +265,7 @@ static enum err put_late(struct mongo *m, const struct result_put *put)
     bson_t reply, job, set;
     bson_iter_t it, list;
     struct mongo_change change = {.filter = &filter, .update = &update, .hint = m->fixed.by_id};
+    struct mongo_changed done = {0};
     size_t n = 0, used = 0;
 
     BSON_APPEND_BOOL(&projection, "attempts.created_at", true);
@@ -265,8 +282,12 @@ static enum err put_late(struct mongo *m, const struct result_put *put)
     if (n)
         used = append_late(&set, put, n - 1);
     bson_append_document_end(&update, &set);
+    if (put->max)
+        append_size_limit(&filter, (int64_t)put->max - (int64_t)update.len);
     if (used)
-        e = mongo_update(m, JOBS, &change, NULL);
+        e = mongo_update(m, JOBS, &change, &done);
+    if (!e && used && !done.matched)
+        e = ERR_TOO_LARGE;
     bson_destroy(&filter);
     bson_destroy(&update);
     bson_destroy(&reply);

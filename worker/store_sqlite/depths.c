@@ -14,6 +14,7 @@ enum err sqlite_queue_depths(struct store *s, struct queue_depth *depths, size_t
     while (n < max && !(e = query_step(&r))) {
         struct text queue = query_col_text(&r, 0);
         depths[n++] = (struct queue_depth){.queue = mem_strndup(queue.s ? queue.s : "", queue.len),
+                                           .queue_len = queue.len,
                                            .waiting = query_col_int(&r, 1),
                                            .oldest_ms = query_col_int(&r, 2) / 1000};
     }

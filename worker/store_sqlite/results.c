@@ -121,7 +121,9 @@ static bool may_follow(const char *state, const char *next)
     return true;
 }
 
-static enum err put_fields(struct sqlite *q, const struct result *old, const json_t *fields)
+/* `max`: bytes of the job with its result. */
+static enum err put_fields(struct sqlite *q, const struct result *old, const json_t *fields,
+                           size_t max)
 {
     char *text;
     size_t len;
@@ -131,7 +133,8 @@ static enum err put_fields(struct sqlite *q, const struct result *old, const jso
     enum err e = sqlite_json(old->fields, &text, &len);
     if (e)
         return e;
-    if (len + (size_t)old->data_size > STORE_DOCUMENT_MAX) {
+    if (json_object_size(fields) &&
+        sqlite_job_size(old->fields, len) + (size_t)old->data_size > max) {
         e = ERR_TOO_LARGE;
     } else {
         struct query r = query_new(q, SQL_RESULT_PUT);
@@ -229,7 +232,7 @@ static enum err put(struct sqlite *q, const struct result_put *p)
     else
         ends = false;
     if (!e && (ends || json_object_size(p->fields)))
-        e = put_fields(q, &old, p->fields);
+        e = put_fields(q, &old, p->fields, p->max ? p->max : STORE_DOCUMENT_MAX);
     if (!e)
         e = move(q, &old, p);
     result_free(&old);

@@ -1,0 +1,30 @@
+#include "worker/names.h"
+
+#include "common/utf8.h"
+
+#define TEXT_OF(n) #n
+#define LONG_OF(n) "Longer than maximum length " TEXT_OF(n) "."
+#define LONG_FAULT LONG_OF(NAME_BYTES_MAX)
+
+bool is_printable(const char *s, size_t len)
+{
+    return !utf8_has_control(s, len);
+}
+
+const char *name_fault(struct text name)
+{
+    if (name.len > NAME_BYTES_MAX)
+        return LONG_FAULT;
+    return is_printable(name.s, name.len) ? NULL : CONTROL_FAULT;
+}
+
+bool name_of_path_is_fine(struct call *c, const char *field)
+{
+    const char *fault = name_fault(c->request->params[0]);
+
+    if (fault)
+        reply_json(c, 422,
+                   json_pack("{s:{s:{s:[s]}}, s:s}", "detail", "path", field, fault, "message",
+                             "Validation error"));
+    return !fault;
+}
