@@ -131,6 +131,29 @@ static void send_bundle(struct broker *b, struct peer *worker, struct work *work
     }
 }
 
+static void hand_over(struct broker *b, struct peer *worker, struct work *works[], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        metric_time(M_BROKER_WAIT, works[i]->header.service, (b->now - works[i]->came) * 1000);
+    if (n)
+        send_bundle(b, worker, works, n);
+    peers_put_ready(&b->peers[BUS_WORKERS], worker); /* one with a window may take more */
+}
+
+/* Hands big requests to their share of the workers. */
+static void dispatch_big(struct broker *b)
+{
+    struct peers *workers = &b->peers[BUS_WORKERS];
+    struct peer *worker;
+
+    while (big_may_run(&b->queue.big, workers->workers[SERVICE_API],
+                       queue_runnable(&b->queue, SERVICE_API), b->now) &&
+           (worker = peers_take_ready(workers, SERVICE_API))) {
+        struct work *w = queue_take_big(&b->queue, worker, b->now);
+        hand_over(b, worker, &w, w ? 1 : 0);
+    }
+}
+
 /* Hands what may run to ready workers. */
 static void dispatch(struct broker *b, enum service service)
 {
@@ -139,15 +162,16 @@ static void dispatch(struct broker *b, enum service service)
     struct peer *worker;
     size_t runnable;
 
+    if (service == SERVICE_API)
+        dispatch_big(b);
     while ((runnable = queue_runnable(&b->queue, service)) &&
            (worker = peers_take_ready(workers, service))) {
         size_t share = runnable / workers->workers[service];
-        size_t n = queue_take(&b->queue, service, share ? share : 1, worker, works);
-        for (size_t i = 0; i < n; i++)
-            metric_time(M_BROKER_WAIT, service, (b->now - works[i]->came) * 1000);
-        send_bundle(b, worker, works, n);
-        peers_put_ready(workers, worker); /* one with a window may take more */
+        size_t n = queue_take(&b->queue, service, share ? share : 1, worker, works, b->now);
+        hand_over(b, worker, works, n);
     }
+    if (service == SERVICE_API)
+        dispatch_big(b); /* some may have turned out to be big */
 }
 
 static void on_request(struct broker *b, struct peer *frontend, const struct bus_header *h,
@@ -184,6 +208,7 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
         return;
     }
     struct peer *frontend = w->frontend;
+    queue_note_answer(&b->queue, w, zmq_msg_size(payload), b->now);
     queue_remove(&b->queue, w);
     peers_put_ready(&b->peers[BUS_WORKERS], worker);
     enum err e = frontend ? wire_begin(&b->wire, BUS_FRONTENDS, frontend) : ERR_NOT_FOUND;
@@ -388,6 +413,8 @@ static long idle_ms(const struct broker *b)
         due = b->next_beat;
     if (due > now + BEAT_MS)
         due = now + BEAT_MS;
+    if (due > big_next_due(&b->queue.big, now))
+        due = big_next_due(&b->queue.big, now);
     return due > now ? (long)(due - now) : 0;
 }
 

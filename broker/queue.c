@@ -88,6 +88,26 @@ static struct lane *lane_of(struct queue *q, const struct bus_header *h)
     return lane;
 }
 
+/* What a request is expected to cost; true: it is a big one. */
+static bool look_big(const struct queue *q, struct work *w)
+{
+    w->expected = zmq_msg_size(&w->payload);
+    if (w->header.service != SERVICE_API)
+        return false;
+    w->expected += costs_expect(&q->big.costs, &w->header);
+    return w->expected >= BIG_BYTES;
+}
+
+static void let_run(struct queue *q, struct work *w)
+{
+    if (w->order.pos || w->turn.pos)
+        return;
+    if (look_big(q, w))
+        big_push(&q->big, w);
+    else
+        heap_push(&q->runnable[w->header.service], &w->order);
+}
+
 /* After a change: lets the lane's oldest request run when it may, forgets a lane that is empty. */
 static void lane_settle(struct queue *q, struct lane *lane)
 {
@@ -96,8 +116,7 @@ static void lane_settle(struct queue *q, struct lane *lane)
     if (lane->in_hand)
         return;
     if (first) {
-        if (!first->order.pos)
-            heap_push(&q->runnable[first->header.service], &first->order);
+        let_run(q, first);
         return;
     }
     HASH_DEL(q->lanes, lane);
@@ -131,16 +150,22 @@ static void stop_waiting(struct queue *q, struct work *w)
     q->waiting_of[w->header.service]--;
     heap_remove(&q->due, &w->due);
     heap_remove(&q->runnable[w->header.service], &w->order);
+    big_remove(&q->big, w);
     if (w->lane)
         DL_DELETE(w->lane->waiting, w);
 }
 
-static bool is_full(const struct queue *q, enum service service, size_t size)
+static bool is_full(const struct queue *q, const struct bus_header *h, size_t size)
 {
+    enum service service = h->service;
+
     if (q->waiting >= q->limit_count)
         return true;
     if (service == SERVICE_LOGIN &&
         q->waiting_of[service] >= (q->limit_count + QUEUE_LOGIN_SHARE - 1) / QUEUE_LOGIN_SHARE)
+        return true;
+    if (service == SERVICE_API && size + costs_expect(&q->big.costs, h) >= BIG_BYTES &&
+        big_is_crowded(&q->big, h, q->limit_count))
         return true;
     return q->held && (size > q->limit_bytes || q->bytes > q->limit_bytes - size);
 }
@@ -150,7 +175,7 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
 {
     size_t size = cost(payload);
 
-    if (is_full(q, h->service, size))
+    if (is_full(q, h, size))
         return ERR_FULL;
     struct work *w = work_new(q);
     w->header = *h;
@@ -169,7 +194,7 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
         DL_APPEND(w->lane->waiting, w);
         lane_settle(q, w->lane);
     } else {
-        heap_push(&q->runnable[h->service], &w->order);
+        let_run(q, w);
     }
     return ERR_OK;
 }
@@ -183,46 +208,96 @@ size_t queue_runnable(const struct queue *q, enum service service)
 struct bundle {
     struct work **works;
     size_t len, room, bytes;
+    struct peer *worker;
+    int64_t now;
 };
 
-/* Gives a waiting request to the worker if it fits. */
-static bool bundle_add(struct queue *q, struct bundle *b, struct work *w, struct peer *worker)
+static void into_hand(struct queue *q, struct work *w, struct peer *worker, int64_t now)
 {
-    size_t size = zmq_msg_size(&w->payload);
-
-    if (b->len == b->room || (b->len && b->bytes + size > BUNDLE_BYTES_MAX))
-        return false;
     stop_waiting(q, w);
     w->worker = worker;
+    w->began = now;
     DL_APPEND(worker->hand, w);
     worker->hand_len++;
     if (w->lane)
         w->lane->in_hand++;
+}
+
+/* Gives a waiting request to the worker if it fits. */
+static bool bundle_add(struct queue *q, struct bundle *b, struct work *w)
+{
+    if (b->len == b->room || (b->len && b->bytes + w->expected > BUNDLE_BYTES_MAX))
+        return false;
+    into_hand(q, w, b->worker, b->now);
     b->works[b->len++] = w;
-    b->bytes += size;
+    b->bytes += w->expected;
+    return true;
+}
+
+/* Adds the requests that wait behind one that was added; false: the bundle is full. */
+static bool bundle_add_lane(struct queue *q, struct bundle *b, struct lane *lane)
+{
+    struct work *w;
+
+    while (lane && (w = lane->waiting))
+        if (look_big(q, w) || !bundle_add(q, b, w))
+            return false;
     return true;
 }
 
 size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
-                  struct work *works[BUS_BUNDLE_MAX])
+                  struct work *works[BUS_BUNDLE_MAX], int64_t now)
 {
-    struct bundle b = {.works = works, .room = worker->window ? peer_room(worker) : BUS_BUNDLE_MAX};
+    struct bundle b = {.works = works,
+                       .worker = worker,
+                       .now = now,
+                       .room = worker->window ? peer_room(worker) : BUS_BUNDLE_MAX};
     struct heap_node *node;
 
-    for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service])); i++) {
+    for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service]));) {
         struct work *w = OWNER(node, order);
-        if (!bundle_add(q, &b, w, worker))
+        if (look_big(q, w)) { /* known since it came */
+            heap_remove(&q->runnable[service], node);
+            big_push(&q->big, w);
+            continue;
+        }
+        if (!bundle_add(q, &b, w) || !bundle_add_lane(q, &b, w->lane))
             break;
-        while (w->lane && w->lane->waiting)
-            if (!bundle_add(q, &b, w->lane->waiting, worker))
-                return b.len;
+        i++;
     }
+    if (b.len && service == SERVICE_API)
+        q->big.other_began = now;
     return b.len;
 }
 
-/* Takes a request out of the hands of its worker. */
-static void leave_hand(struct work *w)
+struct work *queue_take_big(struct queue *q, struct peer *worker, int64_t now)
 {
+    struct work *w = big_first(&q->big);
+
+    if (!w)
+        return NULL;
+    q->big.turn = w->turn.key;
+    into_hand(q, w, worker, now);
+    w->is_big = true;
+    q->big.in_hand++;
+    big_began(&q->big, now);
+    return w;
+}
+
+void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, int64_t now)
+{
+    if (w->header.service != SERVICE_API)
+        return;
+    costs_note(&q->big.costs, &w->header, bytes);
+    if (w->is_big)
+        big_answered(&q->big, now - w->began, now);
+}
+
+/* Takes a request out of the hands of its worker. */
+static void leave_hand(struct queue *q, struct work *w)
+{
+    q->big.in_hand -= w->is_big;
+    w->is_big = false;
     DL_DELETE(w->worker->hand, w);
     w->worker->hand_len--;
     w->worker = NULL;
@@ -232,20 +307,20 @@ static void leave_hand(struct work *w)
 
 void queue_put_back(struct queue *q, struct work *w)
 {
-    leave_hand(w);
+    leave_hand(q, w);
     start_waiting(q, w);
     if (w->lane) {
         DL_PREPEND(w->lane->waiting, w);
         lane_settle(q, w->lane);
     } else {
-        heap_push(&q->runnable[w->header.service], &w->order);
+        let_run(q, w);
     }
 }
 
 void queue_remove(struct queue *q, struct work *w)
 {
     if (w->worker)
-        leave_hand(w);
+        leave_hand(q, w);
     else
         stop_waiting(q, w);
     if (w->lane)
@@ -310,5 +385,6 @@ void queue_free(struct queue *q)
     }
     for (int s = 0; s < SERVICE_COUNT_; s++)
         heap_free(&q->runnable[s]);
+    heap_free(&q->big.waiting);
     heap_free(&q->due);
 }

@@ -7,6 +7,9 @@
  * none while requests of the lane are in hand. So the requests of one key run in order and one
  * bundle at a time, and never block others.
  *
+ * Big requests (big.h) that may run stand in a heap of their own. Whether one is big is found out
+ * when it comes, and again when its turn among the others has come.
+ *
  * Deadlines. All that wait stand in a second heap, by deadline: requests come with different times
  * to live, and one that is late is found in time without looking at the others.
  *
@@ -14,6 +17,7 @@
 #ifndef BROKER_QUEUE_H
 #define BROKER_QUEUE_H
 
+#include "broker/big.h"
 #include "broker/heap.h"
 #include "common/bus.h"
 #include "common/hash.h"
@@ -37,6 +41,10 @@ struct work {
     struct peer *worker;                /* who has it in hand; NULL: it waits */
     struct lane *lane;                  /* NULL without a key */
     struct heap_node order;             /* in the heap of its service, by number */
+    struct heap_node turn;              /* in that of big requests instead */
+    size_t expected;                    /* bytes: payload and what the answer will probably have */
+    int64_t began;                      /* ms: when it went to its worker */
+    bool is_big;                        /* in hand as a big one */
     struct heap_node due;               /* in the heap of deadlines */
     struct work *prev, *next;           /* its lane while it waits, the worker's hand */
     struct work *sent_prev, *sent_next; /* the frontend's */
@@ -51,6 +59,7 @@ struct queue {
     size_t bytes; /* of all that are held */
     int64_t last_number;
     struct heap runnable[SERVICE_COUNT_];
+    struct big big; /* of SERVICE_API alone: workers of the others take their requests one by one */
     struct heap due;
     struct work *by_id;
     struct lane *lanes;
@@ -81,11 +90,19 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
 size_t queue_runnable(const struct queue *q, enum service service);
 
 /* Takes the next bundle of a service into the hands of `worker`: the oldest runnable requests, at
- * most BUNDLE_BYTES_MAX of payload (but at least one request), as many as it has room for, and at
- * most `share` of them, where a lane counts as one: all that waits in it and fits goes along.
- * Returns the number of works[]. */
+ * most BUNDLE_BYTES_MAX of payload and expected answers (but at least one request), as many as it
+ * has room for, and at most `share` of them, where a lane counts as one: all that waits in it and
+ * fits goes along. Returns the number of works[], 0 when all that stood there are big requests:
+ * they were put among those. */
 size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
-                  struct work *works[BUS_BUNDLE_MAX]);
+                  struct work *works[BUS_BUNDLE_MAX], int64_t now);
+
+/* Takes the big request whose turn it is, and NULL when there is none. Whether it may run is up to
+ * the caller (big_may_run). */
+struct work *queue_take_big(struct queue *q, struct peer *worker, int64_t now);
+
+/* Notes what the answer to a request in hand costs, before it is removed. */
+void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, int64_t now);
 
 /* Lets a request that is in hand wait again, before all younger ones. Give a worker's requests back
  * youngest first. */

@@ -34,14 +34,14 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
     msgpack_pack_array(&pk, HEADER_FIELDS);
     msgpack_pack_uint8(&pk, BUS_VERSION);
     msgpack_pack_uint8(&pk, (uint8_t)h->type);
-    msgpack_pack_uint64(&pk, h->instance);
+    msgpack_pack_uint64(&pk, h->type == BUS_REQUEST ? h->origin : h->instance);
     msgpack_pack_uint8(&pk, (uint8_t)h->service);
     msgpack_pack_bin_with_body(&pk, h->id, BUS_ID_SIZE);
     msgpack_pack_uint32(&pk, h->ttl_ms);
     msgpack_pack_uint32(&pk, h->attempt);
     msgpack_pack_uint8(&pk, (uint8_t)h->err);
     msgpack_pack_bin_with_body(&pk, h->key, h->key_len);
-    msgpack_pack_uint32(&pk, h->window);
+    msgpack_pack_uint32(&pk, h->type == BUS_REQUEST ? h->subject : h->window);
     if (zmq_msg_init_size(msg, out.size) != 0)
         abort(); /* out of memory, as in mem.c */
     memcpy(zmq_msg_data(msg), out.data, out.size);
@@ -74,7 +74,13 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
         f[8].via.bin.size > BUS_KEY_MAX || !get_uint(&f[9], UINT32_MAX, &window))
         return ERR_INVALID;
     h.type = (enum bus_type)type;
-    h.instance = instance;
+    if (h.type == BUS_REQUEST) {
+        h.origin = instance;
+        h.subject = (uint32_t)window;
+    } else {
+        h.instance = instance;
+        h.window = (uint32_t)window;
+    }
     h.service = (enum service)service;
     memcpy(h.id, f[4].via.bin.ptr, BUS_ID_SIZE);
     h.ttl_ms = (uint32_t)ttl;
@@ -82,7 +88,6 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
     h.err = (enum err)err;
     memcpy(h.key, f[8].via.bin.ptr, f[8].via.bin.size);
     h.key_len = f[8].via.bin.size;
-    h.window = (uint32_t)window;
     *ret = h;
     return ERR_OK;
 }

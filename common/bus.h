@@ -53,6 +53,8 @@ enum bus_type {
 struct bus_header {
     enum bus_type type;
     uint64_t instance;       /* HELLO, PING, BYE of a broker */
+    uint64_t origin;         /* REQUEST: a hash of the client's address; 0: not told */
+    uint32_t subject;        /* REQUEST: a hash of what is asked for, see below; 0: not told */
     enum service service;    /* READY, REQUEST */
     uint32_t window;         /* READY: requests that it takes at a time; 0: one bundle */
     uint8_t id[BUS_ID_SIZE]; /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */
@@ -62,6 +64,11 @@ struct bus_header {
     char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time; WAKE */
     size_t key_len;          /* 0: none */
 };
+
+/* A subject holds the operation in its upper bits, never 0, and a hash of its parameters below. On
+ * the bus origin and subject stand in the places of instance and window: releases that do not know
+ * them take no notice. */
+#define BUS_SUBJECT_OP_SHIFT 24
 
 /* Packs a header into an uninitialised message, which the caller sends or closes. */
 void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg);

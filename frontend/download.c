@@ -89,6 +89,7 @@ static void read_on(struct download *d)
     size -= over;
     d->piece.server = d->x.server;
     d->piece.op = OP_FILE_READ;
+    d->piece.origin = d->x.link.origin;
     d->piece.info = d->info;
     d->piece.fd = -1;
     d->piece.at = d->at;

@@ -9,6 +9,7 @@
 #include "frontend/local.h"
 #include "frontend/park.h"
 #include "frontend/request.h"
+#include "frontend/subject.h"
 #include "frontend/upload.h"
 
 #include <stdlib.h>
@@ -283,6 +284,8 @@ static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p
     p->request.received_us = clock_wall_us();
     memcpy(p->request.id, x->id, sizeof x->id);
     set_key(&x->link, p->route, &p->request);
+    x->link.origin = subject_origin(p->request.peer);
+    x->link.subject = subject_of(&p->request);
     c->exchange = x;
     conn_watch(c);
     if (p->route->op == OP_JOB_CLAIM && !park_exchange_begin(x, &p->request)) {

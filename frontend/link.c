@@ -56,8 +56,12 @@ static void answer(struct link *l, struct link_request *r, enum err e, const str
 
 static bool send_to(struct broker *b, struct link_request *r, int64_t now)
 {
-    struct bus_header h = {
-        .type = BUS_REQUEST, .service = r->service, .attempt = r->attempt, .key_len = r->key_len};
+    struct bus_header h = {.type = BUS_REQUEST,
+                           .service = r->service,
+                           .attempt = r->attempt,
+                           .origin = r->origin,
+                           .subject = r->subject,
+                           .key_len = r->key_len};
     zmq_msg_t head, payload;
 
     h.ttl_ms = r->deadline > now ? (uint32_t)(r->deadline - now) : 1;

@@ -28,6 +28,8 @@ struct link_request {
     enum service service;
     char key[BUS_KEY_MAX];
     size_t key_len;    /* 0: no key */
+    uint64_t origin;   /* whose it is, and */
+    uint32_t subject;  /* what it is about (subject.h); 0: the broker is not told */
     zmq_msg_t payload; /* the request envelope; taken by link_send */
     int64_t timeout_ms;
     link_done_fn *done;

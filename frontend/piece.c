@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "frontend/subject.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -71,6 +72,7 @@ static bool pack(struct piece *p, const char id[REQUEST_ID_SIZE], zmq_msg_t *pay
     r.query[2].name = (struct text){FILE_PARAM_SIZE, strlen(FILE_PARAM_SIZE)};
     r.query[2].value = (struct text){size, strlen(size)};
     r.query_len = 3;
+    p->link.subject = subject_of(&r);
     msgpack_sbuffer_init(&head);
     if (request_pack_head(&r, len, &head) || zmq_msg_init_size(payload, head.size + len) != 0)
         abort(); /* out of memory, as in mem.c */
@@ -103,6 +105,7 @@ static void start(struct piece *p)
     if (!p->give_up)
         p->give_up = clock_mono_ms() + p->server->cfg->request_timeout;
     p->link = (struct link_request){.service = routes[p->op].service,
+                                    .origin = p->origin,
                                     .timeout_ms = p->server->cfg->request_timeout,
                                     .done = on_answer};
     memcpy(p->link.id, binary, BUS_ID_SIZE);

@@ -17,6 +17,7 @@ struct piece {
     struct link_request link; /* first member */
     struct server *server;
     enum op op;
+    uint64_t origin;  /* whose it is (subject.h) */
     const char *id;   /* of the request that it belongs to, for the log */
     const char *info; /* of the file; as the next two, borrowed until `done` */
     int64_t at, size; /* the part of the file; size 0: none */

@@ -77,6 +77,7 @@ static void send_piece(struct upload *u, struct upload_piece *p, enum op op, pie
     p->upload = u;
     p->piece.server = u->x.server;
     p->piece.op = op;
+    p->piece.origin = u->x.link.origin;
     p->piece.info = u->info;
     p->piece.at = u->next;
     p->piece.fd = op == OP_FILE_PUT ? u->body.fd : -1;

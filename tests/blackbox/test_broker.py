@@ -348,7 +348,7 @@ def test_workers_share(broker):
 
 def test_bundle_bytes(broker):
     frontend = broker.frontend()
-    ids = [frontend.request(bytes(size << 10)) for size in (100, 100, 100, 1000, 1)]
+    ids = [frontend.request(bytes(size << 10)) for size in (100, 100, 100, 400, 1)]
     worker = broker.worker()
     for expected in (ids[:2], ids[2:3], ids[3:4], ids[4:]):
         assert worker.ids() == expected

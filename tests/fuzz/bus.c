@@ -32,8 +32,9 @@ static void header(const uint8_t *data, size_t size)
     require(bus_header_unpack(zmq_msg_data(&msg), zmq_msg_size(&msg), &again) == ERR_OK);
     require(again.type == h.type && again.instance == h.instance && again.service == h.service &&
             again.ttl_ms == h.ttl_ms && again.attempt == h.attempt && again.err == h.err &&
-            again.window == h.window && again.key_len == h.key_len &&
-            memcmp(again.id, h.id, BUS_ID_SIZE) == 0 && memcmp(again.key, h.key, h.key_len) == 0);
+            again.window == h.window && again.origin == h.origin && again.subject == h.subject &&
+            again.key_len == h.key_len && memcmp(again.id, h.id, BUS_ID_SIZE) == 0 &&
+            memcmp(again.key, h.key, h.key_len) == 0);
     zmq_msg_close(&msg);
 }
 

@@ -121,9 +121,9 @@ static void test_bus_header(void **state)
     struct bus_header in =
                           {
                               .type = BUS_REQUEST,
-                              .instance = UINT64_MAX,
+                              .origin = UINT64_MAX,
                               .service = SERVICE_WEBHOOK,
-                              .window = 70000,
+                              .subject = 70000,
                               .id = {1, 2, 255},
                               .ttl_ms = 10000,
                               .attempt = 3,
@@ -138,11 +138,11 @@ static void test_bus_header(void **state)
     bus_header_pack(&in, &msg);
     assert_int_equal(bus_header_unpack(zmq_msg_data(&msg), zmq_msg_size(&msg), &h), ERR_OK);
     assert_int_equal(h.type, BUS_REQUEST);
-    assert_true(h.instance == UINT64_MAX);
+    assert_true(h.origin == UINT64_MAX);
     assert_int_equal(h.service, SERVICE_WEBHOOK);
     assert_memory_equal(h.id, in.id, BUS_ID_SIZE);
     assert_int_equal(h.ttl_ms, 10000);
-    assert_int_equal(h.window, 70000);
+    assert_int_equal(h.subject, 70000);
     assert_int_equal(h.attempt, 3);
     assert_int_equal(h.err, ERR_FULL);
     assert_int_equal(h.key_len, 3);
