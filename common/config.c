@@ -1,6 +1,7 @@
 #include "common/config.h"
 
 #include "common/log.h"
+#include "common/log_quota.h"
 #include "common/mem.h"
 #include "common/reason.h"
 
@@ -292,6 +293,7 @@ void config_load(struct config *cfg, enum role_bit role, const char *program, in
     load_flags(cfg, role, argc, argv);
     bool json = cfg->log_format ? cfg->log_format == 2 : !isatty(STDERR_FILENO);
     log_setup(program, json ? LOG_JSON : LOG_TEXT, (enum log_level)cfg->log_level);
+    log_quota_setup(cfg->log_limit);
     reason_watch();
 }
 

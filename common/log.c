@@ -1,5 +1,8 @@
 #include "common/log.h"
 
+#include "common/clock.h"
+#include "common/log_quota.h"
+#include "common/metrics.h"
 #include "common/utf8.h"
 
 #include <errno.h>
@@ -85,32 +88,11 @@ const char *log_last_error(void)
     return last_error;
 }
 
-void log_line(const char *line, size_t len)
+/* Writes one line, at any level. */
+static void emit(enum log_level level, const char *message)
 {
-    char out[LOG_LINE_MAX];
+    char escaped[LOG_LINE_MAX / 2], request[160] = "", line[LOG_LINE_MAX], when[48];
 
-    if (len >= sizeof out)
-        len = sizeof out - 1;
-    memcpy(out, line, len);
-    out[len] = '\n';
-    ssize_t ignored = write(STDERR_FILENO, out, len + 1);
-    (void)ignored;
-}
-
-void log_write(enum log_level level, const char *fmt, ...)
-{
-    char message[LOG_LINE_MAX / 4], escaped[LOG_LINE_MAX / 2], request[160] = "";
-    char line[LOG_LINE_MAX], when[48];
-    int saved = errno;
-    va_list ap;
-
-    if (level > current.level)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(message, sizeof message, fmt, ap);
-    va_end(ap);
-    if (level == LOG_ERROR)
-        snprintf(last_error, sizeof last_error, "%.999s", message);
     timestamp(when, sizeof when);
     bool json = current.format == LOG_JSON;
     escape(escaped, sizeof escaped, message, json);
@@ -130,5 +112,66 @@ void log_write(enum log_level level, const char *fmt, ...)
         ssize_t ignored = write(STDERR_FILENO, line, len);
         (void)ignored; /* nowhere left to complain */
     }
+}
+
+static void tell_left_out(int64_t now)
+{
+    char message[LOG_LINE_MAX / 4];
+    const char *kind;
+    uint64_t n = log_quota_left_out(now, &kind);
+
+    if (!n)
+        return;
+    snprintf(message, sizeof message,
+             "%llu lines of the log were left out (--log-limit), the last one like: %.300s",
+             (unsigned long long)n, kind);
+    emit(LOG_WARN, message);
+}
+
+static bool take(const char *kind, const char *about, size_t len)
+{
+    int64_t now = clock_mono_ms();
+
+    tell_left_out(now);
+    bool taken = log_quota_take(kind, about, len, now);
+    if (!taken)
+        metric_add(M_LOG_LEFT_OUT, 0, 1);
+    return taken;
+}
+
+bool log_admit(const char *kind, const char *about, size_t len)
+{
+    return !len || take(kind, about, len);
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    char message[LOG_LINE_MAX / 4];
+    int saved = errno;
+    va_list ap;
+
+    if (level > current.level)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    if (level == LOG_ERROR)
+        snprintf(last_error, sizeof last_error, "%.999s", message);
+    if (level == LOG_DEBUG || take(fmt, NULL, 0))
+        emit(level, message);
     errno = saved;
+}
+
+void log_line(const char *kind, const char *line, size_t len)
+{
+    char out[LOG_LINE_MAX];
+
+    if (*kind && !take(kind, NULL, 0))
+        return;
+    if (len >= sizeof out)
+        len = sizeof out - 1;
+    memcpy(out, line, len);
+    out[len] = '\n';
+    ssize_t ignored = write(STDERR_FILENO, out, len + 1);
+    (void)ignored;
 }

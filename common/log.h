@@ -4,6 +4,7 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -25,8 +26,15 @@ void log_write(enum log_level level, const char *fmt, ...) __attribute__((format
  * what stands around it, and cut at 1000 bytes; "" when there was none. */
 const char *log_last_error(void);
 
-/* Writes a finished line of JSON, whatever the level: security events have a form of their own. */
-void log_line(const char *line, size_t len);
+/* For lines that a client can cause as often as it likes: whether another one of this kind (a text
+ * that lives on) about this address may be written in this minute (log_quota.h). Ask before the
+ * line; an empty address is always admitted. Lines of log_write() and log_line() have a bound of
+ * their own, by kind alone. */
+bool log_admit(const char *kind, const char *about, size_t len);
+
+/* Writes a finished line of JSON, whatever the level: security events have a form of their own.
+ * `kind`: as for log_admit; "": one that is never left out. */
+void log_line(const char *kind, const char *line, size_t len);
 
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_WARN, __VA_ARGS__)

@@ -122,10 +122,13 @@ void exchange_answer_err(struct exchange *x, enum err e)
     const char *own = x->req ? client_id(x->req) : NULL;
     struct local_answer local;
 
-    log_set_request(x->id);
-    log_warn("%s %s: %s%s%s", http_method_name(x->route->method), x->route->path, err_text(e),
-             own ? "; the client calls it " : "", own ? own : "");
-    log_set_request(NULL);
+    const char *peer = x->conn ? x->conn->peer : "";
+    if (log_admit(err_text(e), peer, strlen(peer))) {
+        log_set_request(x->id);
+        log_warn("%s %s: %s%s%s", http_method_name(x->route->method), x->route->path, err_text(e),
+                 own ? "; the client calls it " : "", own ? own : "");
+        log_set_request(NULL);
+    }
     local_err(&local, e);
     exchange_answer(x, &local.reply);
 }
@@ -327,7 +330,7 @@ static void answer_here(struct conn *c, struct evhttp_request *req, const struct
 }
 
 /* Why a request of a browser is not served; NULL: it is, or it is of another client. */
-static const char *browser_refusal(const struct server *s, struct evhttp_request *req,
+static const char *browser_refusal(const struct conn *c, struct evhttp_request *req,
                                    const struct parsed *p)
 {
     struct evkeyvalq *in = evhttp_request_get_input_headers(req);
@@ -343,8 +346,12 @@ static const char *browser_refusal(const struct server *s, struct evhttp_request
         .get = get,
         .changes = !get || p->route->op == OP_JOB_CLAIM,
     };
+    const char *why = origin_refusal(&c->server->origins, &r);
 
-    return origin_refusal(&s->origins, &r);
+    if (why && log_admit("browser refused", c->peer, strlen(c->peer)))
+        log_warn("%s %s of a browser at %s is refused: %s", http_method_name(p->route->method),
+                 p->route->path, c->peer, why);
+    return why;
 }
 
 void exchange_begin(struct evhttp_request *req, void *server)
@@ -368,7 +375,7 @@ void exchange_begin(struct evhttp_request *req, void *server)
     } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {
         local_reply(&local, &p);
         answer_here(c, req, &p, &local.reply, ids.id);
-    } else if ((refusal = browser_refusal(s, req, &p))) {
+    } else if ((refusal = browser_refusal(c, req, &p))) {
         local_error(&local, 403, refusal);
         answer_here(c, req, &p, &local.reply, ids.id);
     } else {

@@ -55,10 +55,12 @@ static void reply_too_long(struct call *c, size_t len)
     struct text about =
         c->request && c->request->params_len ? c->request->params[0] : (struct text){"", 0};
 
-    log_error("request %s, %s %.*s: the answer would hold %zu bytes, a message takes %zu; 500 is "
-              "answered instead, remove what it is about or ask for a part of it",
-              c->request ? c->request->id : "-", c->route ? c->route->name : "-",
-              (int)(about.len < 256 ? about.len : 256), about.s, len, ANSWER_MAX);
+    if (!c->request || log_admit("answer too large", c->request->peer.s, c->request->peer.len))
+        log_error(
+            "request %s, %s %.*s: the answer would hold %zu bytes, a message takes %zu; 500 is "
+            "answered instead, remove what it is about or ask for a part of it",
+            c->request ? c->request->id : "-", c->route ? c->route->name : "-",
+            (int)(about.len < 256 ? about.len : 256), about.s, len, ANSWER_MAX);
     c->reply.claimed = false;
     reply_err(c, ERR_ANSWER_TOO_LARGE);
 }

@@ -113,6 +113,19 @@ static json_t *event_new(const struct call *c, enum security_level level, const 
     return event;
 }
 
+/* The kind of an event that comes of a refused call, which anybody can cause at will; "": another,
+ * which is never left out. */
+static const char *refusal_kind(const char *name)
+{
+    static const char *const kinds[] = {"authn_login_fail:", "authn_login_lock:",
+                                        "authn_token_reuse:", "authz_fail:", "authz_admin:"};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(name, kinds[i], strlen(kinds[i])) == 0)
+            return kinds[i];
+    return "";
+}
+
 void security_event(const struct call *c, enum security_level level, const char *description,
                     const char *fmt, ...)
 {
@@ -122,10 +135,13 @@ void security_event(const struct call *c, enum security_level level, const char 
     va_start(ap, fmt);
     vsnprintf(name, sizeof name, fmt, ap);
     va_end(ap);
+    const char *kind = refusal_kind(name);
+    if (*kind && !log_admit(kind, c->request->peer.s, c->request->peer.len))
+        return;
     json_t *event = event_new(c, level, description, name);
     char *line = json_dumps(event, LINE_FLAGS);
     if (line)
-        log_line(line, strlen(line));
+        log_line(kind, line, strlen(line));
     free(line);
     json_decref(event);
 }

@@ -212,7 +212,8 @@ static void close_attempt(struct dispatcher *d, struct attempt *a)
 
     if (!a->told)
         posts_attempt_ended(d, l, a);
-    if (a->verdict == OUTBOX_GIVE_UP)
+    if (a->verdict == OUTBOX_GIVE_UP &&
+        log_admit("event given up", a->event.receiver, strlen(a->event.receiver)))
         log_warn("event %s of job %s to %s is given up after %lld tries: %s (status %d); see the "
                  "dead letters",
                  a->event.id, a->event.job_id, a->event.receiver, (long long)a->event.tries + 1,

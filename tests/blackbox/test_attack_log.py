@@ -1,0 +1,66 @@
+"""Calls that are refused fill no disk: what they log is bounded, and what is left out is told."""
+
+import json
+import uuid
+
+import pytest
+import requests
+
+import auth
+from client import Api
+from stack import Stack
+
+pytestmark = pytest.mark.stores("sqlite")
+LIMIT, CALLS = 10, 400
+PROCESSES = 2 + 1  # of the workers: those for logins, too
+
+
+def lines(stack):
+    return [json.loads(line) for line in stack.log().splitlines() if line.startswith("{")]
+
+
+def kinds(stack, prefix):
+    return [line for line in lines(stack) if line.get("event", "").startswith(prefix)]
+
+
+def left_out(port):
+    for line in requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text.splitlines():
+        if line.startswith("testflinger_log_lines_left_out_total "):
+            return float(line.split()[1])
+    raise AssertionError("no such metric")
+
+
+def test_refused_calls(store_uri):
+    # Every call is a minute's at most twice: the test may begin at the end of one.
+    with Stack(store_uri(), "--auth", "login", "--log-limit", LIMIT, "--login-failures", 0,
+               "--login-failures-address", 0, "--metrics-port", 19500, env=auth.ENV) as stack:
+        auth.introduce(stack)
+        api = Api(stack.url)
+        api.session.headers.update(auth.as_role("contributor"))
+        for _ in range(CALLS):
+            assert api.get("/v1/client-permissions").status_code == 403
+            assert requests.get(f"{stack.url}/v1/job/{uuid.uuid4()}", timeout=10).status_code == 401
+            assert requests.post(f"{stack.url}/v1/oauth2/token", timeout=10).status_code == 401
+        for prefix in ("authz_fail:", "authn_login_fail:"):
+            assert LIMIT <= len(kinds(stack, prefix)) <= 2 * LIMIT * PROCESSES, prefix
+        assert left_out(19502) >= 2 * CALLS - 4 * LIMIT * PROCESSES
+        assert len(lines(stack)) < 200
+        # None of them is in the audit trail, which the store keeps.
+        trail = api.get("/v1/audit", headers=auth.as_role("admin")).json()
+        assert {entry["action"] for entry in trail} <= {"client.create"}
+
+
+def test_refused_browsers(store_uri):
+    with Stack(store_uri(), "--log-limit", LIMIT) as stack:
+        for _ in range(CALLS):
+            assert requests.get(f"{stack.url}/v1/job?queue=q", timeout=10,
+                                headers={"Origin": "http://evil.example"}).status_code == 403
+        told = [line for line in lines(stack) if "of a browser at 127.0.0.1" in line.get("message", "")]
+        assert LIMIT <= len(told) <= 2 * LIMIT
+
+
+def test_without_a_limit_all_are_told(store_uri):
+    with Stack(store_uri(), "--auth", "roles", "--log-limit", 0, env=auth.ENV) as stack:
+        for _ in range(150):
+            assert requests.get(f"{stack.url}/v1/client-permissions", timeout=10).status_code == 403
+        assert len(kinds(stack, "authz_fail:")) == 150
