@@ -9,7 +9,7 @@
 
 enum {
     BLANK_LINES_MAX = 8, /* before a head */
-    SMALL = 2048,        /* bytes that are copied together: a buffer's chain costs 500 and more */
+    SMALL = 4096,        /* bytes that are copied together: one read, for which a chain has 8 KiB */
     FIRST_LOOK = 4096    /* bytes of a head that are made one piece at first */
 };
 
