@@ -71,6 +71,14 @@ bool route_match(const char *path, size_t len, struct route_match *ret)
     return any;
 }
 
+const struct route *route_named(const char *name, size_t len)
+{
+    for (size_t i = 0; i < OP_COUNT_; i++)
+        if (strlen(routes[i].name) == len && memcmp(routes[i].name, name, len) == 0)
+            return &routes[i];
+    return NULL;
+}
+
 const char *http_method_name(enum http_method m)
 {
     static const char *const names[HTTP_METHOD_COUNT_] = {"GET", "POST", "PUT", "DELETE"};

@@ -15,6 +15,10 @@
 #define BODY_IGNORED  (64 * (size_t)1024)
 #define BODY_UPLOAD   SIZE_MAX /* the setting max-upload decides */
 
+/* Larger bodies, and all of uploads, are asked for at a worker before they are read. */
+#define BODY_UNASKED (64 * (size_t)1024)
+#define ASK_GO_ON    202 /* status: the body is wanted */
+
 #define TOO_LARGE_DEFAULT "Request Entity Too Large"
 #define TOO_LARGE_RESULT  "Payload too large"
 
@@ -91,6 +95,9 @@ struct route_match {
  * Returns false when no row knows the path; *ret is then untouched. Pointers in *ret go into
  * `path`. */
 bool route_match(const char *path, size_t len, struct route_match *ret);
+
+/* The row of this name ("OP_JOB_ADD"), NULL: none. `name` need not end with a NUL. */
+const struct route *route_named(const char *name, size_t len);
 
 /* "GET"... of a method, static storage. */
 const char *http_method_name(enum http_method m);

@@ -1,51 +1,65 @@
 #include "frontend/body.h"
 
 #include "common/log.h"
+#include "common/mem.h"
+#include "frontend/spool.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    SMALL = 4096 /* bytes that are copied together: one read, for which a chain has 8 KiB */
-};
+enum { MEMORY_MIN = 1024 }; /* of the first allocation, which doubles as the body grows */
 
-enum err body_begin(struct body *b, struct body_limits *limits, bool spools)
+void body_begin(struct body *b, bool spools)
 {
-    *b = (struct body){.limits = limits, .fd = -1};
-    if (!spools)
-        return ERR_OK;
-    b->fd = open(limits->spool, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (b->fd >= 0)
-        return ERR_OK;
-    log_error("cannot make a temporary file in %s: %s; check the folder, or name another with "
-              "--spool",
-              limits->spool, strerror(errno));
-    return ERR_FULL;
+    *b = (struct body){.fd = -1, .spools = spools};
 }
 
-static enum err to_memory(struct body *b, struct evbuffer *from, uint64_t n)
+/* Makes room for n bytes more in memory; false: the budget has none. */
+static bool grow(struct body *b, struct tenant *t, uint64_t n)
 {
-    struct body_limits *l = b->limits;
+    size_t cap = b->cap ? b->cap : MEMORY_MIN;
 
-    if (n > l->memory_max || l->memory_used > l->memory_max - n) {
-        evbuffer_drain(from, n);
-        return ERR_FULL;
+    while (cap < b->len + n)
+        cap *= 2;
+    if (cap == b->cap)
+        return true;
+    if (!budget_take(&b->held, t, cap - b->cap))
+        return false;
+    b->mem = mem_realloc(b->mem, cap);
+    b->cap = cap;
+    return true;
+}
+
+static void free_memory(struct body *b)
+{
+    free(b->mem);
+    b->mem = NULL;
+    b->cap = 0;
+    budget_give(&b->held, 0);
+}
+
+static enum err write_failed(int fault)
+{
+    spool_log_write(fault);
+    return ERR_NO_ROOM;
+}
+
+/* Begins the file with what is in memory. */
+static enum err open_file(struct body *b)
+{
+    if ((b->fd = spool_open()) < 0)
+        return ERR_NO_ROOM;
+    for (size_t done = 0; done < b->len;) {
+        ssize_t n = write(b->fd, b->mem + done, b->len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return write_failed(n < 0 ? errno : ENOSPC);
+        done += (size_t)n;
     }
-    l->memory_used += n;
-    b->reserved += n;
-    if (!b->mem && !(b->mem = evbuffer_new()))
-        abort();
-    if (n > SMALL) {
-        evbuffer_remove_buffer(from, b->mem, n);
-        return ERR_OK;
-    }
-    char small[SMALL];
-    evbuffer_remove(from, small, n);
-    if (evbuffer_add(b->mem, small, n) != 0)
-        abort();
+    free_memory(b);
     return ERR_OK;
 }
 
@@ -56,33 +70,75 @@ static enum err to_file(struct body *b, struct evbuffer *from, uint64_t n)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
-            log_error(
-                "cannot write to a temporary file in %s: %s; make room there, or name another "
-                "folder with --spool",
-                b->limits->spool, strerror(errno));
+            int fault = written < 0 ? errno : ENOSPC;
             evbuffer_drain(from, n);
-            return ERR_FULL;
+            return write_failed(fault);
         }
         n -= (uint64_t)written;
     }
     return ERR_OK;
 }
 
-enum err body_take(struct body *b, struct evbuffer *from, uint64_t n)
+enum err body_take(struct body *b, struct tenant *t, struct evbuffer *from, uint64_t n)
 {
+    enum err e = ERR_OK;
+
     if (!n)
         return ERR_OK;
+    if (b->fd < 0 && b->len + n <= BODY_MEMORY_MAX && grow(b, t, n)) {
+        evbuffer_remove(from, b->mem + b->len, n);
+        b->len += n;
+        return ERR_OK;
+    }
+    if (!b->spools)
+        e = ERR_FULL;
+    else if (!spool_take(b->fd < 0 ? b->len + n : n))
+        e = ERR_NO_ROOM;
+    if (e) {
+        evbuffer_drain(from, n);
+        return e;
+    }
+    if (b->fd < 0 && (e = open_file(b))) {
+        /* Without a file body_free does not know that bytes were counted for it. */
+        if (b->fd < 0)
+            spool_give(b->len + n);
+        evbuffer_drain(from, n);
+    }
     b->len += n;
-    return b->fd >= 0 ? to_file(b, from, n) : to_memory(b, from, n);
+    return e ? e : to_file(b, from, n);
+}
+
+ssize_t body_read(const struct body *b, uint64_t at, void *out, size_t n)
+{
+    size_t done = 0;
+
+    if (at > b->len)
+        at = b->len;
+    if (n > b->len - at)
+        n = b->len - at;
+    if (b->fd < 0) {
+        if (n)
+            memcpy(out, b->mem + at, n);
+        return (ssize_t)n;
+    }
+    while (done < n) {
+        ssize_t got = pread(b->fd, (char *)out + done, n - done, (off_t)(at + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            log_error("cannot read a temporary file of --spool: %s; check its disk",
+                      got < 0 ? strerror(errno) : "it is shorter than it was");
+            return -1;
+        }
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
 }
 
 void body_free(struct body *b)
 {
-    if (b->mem)
-        evbuffer_free(b->mem);
+    free_memory(b);
     if (b->fd >= 0)
-        close(b->fd);
-    if (b->limits)
-        b->limits->memory_used -= b->reserved;
-    *b = (struct body){.limits = b->limits, .fd = -1};
+        spool_close(b->fd, b->len);
+    *b = (struct body){.fd = -1};
 }

@@ -1,37 +1,44 @@
-/* The body of a request while it arrives: in memory, or in an unlinked temporary file where its
- * route takes large ones. */
+/* The body of a request while it arrives: up to BODY_MEMORY_MAX bytes in memory, more in an
+ * unlinked temporary file, where that was allowed. */
 #ifndef FRONTEND_BODY_H
 #define FRONTEND_BODY_H
 
+#include "common/api.h"
 #include "common/err.h"
+#include "frontend/budget.h"
 
 #include <event2/buffer.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <sys/types.h>
+
+#define BODY_MEMORY_MAX ((uint64_t)BODY_UNASKED)
 
 /* What the bodies of one process share. */
 struct body_limits {
-    uint64_t memory_max;  /* bytes of bodies that it may hold in memory */
-    uint64_t memory_used; /* by all that were not freed */
-    uint64_t upload_max;  /* bytes of a body that goes to a file */
-    const char *spool;    /* folder of the temporary files */
+    struct budget budget;
+    uint64_t upload_max; /* bytes of the body of an upload */
 };
 
 struct body {
-    struct body_limits *limits;
-    struct evbuffer *mem; /* NULL: nothing has come, or it is in the file */
-    int fd;               /* -1: no file */
+    struct budget_share held;
+    char *mem; /* NULL: nothing has come, or it is in the file */
+    size_t cap;
+    int fd; /* -1: no file */
+    bool spools;
     uint64_t len;
-    uint64_t reserved; /* of memory_used */
 };
 
-/* An empty body. `spools`: it goes to a file from its first byte on. ERR_FULL (logged) when the
- * file cannot be made; the body is then empty and valid all the same. */
-enum err body_begin(struct body *b, struct body_limits *limits, bool spools) MUST_CHECK;
+/* An empty body. `spools`: it may go to a file. */
+void body_begin(struct body *b, bool spools);
 
-/* Moves `n` bytes from the front of `from` to the end. ERR_FULL: the memory of all bodies, or the
- * disk (logged), is at its limit; the bytes are gone and the body is to be dropped. */
-enum err body_take(struct body *b, struct evbuffer *from, uint64_t n) MUST_CHECK;
+/* Moves `n` bytes from the front of `from` to the end, on the account of `t`. ERR_FULL: the memory
+ * of all bodies is at its limit, or this one is above BODY_MEMORY_MAX and may not go to a file;
+ * ERR_NO_ROOM (logged): the disk or its limit is full. The bytes are gone then and the body is to
+ * be dropped. */
+enum err body_take(struct body *b, struct tenant *t, struct evbuffer *from, uint64_t n) MUST_CHECK;
+
+/* Copies up to `n` bytes from byte `at` on; returns how many there are, -1 (logged): the file
+ * cannot be read. */
+ssize_t body_read(const struct body *b, uint64_t at, void *out, size_t n);
 
 /* Frees what it holds and leaves an empty body in memory. */
 void body_free(struct body *b);

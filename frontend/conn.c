@@ -6,6 +6,7 @@
 #include "frontend/accept.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
+#include "frontend/linger.h"
 #include "frontend/shut.h"
 
 #include <event2/bufferevent.h>
@@ -41,6 +42,9 @@ static bool advance(struct conn *c)
 
     if (c->intake.wants_continue)
         send_continue(c);
+    c->broken |= c->intake.over && c->intake.written;
+    if (c->broken || c->intake.complete)
+        event_active(c->hook, EV_TIMEOUT, 0);
     return passed;
 }
 
@@ -81,6 +85,8 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     if (c->exchange)
         exchange_client_gone(c->exchange);
     delivery_closed(c);
+    if (c->intake.unread)
+        linger_begin(&s->lingering, s->base, bufferevent_getfd(c->bev));
     HASH_DEL(s->conns, c);
     pace_leave(c);
     place_leave(c);
@@ -114,6 +120,7 @@ static void set_up(struct conn *c)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
     pace_look(c);
     const struct address_key key = address_key_of_fd(fd);
+    intake_set_tenant(&c->intake, tenant_join(&c->server->bodies.budget, &key));
     address_text_of_fd(fd, c->peer);
     if (!place_take(c, &key))
         shut(c, SHUT_ADDRESS);
@@ -147,6 +154,8 @@ static void on_hook(evutil_socket_t fd, short what, void *arg)
         set_up(c);
     else if (c->broken)
         evhttp_connection_free(c->evcon);
+    else if (c->intake.complete)
+        c->server->body_done(c);
     else
         read_on(c);
 }
@@ -191,7 +200,8 @@ static void on_answered(struct evhttp_request *req, void *arg)
     intake_answered(&c->intake);
     place_lasts(c, false);
     pace_look(c);
-    if (intake_waiting(&c->intake))
+    c->broken |= c->intake.over;
+    if (intake_waiting(&c->intake) || c->broken)
         event_active(c->hook, EV_TIMEOUT, 0);
 }
 
@@ -210,6 +220,14 @@ struct intake_item *conn_claim(struct conn *c, struct evhttp_request *req)
     c->broken = true;
     event_active(c->hook, EV_TIMEOUT, 0);
     return NULL;
+}
+
+void conn_let_body(struct conn *c)
+{
+    intake_let(&c->intake);
+    pace_look(c);
+    bufferevent_enable(c->bev, EV_READ);
+    event_active(c->hook, EV_TIMEOUT, 0); /* reads what has come meanwhile */
 }
 
 void conn_watch(struct conn *c)

@@ -38,6 +38,10 @@ struct conn *conn_of(struct server *s, struct evhttp_request *req);
  * the loop, and the request is not to be answered. */
 struct intake_item *conn_claim(struct conn *c, struct evhttp_request *req);
 
+/* The body of the request that is served may come; server->body_done hears when it is complete,
+ * or was given up: then is the time for intake_body. */
+void conn_let_body(struct conn *c);
+
 /* While a request is served: notices when the client goes. Bytes of further requests are kept, up
  * to INTAKE_WAIT_MAX and one read. */
 void conn_watch(struct conn *c);

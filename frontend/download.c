@@ -36,17 +36,13 @@ static void download_free(struct download *d)
     exchange_free(&d->x);
 }
 
-/* Memory for what is read and not taken yet, of that which all bodies share. */
+/* Memory for what is read and not taken yet. */
 static bool hold(struct download *d, int64_t bytes)
 {
-    struct body_limits *l = &d->x.server->bodies;
-    uint64_t more = (uint64_t)bytes > d->x.held ? (uint64_t)bytes - d->x.held : 0;
+    struct budget_share *held = &d->x.held;
 
-    if (more > l->memory_max || l->memory_used > l->memory_max - more)
-        return false;
-    l->memory_used += more;
-    d->x.held += more;
-    return true;
+    return (uint64_t)bytes <= held->bytes ||
+           budget_take(held, d->x.conn->intake.tenant, (uint64_t)bytes - held->bytes);
 }
 
 static void client_gone(struct exchange *x)
@@ -91,7 +87,6 @@ static void read_on(struct download *d)
     d->piece.op = OP_FILE_READ;
     d->piece.origin = d->x.link.origin;
     d->piece.info = d->info;
-    d->piece.fd = -1;
     d->piece.at = d->at;
     d->piece.size = left < size ? left : size;
     d->piece.done = on_read;
@@ -108,10 +103,8 @@ static void on_taken(struct evhttp_connection *evcon, void *arg)
     if (d->reading)
         return;
     d->quick = clock_mono_ms() - d->written_ms <= QUICK_MS;
-    if (!d->quick && d->x.held > (uint64_t)FILE_CHUNK) {
-        d->x.server->bodies.memory_used -= d->x.held - (uint64_t)FILE_CHUNK;
-        d->x.held = (uint64_t)FILE_CHUNK;
-    }
+    if (!d->quick)
+        budget_give(&d->x.held, (uint64_t)FILE_CHUNK);
     if (d->at == d->end)
         finish(d);
     else

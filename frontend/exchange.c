@@ -6,6 +6,7 @@
 #include "common/metrics.h"
 #include "frontend/delivery.h"
 #include "frontend/download.h"
+#include "frontend/forward.h"
 #include "frontend/local.h"
 #include "frontend/park.h"
 #include "frontend/request.h"
@@ -16,8 +17,8 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#define READYZ_MS     3000 /* who asks for it waits no longer */
 #define CLIENT_ID_MAX 128  /* of an X-Request-Id that a client sends */
+#define COPY_MAX      4096 /* bytes of an answer that does not count in the budget */
 
 /* ---- answers ---- */
 
@@ -48,30 +49,77 @@ static void add_headers(struct server *s, struct evhttp_request *req, const stru
         evhttp_add_header(out, "Connection", "close");
 }
 
-static void send_reply(struct conn *c, struct evhttp_request *req, const struct reply *reply,
-                       const char *id)
+/* An answer that a reader has not taken yet. */
+struct kept {
+    struct budget_share share;
+    char data[];
+};
+
+static void kept_free(const void *data, size_t len, void *arg)
 {
-    struct evbuffer *body = evbuffer_new();
+    struct kept *k = arg;
+
+    (void)data;
+    (void)len;
+    budget_give(&k->share, 0);
+    free(k);
+}
+
+/* Copies a body; NULL: the budget has no room for it. */
+static struct evbuffer *keep(struct tenant *t, struct text body)
+{
+    struct evbuffer *out = evbuffer_new();
+    struct kept *k;
+
+    if (!out)
+        abort(); /* out of memory, as in mem.c */
+    if (body.len <= COPY_MAX) {
+        evbuffer_add(out, body.s, body.len);
+        return out;
+    }
+    k = mem_realloc(NULL, sizeof *k + body.len);
+    k->share = (struct budget_share){0};
+    if (!t || !budget_take(&k->share, t, sizeof *k + body.len)) {
+        free(k);
+        evbuffer_free(out);
+        return NULL;
+    }
+    memcpy(k->data, body.s, body.len);
+    if (evbuffer_add_reference(out, k->data, body.len, kept_free, k) != 0)
+        abort();
+    return out;
+}
+
+/* Sends an answer; takes its body. */
+static void send_kept(struct conn *c, struct evhttp_request *req, const struct reply *reply,
+                      const char *id, struct evbuffer *body)
+{
     bool head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
     char length[24];
 
-    if (!body)
-        abort(); /* out of memory, as in mem.c */
     add_headers(c->server, req, reply, id);
     if (head && reply->status != 204 && reply->status != 304) {
         snprintf(length, sizeof length, "%zu", reply->body.len);
         evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
-    } else if (!head && reply->body.len) {
-        evbuffer_add(body, reply->body.s, reply->body.len);
+        evbuffer_drain(body, reply->body.len);
     }
     evhttp_send_reply(req, reply->status, NULL, body);
-    conn_hold(c);
     evbuffer_free(body);
+    conn_hold(c);
+}
+
+/* Sends a short answer of the frontend's own. */
+static void send_reply(struct conn *c, struct evhttp_request *req, const struct reply *reply,
+                       const char *id)
+{
+    send_kept(c, req, reply, id, keep(NULL, reply->body));
 }
 
 void exchange_free(struct exchange *x)
 {
-    x->server->bodies.memory_used -= x->held;
+    intake_item_free(x->item);
+    body_free(&x->body);
+    budget_give(&x->held, 0);
     if (x->conn)
         x->conn->exchange = NULL;
     free(x);
@@ -95,6 +143,12 @@ void exchange_headers(struct exchange *x, const struct reply *reply)
     add_headers(x->server, x->req, reply, x->id);
 }
 
+void exchange_close_after(struct exchange *x)
+{
+    if (!x->server->draining) /* or the answer says so by itself */
+        evhttp_add_header(evhttp_request_get_output_headers(x->req), "Connection", "close");
+}
+
 struct evhttp_request *exchange_detach(struct exchange *x)
 {
     struct evhttp_request *req = x->req;
@@ -106,15 +160,24 @@ struct evhttp_request *exchange_detach(struct exchange *x)
     return req;
 }
 
-void exchange_answer(struct exchange *x, const struct reply *reply)
+/* Sends an answer, with its body where that is kept already. */
+static void answer(struct exchange *x, const struct reply *reply, struct evbuffer *body)
 {
     struct conn *c = x->conn;
     struct evhttp_request *req = exchange_detach(x);
 
-    if (!req)
-        return;
-    send_reply(c, req, reply, x->id);
+    send_kept(c, req, reply, x->id, body);
     exchange_count(x, reply->status);
+}
+
+void exchange_answer(struct exchange *x, const struct reply *reply)
+{
+    struct evbuffer *body = x->req ? keep(x->conn->intake.tenant, reply->body) : NULL;
+
+    if (body)
+        answer(x, reply, body);
+    else if (x->req)
+        exchange_answer_err(x, ERR_FULL);
 }
 
 void exchange_answer_err(struct exchange *x, enum err e)
@@ -135,14 +198,20 @@ void exchange_answer_err(struct exchange *x, enum err e)
 
 void exchange_answer_claim(struct exchange *x, const struct reply *reply)
 {
+    bool refused = !x->req || delivery_refused(x->conn);
+    struct evbuffer *body = refused ? NULL : keep(x->conn->intake.tenant, reply->body);
     struct local_answer none;
 
-    if (x->req && !delivery_refused(x->conn)) {
+    if (body) {
         delivery_begin(x->conn, x->id);
-        exchange_answer(x, reply);
+        answer(x, reply, body);
         return;
     }
     delivery_return(x->server, x->id);
+    if (x->req && !refused) {
+        exchange_answer_err(x, ERR_FULL);
+        return;
+    }
     local_none(&none);
     exchange_answer(x, &none.reply);
 }
@@ -176,72 +245,15 @@ void exchange_client_gone(struct exchange *x)
 
 /* ---- requests ---- */
 
-static void new_id(uint8_t binary[BUS_ID_SIZE], char text[REQUEST_ID_SIZE])
+static void new_id(char text[REQUEST_ID_SIZE])
 {
     uuid_t id;
 
     uuid_generate_random(id);
     uuid_unparse_lower(id, text);
-    memcpy(binary, id, BUS_ID_SIZE);
 }
 
-static void take_key(struct link_request *link, struct text key)
-{
-    link->key_len = key.len < BUS_KEY_MAX ? key.len : BUS_KEY_MAX;
-    memcpy(link->key, key.s, link->key_len);
-}
-
-/* Requests of one queue, or about one job, meet in one bundle. */
-static void set_key(struct link_request *link, const struct route *route, const struct request *r)
-{
-    if ((route->flags & ROUTE_BY_JOB) && r->params_len)
-        take_key(link, r->params[0]);
-    if (!(route->flags & ROUTE_BY_QUEUE))
-        return;
-    for (size_t i = 0; i < r->query_len; i++) {
-        struct text name = r->query[i].name, value = r->query[i].value;
-        if (name.len == strlen("queue") && memcmp(name.s, "queue", name.len) == 0) {
-            take_key(link, value);
-            return;
-        }
-    }
-}
-
-static void free_buffer(void *data, void *hint)
-{
-    (void)hint;
-    free(data);
-}
-
-/* Packs the request; its body comes straight from the buffer. */
-static enum err pack(struct exchange *x, const struct request *r, struct body *body)
-{
-    size_t len = body->mem ? evbuffer_get_length(body->mem) : 0;
-    msgpack_sbuffer out;
-
-    msgpack_sbuffer_init(&out);
-    if (len != body->len || request_pack_head(r, len, &out)) {
-        msgpack_sbuffer_destroy(&out);
-        return ERR_INVALID;
-    }
-    size_t size = out.size;
-    if (!len) {
-        if (zmq_msg_init_data(&x->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
-                              NULL) != 0)
-            abort();
-        return ERR_OK;
-    }
-    if (zmq_msg_init_size(&x->link.payload, size + len) != 0)
-        abort(); /* out of memory, as in mem.c */
-    memcpy(zmq_msg_data(&x->link.payload), out.data, size);
-    evbuffer_remove(body->mem, (char *)zmq_msg_data(&x->link.payload) + size, len);
-    msgpack_sbuffer_destroy(&out);
-    x->held = body->reserved;
-    body->reserved = 0;
-    return ERR_OK;
-}
-
-static struct exchange *exchange_new(const struct route *route)
+struct exchange *exchange_new(const struct route *route)
 {
     if (route->flags & ROUTE_UPLOAD)
         return upload_new();
@@ -254,77 +266,12 @@ static struct exchange *exchange_new(const struct route *route)
     return x;
 }
 
-/* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
-static void refuse_wait(struct exchange *x)
+/* Answers without a hop. A body that waits for a yes does not come. */
+static void answer_here(struct conn *c, struct evhttp_request *req, const struct intake_item *item,
+                        const struct parsed *p, const struct reply *reply, const char *id)
 {
-    struct local_answer refusal;
-
-    local_error(&refusal, 400, "wait is not a number of seconds");
-    if (x->server->cfg->auth == AUTH_OPEN)
-        refusal.reply.body = (struct text){"{}", 2};
-    exchange_answer(x, &refusal.reply);
-    park_exchange_free(x);
-}
-
-/* Sends a request over the bus. */
-static void forward(struct conn *c, struct evhttp_request *req, struct parsed *p, struct body *body,
-                    const struct exchange *ids)
-{
-    struct exchange *x = exchange_new(p->route);
-
-    memcpy(x->link.id, ids->link.id, sizeof x->link.id);
-    memcpy(x->id, ids->id, sizeof x->id);
-    x->server = c->server;
-    x->conn = c;
-    x->req = req;
-    x->route = p->route;
-    x->began_us = metrics_are_on() ? clock_mono_us() : 0;
-    x->link.service = p->route->service;
-    x->link.timeout_ms = c->server->cfg->request_timeout;
-    if (p->route->op == OP_READYZ && x->link.timeout_ms > READYZ_MS)
-        x->link.timeout_ms = READYZ_MS;
-    p->request.peer = (struct text){c->peer, strlen(c->peer)};
-    p->request.received_us = clock_wall_us();
-    memcpy(p->request.id, x->id, sizeof x->id);
-    set_key(&x->link, p->route, &p->request);
-    x->link.origin = subject_origin(p->request.peer);
-    x->link.subject = subject_of(&p->request);
-    c->exchange = x;
-    conn_watch(c);
-    if (p->route->op == OP_JOB_CLAIM && !park_exchange_begin(x, &p->request)) {
-        refuse_wait(x);
-        return;
-    }
-    if (p->route->flags & ROUTE_UPLOAD) {
-        upload_begin(x, &p->request, body);
-        return;
-    }
-    if (!p->route->body_limit) /* it takes none: what came is dropped */
-        body_free(body);
-    if (pack(x, &p->request, body)) {
-        log_error("a request could not be packed; this is a defect, report it");
-        exchange_answer_err(x, ERR_INTERNAL);
-        if (p->route->op == OP_JOB_CLAIM)
-            park_exchange_free(x);
-        else
-            exchange_free(x);
-        return;
-    }
-    if (zmq_msg_size(&x->link.payload) > BUS_MESSAGE_MAX) {
-        zmq_msg_close(&x->link.payload);
-        exchange_answer_err(x, ERR_TOO_LARGE);
-        exchange_free(x);
-        return;
-    }
-    if (p->route->op == OP_JOB_CLAIM)
-        park_exchange_packed(x);
-    link_send(c->server->link, &x->link);
-}
-
-/* Answers without a hop. */
-static void answer_here(struct conn *c, struct evhttp_request *req, const struct parsed *p,
-                        const struct reply *reply, const char *id)
-{
+    if (item->coming && !intake_refuse(&c->intake, false) && !c->server->draining)
+        evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
     send_reply(c, req, reply, id);
     count(p->route ? p->route->op : metric_no_route(), reply->status, 0);
 }
@@ -359,27 +306,28 @@ void exchange_begin(struct evhttp_request *req, void *server)
     struct server *s = server;
     struct conn *c = conn_of(s, req);
     struct intake_item *item = c ? conn_claim(c, req) : NULL;
-    struct exchange ids = {.server = s};
+    char id[REQUEST_ID_SIZE];
     struct local_answer local;
     const char *refusal;
     struct parsed p;
 
     if (!item)
         return;
-    new_id(ids.link.id, ids.id);
+    new_id(id);
     delivery_next(c);
     request_parse(req, (struct span){item->target, item->target_len}, item->verdict != 405, &p);
     if (item->verdict) {
         local_verdict(&local, item->verdict, &p);
-        answer_here(c, req, &p, &local.reply, ids.id);
+        answer_here(c, req, item, &p, &local.reply, id);
     } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {
         local_reply(&local, &p);
-        answer_here(c, req, &p, &local.reply, ids.id);
+        answer_here(c, req, item, &p, &local.reply, id);
     } else if ((refusal = browser_refusal(c, req, &p))) {
         local_error(&local, 403, refusal);
-        answer_here(c, req, &p, &local.reply, ids.id);
+        answer_here(c, req, item, &p, &local.reply, id);
     } else {
-        forward(c, req, &p, &item->body, &ids);
+        forward_begin(c, req, &p, item, id);
+        item = NULL;
     }
     intake_item_free(item);
     parsed_free(&p);

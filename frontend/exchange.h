@@ -10,12 +10,20 @@ struct exchange {
     struct server *server;
     struct conn *conn;          /* NULL: the client is gone, or has its answer */
     struct evhttp_request *req; /* likewise */
+    struct intake_item *item;   /* of the request; owned */
     const struct route *route;
     char id[REQUEST_ID_SIZE];
     int64_t began_us;                        /* 0: nobody counts */
-    uint64_t held;                           /* bytes of its body, counted in server->bodies */
+    struct body body;                        /* until it is packed */
+    struct budget_share held;                /* memory of the packed request, or of parts */
     void (*client_gone)(struct exchange *x); /* NULL: nothing is to be done */
+    link_done_fn *done;                      /* of the request, while another one is under way */
+    int64_t give_up;                         /* ms, monotonic: it waits no longer for memory */
+    struct exchange *prev, *next;            /* those that wait for memory */
 };
+
+/* A new exchange of the kind that the route needs. */
+struct exchange *exchange_new(const struct route *route);
 
 /* evhttp_set_gencb: serves a request. */
 void exchange_begin(struct evhttp_request *req, void *server);
@@ -25,6 +33,9 @@ void exchange_client_gone(struct exchange *x);
 
 /* Adds the headers of the reply and those of every answer. */
 void exchange_headers(struct exchange *x, const struct reply *reply);
+
+/* The connection ends with the answer, which is sent next. */
+void exchange_close_after(struct exchange *x);
 
 /* The request, which is answered now: it belongs to the connection alone from here on. NULL: the
  * client is gone. */

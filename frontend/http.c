@@ -8,7 +8,9 @@
 #include "frontend/conn.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
+#include "frontend/forward.h"
 #include "frontend/park.h"
+#include "frontend/spool.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 
 enum {
     SPARE_FDS = 128, /* descriptors beside the connections' */
+    FILES_MIN = 64,  /* temporary files */
     DRAIN_STEP_MS = 20,
     /* An idle client may be about to send its next request: then it gets its answer, and learns
      * that the connection ends. */
@@ -108,6 +111,17 @@ static size_t raise_fd_limit(const struct config *cfg)
     return room;
 }
 
+/* Temporary files of bodies: what the connections leave, and a few in any case. */
+static uint64_t files_max(const struct config *cfg)
+{
+    rlim_t others = (rlim_t)cfg->max_connections + SPARE_FDS;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < others + FILES_MIN)
+        return FILES_MIN;
+    return limit.rlim_cur - others;
+}
+
 static struct event_base *new_base(void)
 {
     struct event_config *config = event_config_new();
@@ -144,6 +158,7 @@ bool http_library(struct server *s)
     s->silence.tv_sec = silence_s(s->cfg);
     evhttp_set_bevcb(s->http, conn_accept, s);
     evhttp_set_gencb(s->http, exchange_begin, s);
+    s->body_done = forward_body;
     return true;
 }
 
@@ -175,6 +190,9 @@ static void close_server(struct server *s)
     deliveries_free(s->deliveries);
     if (s->kept)
         evbuffer_free(s->kept);
+    linger_end_all(&s->lingering);
+    if (s->look_for_room)
+        event_free(s->look_for_room);
     if (s->base)
         event_base_free(s->base);
 }
@@ -183,24 +201,25 @@ static bool open_server(struct server *s, int listen_fd)
 {
     event_set_log_callback(on_library_log);
     places_open(s, raise_fd_limit(s->cfg));
-    s->bodies = (struct body_limits){.memory_max = (uint64_t)s->cfg->max_body_memory,
-                                     .upload_max = (uint64_t)s->cfg->max_upload,
-                                     .spool = s->cfg->spool};
+    spool_use(s->slot, files_max(s->cfg));
+    s->bodies = (struct body_limits){.budget.max = (uint64_t)s->cfg->max_body_memory,
+                                     .upload_max = (uint64_t)s->cfg->max_upload};
     s->origins = origin_rules(s->cfg, listen_is_public(listen_fd));
     s->base = new_base();
     if (!s->base) {
         log_error("cannot make an event loop");
         return false;
     }
+    s->look_for_room = event_new(s->base, -1, 0, forward_look_for_room, s);
     s->link = link_new(s->base, s->cfg);
     s->deliveries = s->link ? deliveries_new(s) : NULL;
     s->park = s->link ? park_new(s) : NULL;
-    return s->deliveries && open_http(s, listen_fd);
+    return s->deliveries && s->look_for_room && open_http(s, listen_fd);
 }
 
-int http_run(const struct config *cfg, int listen_fd, int stop_fd)
+int http_run(const struct config *cfg, unsigned slot, int listen_fd, int stop_fd)
 {
-    struct server s = {.cfg = cfg};
+    struct server s = {.cfg = cfg, .slot = slot};
     struct drain d = {.server = &s};
     struct event *stop = NULL;
     int status = 1;

@@ -5,8 +5,8 @@
 #include "frontend/server.h"
 
 /* Serves HTTP on the listening socket until `stop_fd` is readable; then finishes what is in hand,
- * within the grace time. Takes the socket. Returns the exit status. */
-int http_run(const struct config *cfg, int listen_fd, int stop_fd);
+ * within the grace time. Takes the socket. `slot`: see prefork.h. Returns the exit status. */
+int http_run(const struct config *cfg, unsigned slot, int listen_fd, int stop_fd);
 
 /* Makes s->http, the HTTP library as it is used here, and what conn.c needs of `s` beside its
  * settings. For http_run and the fuzz target. */

@@ -24,12 +24,24 @@ static struct evbuffer *buffer_new(void)
 
 void intake_init(struct intake *in, struct body_limits *limits)
 {
+    const struct address_key nobody = {{0}};
+
     *in = (struct intake){.limits = limits, .raw = buffer_new(), .head = buffer_new()};
+    body_begin(&in->body, false);
+    in->tenant = tenant_join(&limits->budget, &nobody);
+}
+
+void intake_set_tenant(struct intake *in, struct tenant *t)
+{
+    tenant_leave(in->tenant);
+    in->tenant = t;
 }
 
 void intake_done(struct intake *in)
 {
     intake_item_free(in->item);
+    body_free(&in->body);
+    tenant_leave(in->tenant);
     evbuffer_free(in->raw);
     evbuffer_free(in->head);
 }
@@ -48,7 +60,7 @@ size_t intake_waiting(const struct intake *in)
 
 bool intake_is_busy(const struct intake *in)
 {
-    return in->state == INTAKE_BUSY || in->state == INTAKE_LAST;
+    return in->state == INTAKE_BUSY || in->state == INTAKE_LAST || in->state == INTAKE_ASKED;
 }
 
 bool intake_is_idle(const struct intake *in)
@@ -88,10 +100,8 @@ static void item_new(struct intake *in, const struct head *h)
     struct span target = h->target.len ? h->target : (struct span){"/", 1};
     struct intake_item *item = mem_alloc(sizeof *item + target.len + 1);
 
-    *item = (struct intake_item){
-        .body = {.limits = in->limits, .fd = -1},
-          .target_len = target.len
-    };
+    *item = (struct intake_item){.target_len = target.len};
+    body_begin(&item->body, false);
     print_number(++in->numbers, item->number);
     memcpy(item->target, target.s, target.len);
     item->target[target.len] = '\0';
@@ -111,30 +121,61 @@ static void pass_verdict(struct intake *in, int verdict, struct evbuffer *out)
                                .http_1_0 = in->http_1_0,
                                .close = in->close};
 
-    body_free(&in->item->body);
     in->item->verdict = verdict;
     head_write(&h, out);
     passed(in);
 }
 
-/* As pass_verdict, where the end of the request cannot be found, or is not waited for. */
+/* The body that went behind its head is through, or dropped. */
+static void complete(struct intake *in)
+{
+    in->ahead = false;
+    in->complete = !in->dropping;
+    in->over = in->dropping && in->close;
+    if (in->close)
+        in->state = INTAKE_LAST;
+    else
+        in->state = in->dropping && in->written ? INTAKE_HEAD : INTAKE_BUSY;
+    in->dropping = false;
+}
+
+/* The end of the request cannot be found, or is not waited for. */
 static void give_up(struct intake *in, int verdict, struct evbuffer *out)
 {
-    in->close = true;
+    in->close = in->unread = true;
+    body_free(&in->body);
     evbuffer_drain(in->head, evbuffer_get_length(in->head));
-    pass_verdict(in, verdict, out);
+    if (in->ahead) {
+        in->verdict = verdict;
+        complete(in);
+    } else {
+        pass_verdict(in, verdict, out);
+    }
 }
 
 /* The body is through: passes the head on, or what stands for it. */
 static void finish(struct intake *in, struct evbuffer *out)
 {
-    if (in->item->verdict) {
+    if (in->ahead) {
+        complete(in);
+    } else if (in->verdict) {
         evbuffer_drain(in->head, evbuffer_get_length(in->head));
-        pass_verdict(in, in->item->verdict, out);
-        return;
+        pass_verdict(in, in->verdict, out);
+    } else {
+        evbuffer_add_buffer(out, in->head);
+        in->item->body = in->body;
+        body_begin(&in->body, false);
+        passed(in);
     }
+}
+
+/* Passes the head on before its body. */
+static void go_ahead(struct intake *in, bool ask, struct evbuffer *out)
+{
     evbuffer_add_buffer(out, in->head);
-    passed(in);
+    in->item->coming = in->ahead = true;
+    in->item->ask = in->asked = ask;
+    in->state = INTAKE_ASKED;
 }
 
 /* ---- bodies ---- */
@@ -167,21 +208,9 @@ static uint64_t body_limit(const struct intake *in, const struct route *r)
 /* From now on the body is dropped. The first reason is the one that is told. */
 static void condemn(struct intake *in, int verdict)
 {
-    body_free(&in->item->body);
-    if (!in->item->verdict)
-        in->item->verdict = verdict;
-}
-
-/* Takes n bytes of the body from raw. */
-static void take(struct intake *in, uint64_t n)
-{
-    struct body *body = &in->item->body;
-
-    in->seen += n;
-    if (in->item->verdict)
-        evbuffer_drain(in->raw, n);
-    else if (body_take(body, in->raw, n))
-        condemn(in, body->fd >= 0 ? 507 : 503);
+    body_free(&in->body);
+    if (!in->verdict)
+        in->verdict = verdict;
 }
 
 /* Takes what has come of the *left bytes; true: all. */
@@ -190,37 +219,57 @@ static bool take_left(struct intake *in, uint64_t *left)
     size_t have = intake_waiting(in);
     uint64_t n = have < *left ? have : *left;
 
-    take(in, n);
+    in->seen += n;
     *left -= n;
+    if (in->verdict) {
+        evbuffer_drain(in->raw, n);
+    } else {
+        enum err e = body_take(&in->body, in->tenant, in->raw, n);
+        if (e)
+            condemn(in, err_status(e));
+    }
     return *left == 0;
+}
+
+/* Whether so much more of a refused body is not read to its end. */
+static bool too_much(const struct intake *in, uint64_t more)
+{
+    return in->verdict && in->seen + more > in->drop_max;
 }
 
 /* Starts to read the body of the head in hand. */
 static void begin_body(struct intake *in, const struct head *h, struct evbuffer *out)
 {
     const struct route *r = route_of(h);
-    bool spools = r && r->flags & ROUTE_UPLOAD;
+    bool upload = r && r->flags & ROUTE_UPLOAD;
 
     in->limit = body_limit(in, r);
     in->left = h->chunked ? 0 : h->content_length;
     in->chunked = (struct chunked){0};
     in->seen = 0;
+    in->drop_max = INTAKE_DISCARD_MAX;
+    in->is_chunked = h->chunked;
+    in->expects_continue = h->expects_continue;
+    in->large_ok = r && r->body_limit > BODY_UNASKED;
     in->state = h->chunked ? INTAKE_CHUNKS : INTAKE_BODY;
+    body_begin(&in->body, false);
     if (in->left >= in->limit)
         condemn(in, 413);
-    else if (!in->item->verdict && body_begin(&in->item->body, in->limits, spools))
-        condemn(in, 507);
-    if (in->item->verdict && (h->expects_continue || in->left > INTAKE_DISCARD_MAX))
-        give_up(in, in->item->verdict, out);
-    else
-        in->wants_continue |= h->expects_continue;
+    bool large = upload || in->left > BODY_UNASKED || (h->chunked && in->large_ok);
+    if (in->verdict && (h->expects_continue || too_much(in, in->left)))
+        give_up(in, in->verdict, out);
+    else if (!in->verdict && (upload || in->left > BODY_UNASKED || h->expects_continue))
+        go_ahead(in, large, out);
 }
 
 static bool on_body(struct intake *in, struct evbuffer *out)
 {
-    if (!take_left(in, &in->left))
+    if (take_left(in, &in->left))
+        finish(in, out);
+    else if (too_much(in, in->left))
+        give_up(in, in->verdict, out);
+    else
         return false;
-    finish(in, out);
     return true;
 }
 
@@ -229,8 +278,11 @@ static void on_chunk(struct intake *in, struct evbuffer *out)
 {
     if (in->seen + in->chunked.left >= in->limit)
         condemn(in, 413);
-    if (in->item->verdict && in->seen + in->chunked.left > INTAKE_DISCARD_MAX)
-        give_up(in, in->item->verdict, out);
+    if (too_much(in, in->chunked.left))
+        give_up(in, in->verdict, out);
+    else if (!in->verdict && !in->ahead && in->large_ok &&
+             in->seen + in->chunked.left > BODY_UNASKED)
+        go_ahead(in, true, out);
 }
 
 static bool on_chunks(struct intake *in, struct evbuffer *out)
@@ -255,6 +307,42 @@ static bool on_chunks(struct intake *in, struct evbuffer *out)
     return true;
 }
 
+void intake_let(struct intake *in)
+{
+    if (in->state != INTAKE_ASKED)
+        return;
+    in->state = in->is_chunked ? INTAKE_CHUNKS : INTAKE_BODY;
+    in->body.spools = in->asked;
+    in->wants_continue = in->expects_continue;
+}
+
+bool intake_refuse(struct intake *in, bool all)
+{
+    if (in->state != INTAKE_ASKED)
+        return !in->close;
+    condemn(in, 400);
+    if (all)
+        in->drop_max = UINT64_MAX;
+    if (in->close || in->expects_continue || too_much(in, in->left)) {
+        in->close = in->unread = true;
+        in->ahead = false;
+        in->state = INTAKE_LAST;
+        evbuffer_drain(in->raw, intake_waiting(in));
+        return false;
+    }
+    in->dropping = true;
+    in->state = in->is_chunked ? INTAKE_CHUNKS : INTAKE_BODY;
+    return true;
+}
+
+int intake_body(struct intake *in, struct body *ret)
+{
+    in->complete = false;
+    *ret = in->body;
+    body_begin(&in->body, false);
+    return in->verdict;
+}
+
 /* ---- heads ---- */
 
 /* Decides about the complete head at the front of raw. */
@@ -265,6 +353,8 @@ static void decide(struct intake *in, const char *data, size_t len, struct evbuf
     head_parse(data, len, &h);
     bool has_body = h.content_length || h.chunked;
     item_new(in, &h);
+    in->verdict = 0;
+    in->ahead = in->dropping = in->written = false;
     in->method = head_method(&h);
     in->http_1_0 = h.http_1_0;
     in->close = h.close;
@@ -273,7 +363,7 @@ static void decide(struct intake *in, const char *data, size_t len, struct evbuf
     if (h.refuse && (h.close || !has_body)) {
         pass_verdict(in, h.refuse, out);
     } else if (has_body) {
-        in->item->verdict = h.refuse;
+        in->verdict = h.refuse;
         head_write(&own, in->head);
         begin_body(in, &h, out);
     } else {
@@ -383,6 +473,7 @@ static bool step(struct intake *in, struct evbuffer *out)
         return on_body(in, out);
     case INTAKE_CHUNKS:
         return on_chunks(in, out);
+    case INTAKE_ASKED:
     case INTAKE_BUSY:
     case INTAKE_LAST:
         break;
@@ -405,6 +496,7 @@ void intake_answered(struct intake *in)
 {
     intake_item_free(in->item); /* only where nobody has claimed it */
     in->item = NULL;
+    in->written = true;
     if (in->state == INTAKE_BUSY)
         in->state = INTAKE_HEAD;
 }

@@ -8,7 +8,11 @@
  * the item of this number for whoever serves the request.
  *
  * Bytes behind a request that is served are not looked at before it is answered, so a connection
- * has at most one item, one body and one temporary file, however much a client pipelines. */
+ * has at most one item, one body and one temporary file, however much a client pipelines.
+ *
+ * A body that is large, an upload, or waited for with "100 Continue" is not read before its request
+ * is served: its head goes ahead, and the item says so (`coming`). Whoever serves it then lets the
+ * body come (intake_let) or refuses it (intake_refuse). */
 #ifndef FRONTEND_INTAKE_H
 #define FRONTEND_INTAKE_H
 
@@ -26,6 +30,8 @@
 struct intake_item {
     char number[24]; /* "/1" for the first on its connection: what the library has as its target */
     int verdict;     /* 0: in order; else the status to answer: 400, 405, 413, 431, 503, 505, 507 */
+    bool coming;     /* the body is not here yet: it needs a yes */
+    bool ask;        /* the yes of a worker */
     struct body body;
     size_t target_len;
     char target[]; /* as sent, with a NUL behind it; "/" where the head had none */
@@ -35,12 +41,14 @@ enum intake_state {
     INTAKE_HEAD,   /* reads a head */
     INTAKE_BODY,   /* reads `left` bytes of a body */
     INTAKE_CHUNKS, /* reads a chunked body */
+    INTAKE_ASKED,  /* the library has a head whose body needs a yes: reads nothing until then */
     INTAKE_BUSY,   /* the library has a head: reads nothing until intake_answered */
     INTAKE_LAST,   /* as INTAKE_BUSY, and the connection ends with it: drops what comes */
 };
 
 struct intake {
     struct body_limits *limits;
+    struct tenant *tenant; /* whose budget its bodies count in */
     enum intake_state state;
     struct evbuffer *raw; /* what came and is not decided yet */
     struct {              /* of the head at the front of raw */
@@ -52,10 +60,20 @@ struct intake {
     struct evbuffer *head; /* as the library will get it */
     const char *method;    /* for a head that stands for a refused one */
     bool http_1_0, close;
+    bool is_chunked, expects_continue, large_ok; /* large_ok: its route takes large bodies */
+    bool ahead;                                  /* the library has its head */
+    bool asked;                                  /* and a worker decides about the body */
+    bool dropping, written;                      /* it was refused; the answer is through */
+    int verdict;                                 /* not 0: the body is dropped */
+    struct body body;
     struct chunked chunked;
     uint64_t limit;           /* the body must stay below it */
     uint64_t left;            /* INTAKE_BODY */
     uint64_t seen;            /* bytes of the body, collected or dropped */
+    uint64_t drop_max;        /* a refused body is dropped up to here */
+    bool complete;            /* out: a body that went behind its head is through, or given up */
+    bool unread;              /* INTAKE_LAST: the client may still be sending */
+    bool over;                /* out: close the connection once the answer is written */
     bool wants_continue;      /* out: the caller sends "100 Continue" and clears it */
     struct intake_item *item; /* of the request that is read, or that the library has; NULL: none,
                                  or taken */
@@ -63,6 +81,8 @@ struct intake {
 };
 
 void intake_init(struct intake *in, struct body_limits *limits);
+/* Whose connection it is, once that is known; joined by the caller, left by the intake. */
+void intake_set_tenant(struct intake *in, struct tenant *t);
 void intake_done(struct intake *in);
 
 /* Takes the first n bytes of `from`. Follow with intake_advance. */
@@ -71,6 +91,18 @@ void intake_take(struct intake *in, struct evbuffer *from, size_t n);
 /* Reads on in what was taken, up to the end of a request. True: `out` has got the head that the
  * library must read now. False: more bytes are needed, or the library has a head already. */
 bool intake_advance(struct intake *in, struct evbuffer *out);
+
+/* The body may come. Follow with intake_advance. */
+void intake_let(struct intake *in);
+
+/* The body is not wanted, and the request is answered now. What comes of it is dropped, up to
+ * INTAKE_DISCARD_MAX bytes unless `all`. False: it is not waited for, the connection must end with
+ * the answer. */
+bool intake_refuse(struct intake *in, bool all);
+
+/* The body that went behind its head, once it is complete; the caller owns it. Returns the verdict:
+ * not 0, the status to answer. */
+int intake_body(struct intake *in, struct body *ret);
 
 /* The request is answered, and the library waits for the next. */
 void intake_answered(struct intake *in);

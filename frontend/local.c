@@ -35,8 +35,8 @@ static void set(struct local_answer *a, int status, const char *type, const char
 void local_error(struct local_answer *a, int status, const char *text)
 {
     set(a, status, TYPE_JSON, "{\"detail\": {}, \"message\": \"%s\"}", text);
-    if (status == 503)
-        add_header(a, "Retry-After", "1");
+    if (status == 503 || status == 507)
+        add_header(a, "Retry-After", status == 503 ? "1" : "10");
 }
 
 void local_none(struct local_answer *a)

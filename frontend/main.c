@@ -12,6 +12,7 @@
 #include "frontend/http.h"
 #include "frontend/link.h"
 #include "frontend/shut.h"
+#include "frontend/spool.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -21,8 +22,7 @@
 
 static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
 {
-    (void)slot;
-    return http_run(cfg, *(int *)arg, stop_fd);
+    return http_run(cfg, slot, *(int *)arg, stop_fd);
 }
 
 /* Whether the settings allow to serve on this socket; says why not. */
@@ -82,6 +82,7 @@ static int serve(struct config *cfg, int fd)
         bus_folder_allowed(PROGRAM, cfg)) {
         link_name_metrics();
         shut_name_metrics();
+        spool_share(cfg);
         status = prefork_run(cfg, &p);
     }
     close(fd);

@@ -1,16 +1,13 @@
 #include "frontend/piece.h"
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "frontend/subject.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <utlist.h>
 #include <uuid/uuid.h>
 
@@ -58,7 +55,7 @@ static bool pack(struct piece *p, const char id[REQUEST_ID_SIZE], zmq_msg_t *pay
     static struct request r; /* large; all but what is set stays zero */
     char at[24], size[24];
     msgpack_sbuffer head;
-    size_t len = p->fd >= 0 ? (size_t)p->size : 0, done = 0;
+    size_t len = p->body ? (size_t)p->size : 0;
 
     snprintf(at, sizeof at, "%" PRId64, p->at);
     snprintf(size, sizeof size, "%" PRId64, p->size);
@@ -80,17 +77,9 @@ static bool pack(struct piece *p, const char id[REQUEST_ID_SIZE], zmq_msg_t *pay
     memcpy(to, head.data, head.size);
     to += head.size;
     msgpack_sbuffer_destroy(&head);
-    while (done < len) {
-        ssize_t n = pread(p->fd, to + done, len - done, p->from + (off_t)done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            log_error("cannot read a temporary file of --spool: %s; check its disk",
-                      n < 0 ? strerror(errno) : "it is shorter than it was");
-            zmq_msg_close(payload);
-            return false;
-        }
-        done += (size_t)n;
+    if (len && body_read(p->body, p->from, to, len) != (ssize_t)len) {
+        zmq_msg_close(payload);
+        return false;
     }
     return true;
 }

@@ -5,6 +5,7 @@
 #define FRONTEND_PIECE_H
 
 #include "common/file.h"
+#include "frontend/body.h"
 #include "frontend/server.h"
 
 struct piece;
@@ -17,12 +18,12 @@ struct piece {
     struct link_request link; /* first member */
     struct server *server;
     enum op op;
-    uint64_t origin;  /* whose it is (subject.h) */
-    const char *id;   /* of the request that it belongs to, for the log */
-    const char *info; /* of the file; as the next two, borrowed until `done` */
-    int64_t at, size; /* the part of the file; size 0: none */
-    int fd;           /* -1, or the file whose part from `from` on is sent along */
-    int64_t from;
+    uint64_t origin;         /* whose it is (subject.h) */
+    const char *id;          /* of the request that it belongs to, for the log */
+    const char *info;        /* of the file; as the next two, borrowed until `done` */
+    int64_t at, size;        /* the part of the file; size 0: none */
+    const struct body *body; /* whose part from `from` on is sent along; NULL: none */
+    uint64_t from;
     piece_done_fn *done;
 
     int64_t give_up; /* ms, monotonic; 0: not sent yet */

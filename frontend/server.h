@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "frontend/body.h"
+#include "frontend/linger.h"
 #include "frontend/link.h"
 #include "frontend/origin.h"
 #include "frontend/pace.h"
@@ -15,6 +16,7 @@
 
 struct acceptor;
 struct conn;
+struct exchange;
 struct piece;
 struct deliveries;
 struct park;
@@ -22,6 +24,7 @@ struct place;
 
 struct server {
     const struct config *cfg;
+    unsigned slot; /* of the process, see prefork.h */
     struct event_base *base;
     struct evhttp *http;
     struct acceptor *acceptor;
@@ -29,6 +32,7 @@ struct server {
     struct link *link;
     struct deliveries *deliveries;
     struct park *park;
+    void (*body_done)(struct conn *c); /* hears of bodies that were let (conn_let_body) */
     struct body_limits bodies;
     struct origin_rules origins;
     struct conn *conns;    /* by their evhttp_connection */
@@ -39,7 +43,10 @@ struct server {
     struct place *places;  /* by address */
     struct paces paces;
     struct shuts shuts[SHUT_REASONS];
-    struct timeval silence;       /* longest of a client, between requests and within one */
+    struct timeval silence; /* longest of a client, between requests and within one */
+    struct lingering lingering;
+    struct exchange *for_room; /* large bodies that wait for memory, see forward.h */
+    struct event *look_for_room;
     size_t pieces_under_way;      /* of files, see piece.h */
     struct piece *pieces_waiting; /* for their turn */
     bool draining;                /* every answer ends its connection */

@@ -5,10 +5,8 @@
 #include "frontend/multipart.h"
 #include "frontend/piece.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     WINDOW = 2,          /* pieces of one upload that are under way */
@@ -25,7 +23,6 @@ struct upload_piece {
 
 struct upload {
     struct exchange x; /* first member */
-    struct body body;
     struct event *turn;
     struct multipart multipart;
     msgpack_sbuffer head; /* of the request to the handler, all but the facts */
@@ -39,7 +36,6 @@ struct upload {
 static void upload_free(struct upload *u)
 {
     event_free(u->turn);
-    body_free(&u->body);
     msgpack_sbuffer_destroy(&u->head);
     exchange_free(&u->x);
 }
@@ -80,8 +76,8 @@ static void send_piece(struct upload *u, struct upload_piece *p, enum op op, pie
     p->piece.origin = u->x.link.origin;
     p->piece.info = u->info;
     p->piece.at = u->next;
-    p->piece.fd = op == OP_FILE_PUT ? u->body.fd : -1;
-    p->piece.from = (int64_t)u->multipart.start + u->next;
+    p->piece.body = op == OP_FILE_PUT ? &u->x.body : NULL;
+    p->piece.from = u->multipart.start + (uint64_t)u->next;
     p->piece.done = done;
     piece_send(&p->piece);
 }
@@ -171,41 +167,19 @@ static void ask(struct upload *u)
 
 /* ---- scanning ---- */
 
-/* Reads a block of the body; -1 (logged): it cannot be read. */
-static ssize_t read_block(struct upload *u, char *block)
-{
-    size_t done = 0;
-
-    while (done < BLOCK) {
-        ssize_t n =
-            pread(u->body.fd, block + done, BLOCK - done, (off_t)(u->multipart.offset + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            log_error("cannot read a temporary file of --spool: %s; check its disk",
-                      strerror(errno));
-            return -1;
-        }
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    return (ssize_t)done;
-}
-
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
     const struct timeval now = {0};
     static char block[BLOCK];
     struct upload *u = arg;
-    ssize_t n = u->body.fd >= 0 ? read_block(u, block) : 0;
+    ssize_t n = body_read(&u->x.body, u->multipart.offset, block, BLOCK);
 
     (void)fd;
     (void)what;
     if (n < 0)
         end(u, ERR_INTERNAL, NULL);
     else if (multipart_scan(&u->multipart, block, (size_t)n,
-                            u->multipart.offset + (uint64_t)n >= u->body.len))
+                            u->multipart.offset + (uint64_t)n >= u->x.body.len))
         event_add(u->turn, &now); /* the others' turn */
     else
         ask(u);
@@ -218,13 +192,11 @@ struct exchange *upload_new(void)
     return &u->x;
 }
 
-void upload_begin(struct exchange *x, const struct request *request, struct body *body)
+void upload_begin(struct exchange *x, const struct request *request)
 {
     const struct timeval now = {0};
     struct upload *u = (struct upload *)x;
 
-    u->body = *body;
-    *body = (struct body){.limits = body->limits, .fd = -1};
     msgpack_sbuffer_init(&u->head);
     u->turn = event_new(x->server->base, -1, 0, on_turn, u);
     if (!u->turn || request_pack_head(request, FILE_FACTS_SIZE, &u->head))

@@ -7,8 +7,9 @@
 /* Memory of an exchange that uploads. */
 struct exchange *upload_new(void);
 
-/* Takes the spooled body: looks for the file in it, asks the route's handler with `request` whether
- * it is wanted, stores it and answers. `request` is used during the call only. */
-void upload_begin(struct exchange *x, const struct request *request, struct body *body);
+/* Takes the exchange's body, which is complete: looks for the file in it, asks the route's handler
+ * with `request` whether it is wanted, stores it and answers. `request` is used during the call
+ * only. */
+void upload_begin(struct exchange *x, const struct request *request);
 
 #endif

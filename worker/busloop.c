@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "worker/ask.h"
 #include "worker/buslink.h"
 #include "worker/dispatch.h"
 #include "worker/sweep.h"
@@ -56,6 +57,8 @@ static void serve(struct loop *l, size_t broker)
                                     .repeat = l->items[i].header.attempt > 0};
         if (e)
             reply_err(&l->calls[i], ERR_UNAVAILABLE);
+        else
+            ask_resolve(&l->calls[i], &l->items[i].request);
         metric_add(M_WORKER_REQUESTS, l->items[i].request.op, 1);
         metric_add(M_WORKER_REPEATS, 0, l->calls[i].repeat);
     }

@@ -35,6 +35,7 @@ struct call {
     const struct request *request;
     const struct config *cfg;
     struct store *store;
+    bool ask;    /* only the head has come: says whether the body is wanted (h_ask.c) */
     bool repeat; /* the request may have been carried out before */
     struct caller caller;
     struct reply reply; /* status 0: not answered yet */

@@ -30,16 +30,18 @@ static void fail_all(struct call *calls, size_t n, enum err e)
 static void run_from(struct call *calls, size_t first, size_t n)
 {
     const struct route *route = calls[first].route;
+    bool gather = (route->flags & ROUTE_GATHER) && !calls[first].ask;
+    handler_fn *handler = handlers[calls[first].ask ? OP_ASK : route->op];
     struct call *batch[BUS_BUNDLE_MAX];
     size_t len = 0;
 
     batch[len++] = &calls[first];
-    for (size_t i = first + 1; (route->flags & ROUTE_GATHER) && i < n && len < BUS_BUNDLE_MAX; i++)
-        if (calls[i].route == route && !calls[i].reply.status && !calls[i].later)
+    for (size_t i = first + 1; gather && i < n && len < BUS_BUNDLE_MAX; i++)
+        if (calls[i].route == route && !calls[i].ask && !calls[i].reply.status && !calls[i].later)
             batch[len++] = &calls[i];
     log_set_request(len == 1 ? batch[0]->request->id : NULL);
-    if (handlers[route->op])
-        handlers[route->op](batch, len);
+    if (handler)
+        handler(batch, len);
     for (size_t i = 0; i < len; i++)
         if (!batch[i]->reply.status && !batch[i]->later) {
             log_error("no answer from the handler of %s; this is a defect", route->name);

@@ -3,14 +3,13 @@
 #include "common/log.h"
 #include "worker/call.h"
 #include "worker/gate.h"
-#include "worker/jobid.h"
+#include "worker/wanted.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define INVALID_JOB_ID "Invalid job id\n"
-#define ATTACHMENTS    ".attachments"
-#define ARTIFACT       ".artifact"
+#define ATTACHMENTS ".attachments"
+#define ARTIFACT    ".artifact"
 
 /* The id of the file that a request begins: of the form of an ObjectId, and the same in a repeat.
  */
@@ -28,17 +27,6 @@ static void id_of(const struct request *r, char out[FILE_ID_SIZE])
 static void name_of(struct text job_id, const char *suffix, char out[FILE_NAME_SIZE])
 {
     snprintf(out, FILE_NAME_SIZE, "%.*s%s", (int)job_id.len, job_id.s, suffix);
-}
-
-/* Answers and returns false unless the path names a job. */
-static bool has_job_id(struct call *c)
-{
-    struct text id = c->request->params[0];
-
-    if (job_id_valid(id.s, id.len))
-        return true;
-    reply_text(c, 400, INVALID_JOB_ID);
-    return false;
 }
 
 static void reply_info(struct call *c, int status, const char *type, const struct file_info *f)
@@ -79,33 +67,15 @@ static void begin(struct call *c, const char *suffix)
 
 void h_attachments_put(struct call *calls[], size_t n)
 {
-    struct call *c = calls[0];
-    struct text id = c->request->params[0];
-    enum attachments wanted;
-    char text[FILE_NAME_SIZE + 64];
-
     (void)n;
-    if (!has_job_id(c))
-        return;
-    enum err e = store_attachments_look(c->store, id, &wanted);
-    if (e && e != ERR_NOT_FOUND) {
-        reply_err(c, e);
-    } else if (e || wanted == ATTACHMENTS_NONE) {
-        snprintf(text, sizeof text, "Job %.*s %s\n", (int)id.len, id.s,
-                 e ? "is not valid" : "not awaiting attachments");
-        reply_text(c, 422, text);
-    } else if (wanted == ATTACHMENTS_COMPLETE) {
-        reply_text(c, 200, "OK");
-    } else {
-        begin(c, ATTACHMENTS);
-    }
+    if (attachments_wanted(calls[0]))
+        begin(calls[0], ATTACHMENTS);
 }
 
 void h_artifact_put(struct call *calls[], size_t n)
 {
     (void)n;
-    calls[0]->touch = TOUCH_AGENT;
-    if (has_job_id(calls[0]))
+    if (artifact_wanted(calls[0]))
         begin(calls[0], ARTIFACT);
 }
 
@@ -209,7 +179,7 @@ void h_attachments_get(struct call *calls[], size_t n)
 {
     (void)n;
     calls[0]->touch = TOUCH_ASKED;
-    if (has_job_id(calls[0]) && gate_owner(calls[0], calls[0]->request->params[0], ROLE_AGENT))
+    if (names_a_job(calls[0]) && gate_owner(calls[0], calls[0]->request->params[0], ROLE_AGENT))
         open_file(calls[0], ATTACHMENTS);
 }
 
@@ -218,7 +188,7 @@ void h_artifact_get(struct call *calls[], size_t n)
     struct call *c = calls[0];
 
     (void)n;
-    if (!has_job_id(c))
+    if (!names_a_job(c))
         return;
     open_file(c, ARTIFACT);
     if (c->reply.status == 200)

@@ -219,7 +219,7 @@ def tiny_disk(tmp_path):
 
 
 def test_a_spool_without_room(private, tiny_disk):
-    server = private("--spool", tiny_disk, workers=1)
+    server = private("--spool", tiny_disk, "--max-spool", 1 << 30, workers=1)
     api, job = Api(server.url), new_id()
     expect(put(api, job, b"x" * (2 * MIB)), 200, "OK")
     for _ in range(3):

@@ -7,7 +7,9 @@
 #include "common/config.h"
 #include "frontend/accept.h"
 #include "frontend/conn.h"
+#include "frontend/exchange.h"
 #include "frontend/http.h"
+#include "frontend/spool.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +24,8 @@
 #include <event2/keyvalq_struct.h>
 
 enum {
-    LATE = 1,         /* answers come some turns of the loop later */
+    LATE = 1,         /* answers come some turns of the loop later, a yes to a body too */
+    REFUSE = 2,       /* bodies that need a yes get a no */
     BODIES = 4 << 20, /* bytes of bodies that memory holds */
     UPLOADS = 1000,   /* bytes of one that goes to a file */
     TURNS = 3         /* of the loop after each piece */
@@ -40,7 +43,8 @@ static struct sockaddr_un address;
 static socklen_t address_len;
 static struct record *now;
 static struct evhttp_request *waiting; /* for its answer */
-static bool late;
+static struct exchange asking; /* the request whose body needs a yes, or comes; req NULL: none */
+static bool late, refusing;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -69,11 +73,58 @@ static void record_body(struct body *b)
 
     evbuffer_add_printf(now->requests, "body of %llu, %s\n", (unsigned long long)b->len,
                         b->fd >= 0 ? "in a file" : "in memory");
-    require(b->len == (b->mem ? evbuffer_get_length(b->mem) : 0) || b->fd >= 0);
-    if (b->mem)
-        evbuffer_add_buffer(now->requests, b->mem);
-    for (off_t at = 0; b->fd >= 0 && (n = pread(b->fd, block, sizeof block, at)) > 0; at += n)
+    for (uint64_t at = 0; (n = body_read(b, at, block, sizeof block)) > 0; at += (uint64_t)n)
         evbuffer_add(now->requests, block, (size_t)n);
+}
+
+static void answer_soon(struct conn *c, struct evhttp_request *req)
+{
+    if (late) {
+        waiting = req;
+        conn_watch(c);
+    } else {
+        answer(req);
+    }
+}
+
+/* As in the frontend, the exchange frees the request of a client that goes. */
+static void asked(struct conn *c, struct evhttp_request *req)
+{
+    asking.req = req;
+    asking.conn = c;
+    c->exchange = req ? &asking : NULL;
+}
+
+/* The body of the request that asks comes, or does not. */
+static void decide(struct conn *c)
+{
+    struct evhttp_request *req = asking.req;
+
+    require(req && c->intake.state == INTAKE_ASKED);
+    if (!refusing) {
+        conn_let_body(c);
+        return;
+    }
+    asked(c, NULL);
+    if (!intake_refuse(&c->intake, false))
+        evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
+    answer(req);
+}
+
+/* In the place of forward_body. */
+static void on_body(struct conn *c)
+{
+    struct evhttp_request *req = asking.req;
+    struct body body;
+
+    require(req && !refusing);
+    asked(c, NULL);
+    evbuffer_add_printf(now->requests, "then %d, ", intake_body(&c->intake, &body));
+    record_body(&body);
+    body_free(&body);
+    if (c->intake.unread)
+        evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
+    answer_soon(c, req);
 }
 
 /* In the place of exchange_begin. */
@@ -97,14 +148,18 @@ static void on_request(struct evhttp_request *req, void *arg)
                         item->target, item->verdict);
     for (h = in->tqh_first; h; h = h->next.tqe_next)
         evbuffer_add_printf(now->requests, "[%s]=[%s]\n", h->key, h->value);
+    bool coming = item->coming;
     record_body(&item->body);
     intake_item_free(item);
-    if (late) {
-        waiting = req;
-        conn_watch(c);
-    } else {
-        answer(req);
+    require(!asking.req);
+    if (!coming) {
+        answer_soon(c, req);
+        return;
     }
+    asked(c, req);
+    conn_watch(c);
+    if (!late)
+        decide(c);
 }
 
 /* ---- the client ---- */
@@ -134,7 +189,12 @@ static void check_bounds(void)
 
 static void turn(int fd)
 {
+    struct conn *c, *next;
+
     event_base_loop(server.base, EVLOOP_NONBLOCK);
+    HASH_ITER (hh, server.conns, c, next)
+        if (c->intake.state == INTAKE_ASKED)
+            decide(c);
     if (waiting) {
         struct evhttp_request *req = waiting;
         waiting = NULL;
@@ -179,7 +239,8 @@ static void converse(const uint8_t *data, size_t size, const uint8_t *sizes, siz
     close(fd);
     for (int i = 0; i < TURNS || server.conns_len; i++)
         event_base_loop(server.base, EVLOOP_NONBLOCK);
-    require(server.bodies.memory_used == 0);
+    require(server.bodies.budget.used == 0);
+    require(!asking.req);
 }
 
 static void compare(const char *what, struct evbuffer *a, struct evbuffer *b)
@@ -225,12 +286,15 @@ static void begin(void)
     int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "fuzz-intake-%d",
                      (int)getpid());
     address_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-    server.bodies =
-        (struct body_limits){.memory_max = BODIES, .upload_max = UPLOADS, .spool = "/tmp"};
+    server.bodies = (struct body_limits){.budget.max = BODIES, .upload_max = UPLOADS};
+    cfg.max_spool = 1 << 30;
+    spool_share(&cfg);
+    spool_use(0, 100);
     server.base = event_base_new();
     require(fd >= 0 && bind(fd, (struct sockaddr *)&address, address_len) == 0 &&
             listen(fd, 16) == 0 && server.base && http_library(&server));
     evhttp_set_gencb(server.http, on_request, NULL);
+    server.body_done = on_body;
     server.acceptor = acceptor_new(&server, fd);
     require(server.acceptor);
     places_open(&server, 1000);
@@ -249,6 +313,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t sizes_len = data[1] & 15;
     const uint8_t *sent = sizes + sizes_len;
     late = false;
+    refusing = data[0] & REFUSE;
     converse(sent, size - (size_t)(sent - data), NULL, 0, &whole);
     late = data[0] & LATE;
     converse(sent, size - (size_t)(sent - data), sizes, sizes_len, &pieces);

@@ -1,0 +1,45 @@
+/* The memory that one frontend process spends on its clients: bodies, packed requests under way,
+ * answers that slow readers have not taken, parts of downloads, input that waits.
+ *
+ * Shares of up to BUDGET_SMALL bytes may use all of it, larger ones three quarters, so that the
+ * posts of agents always find room. An address (address.h) gets at most half of what the others
+ * leave: each further one that takes all it can still leaves as much as it took. */
+#ifndef FRONTEND_BUDGET_H
+#define FRONTEND_BUDGET_H
+
+#include "frontend/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BUDGET_SMALL ((uint64_t)68 * 1024) /* a body of 64 KiB with its head */
+
+struct tenant; /* what one address uses */
+
+struct budget {
+    uint64_t max, used;     /* bytes */
+    struct tenant *tenants; /* by address */
+};
+
+/* A part of the budget that something holds. All zeros: none. */
+struct budget_share {
+    struct tenant *tenant;
+    uint64_t bytes;
+};
+
+/* The tenant of an address; each join needs a leave. Shares keep their tenant by themselves. */
+struct tenant *tenant_join(struct budget *b, const struct address_key *key);
+void tenant_leave(struct tenant *t); /* NULL: nothing */
+
+/* Adds bytes to a share, which then belongs to this tenant. False: there is no room, nothing has
+ * changed. */
+bool budget_take(struct budget_share *s, struct tenant *t, uint64_t bytes);
+
+/* The same in any case: for what is in memory already. */
+void budget_force(struct budget_share *s, struct tenant *t, uint64_t bytes);
+
+/* Gives back all but `keep` bytes. */
+void budget_give(struct budget_share *s, uint64_t keep);
+
+#endif

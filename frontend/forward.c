@@ -1,0 +1,355 @@
+#include "frontend/forward.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "frontend/local.h"
+#include "frontend/park.h"
+#include "frontend/spool.h"
+#include "frontend/subject.h"
+#include "frontend/upload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+#include <uuid/uuid.h>
+
+#define READYZ_MS 3000 /* who asks for it waits no longer */
+#define ROOM_MS   20   /* between looks whether there is memory for a large body */
+
+/* ---- keys ---- */
+
+static void take_key(struct link_request *link, struct text key)
+{
+    link->key_len = key.len < BUS_KEY_MAX ? key.len : BUS_KEY_MAX;
+    memcpy(link->key, key.s, link->key_len);
+}
+
+/* Requests of one queue, or about one job, meet in one bundle. */
+static void set_key(struct link_request *link, const struct route *route, const struct request *r)
+{
+    if ((route->flags & ROUTE_BY_JOB) && r->params_len)
+        take_key(link, r->params[0]);
+    if (!(route->flags & ROUTE_BY_QUEUE))
+        return;
+    for (size_t i = 0; i < r->query_len; i++) {
+        struct text name = r->query[i].name, value = r->query[i].value;
+        if (name.len == strlen("queue") && memcmp(name.s, "queue", name.len) == 0) {
+            take_key(link, value);
+            return;
+        }
+    }
+}
+
+/* ---- packing ---- */
+
+static void free_buffer(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+static void pack_failed(void)
+{
+    log_error("a request could not be packed; this is a defect");
+    abort();
+}
+
+/* Takes the memory that the packed request will have. A small body gives up its own for it. */
+static bool hold(struct exchange *x, uint64_t size)
+{
+    struct tenant *t = x->conn->intake.tenant;
+
+    if (x->body.len > BODY_MEMORY_MAX)
+        return budget_take(&x->held, t, size);
+    if (x->body.len)
+        budget_force(&x->held, t, size);
+    return true;
+}
+
+/* Packs head and body; ERR_FULL: there is no memory for it now. */
+static enum err pack(struct exchange *x, const struct request *r)
+{
+    size_t len = (size_t)x->body.len;
+    msgpack_sbuffer head;
+
+    msgpack_sbuffer_init(&head);
+    if (request_pack_head(r, len, &head))
+        pack_failed();
+    size_t size = head.size;
+    if (!len) {
+        if (zmq_msg_init_data(&x->link.payload, msgpack_sbuffer_release(&head), size, free_buffer,
+                              NULL) != 0)
+            abort();
+        return ERR_OK;
+    }
+    enum err e = size + len > BUS_MESSAGE_MAX ? ERR_TOO_LARGE
+                 : hold(x, size + len)        ? ERR_OK
+                                              : ERR_FULL;
+    if (!e) {
+        if (zmq_msg_init_size(&x->link.payload, size + len) != 0)
+            abort(); /* out of memory, as in mem.c */
+        char *to = zmq_msg_data(&x->link.payload);
+        memcpy(to, head.data, size);
+        if (body_read(&x->body, 0, to + size, len) != (ssize_t)len) {
+            zmq_msg_close(&x->link.payload);
+            e = ERR_INTERNAL;
+        }
+        if (!e)
+            body_free(&x->body);
+    }
+    msgpack_sbuffer_destroy(&head);
+    return e;
+}
+
+/* Fills in what the parser does not know. */
+static void complete(struct exchange *x, struct request *r)
+{
+    r->peer = (struct text){x->conn->peer, strlen(x->conn->peer)};
+    r->received_us = clock_wall_us();
+    memcpy(r->id, x->id, sizeof x->id);
+}
+
+/* ---- sending ---- */
+
+static void set_link(struct exchange *x, const struct request *r)
+{
+    uuid_t id;
+
+    uuid_parse(x->id, id);
+    memcpy(x->link.id, id, sizeof x->link.id);
+    x->link.service = x->route->service;
+    x->link.timeout_ms = x->server->cfg->request_timeout;
+    if (x->route->op == OP_READYZ && x->link.timeout_ms > READYZ_MS)
+        x->link.timeout_ms = READYZ_MS;
+    set_key(&x->link, x->route, r);
+    x->link.origin = subject_origin(r->peer);
+    x->link.subject = subject_of(r);
+}
+
+/* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
+static void refuse_wait(struct exchange *x)
+{
+    struct local_answer refusal;
+
+    local_error(&refusal, 400, "wait is not a number of seconds");
+    if (x->server->cfg->auth == AUTH_OPEN)
+        refusal.reply.body = (struct text){"{}", 2};
+    exchange_answer(x, &refusal.reply);
+    park_exchange_free(x);
+}
+
+static void fail(struct exchange *x, enum err e)
+{
+    exchange_answer_err(x, e);
+    exchange_free(x);
+}
+
+static void wait_for_room(struct exchange *x);
+
+/* The request is complete: sends it. */
+static void send_it(struct exchange *x, struct request *r)
+{
+    bool claim = x->route->op == OP_JOB_CLAIM;
+
+    complete(x, r);
+    set_link(x, r);
+    if (claim && !park_exchange_begin(x, r)) {
+        refuse_wait(x);
+        return;
+    }
+    if (x->route->flags & ROUTE_UPLOAD) {
+        upload_begin(x, r);
+        return;
+    }
+    if (!x->route->body_limit) /* it takes none: what came is dropped */
+        body_free(&x->body);
+    enum err e = pack(x, r);
+    if (e == ERR_FULL) {
+        wait_for_room(x);
+    } else if (e) {
+        fail(x, e);
+    } else {
+        if (claim)
+            park_exchange_packed(x);
+        link_send(x->server->link, &x->link);
+    }
+}
+
+/* Its head is parsed anew: to keep that would take more memory than many bodies. */
+static void send_parsed(struct exchange *x)
+{
+    static struct parsed p; /* large */
+
+    request_parse(x->req, (struct span){x->item->target, x->item->target_len}, true, &p);
+    send_it(x, &p.request);
+    parsed_free(&p);
+}
+
+/* ---- large bodies that wait for memory ---- */
+
+static void leave(struct exchange *x)
+{
+    DL_DELETE(x->server->for_room, x);
+    x->client_gone = NULL;
+}
+
+static void gone_waiting(struct exchange *x)
+{
+    leave(x);
+    exchange_free(x);
+}
+
+/* Those that came first go first, but nobody waits for one whose address has its share. */
+void forward_look_for_room(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    struct exchange *x, *next, *all = s->for_room;
+    int64_t now = clock_mono_ms();
+
+    (void)fd;
+    (void)what;
+    s->for_room = NULL; /* who finds no room comes back in the same order */
+    DL_FOREACH_SAFE(all, x, next)
+    {
+        DL_DELETE(all, x);
+        x->client_gone = NULL;
+        if (now < x->give_up)
+            send_parsed(x);
+        else
+            fail(x, ERR_FULL);
+    }
+}
+
+static void wait_for_room(struct exchange *x)
+{
+    struct server *s = x->server;
+    const struct timeval pause = {.tv_usec = ROOM_MS * 1000};
+
+    if (!x->give_up)
+        x->give_up = clock_mono_ms() + s->cfg->request_timeout;
+    x->client_gone = gone_waiting;
+    DL_APPEND(s->for_room, x);
+    event_add(s->look_for_room, &pause);
+}
+
+/* ---- bodies that are asked for ---- */
+
+/* The body is not wanted: the client gets its answer at once. */
+static void refuse(struct exchange *x, enum err e, const struct reply *reply)
+{
+    bool stays = intake_refuse(&x->conn->intake, !e && reply->status < 400);
+
+    if (!stays)
+        exchange_close_after(x);
+    if (e)
+        exchange_answer_err(x, e);
+    else
+        exchange_answer(x, reply);
+    exchange_free(x);
+}
+
+static void let(struct exchange *x)
+{
+    x->client_gone = exchange_free;
+    conn_let_body(x->conn);
+}
+
+static void on_asked(struct link_request *r, enum err e, const struct reply *reply)
+{
+    struct exchange *x = (struct exchange *)r;
+
+    x->link = (struct link_request){.done = x->done};
+    if (!x->req)
+        exchange_free(x);
+    else if (e || reply->status != ASK_GO_ON)
+        refuse(x, e, reply);
+    else if (x->conn->intake.left > BODY_MEMORY_MAX && !spool_has_room(x->conn->intake.left))
+        refuse(x, ERR_NO_ROOM, NULL);
+    else
+        let(x);
+}
+
+/* Asks a worker whether the body is wanted. The question has an id of its own on the bus: a late
+ * answer to it must not be taken for that of the request. */
+static void ask(struct exchange *x, struct request *r)
+{
+    char about[128];
+    msgpack_sbuffer out;
+    uuid_t id;
+
+    complete(x, r);
+    snprintf(about, sizeof about, "%s %s", x->route->name, x->id);
+    uuid_generate_random(id);
+    uuid_unparse_lower(id, r->id);
+    r->op = OP_ASK;
+    r->body = (struct text){about, strlen(about)};
+    msgpack_sbuffer_init(&out);
+    if (request_pack(r, &out))
+        pack_failed();
+    size_t size = out.size;
+    x->done = x->link.done;
+    x->link = (struct link_request){.service = routes[OP_ASK].service,
+                                    .timeout_ms = x->server->cfg->request_timeout,
+                                    .origin = subject_origin(r->peer),
+                                    .done = on_asked};
+    memcpy(x->link.id, id, sizeof x->link.id);
+    if (zmq_msg_init_data(&x->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
+                          NULL) != 0)
+        abort();
+    link_send(x->server->link, &x->link);
+}
+
+static void answer_verdict(struct exchange *x, int verdict)
+{
+    static struct parsed p; /* large */
+    struct local_answer local;
+
+    request_parse(x->req, (struct span){x->item->target, x->item->target_len}, true, &p);
+    local_verdict(&local, verdict, &p);
+    parsed_free(&p);
+    if (x->conn->intake.unread)
+        exchange_close_after(x);
+    exchange_answer(x, &local.reply);
+    exchange_free(x);
+}
+
+void forward_body(struct conn *c)
+{
+    struct exchange *x = c->exchange;
+    int verdict = intake_body(&c->intake, &x->body);
+
+    x->client_gone = NULL;
+    x->began_us = metrics_are_on() ? clock_mono_us() : 0;
+    if (verdict)
+        answer_verdict(x, verdict);
+    else
+        send_parsed(x);
+}
+
+/* ---- the beginning ---- */
+
+void forward_begin(struct conn *c, struct evhttp_request *req, struct parsed *p,
+                   struct intake_item *item, const char id[REQUEST_ID_SIZE])
+{
+    struct exchange *x = exchange_new(p->route);
+
+    memcpy(x->id, id, sizeof x->id);
+    x->server = c->server;
+    x->conn = c;
+    x->req = req;
+    x->route = p->route;
+    x->item = item;
+    x->body = item->body;
+    body_begin(&item->body, false);
+    x->began_us = metrics_are_on() ? clock_mono_us() : 0;
+    c->exchange = x;
+    conn_watch(c);
+    if (item->ask)
+        ask(x, &p->request);
+    else if (item->coming)
+        let(x);
+    else
+        send_it(x, &p->request);
+}

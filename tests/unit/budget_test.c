@@ -1,0 +1,151 @@
+#include "frontend/budget.h"
+
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define KIB ((uint64_t)1024)
+
+static struct tenant *join(struct budget *b, uint8_t number)
+{
+    struct address_key key = {{number}};
+
+    return tenant_join(b, &key);
+}
+
+static void test_a_share_grows_and_shrinks(void **state)
+{
+    struct budget b = {.max = 1024 * KIB};
+    struct tenant *t = join(&b, 1);
+    struct budget_share s = {0};
+
+    (void)state;
+    assert_true(budget_take(&s, t, 10 * KIB));
+    assert_true(budget_take(&s, t, 20 * KIB));
+    assert_int_equal(b.used, 30 * KIB);
+    budget_give(&s, 5 * KIB);
+    assert_int_equal(b.used, 5 * KIB);
+    tenant_leave(t); /* the share keeps it */
+    assert_true(budget_take(&s, t, KIB));
+    budget_give(&s, 0);
+    assert_int_equal(b.used, 0);
+    assert_null(b.tenants);
+    budget_give(&s, 0); /* nothing */
+}
+
+static void test_tenants_are_shared_by_address(void **state)
+{
+    struct budget b = {.max = 1024 * KIB};
+    struct tenant *t = join(&b, 1);
+
+    (void)state;
+    assert_ptr_equal(t, join(&b, 1));
+    assert_ptr_not_equal(t, join(&b, 2));
+    tenant_leave(t);
+    assert_ptr_equal(t, join(&b, 1));
+}
+
+/* Takes in steps of `step` as often as it gets them; one share each. */
+static uint64_t take_all(struct tenant *t, uint64_t step)
+{
+    static struct budget_share shares[100000];
+    static size_t n;
+    uint64_t sum = 0;
+
+    while (budget_take(&shares[n], t, step)) {
+        n++;
+        sum += step;
+    }
+    return sum;
+}
+
+static void test_an_address_gets_half_of_the_rest(void **state)
+{
+    struct budget b = {.max = 64 * 1024 * KIB};
+
+    (void)state;
+    assert_int_equal(take_all(join(&b, 1), KIB), 32 * 1024 * KIB);
+    assert_int_equal(take_all(join(&b, 2), KIB), 16 * 1024 * KIB);
+    assert_int_equal(take_all(join(&b, 3), KIB), 8 * 1024 * KIB);
+}
+
+static void test_large_shares_leave_room_for_small_ones(void **state)
+{
+    struct budget b = {.max = 64 * 1024 * KIB};
+    struct budget_share small = {0};
+
+    (void)state;
+    for (uint8_t i = 1; i < 20; i++)
+        take_all(join(&b, i), 128 * KIB);
+    assert_true(b.used <= 48 * 1024 * KIB);
+    assert_true(budget_take(&small, join(&b, 100), 64 * KIB));
+    assert_false(budget_take(&small, join(&b, 100), 64 * KIB)); /* it would be a large one */
+    for (uint8_t i = 101; i < 150; i++)
+        take_all(join(&b, i), KIB);
+    assert_true(b.used <= b.max);
+}
+
+static void test_what_is_there_already_counts(void **state)
+{
+    struct budget b = {.max = 1024 * KIB};
+    struct tenant *t = join(&b, 1);
+    struct budget_share s = {0}, more = {0};
+
+    (void)state;
+    budget_force(&s, t, 4096 * KIB);
+    assert_int_equal(b.used, 4096 * KIB);
+    assert_false(budget_take(&more, t, 1));
+    assert_false(budget_take(&more, join(&b, 2), 1));
+    assert_false(budget_take(&more, join(&b, 2), UINT64_MAX));
+}
+
+static struct address_key key_of(const char *v4, const uint8_t v6[16])
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+
+    if (v4)
+        memcpy(&in.sin_addr, v4, 4);
+    else
+        memcpy(&in6.sin6_addr, v6, 16);
+    return address_key_of(v4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6);
+}
+
+static bool same(struct address_key a, struct address_key b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+static void test_keys_of_addresses(void **state)
+{
+    const uint8_t one[16] = {0x20, 0x01, 0xd, 0xb8, 0, 0, 0, 1, 1},
+                  near[16] = {0x20, 0x01, 0xd, 0xb8, 0, 0, 0, 1, 2, 3},
+                  far[16] = {0x20, 0x01, 0xd, 0xb8, 0, 0, 0, 2, 1},
+                  mapped[16] = {[10] = 0xff, 0xff, 10, 0, 0, 1};
+    const struct sockaddr local = {.sa_family = AF_UNIX};
+
+    (void)state;
+    assert_true(same(key_of(NULL, one), key_of(NULL, near)));
+    assert_false(same(key_of(NULL, one), key_of(NULL, far)));
+    assert_true(same(key_of("\x0a\0\0\x01", NULL), key_of(NULL, mapped)));
+    assert_false(same(key_of("\x0a\0\0\x02", NULL), key_of(NULL, mapped)));
+    assert_true(same(address_key_of(&local), (struct address_key){{0}}));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_share_grows_and_shrinks),
+        cmocka_unit_test(test_tenants_are_shared_by_address),
+        cmocka_unit_test(test_an_address_gets_half_of_the_rest),
+        cmocka_unit_test(test_large_shares_leave_room_for_small_ones),
+        cmocka_unit_test(test_what_is_there_already_counts),
+        cmocka_unit_test(test_keys_of_addresses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
