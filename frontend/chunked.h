@@ -8,6 +8,7 @@
 
 #define CHUNK_LINE_MAX    256   /* bytes of a chunk's size with its extensions */
 #define CHUNK_TRAILER_MAX 16384 /* bytes of all trailer lines */
+#define CHUNK_EXCESS_MAX  16384 /* bytes of chunk lines beyond what their data excuses */
 
 enum chunked_state {
     CHUNKED_SIZE,
@@ -20,6 +21,7 @@ struct chunked {
     uint64_t left;  /* bytes of the chunk's data that the caller takes from the buffer first */
     size_t scanned; /* of the line at the front */
     size_t trailer; /* bytes of trailers */
+    size_t excess;  /* see CHUNK_EXCESS_MAX */
 };
 
 enum chunked_result {

@@ -115,6 +115,8 @@ REFUSED = {
     "size of 2^64": chunked(b"10000000000000000\r\na\r\n0\r\n\r\n"),
     "chunk line of 257 bytes": chunked(b"1;" + b"e" * 255 + b"\r\na\r\n0\r\n\r\n"),
     "endless chunk line": chunked(b"1;" + b"e" * 4096),
+    "extensions without an end": chunked(b"1;" + b"e" * 200 + b"\r\na\r\n" +
+                                         (b"1;" + b"e" * 200 + b"\r\na\r\n") * 100),
     "control character in an extension": chunked(b"1;a\x01\r\na\r\n0\r\n\r\n"),
     "bare LF after the size": chunked(b"1\na\r\n0\r\n\r\n"),
     "bare CR after the size": chunked(b"1\ra\r\n0\r\n\r\n"),
@@ -200,6 +202,8 @@ TAKEN = {
     "chunk line of 256 bytes": chunked(b"%06x;" % len(JOB) + b"e" * 249 + b"\r\n" + JOB +
                                        b"\r\n0\r\n\r\n"),
     "extensions": chunked(b'%X ; a = "b\tc" ;d\r\n' % len(JOB) + JOB + b"\r\n000;last\r\n\r\n"),
+    "chunks of one byte": chunked(b"".join(b"1;a=b\r\n%c\r\n" % c for c in JOB.ljust(20000)) +
+                                  b"0\r\n\r\n"),
     "trailers": chunked(CHUNK + b"0\r\nX-A: y\r\nHost: z\r\nContent-Length: 7\r\n\r\n"),
     "coding in capitals": post(b"Content-Type: application/json",
                                b"TRANSFER-ENCODING:\tChunked ", body=CHUNK + b"0\r\n\r\n"),
