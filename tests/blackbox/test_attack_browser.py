@@ -3,6 +3,7 @@
 The headers are those that Firefox and Chromium send; Sec-Fetch-* goes to https and loopback addresses
 only, so there are rows without it."""
 
+import socket
 import uuid
 
 import pytest
@@ -153,3 +154,13 @@ def test_other_modes(store_uri, mode, status):
             answer = requests.get(f"{stack.url}/v1/agents/data", timeout=10,
                                   headers={**BROWSER, "Host": "tf.lab.example"})
             assert answer.status_code == 200
+
+
+def test_a_large_body_is_not_waited_for(server):
+    """The head alone is enough for the refusal: nothing of an upload is taken."""
+    head = (f"POST /v1/result/{uuid.uuid4()}/artifact HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            "Origin: http://evil.example\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            "Content-Length: 1000000000\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.port.number), timeout=10) as sock:
+        sock.sendall(head.encode())
+        assert sock.recv(4096).startswith(b"HTTP/1.1 403 ")
