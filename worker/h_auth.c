@@ -70,15 +70,14 @@ static void login_failed(struct call *c, struct text client_id, const char *why)
     reply_text(c, 401, why);
 }
 
-static void locked(struct call *c, int64_t wait_s)
+static void refuse(struct call *c, int status, const char *why, int64_t wait_s)
 {
     char text[96];
 
     snprintf(text, sizeof text, "%lld", (long long)wait_s);
     reply_header(c, "Retry-After", text);
-    snprintf(text, sizeof text, "Too many failed logins; try again in %lld seconds",
-             (long long)wait_s);
-    reply_text(c, 429, text);
+    snprintf(text, sizeof text, "%s; try again in %lld seconds", why, (long long)wait_s);
+    reply_text(c, status, text);
 }
 
 void h_token(struct call *calls[], size_t n)
@@ -106,7 +105,10 @@ void h_token(struct call *calls[], size_t n)
             login_failed(c, k.client_id, BAD_CREDENTIALS);
             break;
         case LOGIN_LOCKED:
-            locked(c, wait_s);
+            refuse(c, 429, "Too many failed logins", wait_s);
+            break;
+        case LOGIN_BUSY:
+            refuse(c, 503, "Too many logins at once", wait_s);
             break;
         case LOGIN_FAULT:
             break;

@@ -16,15 +16,22 @@ struct credentials {
 bool credentials_read(struct text header, struct credentials *ret);
 void credentials_free(struct credentials *k);
 
+/* The address by which logins are counted. An IPv6 client controls a whole /64: its network. IPv4
+ * in the form of IPv6 is IPv4. "" for what is none of these and too long. */
+#define LOGIN_ADDRESS_SIZE 46
+void login_address(struct text peer, char out[LOGIN_ADDRESS_SIZE]);
+
 enum login_result {
     LOGIN_OK,
     LOGIN_WRONG,  /* unknown client, no secret, wrong secret */
     LOGIN_LOCKED, /* too many failures; nothing was checked */
+    LOGIN_BUSY,   /* more logins than can be checked; nothing was */
     LOGIN_FAULT   /* of the store: answered */
 };
 
-/* Checks credentials and counts failures. *ret_client, the document, is set with LOGIN_OK;
- * *ret_wait_s with LOGIN_LOCKED. Writes the event of a lock. */
+/* Checks credentials and counts failures (docs/access-control.md, "Logins"). *ret_client, the
+ * document, is set with LOGIN_OK; *ret_wait_s with LOGIN_LOCKED and LOGIN_BUSY. Writes the event of
+ * a lock. */
 enum login_result login_check(struct call *c, const struct credentials *k, json_t **ret_client,
                               int64_t *ret_wait_s) MUST_CHECK;
 

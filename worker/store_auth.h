@@ -66,8 +66,12 @@ struct refresh_rotation {
     struct refresh_new next;
 };
 
-struct login_failures {
-    int64_t count;    /* within the window */
+#define LOGIN_KEY_SIZE 96
+
+/* A count of failed logins within a window, or what is kept of one that worked. */
+struct login_count {
+    char key[LOGIN_KEY_SIZE];
+    int64_t count;
     int64_t until_ms; /* end of the window */
 };
 
@@ -113,12 +117,11 @@ struct audit_query {
  * refresh_revoke_family  all of a family; *ret: how many were not revoked before.
  * refresh_list      array of {id, client_id, issued_at, expires_at, revoked, last_accessed}, dates
  *                   as text; of one client unless its s is NULL.
- * login_failures    of a key, count 0 when there are none or the window is over.
- * login_failed      counts one, begins a window of `window_ms` where there is none; *ret as after
- *                   it.
- * login_forget      of a key.
- * signing_key       the store's own signing key as text: the one that is there, or else
- *                   `proposed`, which is kept then. All processes get the same.
+ * login_counts      of n keys, count 0 when there are none or the window is over.
+ * login_failed      counts one; begins a window of `window_ms` where there is none, or one that
+ * ends later than that: the clock was set back. `count` as after it. login_trust       keeps it as
+ * it is given. login_forget      of a key. signing_key       the store's own signing key as text:
+ * the one that is there, or else `proposed`, which is kept then. All processes get the same.
  * audit_add         see struct audit_entry.
  * audit_list        array of {id, at, actor, role, action, target, detail, address}, newest first,
  *                   `at` as text.

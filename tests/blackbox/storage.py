@@ -57,6 +57,15 @@ class MongoStorage:
     def restrict(self, queue):
         self.db.restricted_queues.insert_one({"queue_name": queue})
 
+    def login_keys(self, start):
+        return [d["_id"] for d in self.db.login_failures.find() if d["_id"].startswith(start)]
+
+    def move_logins(self, seconds):
+        """What is kept of logins lasts for so much longer."""
+        for document in self.db.login_failures.find():
+            self.db.login_failures.update_one({"_id": document["_id"]}, {"$set": {
+                "until": document["until"] + datetime.timedelta(seconds=seconds)}})
+
     def forget_owner(self, job_id):
         """The job was handed out by a release that did not keep to whom."""
         assert self.db.jobs.update_one({"job_id": job_id}, {"$unset": {"claim.owner": 1}}).matched_count == 1
@@ -111,6 +120,12 @@ class SqliteStorage:
 
     def restrict(self, queue):
         self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)
+
+    def login_keys(self, start):
+        return [key for key, in self._run("SELECT key FROM login_failures") if key.startswith(start)]
+
+    def move_logins(self, seconds):
+        self._run("UPDATE login_failures SET until_ms = until_ms + ?", seconds * 1000)
 
     def forget_owner(self, job_id):
         self._set(job_id, "owner", None)

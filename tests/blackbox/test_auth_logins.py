@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 import auth
 from auth import Admin, as_role, bearer, events, login, secret
 from client import Api, expect
 from stack import wait_until
+from storage import storage_of
 
 BAD = "Invalid client id or client key"
 
@@ -40,41 +42,116 @@ def names(stack):
 # Limits
 
 
-def test_limit_by_client(private, name):
-    """Only this client has to wait, also with the right secret; other clients do not."""
+class From(Api):
+    """A client at another address of this machine."""
+
+    def __init__(self, url, address):
+        super().__init__(url)
+
+        class Adapter(requests.adapters.HTTPAdapter):
+            def init_poolmanager(self, *args, **options):
+                super().init_poolmanager(*args, source_address=(address, 0), **options)
+
+        self.session.mount("http://", Adapter())
+
+
+def test_limit_by_client_and_address(private, name):
+    """Who has failed too often from one address waits there, also with the right secret; others at that address
+    do not, nor does the client elsewhere."""
     stack = private("--auth", "roles", "--login-failures", 3, "--login-window", 2, env=auth.ENV)
-    api, admin = Api(stack.url), Admin(stack)
+    api, elsewhere, admin = Api(stack.url), From(stack.url, "127.0.0.2"), Admin(stack)
     who, other = admin.create(name, "its-own-secret-key"), admin.create("other", "its-own-secret-key")
-    for _ in range(2):
-        expect(fail(api, name), 401, BAD)
-    login(api, who)  # one that is right: from the start again
     for _ in range(3):
         expect(fail(api, name), 401, BAD)
     for key in ("wrong", who[1]):
         locked(fail(api, name, key), 2)
     login(api, other)
-    assert names(stack).count(f"authn_login_lock:{name},too many failed logins of the client") == 1
+    login(elsewhere, who)
+    assert names(stack).count(
+        f"authn_login_lock:{name},too many failed logins of the client from the address") == 1
     wait_until(lambda: api.post("/v1/oauth2/token", auth=who).status_code == 200, "the window ends", 5)
 
 
-def test_limit_of_unknown_clients(private):
-    """The answers do not tell which clients there are."""
-    stack = private("--auth", "roles", "--login-failures", 2, env=auth.ENV)
+def test_a_login_that_works_starts_the_count_again(private, name):
+    stack = private("--auth", "roles", "--login-failures", 3, env=auth.ENV)
     api = Api(stack.url)
+    who = Admin(stack).create(name, "its-own-secret-key")
     for _ in range(2):
-        expect(fail(api, "nobody"), 401, BAD)
-    locked(fail(api, "nobody"), 60)
+        for _ in range(2):
+            expect(fail(api, name), 401, BAD)
+        login(api, who)
+
+
+def test_nobody_locks_the_admin_out(private):
+    """Neither from many addresses, nor from the admin's own, where it has logged in before."""
+    stack = private("--auth", "roles", env=auth.ENV)
+    admin = Admin(stack)
+    key = secret("the-key-of-the-system-admin")
+    admin.good("clients", "init", "--secret-stdin", text=key)
+    who = ("testflinger-admin", key)
+    login(Api(stack.url), who)
+    for i in range(2, 6):
+        attacker = From(stack.url, f"127.0.0.{i}")
+        assert [fail(attacker, who[0]).status_code for _ in range(22)] == [401] * 20 + [429] * 2
+        login(From(stack.url, "127.0.1.1"), who)  # where it has not been
+        login(Api(stack.url), who)
+    beside = Api(stack.url)
+    for i in range(150):  # over both limits of the address
+        assert fail(beside, f"nobody-{i}").status_code == (401 if i < 50 else 429)
+        expect(fail(beside, who[0]), 401, BAD)
+        if i % 50 == 0:
+            login(beside, who)
+    login(beside, who)
+    locked(fail(beside, "one-more"), 60)
+    assert (f"authn_login_lock:{who[0]},too many failed logins of the client: new addresses give way to others"
+            in names(stack))
 
 
 def test_limit_by_address(private, name):
+    """Not for those who have logged in from there: others behind it do not lock them out."""
     stack = private("--auth", "roles", "--login-failures-address", 4, "--login-window", 2, env=auth.ENV)
-    api = Api(stack.url)
-    who = Admin(stack).create(name, "its-own-secret-key")
+    api, admin = Api(stack.url), Admin(stack)
+    who, known = admin.create(name, "its-own-secret-key"), admin.create("known", "its-own-secret-key")
+    login(api, known)
     for i in range(4):
         expect(fail(api, f"somebody-{i}"), 401, BAD)
     locked(api.post("/v1/oauth2/token", auth=who), 2)
+    login(api, known)
+    login(From(stack.url, "127.0.0.2"), who)
     assert "authn_login_lock:somebody-3,too many failed logins from the address" in names(stack)
     wait_until(lambda: api.post("/v1/oauth2/token", auth=who).status_code == 200, "the window ends", 5)
+
+
+def test_a_clock_that_was_set_back(private, name):
+    """What it wrote before does not lock anybody for days."""
+    stack = private("--auth", "roles", "--login-failures", 2, "--login-failures-address", 2, env=auth.ENV)
+    api = Api(stack.url)
+    who = Admin(stack).create(name, "its-own-secret-key")
+    for _ in range(2):
+        expect(fail(api, name), 401)
+    locked(api.post("/v1/oauth2/token", auth=who), 60)
+    storage_of(stack).move_logins(86400)
+    expect(fail(api, name), 401, BAD)
+    login(api, who)
+    assert fail(api, "nobody").status_code == 401  # the second of the address in its new window
+    locked(fail(api, "nobody"), 60)
+
+
+def test_what_is_kept_of_logins_is_bounded(private, name):
+    """Some addresses a client; failures for as long as their window."""
+    stack = private("--auth", "roles", "--login-window", 1, env=auth.ENV)
+    who = Admin(stack).create(name, "its-own-secret-key")
+    for i in range(80):
+        api = From(stack.url, f"127.0.{i}.1")
+        expect(api.post("/v1/oauth2/token", auth=who, headers={"Accept": "text/plain"}), 200)
+    assert 16 < len(storage_of(stack).login_keys("trust:")) <= 64
+    login(From(stack.url, "127.0.79.1"), who)
+    if stack.store.startswith("sqlite"):  # MongoDB removes them by itself, once a minute
+        for _ in range(2):
+            expect(fail(Api(stack.url), "nobody"), 401)
+            time.sleep(1.1)
+        expect(fail(Api(stack.url), "somebody"), 401)
+        assert len(storage_of(stack).login_keys("pair:")) == 1
 
 
 def test_limits_are_shared_by_servers(private, name):

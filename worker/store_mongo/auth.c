@@ -92,31 +92,49 @@ enum err mongo_delete(struct mongo *m, const char *collection, const bson_t *fil
 
 /* ---- failed logins ---- */
 
-static void failures_of(const bson_t *doc, int64_t now_ms, struct login_failures *ret)
+static void count_of(const bson_t *doc, int64_t now_ms, struct login_count *ret)
 {
     bson_iter_t it;
 
-    *ret = (struct login_failures){.until_ms = mongo_date(doc, "until")};
-    if (ret->until_ms > now_ms && bson_iter_init_find(&it, doc, "count"))
-        ret->count = bson_iter_as_int64(&it);
+    ret->until_ms = mongo_date(doc, "until");
+    ret->count = ret->until_ms > now_ms && bson_iter_init_find(&it, doc, "count")
+                     ? bson_iter_as_int64(&it)
+                     : 0;
 }
 
-enum err mongo_login_failures(struct store *s, struct text key, int64_t now_ms,
-                              struct login_failures *ret)
+static void take_count(const bson_t *doc, int64_t now_ms, struct login_count *counts, size_t n)
 {
-    bson_t filter = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = LOGIN_FAILURES, .filter = &filter, .limit = 1};
+    bson_iter_t it;
+    const char *key = bson_iter_init_find(&it, doc, "_id") && BSON_ITER_HOLDS_UTF8(&it)
+                          ? bson_iter_utf8(&it, NULL)
+                          : "";
 
-    mongo_append_text(&filter, "_id", key);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(key, counts[i].key) == 0)
+            count_of(doc, now_ms, &counts[i]);
+}
+
+enum err mongo_login_counts(struct store *s, struct login_count *counts, size_t n, int64_t now_ms)
+{
+    bson_t filter = BSON_INITIALIZER, in, list, reply, doc;
+    char key[MONGO_INDEX_SIZE];
+    bson_iter_t batch;
+    struct mongo_query q = {.collection = LOGIN_FAILURES, .filter = &filter, .limit = (int)n};
+
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
+    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
+    for (size_t i = 0; i < n; i++)
+        BSON_APPEND_UTF8(&list, mongo_index(i, key), counts[i].key);
+    bson_append_array_end(&in, &list);
+    bson_append_document_end(&filter, &in);
     enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
     bson_destroy(&filter);
     if (e)
         return e;
-    if (mongo_next(&batch, &doc))
-        failures_of(&doc, now_ms, ret);
-    else
-        *ret = (struct login_failures){0};
+    for (size_t i = 0; i < n; i++)
+        counts[i].count = counts[i].until_ms = 0;
+    while (mongo_next(&batch, &doc))
+        take_count(&doc, now_ms, counts, n);
     bson_destroy(&reply);
     return ERR_OK;
 }
@@ -124,22 +142,28 @@ enum err mongo_login_failures(struct store *s, struct text key, int64_t now_ms,
 /* A pipeline: while the window lasts the count grows, else both begin anew. */
 static bson_t *count_one(int64_t now_ms, int64_t until_ms)
 {
-    return BCON_NEW("0", "{", "$set", "{", "count", "{", "$cond", "[", "{", "$gt", "[",
-                    BCON_UTF8("$until"), BCON_DATE_TIME(now_ms), "]", "}", "{", "$add", "[",
-                    BCON_UTF8("$count"), BCON_INT32(1), "]", "}", BCON_INT32(1), "]", "}", "until",
-                    "{", "$cond", "[", "{", "$gt", "[", BCON_UTF8("$until"), BCON_DATE_TIME(now_ms),
-                    "]", "}", BCON_UTF8("$until"), BCON_DATE_TIME(until_ms), "]", "}", "}", "}");
+    bson_t *lasts = BCON_NEW("$and", "[", "{", "$gt", "[", BCON_UTF8("$until"),
+                             BCON_DATE_TIME(now_ms), "]", "}", "{", "$lte", "[",
+                             BCON_UTF8("$until"), BCON_DATE_TIME(until_ms), "]", "}", "]");
+    bson_t *pipeline =
+        BCON_NEW("0", "{", "$set", "{", "count", "{", "$cond", "[", BCON_DOCUMENT(lasts), "{",
+                 "$add", "[", BCON_UTF8("$count"), BCON_INT32(1), "]", "}", BCON_INT32(1), "]", "}",
+                 "until", "{", "$cond", "[", BCON_DOCUMENT(lasts), BCON_UTF8("$until"),
+                 BCON_DATE_TIME(until_ms), "]", "}", "}", "}");
+
+    bson_destroy(lasts);
+    return pipeline;
 }
 
-enum err mongo_login_failed(struct store *s, struct text key, int64_t now_ms, int64_t window_ms,
-                            struct login_failures *ret)
+enum err mongo_login_failed(struct store *s, struct login_count *count, int64_t now_ms,
+                            int64_t window_ms)
 {
     bson_t command = BSON_INITIALIZER, query, reply, doc;
     bson_t *pipeline = count_one(now_ms, now_ms + window_ms);
 
     BSON_APPEND_UTF8(&command, "findAndModify", LOGIN_FAILURES);
     BSON_APPEND_DOCUMENT_BEGIN(&command, "query", &query);
-    mongo_append_text(&query, "_id", key);
+    BSON_APPEND_UTF8(&query, "_id", count->key);
     bson_append_document_end(&command, &query);
     BSON_APPEND_ARRAY(&command, "update", pipeline);
     BSON_APPEND_BOOL(&command, "upsert", true);
@@ -149,16 +173,32 @@ enum err mongo_login_failed(struct store *s, struct text key, int64_t now_ms, in
     bson_destroy(pipeline);
     if (e)
         return e;
-    failures_of(&doc, now_ms, ret);
+    count_of(&doc, now_ms, count);
     bson_destroy(&reply);
     return ERR_OK;
 }
 
-enum err mongo_login_forget(struct store *s, struct text key)
+enum err mongo_login_trust(struct store *s, const struct login_count *trust, int64_t now_ms)
+{
+    bson_t *filter = BCON_NEW("_id", BCON_UTF8(trust->key));
+    bson_t *update = BCON_NEW("$set", "{", "count", BCON_INT64(trust->count), "until",
+                              BCON_DATE_TIME(trust->until_ms), "}");
+    struct mongo_change change = {.filter = filter, .update = update, .upsert = true};
+
+    (void)now_ms; /* the database removes what is over */
+    enum err e = mongo_update(mongo_of(s), LOGIN_FAILURES, &change, NULL);
+    if (e == ERR_CONFLICT) /* another process was first */
+        e = mongo_update(mongo_of(s), LOGIN_FAILURES, &change, NULL);
+    bson_destroy(filter);
+    bson_destroy(update);
+    return e;
+}
+
+enum err mongo_login_forget(struct store *s, const char *key)
 {
     bson_t filter = BSON_INITIALIZER;
 
-    mongo_append_text(&filter, "_id", key);
+    BSON_APPEND_UTF8(&filter, "_id", key);
     enum err e = mongo_delete(mongo_of(s), LOGIN_FAILURES, &filter, false, NULL);
     bson_destroy(&filter);
     return e;

@@ -5,59 +5,90 @@
 
 #include <string.h>
 
-enum err sqlite_login_failures(struct store *s, struct text key, int64_t now_ms,
-                               struct login_failures *ret)
+enum err sqlite_login_counts(struct store *s, struct login_count *counts, size_t n, int64_t now_ms)
 {
-    struct query r = query_new(sqlite_of(s), SQL_FAILURES);
+    enum err e = ERR_OK;
 
-    query_text(&r, key);
-    query_int(&r, now_ms);
-    enum err e = query_step(&r);
-    if (!e)
-        *ret = (struct login_failures){query_col_int(&r, 0), query_col_int(&r, 1)};
-    else if (e == ERR_NOT_FOUND)
-        *ret = (struct login_failures){0};
-    query_end(&r);
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+    for (size_t i = 0; !e && i < n; i++) {
+        struct query r = query_new(sqlite_of(s), SQL_FAILURES);
+        query_str(&r, counts[i].key);
+        query_int(&r, now_ms);
+        e = query_step(&r);
+        counts[i].count = e ? 0 : query_col_int(&r, 0);
+        counts[i].until_ms = e ? 0 : query_col_int(&r, 1);
+        query_end(&r);
+        e = e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    return e;
 }
 
-static enum err failed(struct sqlite *q, struct text key, int64_t now_ms, int64_t until_ms,
-                       struct login_failures *ret)
+static enum err purge(struct sqlite *q, int64_t now_ms)
 {
-    struct query purge = query_new(q, SQL_FAILURES_PURGE), r = query_new(q, SQL_FAILURES_ADD);
+    struct query r = query_new(q, SQL_FAILURES_PURGE);
 
-    query_int(&purge, now_ms);
-    enum err e = query_run(&purge);
+    query_int(&r, now_ms);
+    return query_run(&r);
+}
+
+static enum err failed(struct sqlite *q, struct login_count *count, int64_t now_ms,
+                       int64_t until_ms)
+{
+    enum err e = purge(q, now_ms);
+
     if (e)
         return e;
-    query_text(&r, key);
+    struct query r = query_new(q, SQL_FAILURES_ADD);
+    query_str(&r, count->key);
     query_int(&r, now_ms);
     query_int(&r, until_ms);
     e = query_step(&r);
-    if (!e)
-        *ret = (struct login_failures){query_col_int(&r, 0), query_col_int(&r, 1)};
+    if (!e) {
+        count->count = query_col_int(&r, 0);
+        count->until_ms = query_col_int(&r, 1);
+    }
     query_end(&r);
     return e;
 }
 
-enum err sqlite_login_failed(struct store *s, struct text key, int64_t now_ms, int64_t window_ms,
-                             struct login_failures *ret)
+enum err sqlite_login_failed(struct store *s, struct login_count *count, int64_t now_ms,
+                             int64_t window_ms)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, failed(q, key, now_ms, now_ms + window_ms, ret));
+    return e ? e : sqlite_write_end(q, failed(q, count, now_ms, now_ms + window_ms));
 }
 
-static enum err forget(struct sqlite *q, struct text key)
+static enum err trust(struct sqlite *q, const struct login_count *t, int64_t now_ms)
 {
-    struct query r = query_new(q, SQL_FAILURES_DROP);
+    enum err e = purge(q, now_ms);
 
-    query_text(&r, key);
+    if (e)
+        return e;
+    struct query r = query_new(q, SQL_TRUST_PUT);
+    query_str(&r, t->key);
+    query_int(&r, t->count);
+    query_int(&r, t->until_ms);
     return query_run(&r);
 }
 
-enum err sqlite_login_forget(struct store *s, struct text key)
+enum err sqlite_login_trust(struct store *s, const struct login_count *t, int64_t now_ms)
+{
+    struct sqlite *q = sqlite_of(s);
+    enum err e = sqlite_write_begin(q);
+
+    return e ? e : sqlite_write_end(q, trust(q, t, now_ms));
+}
+
+static enum err forget(struct sqlite *q, const char *key)
+{
+    struct query r = query_new(q, SQL_FAILURES_DROP);
+
+    query_str(&r, key);
+    return query_run(&r);
+}
+
+enum err sqlite_login_forget(struct store *s, const char *key)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
