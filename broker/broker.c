@@ -265,7 +265,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     } else if (ok && side == BUS_WORKERS && h.type == BUS_REPLY) {
         on_reply(b, peer, &h, head, payload);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_READY && h.service != SERVICE_LOCAL &&
-               is_empty(payload)) {
+               is_empty(payload) && bus_key_allows(head, h.service)) {
         take_back_hand(b, peer, true); /* it joins anew: what it had is lost */
         peers_join(&b->peers[side], peer, h.service, h.window);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_WAKE && is_empty(payload)) {

@@ -1,4 +1,5 @@
 #include "broker/broker.h"
+#include "broker/keys.h"
 #include "broker/tally.h"
 #include "common/bus.h"
 #include "common/bus_folder.h"
@@ -68,10 +69,13 @@ int main(int argc, char **argv)
     struct config cfg;
 
     if (argc == 2 && strcmp(argv[1], "make-key") == 0)
-        return bus_key_make();
+        return keys_make_shared();
+    if (argc == 3 && strcmp(argv[1], "make-keys") == 0)
+        return keys_make_sides(argv[2]);
     config_load(&cfg, R_BROKER, "testflinger-broker", argc, argv);
     tally_name_metrics();
-    int status = check_bus(&cfg) && bus_key_use("testflinger-broker", &cfg) == ERR_OK &&
+    int status = check_bus(&cfg) &&
+                         bus_key_use("testflinger-broker", &cfg, BUS_KEY_BROKER) == ERR_OK &&
                          privileges_drop("testflinger-broker", &cfg) == ERR_OK &&
                          bus_folder_allowed("testflinger-broker", &cfg)
                      ? prefork_run(&cfg, &p)

@@ -58,7 +58,7 @@ enum err wire_open(struct wire *w, const char *bus, unsigned slot)
         return ERR_UNAVAILABLE;
     }
     for (int side = BUS_FRONTENDS; side <= BUS_WORKERS; side++) {
-        w->sockets[side] = w->ctx ? bus_bind(w->ctx, endpoints[side]) : NULL;
+        w->sockets[side] = w->ctx ? bus_bind(w->ctx, endpoints[side], (enum bus_side)side) : NULL;
         if (w->sockets[side])
             continue;
         log_error("cannot serve the bus at %s: %s; check --bus, and that nothing else uses it",

@@ -135,14 +135,14 @@ static void *fail(void *socket)
     return NULL;
 }
 
-void *bus_bind(void *ctx, const char *endpoint)
+void *bus_bind(void *ctx, const char *endpoint, enum bus_side peers)
 {
     void *socket = zmq_socket(ctx, ZMQ_ROUTER);
 
     /* Handover: a peer that lost its connection comes back under its name while the old connection
      * may still look alive. Mandatory: a send to a peer that is gone fails instead of vanishing. */
     if (!socket || !set_common(socket) || !set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
-        !set_int(socket, ZMQ_ROUTER_HANDOVER, 1) || !bus_key_serve(socket, endpoint) ||
+        !set_int(socket, ZMQ_ROUTER_HANDOVER, 1) || !bus_key_serve(socket, endpoint, peers) ||
         zmq_bind(socket, endpoint) != 0)
         return fail(socket);
     return socket;

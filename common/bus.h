@@ -91,8 +91,9 @@ enum err bus_split(const char *bus, char *host, size_t size, unsigned *port) MUS
 /* True when the bus leaves this machine: tcp:// to an address that is no loopback one. */
 bool bus_is_remote(const char *bus);
 
-/* Makes the broker's ROUTER socket and binds it; NULL with errno set when it cannot. */
-void *bus_bind(void *ctx, const char *endpoint);
+/* Makes the broker's ROUTER socket for one side of its peers and binds it; NULL with errno set when
+ * it cannot. */
+void *bus_bind(void *ctx, const char *endpoint, enum bus_side peers);
 
 /* Makes a peer's DEALER socket with a fresh identity and connects it (in the background); NULL
  * with errno set when it cannot. */

@@ -1,19 +1,108 @@
 #include "common/bus_key.h"
 
+#include "common/clock.h"
+#include "common/log.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <zmq.h>
 
-enum { ZAP_PARTS = 7, PART_MAX = 256 };
+enum { ZAP_PARTS = 7, PART_MAX = 256, KEY_BYTES = 32, WARNING_MS = 10000 };
 
-#define DOMAIN "testflinger"
+/* What a connection is for, by enum bus_side; and the domain of those with one key for all. */
+static const char *const domains[] = {"frontends", "workers"};
 
-static char secret_key[BUS_KEY_TEXT + 1], public_key[BUS_KEY_TEXT + 1];
-static uint8_t public_bytes[32];
+static const char *const names[BUS_KEY_SIDES_] = {"frontend", "broker", "worker", "webhook"};
 
-enum err bus_key_use(const char *program, const struct config *cfg)
+static struct {
+    bool is_guarding; /* this process serves sockets that keys apply to */
+    bool is_shared;   /* one key for all sides: the public ones below are all the same */
+    char secret[BUS_KEY_TEXT + 1], public[BUS_KEY_TEXT + 1];
+    struct {
+        char text[BUS_KEY_TEXT + 1]; /* "": not known */
+        uint8_t bytes[KEY_BYTES];
+    } sides[BUS_KEY_SIDES_]; /* public keys */
+} keys;
+
+const char *bus_key_side_name(enum bus_key_side side)
 {
-    const char *key = cfg->bus_key;
+    return names[side];
+}
+
+/* ---- the setting ---- */
+
+static bool is_key(const char *s, size_t len, char out[BUS_KEY_TEXT + 1], uint8_t bytes[KEY_BYTES])
+{
+    if (len != BUS_KEY_TEXT || memchr(s, '\0', len))
+        return false;
+    memcpy(out, s, len);
+    out[len] = '\0';
+    return zmq_z85_decode(bytes, out) != NULL;
+}
+
+/* One line in the section of this process's side; false: it is no such line. */
+static bool take_line(const char *name, size_t name_len, const char *value, size_t len)
+{
+    uint8_t bytes[KEY_BYTES];
+
+    if (name_len == strlen("secret") && memcmp(name, "secret", name_len) == 0)
+        return is_key(value, len, keys.secret, bytes) &&
+               zmq_curve_public(keys.public, keys.secret) == 0;
+    for (int i = 0; i < BUS_KEY_SIDES_; i++)
+        if (name_len == strlen(names[i]) && memcmp(name, names[i], name_len) == 0)
+            return is_key(value, len, keys.sides[i].text, keys.sides[i].bytes);
+    return true; /* of a later release */
+}
+
+/* Reads the section of a side. NULL when it is complete, else what is wrong. */
+static const char *take_sides(const char *text, enum bus_key_side own)
+{
+    bool is_own = false, was_there = false;
+
+    for (const char *line = text; *line;) {
+        size_t len = strcspn(line, "\n"), name = strcspn(line, " \n");
+        const char *value = line + name + strspn(line + name, " ");
+        size_t value_len = (size_t)(line + len - value);
+        while (value_len && (value[value_len - 1] == '\r' || value[value_len - 1] == ' '))
+            value_len--;
+        if (name == strlen("side") && memcmp(line, "side", name) == 0) {
+            is_own = value_len == strlen(names[own]) && memcmp(value, names[own], value_len) == 0;
+            was_there |= is_own;
+        } else if (is_own && *line != '#' && len && !take_line(line, name, value, value_len)) {
+            return "a line of it holds no key";
+        }
+        line += len + (line[len] == '\n');
+    }
+    if (!was_there)
+        return "it is that of another side";
+    if (!*keys.secret)
+        return "it has no secret";
+    if (own == BUS_KEY_BROKER)
+        return *keys.sides[BUS_KEY_FRONTEND].text && *keys.sides[BUS_KEY_WORKER].text
+                   ? NULL
+                   : "it lacks the public keys of frontends and workers";
+    return *keys.sides[BUS_KEY_BROKER].text ? NULL : "it lacks the public key of brokers";
+}
+
+static const char *take_shared(const char *key)
+{
+    uint8_t bytes[KEY_BYTES];
+
+    if (!is_key(key, strlen(key), keys.secret, bytes) ||
+        zmq_curve_public(keys.public, keys.secret) != 0)
+        return "it is no key";
+    for (int i = 0; i < BUS_KEY_SIDES_; i++) {
+        memcpy(keys.sides[i].text, keys.public, sizeof keys.public);
+        if (!zmq_z85_decode(keys.sides[i].bytes, keys.public))
+            return "it is no key";
+    }
+    keys.is_shared = true;
+    return NULL;
+}
+
+enum err bus_key_use(const char *program, const struct config *cfg, enum bus_key_side side)
+{
+    const char *fault, *key = cfg->bus_key;
 
     if (!*key)
         return ERR_OK;
@@ -22,46 +111,56 @@ enum err bus_key_use(const char *program, const struct config *cfg)
                 program);
         return ERR_INVALID;
     }
-    if (strlen(key) != BUS_KEY_TEXT || zmq_curve_public(public_key, key) != 0 ||
-        !zmq_z85_decode(public_bytes, public_key)) {
+    fault = strchr(key, ' ') ? take_sides(key, side) : take_shared(key);
+    if (fault) {
         fprintf(stderr,
-                "%s: bus-key: TESTFLINGER_BUS_KEY is no key; make one by: testflinger-broker "
-                "make-key\n",
-                program);
+                "%s: bus-key: TESTFLINGER_BUS_KEY is no key of a %s: %s; give it %s.key of: "
+                "testflinger-broker make-keys DIR\n",
+                program, names[side], fault, names[side]);
         return ERR_INVALID;
     }
-    memcpy(secret_key, key, sizeof secret_key);
+    if (keys.is_shared && strncmp(cfg->bus, "tcp://", 6) == 0)
+        log_warn("all processes of the bus share one key, so whoever takes one of them over can "
+                 "join as any other, as a worker of logins, too: make a key a side by "
+                 "testflinger-broker make-keys DIR, give each its own, and start all again");
     return ERR_OK;
 }
 
 bool bus_key_applies(const char *endpoint)
 {
-    return *secret_key && strncmp(endpoint, "tcp://", 6) == 0;
+    return *keys.secret && strncmp(endpoint, "tcp://", 6) == 0;
 }
+
+/* ---- sockets ---- */
 
 static bool set_text(void *socket, int option, const char *text)
 {
     return zmq_setsockopt(socket, option, text, strlen(text)) == 0;
 }
 
-bool bus_key_serve(void *socket, const char *endpoint)
+static bool set_key(void *socket, int option, const char key[BUS_KEY_TEXT + 1])
+{
+    return zmq_setsockopt(socket, option, key, BUS_KEY_TEXT + 1) == 0;
+}
+
+bool bus_key_serve(void *socket, const char *endpoint, enum bus_side peers)
 {
     const int yes = 1;
 
     if (!bus_key_applies(endpoint))
         return true;
     return zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &yes, sizeof yes) == 0 &&
-           zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, secret_key, BUS_KEY_TEXT + 1) == 0 &&
-           set_text(socket, ZMQ_ZAP_DOMAIN, DOMAIN);
+           set_key(socket, ZMQ_CURVE_SECRETKEY, keys.secret) &&
+           set_text(socket, ZMQ_ZAP_DOMAIN, domains[peers]);
 }
 
 bool bus_key_connect(void *socket, const char *endpoint)
 {
     if (!bus_key_applies(endpoint))
         return true;
-    return zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, public_key, BUS_KEY_TEXT + 1) == 0 &&
-           zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, public_key, BUS_KEY_TEXT + 1) == 0 &&
-           zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, secret_key, BUS_KEY_TEXT + 1) == 0;
+    return set_key(socket, ZMQ_CURVE_SERVERKEY, keys.sides[BUS_KEY_BROKER].text) &&
+           set_key(socket, ZMQ_CURVE_PUBLICKEY, keys.public) &&
+           set_key(socket, ZMQ_CURVE_SECRETKEY, keys.secret);
 }
 
 /* ---- who may connect (ZeroMQ's RFC 27, ZAP) ---- */
@@ -78,54 +177,81 @@ void *bus_key_guard(void *ctx)
         zmq_close(guard);
         return NULL;
     }
+    keys.is_guarding = true;
     return guard;
 }
 
+/* The parts of a question that matter, by their place; longer ones are cut and match nothing. */
+enum part { PART_ID = 1, PART_DOMAIN, PART_ADDRESS, PART_MECHANISM = 5, PART_KEY };
+
 struct question {
-    char id[PART_MAX];
-    size_t id_len;
-    char mechanism[PART_MAX];
-    size_t mechanism_len;
-    uint8_t key[PART_MAX];
-    size_t key_len;
-    int parts;
+    struct {
+        char data[PART_MAX];
+        size_t len;
+    } parts[ZAP_PARTS];
+    int count;
 };
 
 /* Receives one question; false: there is none. */
 static bool ask(void *guard, struct question *q)
 {
     char dropped[PART_MAX];
-    int more = 1, n;
+    int more = 1;
     size_t size = sizeof more;
 
-    *q = (struct question){0};
+    memset(q, 0, sizeof *q);
     while (more) {
-        void *to = q->parts == 1 ? q->id : q->parts == 5 ? q->mechanism : (void *)dropped;
-        if (q->parts == 6)
-            to = q->key;
-        n = zmq_recv(guard, to, PART_MAX, ZMQ_DONTWAIT);
+        void *to = q->count < ZAP_PARTS ? q->parts[q->count].data : dropped;
+        int n = zmq_recv(guard, to, PART_MAX, ZMQ_DONTWAIT);
         if (n < 0)
             return false;
-        size_t len = n < PART_MAX ? (size_t)n : PART_MAX;
-        if (q->parts == 1)
-            q->id_len = len;
-        if (q->parts == 5)
-            q->mechanism_len = len;
-        if (q->parts == 6)
-            q->key_len = (size_t)n;
-        q->parts++;
+        if (q->count < ZAP_PARTS)
+            q->parts[q->count].len = n < PART_MAX ? (size_t)n : PART_MAX;
+        q->count++;
         if (zmq_getsockopt(guard, ZMQ_RCVMORE, &more, &size) != 0)
             return false;
     }
     return true;
 }
 
-static bool is_ours(const struct question *q)
+static bool part_is(const struct question *q, enum part part, const void *data, size_t len)
 {
-    return q->parts == ZAP_PARTS && q->mechanism_len == strlen("CURVE") &&
-           memcmp(q->mechanism, "CURVE", q->mechanism_len) == 0 &&
-           q->key_len == sizeof public_bytes &&
-           memcmp(q->key, public_bytes, sizeof public_bytes) == 0;
+    return q->parts[part].len == len && memcmp(q->parts[part].data, data, len) == 0;
+}
+
+/* The side that the key of a connection belongs to, of those that may use this port; NULL: none. */
+static const char *side_of(const struct question *q)
+{
+    static const enum bus_key_side may[][2] = {
+        [BUS_FRONTENDS] = {BUS_KEY_FRONTEND, BUS_KEY_FRONTEND},
+        [BUS_WORKERS] = {BUS_KEY_WORKER,   BUS_KEY_WEBHOOK },
+    };
+
+    if (q->count != ZAP_PARTS || !part_is(q, PART_MECHANISM, "CURVE", strlen("CURVE")))
+        return NULL;
+    for (int port = BUS_FRONTENDS; port <= BUS_WORKERS; port++)
+        for (int i = 0; i < 2 && part_is(q, PART_DOMAIN, domains[port], strlen(domains[port])); i++)
+            if (*keys.sides[may[port][i]].text &&
+                part_is(q, PART_KEY, keys.sides[may[port][i]].bytes, KEY_BYTES))
+                return names[may[port][i]];
+    return NULL;
+}
+
+static void warn_refused(const struct question *q)
+{
+    static int64_t next;
+    static size_t refused;
+    int64_t now = clock_mono_ms();
+
+    refused++;
+    if (now < next)
+        return;
+    log_warn("refused %zu connections to the port of %.*s, the last one from %.*s: the key is not "
+             "one that belongs there",
+             refused, (int)q->parts[PART_DOMAIN].len, q->parts[PART_DOMAIN].data,
+             (int)q->parts[PART_ADDRESS].len, q->parts[PART_ADDRESS].data);
+    refused = 0;
+    next = now + WARNING_MS;
 }
 
 void bus_key_answer(void *guard)
@@ -133,23 +259,24 @@ void bus_key_answer(void *guard)
     struct question q;
 
     while (ask(guard, &q)) {
-        bool yes = is_ours(&q);
+        const char *side = side_of(&q);
         zmq_send(guard, "1.0", 3, ZMQ_SNDMORE);
-        zmq_send(guard, q.id, q.id_len, ZMQ_SNDMORE);
-        zmq_send(guard, yes ? "200" : "400", 3, ZMQ_SNDMORE);
-        zmq_send(guard, yes ? "OK" : "No", 2, ZMQ_SNDMORE);
-        zmq_send(guard, "", 0, ZMQ_SNDMORE);
+        zmq_send(guard, q.parts[PART_ID].data, q.parts[PART_ID].len, ZMQ_SNDMORE);
+        zmq_send(guard, side ? "200" : "400", 3, ZMQ_SNDMORE);
+        zmq_send(guard, side ? "OK" : "No", 2, ZMQ_SNDMORE);
+        zmq_send(guard, side ? side : "", side ? strlen(side) : 0, ZMQ_SNDMORE);
         zmq_send(guard, "", 0, 0);
+        if (!side)
+            warn_refused(&q);
     }
 }
 
-int bus_key_make(void)
+bool bus_key_allows(zmq_msg_t *part, enum service service)
 {
-    char public_text[BUS_KEY_TEXT + 1], secret_text[BUS_KEY_TEXT + 1];
+    const char *side;
 
-    if (zmq_curve_keypair(public_text, secret_text) != 0) {
-        fprintf(stderr, "testflinger-broker: this libzmq was built without CURVE\n");
-        return 1;
-    }
-    return puts(secret_text) < 0 || fflush(stdout) != 0;
+    if (!keys.is_guarding || keys.is_shared) /* all who reach the bus are trusted alike */
+        return true;
+    side = zmq_msg_gets(part, "User-Id"); /* as the guard has told it */
+    return side && (strcmp(side, names[BUS_KEY_WEBHOOK]) == 0) == (service == SERVICE_WEBHOOK);
 }

@@ -101,7 +101,7 @@ int main(int argc, char **argv)
                 PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
                         "set --bus\n",
                 cfg.bus);
-    } else if (bus_key_use(PROGRAM, &cfg) == ERR_OK) {
+    } else if (bus_key_use(PROGRAM, &cfg, BUS_KEY_FRONTEND) == ERR_OK) {
         enum err e = listen_open(PROGRAM, cfg.listen, &fd);
         status = !e ? serve(&cfg, fd) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
     }

@@ -67,7 +67,7 @@ int main(int argc, char **argv)
                 "testflinger-worker: bus: '%s' is neither a folder with a short path nor "
                 "tcp://HOST:PORT; set --bus\n",
                 cfg.bus);
-    else if (bus_key_use("testflinger-worker", &cfg) == ERR_OK &&
+    else if (bus_key_use("testflinger-worker", &cfg, BUS_KEY_WORKER) == ERR_OK &&
              config_store_uri(&cfg, &uri) == ERR_OK)
         status = serve(&cfg, uri);
     free(uri);

@@ -85,7 +85,8 @@ int main(int argc, char **argv)
                 PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
                         "set --bus\n",
                 cfg.bus);
-    else if (bus_key_use(PROGRAM, &cfg) == ERR_OK && config_store_uri(&cfg, &uri) == ERR_OK)
+    else if (bus_key_use(PROGRAM, &cfg, BUS_KEY_WEBHOOK) == ERR_OK &&
+             config_store_uri(&cfg, &uri) == ERR_OK)
         status = serve(&cfg, uri);
     free(uri);
     config_free(&cfg);
