@@ -12,6 +12,7 @@
 #include "frontend/park.h"
 #include "frontend/spool.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,6 +21,7 @@
 enum {
     SPARE_FDS = 128, /* descriptors beside the connections' */
     FILES_MIN = 64,  /* temporary files */
+    LARGE_BLOCK = 128 * 1024,
     DRAIN_STEP_MS = 20,
     /* An idle client may be about to send its next request: then it gets its answer, and learns
      * that the connection ends. */
@@ -200,6 +202,11 @@ static void close_server(struct server *s)
 static bool open_server(struct server *s, int listen_fd)
 {
     event_set_log_callback(on_library_log);
+    /* Large blocks go back to the system when they are freed; by default glibc keeps them once it
+     * has seen some. */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+    mallopt(M_TRIM_THRESHOLD, LARGE_BLOCK);
+    mallopt(M_ARENA_MAX, 2);
     places_open(s, raise_fd_limit(s->cfg));
     spool_use(s->slot, files_max(s->cfg));
     s->bodies = (struct body_limits){.budget.max = (uint64_t)s->cfg->max_body_memory,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum {
+    RAW_FREE = 4096,     /* bytes that wait and do not count in the budget */
     BLANK_LINES_MAX = 8, /* before a head */
     SMALL = 4096,        /* bytes that are copied together: one read, for which a chain has 8 KiB */
     FIRST_LOOK = 4096    /* bytes of a head that are made one piece at first */
@@ -41,6 +42,7 @@ void intake_done(struct intake *in)
 {
     intake_item_free(in->item);
     body_free(&in->body);
+    budget_give(&in->waits, 0);
     tenant_leave(in->tenant);
     evbuffer_free(in->raw);
     evbuffer_free(in->head);
@@ -481,14 +483,37 @@ static bool step(struct intake *in, struct evbuffer *out)
     return false;
 }
 
+/* Counts what waits; false: there is no room for it. What waits behind a request is little, and
+ * counts in any case. */
+static bool count_waiting(struct intake *in)
+{
+    size_t len = intake_waiting(in);
+    uint64_t size = len <= RAW_FREE ? 0 : (len + RAW_FREE - 1) / RAW_FREE * RAW_FREE;
+    struct budget_share *s = &in->waits;
+
+    if (size <= s->bytes)
+        budget_give(s, size);
+    else if (in->state == INTAKE_HEAD)
+        return budget_take(s, in->tenant, size - s->bytes);
+    else
+        budget_force(s, in->tenant, size - s->bytes);
+    return true;
+}
+
 bool intake_advance(struct intake *in, struct evbuffer *out)
 {
-    if (intake_is_busy(in))
+    if (intake_is_busy(in)) {
+        count_waiting(in);
         return false;
+    }
     while (!intake_is_busy(in) && step(in, out))
         ;
-    if (in->state == INTAKE_LAST)
+    if (!count_waiting(in))
+        refuse(in, 503, out);
+    if (in->state == INTAKE_LAST) {
         evbuffer_drain(in->raw, intake_waiting(in));
+        count_waiting(in);
+    }
     return intake_is_busy(in);
 }
 

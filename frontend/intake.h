@@ -50,11 +50,12 @@ struct intake {
     struct body_limits *limits;
     struct tenant *tenant; /* whose budget its bodies count in */
     enum intake_state state;
-    struct evbuffer *raw; /* what came and is not decided yet */
-    struct {              /* of the head at the front of raw */
-        size_t scanned;   /* bytes that need not be looked at again */
-        size_t line;      /* where the line begins that is not complete */
-        unsigned blank;   /* empty lines before it */
+    struct evbuffer *raw;      /* what came and is not decided yet */
+    struct budget_share waits; /* its memory beyond RAW_FREE */
+    struct {                   /* of the head at the front of raw */
+        size_t scanned;        /* bytes that need not be looked at again */
+        size_t line;           /* where the line begins that is not complete */
+        unsigned blank;        /* empty lines before it */
     } scan;
     /* The request whose body is being read. */
     struct evbuffer *head; /* as the library will get it */

@@ -70,7 +70,7 @@ static const struct {
     {400, "Bad Request"                                                         },
     {413, TOO_LARGE_DEFAULT                                                     },
     {431, "Request Header Fields Too Large"                                     },
-    {503, "The server holds as many request bodies as it may; try again shortly"},
+    {503, "The server has no memory left for this client; try again shortly"    },
     {505, "HTTP Version Not Supported"                                          },
     {507, "The server has no room on its disk to take the body; try again later"},
 };
