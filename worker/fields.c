@@ -151,8 +151,10 @@ static json_t *load_string(struct load *l, const struct kind *k, json_t *in, jso
     return load_text(l, k, json_string_value(in), json_string_length(in), in, ret_fault);
 }
 
-static json_t *load_url(struct load *l, json_t *in, json_t **ret_fault)
+static json_t *load_url(struct load *l, const struct kind *k, json_t *in, json_t **ret_fault)
 {
+    if (json_is_string(in) && !is_length(k, json_string_length(in)))
+        return fail_length(l, k, json_string_length(in), ret_fault);
     if (json_is_string(in) && is_url(json_string_value(in), json_string_length(in)))
         return json_incref(in);
     return fail(l, "Not a valid URL.", ret_fault);
@@ -508,7 +510,7 @@ static json_t *load_value(struct load *l, const struct kind *k, json_t *in, json
     case KIND_BOOLEAN:
         return load_boolean(l, in, ret_fault);
     case KIND_URL:
-        return load_url(l, in, ret_fault);
+        return load_url(l, k, in, ret_fault);
     case KIND_EMAIL:
         return load_email(l, in, ret_fault);
     case KIND_DATETIME:

@@ -24,9 +24,10 @@ enum kind_type {
 /* What a value must be. Members that do not concern the type are left out (zero). */
 struct kind {
     enum kind_type type;
-    size_t min_len, max_len;    /* of a String in bytes, of a List or Dict; max_len 0: no limit */
-    const char *const *choices; /* String: one of these, NULL-terminated */
-    bool any_case;              /* choices: taken in any case, coerced to the choice's */
+    size_t min_len,
+        max_len; /* of a String or URL in bytes, of a List or Dict; max_len 0: no limit */
+    const char *const *choices;            /* String: one of these, NULL-terminated */
+    bool any_case;                         /* choices: taken in any case, coerced to the choice's */
     bool (*matches)(const char *, size_t); /* String: its pattern */
     const char *no_match;                  /* String: the text when it does not match, or NULL */
     const struct kind *item;               /* List: its members (required); Dict: its values */

@@ -3,6 +3,7 @@
 #include "worker/cookie.h"
 #include "worker/gate.h"
 #include "worker/jsonbody.h"
+#include "worker/listing.h"
 #include "worker/names.h"
 #include "worker/schemas.h"
 #include "worker/security.h"
@@ -85,40 +86,63 @@ void h_agent_put(struct call *calls[], size_t n)
 }
 
 /* Adds restricted_to: those of the agent's queues that not everyone may submit to, and who may.
- * `restricted`: all such queues, [{queue, owners}, ...]. */
-static void show_restricted(json_t *agent, const json_t *restricted)
+ * `restricted`: {QUEUE: OWNERS, ...} of all that have owners. Takes and returns the agent. */
+static json_t *show_restricted(void *restricted, json_t *agent)
 {
-    json_t *shown = json_object(), *entry, *queue;
-    size_t i, k;
+    json_t *shown = json_object(), *owners, *queue;
+    size_t i;
 
-    json_array_foreach (json_object_get(agent, "queues"), i, queue)
-        json_array_foreach (restricted, k, entry)
-            if (json_equal(json_object_get(entry, "queue"), queue) &&
-                json_array_size(json_object_get(entry, "owners")))
-                json_object_set(shown, json_string_value(queue), json_object_get(entry, "owners"));
+    json_array_foreach (json_object_get(agent, "queues"), i, queue) {
+        const char *name = json_string_value(queue);
+        size_t len = json_string_length(queue);
+        if (name && (owners = json_object_getn(restricted, name, len)))
+            json_object_setn(shown, name, len, owners);
+    }
     json_object_set_new(agent, "restricted_to", shown);
+    return agent;
+}
+
+/* {QUEUE: OWNERS, ...} of the restricted queues with owners, new reference. */
+static enum err load_restricted(struct store *s, json_t **ret)
+{
+    json_t *list = NULL, *entry, *owners;
+    enum err e = store_restricted_list(s, (struct text){NULL, 0}, &list);
+    size_t i;
+
+    if (e)
+        return e;
+    *ret = json_object();
+    json_array_foreach (list, i, entry) {
+        const json_t *queue = json_object_get(entry, "queue");
+        owners = json_object_get(entry, "owners");
+        if (json_array_size(owners))
+            json_object_setn(*ret, json_string_value(queue), json_string_length(queue), owners);
+    }
+    json_decref(list);
+    return ERR_OK;
 }
 
 void h_agents_get(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     const struct text any = {NULL, 0};
-    json_t *agents = NULL, *restricted = NULL, *agent;
-    enum err e = store_agents_list(c->store, any, &agents);
-    size_t i;
+    json_t *restricted = NULL;
+    struct listing list;
 
     (void)n;
-    if (!e)
-        e = store_restricted_list(c->store, any, &restricted);
-    if (e) {
-        reply_err(c, e);
-        json_decref(agents);
+    if (!listing_begin(&list, c, false))
         return;
-    }
-    json_array_foreach (agents, i, agent)
-        show_restricted(agent, restricted);
+    enum err e = load_restricted(c->store, &restricted);
+    list.show = show_restricted;
+    list.arg = restricted;
+    if (!e)
+        e = store_agents_list(c->store, any, &list.walk);
+    if (e)
+        reply_err(c, e);
+    else
+        listing_reply(&list, NULL);
+    listing_drop(&list);
     json_decref(restricted);
-    reply_json(c, 200, agents);
 }
 
 void h_agent_get(struct call *calls[], size_t n)
@@ -133,15 +157,14 @@ void h_agent_get(struct call *calls[], size_t n)
         return;
     }
     if (!e)
-        e = store_restricted_list(c->store, (struct text){NULL, 0}, &restricted);
+        e = load_restricted(c->store, &restricted);
     if (e) {
         reply_err(c, e);
         json_decref(agent);
         return;
     }
-    show_restricted(agent, restricted);
+    reply_json(c, 200, show_restricted(restricted, agent));
     json_decref(restricted);
-    reply_json(c, 200, agent);
 }
 
 void h_provision_add(struct call *calls[], size_t n)

@@ -1,5 +1,6 @@
 /* The audit trail. */
 #include "worker/call.h"
+#include "worker/listing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,10 @@ void h_audit_list(struct call *calls[], size_t n)
     struct audit_query query = {.actor = parameter(c->request, "actor"),
                                 .target = parameter(c->request, "target"),
                                 .action = parameter(c->request, "action")};
-    json_t *list;
+    bool cut = false;
+    json_t *entries = NULL, *entry;
+    struct listing list;
+    size_t i;
 
     (void)n;
     if (!limit_of(parameter(c->request, "limit"), &query.limit)) {
@@ -58,9 +62,25 @@ void h_audit_list(struct call *calls[], size_t n)
         memcpy(before, id.s, id.len);
         query.before = before;
     }
-    enum err e = store_audit_list(c->store, &query, &list);
-    if (e)
+    query.cut = &cut;
+    enum err e = store_audit_list(c->store, &query, &entries);
+    if (e) {
         reply_err(c, e);
-    else
-        reply_json(c, 200, list);
+        return;
+    }
+    listing_init(&list, c, query.limit);
+    json_array_foreach (entries, i, entry) {
+        const json_t *entry_id = json_object_get(entry, "id");
+        struct text name = {json_string_value(entry_id), json_string_length(entry_id)};
+        if (!listing_take(&list, name, json_incref(entry)))
+            break;
+    }
+    cut = cut && i < (size_t)query.limit;
+    json_decref(entries);
+    if ((list.more || cut) && list.last) { /* an answer holds no more of them */
+        char link[AUDIT_ID_SIZE + 32];
+        snprintf(link, sizeof link, "<?before=%s>; rel=\"next\"", list.last);
+        reply_header(c, "Link", link);
+    }
+    listing_reply(&list, "");
 }

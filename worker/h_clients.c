@@ -3,6 +3,7 @@
 #include "worker/clients.h"
 #include "worker/issue.h"
 #include "worker/jsonbody.h"
+#include "worker/listing.h"
 #include "worker/names.h"
 #include "worker/passwd.h"
 #include "worker/roles.h"
@@ -22,22 +23,34 @@
 /* How often a client that changes while it is looked at is looked at again. */
 #define TRIES_MAX 4
 
+static json_t *show(void *arg, json_t *client)
+{
+    json_t *shown = client_shown(client);
+
+    (void)arg;
+    json_decref(client);
+    return shown;
+}
+
 void h_clients_list(struct call *calls[], size_t n)
 {
-    json_t *clients, *shown, *client;
-    size_t i;
-    enum err e = store_clients_list(calls[0]->store, &clients);
+    struct call *c = calls[0];
+    json_t *clients = NULL;
+    struct listing list;
 
     (void)n;
-    if (e) {
-        reply_err(calls[0], e);
+    if (!listing_begin(&list, c, false))
         return;
+    list.show = show;
+    enum err e = store_clients_list(c->store, &clients);
+    if (e) {
+        reply_err(c, e);
+    } else {
+        listing_take_sorted(&list, clients, "client_id");
+        listing_reply(&list, NULL);
     }
-    shown = json_array();
-    json_array_foreach (clients, i, client)
-        json_array_append_new(shown, client_shown(client));
+    listing_drop(&list);
     json_decref(clients);
-    reply_json(calls[0], 200, shown);
 }
 
 void h_client_get(struct call *calls[], size_t n)

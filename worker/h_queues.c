@@ -1,6 +1,7 @@
 /* Queues: descriptions, images, who serves them, their jobs, how long jobs wait. */
 #include "worker/call.h"
 #include "worker/jsonbody.h"
+#include "worker/listing.h"
 #include "worker/names.h"
 #include "worker/percentiles.h"
 #include "worker/query.h"
@@ -127,37 +128,42 @@ void h_images_put(struct call *calls[], size_t n)
     put(calls[0], images_fault, store_images_put);
 }
 
-/* Answers with what a store gave. */
-static void reply_found(struct call *c, enum err e, json_t *value)
+/* Answers with a list that was begun, or with why there is none. */
+static void reply_list(struct listing *l, enum err e)
 {
     if (e)
-        reply_err(c, e);
+        reply_err(l->c, e);
     else
-        reply_json(c, 200, value);
+        listing_reply(l, NULL);
+    listing_drop(l);
 }
 
 void h_queues_get(struct call *calls[], size_t n)
 {
-    json_t *queues = NULL;
-    enum err e = store_queues_list(calls[0]->store, &queues);
+    struct listing list;
 
     (void)n;
-    reply_found(calls[0], e, queues);
+    if (listing_begin(&list, calls[0], true))
+        reply_list(&list, store_queues_list(calls[0]->store, &list.walk));
 }
 
 void h_images_get(struct call *calls[], size_t n)
 {
+    struct call *c = calls[0];
     json_t *images = NULL;
-    enum err e = store_images_get(calls[0]->store, calls[0]->request->params[0], &images);
+    enum err e = store_images_get(c->store, c->request->params[0], &images);
 
     (void)n;
-    reply_found(calls[0], e, images);
+    if (e)
+        reply_err(c, e);
+    else
+        reply_json(c, 200, images);
 }
 
 /* ---- who serves a queue ---- */
 
 /* What is shown of an agent here; both eras' clients read `state` without asking for it. */
-static json_t *agent_shown(const json_t *agent)
+static json_t *agent_shown(void *arg, json_t *agent)
 {
     static const char *const names[] = {"name",           "state",  "queues", "location",
                                         "provision_type", "job_id", "comment"};
@@ -170,6 +176,8 @@ static json_t *agent_shown(const json_t *agent)
         else if (strcmp(names[i], "state") == 0)
             json_object_set_new(shown, "state", json_string("unknown"));
     }
+    (void)arg;
+    json_decref(agent);
     return shown;
 }
 
@@ -177,24 +185,19 @@ void h_queue_agents(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     struct text queue = c->request->params[0];
-    json_t *agents = NULL, *shown, *agent;
-    enum err e = store_agents_list(c->store, queue, &agents);
-    size_t i;
+    struct listing list;
 
     (void)n;
-    if (e) {
-        reply_err(c, e);
+    if (!listing_begin(&list, c, false))
         return;
-    }
-    if (json_array_size(agents) == 0 && c->cfg->auth != AUTH_OPEN) {
+    list.show = agent_shown;
+    enum err e = store_agents_list(c->store, queue, &list.walk);
+    if (!e && !list.last && !list.walk.after.s && c->cfg->auth != AUTH_OPEN) {
         reply_error(c, 404, "Queue '%.*s' does not exist.", (int)queue.len, queue.s);
+        listing_drop(&list);
     } else {
-        shown = json_array();
-        json_array_foreach (agents, i, agent)
-            json_array_append_new(shown, agent_shown(agent));
-        reply_json(c, 200, shown);
+        reply_list(&list, e);
     }
-    json_decref(agents);
 }
 
 void h_queue_jobs(struct call *calls[], size_t n)
@@ -202,42 +205,43 @@ void h_queue_jobs(struct call *calls[], size_t n)
     struct call *c = calls[0];
     char cursor[LIST_CURSOR_SIZE];
     struct list_page page;
-    json_t *jobs = NULL;
+    struct listing list;
 
     (void)n;
-    if (!query_page(c, &page, cursor))
+    if (!listing_begin_page(&list, c, &page, cursor))
         return;
-    enum err e = store_queue_jobs(c->store, c->request->params[0], &page, &jobs);
-    if (e == ERR_INVALID) {
+    enum err e = store_queue_jobs(c->store, c->request->params[0], &page);
+    if (e == ERR_INVALID)
         query_bad_cursor(c);
-    } else if (e) {
+    else if (e)
         reply_err(c, e);
-    } else if (json_array_size(jobs) == 0) {
-        json_decref(jobs);
+    else if (!list.members)
         reply_none(c);
-    } else {
-        query_reply_page(c, &page, jobs);
-    }
+    else
+        listing_reply(&list, page.next);
+    listing_drop(&list);
+}
+
+static json_t *waits_shown(void *arg, json_t *waits)
+{
+    json_t *shown = percentiles(waits);
+
+    (void)arg;
+    json_decref(waits);
+    return shown;
 }
 
 void h_wait_times(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     struct text *queues = mem_alloc((c->request->query_len + 1) * sizeof *queues);
-    json_t *waits = NULL, *shown, *list;
-    const char *name;
-    enum err e =
-        store_wait_times(c->store, queues, query_values(c->request, "queue", queues), &waits);
+    size_t len = query_values(c->request, "queue", queues);
+    struct listing list;
 
     (void)n;
-    free(queues);
-    if (e) {
-        reply_err(c, e);
-        return;
+    if (listing_begin(&list, c, true)) {
+        list.show = waits_shown;
+        reply_list(&list, store_wait_times(c->store, queues, len, &list.walk));
     }
-    shown = json_object();
-    json_object_foreach (waits, name, list)
-        json_object_set_new(shown, name, percentiles(list));
-    json_decref(waits);
-    reply_json(c, 200, shown);
+    free(queues);
 }

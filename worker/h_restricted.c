@@ -1,6 +1,7 @@
 /* Queues that only some clients may submit to. */
 #include "worker/call.h"
 #include "worker/jsonbody.h"
+#include "worker/listing.h"
 #include "worker/names.h"
 #include "worker/schemas.h"
 #include "worker/security.h"
@@ -12,14 +13,22 @@
 
 void h_restricted_list(struct call *calls[], size_t n)
 {
-    json_t *list;
-    enum err e = store_restricted_list(calls[0]->store, (struct text){0}, &list);
+    struct call *c = calls[0];
+    json_t *queues = NULL;
+    struct listing list;
 
     (void)n;
-    if (e)
-        reply_err(calls[0], e);
-    else
-        reply_json(calls[0], 200, list);
+    if (!listing_begin(&list, c, false))
+        return;
+    enum err e = store_restricted_list(c->store, (struct text){0}, &queues);
+    if (e) {
+        reply_err(c, e);
+    } else {
+        listing_take_sorted(&list, queues, "queue");
+        listing_reply(&list, NULL);
+    }
+    listing_drop(&list);
+    json_decref(queues);
 }
 
 void h_restricted_get(struct call *calls[], size_t n)

@@ -1,5 +1,6 @@
 /* Search for jobs by tags and states. */
 #include "worker/call.h"
+#include "worker/listing.h"
 #include "worker/query.h"
 #include "worker/states.h"
 
@@ -80,20 +81,21 @@ void h_job_search(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     json_t *tags = query_array(c->request, "tags"), *states = query_array(c->request, "state");
-    json_t *jobs = NULL;
     char cursor[LIST_CURSOR_SIZE];
     struct list_page page;
+    struct listing list;
     struct job_search search = {.tags = tags};
 
     (void)n;
-    if (load(c, states, &search) && query_page(c, &page, cursor)) {
-        enum err e = store_jobs_search(c->store, &search, &page, &jobs);
+    if (load(c, states, &search) && listing_begin_page(&list, c, &page, cursor)) {
+        enum err e = store_jobs_search(c->store, &search, &page);
         if (e == ERR_INVALID)
             query_bad_cursor(c);
         else if (e)
             reply_err(c, e);
         else
-            query_reply_page(c, &page, jobs);
+            listing_reply(&list, page.next);
+        listing_drop(&list);
     }
     json_decref(tags);
     json_decref(states);

@@ -2,45 +2,56 @@
 #include "common/clock.h"
 #include "worker/call.h"
 #include "worker/letters.h"
+#include "worker/listing.h"
 #include "worker/query.h"
 #include "worker/security.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The last one's id leads to the next page. */
-static void set_next(struct list_page *page, const json_t *letters)
+/* Gives the letters to the list; `page->next` leads to what follows its last one. */
+static void give(struct listing *l, struct list_page *page, json_t *letters)
 {
-    size_t n = json_array_size(letters);
-    const char *id = json_string_value(json_object_get(json_array_get(letters, n - 1), "id"));
+    json_t *letter;
+    size_t i;
 
-    if (id && n == (size_t)page->limit)
-        snprintf(page->next, sizeof page->next, "%s", id);
+    json_array_foreach (letters, i, letter) {
+        const json_t *id = json_object_get(letter, "id");
+        struct text name = {json_string_value(id), json_string_length(id)};
+        if (!listing_take(l, name, json_incref(letter)))
+            break;
+        snprintf(page->next, sizeof page->next, "%s", name.s ? name.s : "");
+    }
+    if (!l->more && i < (size_t)page->limit)
+        *page->next = '\0';
 }
 
 void h_webhooks_dead(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     char cursor[LIST_CURSOR_SIZE];
-    struct list_page list;
+    struct list_page page;
+    struct listing list;
     json_t *letters = NULL;
 
     (void)n;
-    if (!query_page(c, &list, cursor))
+    if (!listing_begin_page(&list, c, &page, cursor))
         return;
-    if (list.limit > OUTBOX_PAGE_MAX)
-        list.limit = OUTBOX_PAGE_MAX;
-    const struct outbox_page page = {.after = list.after, .limit = (size_t)list.limit};
-    enum err e = store_outbox_dead(c->store, &page, &letters);
+    if (page.limit > OUTBOX_PAGE_MAX)
+        page.limit = OUTBOX_PAGE_MAX;
+    const struct outbox_page wanted = {.after = page.after, .limit = (size_t)page.limit};
+    enum err e = store_outbox_dead(c->store, &wanted, &letters);
     if (e == ERR_NOT_FOUND) {
         query_bad_cursor(c);
     } else if (e) {
         reply_err(c, e);
     } else {
-        set_next(&list, letters);
         letters_show(letters);
-        query_reply_page(c, &list, letters);
+        give(&list, &page, letters);
+        listing_reply(&list, page.next);
     }
+    listing_drop(&list);
+    json_decref(letters);
 }
 
 void h_webhooks_resend(struct call *calls[], size_t n)

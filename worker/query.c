@@ -55,7 +55,7 @@ void query_bad_cursor(struct call *c)
     query_invalid(c, json_pack("{s:[s]}", "cursor", "Not a valid cursor."));
 }
 
-/* 1 to LIST_JOBS_MAX; false: it is none of these. */
+/* 1 to LIST_MAX; false: it is none of these. */
 static bool parse_limit(struct text t, int64_t *ret)
 {
     int64_t n = 0;
@@ -67,7 +67,7 @@ static bool parse_limit(struct text t, int64_t *ret)
             return false;
         n = n * 10 + (t.s[i] - '0');
     }
-    *ret = n < LIST_JOBS_MAX ? n : LIST_JOBS_MAX;
+    *ret = n < LIST_MAX ? n : LIST_MAX;
     return n > 0;
 }
 
@@ -75,7 +75,7 @@ bool query_page(struct call *c, struct list_page *page, char cursor[LIST_CURSOR_
 {
     struct text t;
 
-    *page = (struct list_page){.limit = LIST_JOBS_MAX};
+    *page = (struct list_page){.limit = LIST_MAX};
     if (query_first(c->request, "limit", &t) && !parse_limit(t, &page->limit)) {
         query_invalid(c, json_pack("{s:[s]}", "limit", "Must be a whole number from 1 on."));
         return false;
@@ -125,12 +125,11 @@ static enum err make_link(const struct request *r, const char *next, struct buf 
     return e ? e : buf_printf(b, ">; rel=\"next\"");
 }
 
-void query_reply_page(struct call *c, const struct list_page *page, json_t *list)
+void query_link(struct call *c, const char *next)
 {
     struct buf link = BUF_INIT(LINK_MAX);
 
-    reply_json(c, 200, list);
-    if (*page->next && make_link(c->request, page->next, &link) == ERR_OK)
+    if (make_link(c->request, next, &link) == ERR_OK)
         reply_header(c, "Link", link.data);
     buf_free(&link);
 }

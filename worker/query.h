@@ -21,9 +21,8 @@ void query_invalid(struct call *c, json_t *errors);
  * text that page->after points to. False: answered with 422. */
 bool query_page(struct call *c, struct list_page *page, char cursor[LIST_CURSOR_SIZE]);
 
-/* Answers with one page of a list: takes the reference; a Link header (RFC 8288) leads to the next
- * page when there is one. */
-void query_reply_page(struct call *c, const struct list_page *page, json_t *list);
+/* Adds the Link header (RFC 8288) that leads to the next page of a list. */
+void query_link(struct call *c, const char *next);
 
 /* What a store answers to a cursor that it did not make. */
 void query_bad_cursor(struct call *c);

@@ -69,6 +69,7 @@ static const struct kind kind_tags = {.type = KIND_LIST, .item = &kind_tag};
 static const struct kind kind_agents = {.type = KIND_LIST, .item = &kind_name};
 static const struct kind kind_queues = {
     .type = KIND_LIST, .item = &kind_name, .max_len = NAMES_MAX};
+static const struct kind kind_webhook = {.type = KIND_URL, .max_len = URL_BYTES_MAX};
 static const struct kind kind_text = {.type = KIND_STRING, .max_len = TEXT_BYTES_MAX};
 static const struct kind kind_texts = {.type = KIND_LIST, .item = &kind_text};
 static const struct kind kind_phase = {.type = KIND_STRING, .choices = phases};
@@ -145,7 +146,7 @@ static const struct kind kind_events = {.type = KIND_LIST, .item = &kind_event};
 const struct schema schema_events = {.fields = (const struct field[]){
     {"agent_id",           &kind_name,   0},
     {"job_queue",          &kind_name,   0},
-    {"job_status_webhook", &kind_url,    R},
+    {"job_status_webhook", &kind_webhook, R},
     {"events",             &kind_events, 0},
     {0}}};
 

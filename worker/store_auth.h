@@ -96,6 +96,8 @@ struct audit_query {
     const char *before;                /* an id: only older entries; NULL: from the newest on */
     struct text actor, target, action; /* only these; s NULL: any */
     int limit;
+    bool *
+        cut; /* out: there are further ones, although fewer than `limit` came; it begins as false */
 };
 
 /* client_get        the document, with CLIENT_SELF, new reference. ERR_NOT_FOUND.

@@ -10,15 +10,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIST_JOBS_MAX     50000 /* jobs in one list; more come with its next page */
-#define DIRECTORY_MAX     10000 /* agents or queues in one list */
+#define LIST_MAX          50000 /* members of one list; more come with its next page */
 #define PROVISION_LOG_MAX 100   /* entries kept of an agent's provision log */
-#define LIST_CURSOR_SIZE  64
+#define LIST_CURSOR_SIZE  512
+
+/* Takes the reference to a member of a list, of this name where it has one. False: the list is
+ * full, the member was not taken, no more are wanted. */
+typedef bool list_take_fn(void *arg, struct text name, json_t *value);
+
+/* Members of a list in the order of their names' bytes, those behind `after`. */
+struct name_walk {
+    struct text after; /* s NULL: from the first on */
+    list_take_fn *take;
+    void *arg;
+};
 
 /* A part of a list of jobs, in the order in which they were submitted. */
 struct list_page {
-    int64_t limit;               /* 1 to LIST_JOBS_MAX */
-    const char *after;           /* the cursor where the last page ended; NULL: from the start */
+    int64_t limit;     /* 1 to LIST_MAX */
+    const char *after; /* the cursor where the last page ended; NULL: from the start */
+    list_take_fn *take;
+    void *arg;
     char next[LIST_CURSOR_SIZE]; /* out: the cursor for the next page; "": that was all */
 };
 
@@ -40,19 +52,18 @@ struct provision_entry {
 };
 
 /* queues_describe   sets description and updated_at (now) of each queue: {NAME: TEXT, ...}.
- * queues_list       {NAME: DESCRIPTION, ...}, "" where there is none.
+ * queues_list       the descriptions of all queues, "" where there is none.
  * images_put        sets the images of each queue: {QUEUE: {IMAGE: TEXT}, ...}.
  * images_get        {IMAGE: TEXT, ...} of a queue, {} when nothing is known.
- * agents_list       array of all agents' documents but for _id and log; of one queue only, when its
- *                   s is not NULL.
+ * agents_list       all agents' documents but for _id and log; of one queue only, when its s is not
+ *                   NULL.
  * agent_get         one agent likewise. ERR_NOT_FOUND.
- * queue_jobs        array of {job_id, created_at, job_state, job_queue} of a queue, in any state.
- *                   ERR_INVALID: the cursor is none of this store.
- * jobs_search       array of {job_id, created_at, job_state}; likewise.
- * wait_times        {QUEUE: [seconds, ...]} of those named that have any entry; of all when n is 0.
- * provision_add     appends to the agent's provision log with a timestamp (now) and counts the
- *                   streak on the agent. ERR_NOT_FOUND: no such agent; the log is kept all the
- * same.
+ * queue_jobs        {job_id, created_at, job_state, job_queue} of each job of a queue, in any
+ * state. ERR_INVALID: the cursor is none of this store. jobs_search       {job_id, created_at,
+ * job_state} of each; likewise. wait_times        [seconds, ...] of each queue of those named that
+ * has any entry; of all when n is 0. provision_add     appends to the agent's provision log with a
+ * timestamp (now) and counts the streak on the agent. ERR_NOT_FOUND: no such agent; the log is kept
+ * all the same.
  */
 
 #endif

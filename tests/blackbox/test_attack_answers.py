@@ -1,6 +1,7 @@
 """Answers that would not fit into a message of the bus: none stops a worker, none is cut."""
 
 import json
+import re
 import threading
 from urllib.parse import quote
 
@@ -8,7 +9,7 @@ import pytest
 
 import auth
 from client import PHASES, Api, expect, expect_none, invalid, message, new_id
-from stack import secret
+from stack import ROOT, secret
 from storage import storage_of
 
 MIB = 1024 * 1024
@@ -245,3 +246,118 @@ def test_texts_and_lists_have_limits(api):
             expect(api.post(f"/v1/agents/data/{name}", {"log": ["é" * 32768] * 15}), 200)
         expect(api.post(f"/v1/agents/data/{name}", {"queues": ["é" * 128] * 1000}), 200)
     assert len(api.get(f"/v1/agents/data/{name}").json()["queues"]) == 1000
+
+
+# ---- lists ----
+
+def send(api, path, content, **options):
+    """Posts JSON without escapes, so that more fits into the limits of bodies."""
+    headers = {"Content-Type": "application/json", **options.pop("headers", {})}
+    body = json.dumps(content, ensure_ascii=False).encode()
+    return expect(api.request("POST", path, data=body, headers=headers, **options), 200)
+
+
+def walk(api, path, **options):
+    """The answers of all pages of a list."""
+    pages, query = [], ""
+    while True:
+        response = expect(api.get(path + query, timeout=60, **options), 200)
+        assert len(response.content) < 20 * MIB
+        pages.append(response.json())
+        if "Link" not in response.headers:
+            return pages
+        query = re.fullmatch('<([^>]*)>; rel="next"', response.headers["Link"]).group(1)
+
+
+def test_lists_of_agents_and_queues_beyond_a_message(private):
+    """26 MB and more each: the answer ends in time and tells where it goes on."""
+    api, text = Api(private().url), "é" * 32768
+    fields = ("identifier", "job_id", "location", "mode", "provision_type", "state", "comment")
+    agents = [f"agent-{i:02d}" for i in range(80)]
+    for name in agents:
+        send(api, f"/v1/agents/data/{name}", {"queues": ["q"], **dict.fromkeys(fields, text)})
+    queues = [f"queue-{i:03d}" for i in range(420)]
+    for i in range(0, len(queues), 60):
+        send(api, "/v1/agents/queues", dict.fromkeys(queues[i:i + 60], text))
+    for path in ("/v1/agents/data", "/v1/queues/q/agents"):
+        pages = walk(api, path)
+        assert len(pages) == 2
+        assert [agent["name"] for page in pages for agent in page] == agents
+    pages = walk(api, "/v1/agents/queues")
+    assert len(pages) == 2 and len(pages[0]) > 200
+    assert [name for page in pages for name in page] == queues
+    assert all(value == text for page in pages for value in page.values())
+
+
+def test_pages_of_every_list(private):
+    server = private(env=auth.ENV)
+    api, admin, names = Api(server.url), auth.as_role("admin"), ["a", "b/c", "é", "😀 x"]
+    for name in names:
+        quoted = quote(name, safe="")
+        api.agent(quoted, queues=[*names, "all"])
+        send(api, "/v1/agents/queues", {name: name})
+        job_id = api.submit(name)
+        assert api.claimed(name) == job_id
+        expect(api.request("PUT", f"/v1/client-permissions/{quoted}", headers=admin,
+                           json={"client_secret": secret("of-a-client-in-a-list")}), 200)
+        send(api, f"/v1/restricted-queues/{quoted}", {"client_id": name}, headers=admin)
+    order = sorted(names, key=str.encode)
+    for path, key in [("/v1/agents/data", "name"), ("/v1/queues/all/agents", "name"),
+                      ("/v1/agents/queues", None), ("/v1/queues/wait_times", None),
+                      ("/v1/queues/wait_times?queue=a&queue=é&queue=😀 x&queue=b/c&queue=z", None),
+                      ("/v1/restricted-queues", "queue"), ("/v1/client-permissions", "client_id")]:
+        whole = [name for page in walk(api, path, headers=admin) for name in page]
+        for limit in (1, 3):
+            mark = "&" if "?" in path else "?"
+            first = expect(api.get(f"{path}{mark}limit={limit}", headers=admin), 200)
+            assert len(first.json()) == limit
+            seen, link = list(first.json()), first.headers.get("Link")
+            while link:
+                query = re.fullmatch('<([^>]*)>; rel="next"', link).group(1)
+                page = expect(api.get(path.partition("?")[0] + query, headers=admin), 200)
+                seen += page.json()
+                link = page.headers.get("Link")
+            assert seen == whole, path
+        found = [entry[key] if key else entry for entry in whole]
+        assert [name for name in found if name in names] == order, path
+        for query in ("limit=0", "limit=x", "cursor=", "cursor=%21", "cursor=" + "A" * 600, "cursor=AAAA"):
+            response = api.get(f"{path.partition('?')[0]}?{query}", headers=admin)
+            assert response.status_code == 422, f"{path} {query}"
+
+
+def test_every_route_with_the_largest_content(private):
+    """No answer is a fault, cut or lost, whatever the store has taken."""
+    server = private("--request-timeout", 60000, env=auth.ENV, webhooks=1)
+    api, admin, text = Api(server.url), auth.as_role("admin"), "é" * 32768
+    job_id = submit(api, job_queue="q", name="é" * (4 * MIB), tags=["t" * 256] * 100,
+                    test_data={"test_cmds": "😀\u0000" * 600_000})
+    assert api.claimed("q") == job_id
+    for i in range(4):
+        send(api, f"/v1/result/{job_id}", {f"field-{i}": "é" * 500_000, "test_output": "é" * 500_000})
+        fragment = {"fragment_number": i, "timestamp": "2026-01-01T00:00:00Z", "phase": "test"}
+        for kind in ("output", "serial"):
+            send(api, f"/v1/result/{job_id}/log/{kind}", {**fragment, "log_data": "é\u0000" * 300_000})
+        for kind in ("output", "serial_output"):
+            expect(api.post_body(f"/v1/result/{job_id}/{kind}", ("é\0" * 2 * MIB).encode(), "text/plain"), 200)
+    agent = {"queues": ["😀" * 64] * 1000, "log": ["é" * 1000] * 100, "state": text, "comment": text}
+    send(api, "/v1/agents/data/a", {**agent, "queues": [*agent["queues"][1:], "q"]})
+    send(api, "/v1/agents/queues", {"q" * (i + 1): text for i in range(50)})
+    send(api, "/v1/agents/images", {"q": {str(i): "é" * 2000 for i in range(900)}})
+    send(api, "/v1/agents/provision_logs/a", {"job_id": job_id, "exit_code": 0, "detail": "é" * 20_000})
+    expect(api.request("PUT", "/v1/client-permissions/c", headers=admin, json={
+        "client_secret": secret("of-a-client-with-much"),
+        "max_priority": {f"{i}-{'n' * 200}": 1 for i in range(1000)}}), 200)
+    send(api, "/v1/restricted-queues/q", {"client_id": "c"}, headers=admin)
+    values = {"job_id": job_id, "agent_name": "a", "queue": "q", "client_id": "c"}
+    fits = {"/v1/oauth2/token": 401}
+    paths = json.loads((ROOT / "docs/openapi.json").read_text())["paths"]
+    asked = [path for path, item in paths.items() if "get" in item]
+    assert len(asked) > 20
+    for path in asked:
+        response = api.get(path.format(**values), headers=admin, timeout=90)
+        assert response.status_code in (fits.get(path, 200), 204, 410, 400), (path, response.status_code)
+        assert len(response.content) < 20 * MIB
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        if response.headers.get("Content-Type") == "application/json" and response.content:
+            response.json()
+    assert "is dead" not in server.tail() and "this is a defect" not in server.tail()

@@ -49,8 +49,11 @@ enum err mongo_audit_list(struct store *s, const struct audit_query *query, json
 {
     bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, range, reply, doc;
     bson_iter_t batch;
-    struct mongo_query q = {
-        .collection = AUDIT, .filter = &filter, .sort = &sort, .limit = query->limit};
+    struct mongo_query q = {.collection = AUDIT,
+                            .filter = &filter,
+                            .sort = &sort,
+                            .limit = query->limit,
+                            .more = query->cut};
 
     if (query->before) {
         BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &range);

@@ -9,9 +9,6 @@
 /* Documents of one batch, so that a list of any length comes in batches. */
 #define BATCH_LEN 500
 
-/* Far more than there are queues. */
-#define RESTRICTED_MAX 100000
-
 static json_t *client_json(const bson_t *doc)
 {
     json_t *client = mongo_document_json(doc);
@@ -241,28 +238,37 @@ enum err mongo_client_delete(struct store *s, struct text client_id, int64_t *en
 
 /* ---- restricted queues ---- */
 
+static bool add_name(void *queues, struct text name, json_t *owners)
+{
+    json_object_setn_new(queues, name.s, name.len, owners);
+    return true;
+}
+
+static json_t *no_owners(const bson_t *doc)
+{
+    (void)doc;
+    return json_array();
+}
+
 /* The restricted queues, or one, as {NAME: []}. */
 static enum err restricted_names(struct mongo *m, struct text queue, json_t **ret)
 {
-    bson_t filter = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch, it;
-    struct mongo_query q = {.collection = RESTRICTED, .filter = &filter, .limit = RESTRICTED_MAX};
+    bson_t in = BSON_INITIALIZER;
+    json_t *queues = json_object();
+    const struct name_walk walk = {.take = add_name, .arg = queues};
+    struct mongo_names names = {.collection = RESTRICTED, .key = "queue_name", .make = no_owners};
 
-    if (queue.s)
-        mongo_append_text(&filter, "queue_name", queue);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
+    if (queue.s) {
+        mongo_append_text(&in, "0", queue);
+        names.in = &in;
+    }
+    enum err e = mongo_walk_names(m, &names, &walk);
+    bson_destroy(&in);
     if (e)
-        return e;
-    *ret = json_object();
-    while (mongo_next(&batch, &doc))
-        if (mongo_field(&doc, "queue_name", &it) && BSON_ITER_HOLDS_UTF8(&it)) {
-            uint32_t len;
-            const char *name = bson_iter_utf8(&it, &len);
-            json_object_setn_new(*ret, name, len, json_array());
-        }
-    bson_destroy(&reply);
-    return ERR_OK;
+        json_decref(queues);
+    else
+        *ret = queues;
+    return e;
 }
 
 /* Puts a client under each of the queues that it is allowed on. */

@@ -310,6 +310,25 @@ enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg)
     return e;
 }
 
+/* Ends the cursor of a reply; false: there is none, the batch was all. */
+static bool end_cursor(struct mongo *m, const char *collection, const bson_t *reply)
+{
+    bson_t command = BSON_INITIALIZER, cursors, done;
+    bson_iter_t it;
+    int64_t id = mongo_field(reply, "cursor.id", &it) ? bson_iter_as_int64(&it) : 0;
+
+    if (!id)
+        return false;
+    BSON_APPEND_UTF8(&command, "killCursors", collection);
+    BSON_APPEND_ARRAY_BEGIN(&command, "cursors", &cursors);
+    BSON_APPEND_INT64(&cursors, "0", id);
+    bson_append_array_end(&command, &cursors);
+    if (mongo_read(m, &command, &done) == ERR_OK) /* else the server ends it after a while */
+        bson_destroy(&done);
+    bson_destroy(&command);
+    return true;
+}
+
 enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
                     bson_iter_t *ret_batch)
 {
@@ -325,11 +344,14 @@ enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_re
         BSON_APPEND_DOCUMENT(&command, "hint", q->hint);
     BSON_APPEND_INT32(&command, "limit", q->limit);
     BSON_APPEND_INT32(&command, "batchSize", q->limit); /* else it would be 101 */
-    BSON_APPEND_BOOL(&command, "singleBatch", true);
+    if (!q->more)
+        BSON_APPEND_BOOL(&command, "singleBatch", true);
     enum err e = mongo_read(m, &command, ret_reply);
     bson_destroy(&command);
     if (e)
         return e;
+    if (q->more)
+        *q->more = end_cursor(m, q->collection, ret_reply);
     bson_iter_t at;
     if (!mongo_field(ret_reply, "cursor.firstBatch", &at) || !bson_iter_recurse(&at, ret_batch)) {
         bson_destroy(ret_reply);

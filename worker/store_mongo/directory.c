@@ -59,30 +59,24 @@ enum err mongo_images_put(struct store *s, const json_t *images)
     return put_queues(mongo_of(s), images, "images", 0);
 }
 
-enum err mongo_queues_list(struct store *s, json_t **ret)
+static json_t *description_of(const bson_t *doc)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    struct mongo_query q = {
-        .collection = QUEUES, .filter = &filter, .projection = &projection, .limit = DIRECTORY_MAX};
-    bson_iter_t batch, name, description;
+    bson_iter_t it;
+
+    return bson_iter_init_find(&it, doc, "description") ? bsonjson_value(&it) : json_string("");
+}
+
+enum err mongo_queues_list(struct store *s, const struct name_walk *w)
+{
+    bson_t projection = BSON_INITIALIZER;
+    const struct mongo_names names = {
+        .collection = QUEUES, .key = "name", .projection = &projection, .make = description_of};
 
     BSON_APPEND_BOOL(&projection, "name", true);
     BSON_APPEND_BOOL(&projection, "description", true);
-    enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
-    bson_destroy(&filter);
+    enum err e = mongo_walk_names(mongo_of(s), &names, w);
     bson_destroy(&projection);
-    if (e)
-        return e;
-    *ret = json_object();
-    while (mongo_next(&batch, &doc)) {
-        if (!bson_iter_init_find(&name, &doc, "name") || !BSON_ITER_HOLDS_UTF8(&name))
-            continue;
-        bool has = bson_iter_init_find(&description, &doc, "description");
-        json_object_set_new(*ret, bson_iter_utf8(&name, NULL),
-                            has ? bsonjson_value(&description) : json_string(""));
-    }
-    bson_destroy(&reply);
-    return ERR_OK;
+    return e;
 }
 
 /* The first document with this name. ERR_NOT_FOUND. */
@@ -133,27 +127,27 @@ static json_t *agent_shown(const bson_t *doc)
     return agent;
 }
 
-enum err mongo_agents_list(struct store *s, struct text queue, json_t **ret)
+enum err mongo_agents_list(struct store *s, struct text queue, const struct name_walk *w)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    struct mongo_query q = {
-        .collection = AGENTS, .filter = &filter, .projection = &projection, .limit = DIRECTORY_MAX};
-    bson_iter_t batch;
+    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, hint = BSON_INITIALIZER;
+    struct mongo_names names = {.collection = AGENTS,
+                                .key = "name",
+                                .filter = &filter,
+                                .projection = &projection,
+                                .make = agent_shown};
 
-    if (queue.s)
-        mongo_append_text(&filter, "queues", queue);
-    BSON_APPEND_BOOL(&projection, "_id", false);
     BSON_APPEND_BOOL(&projection, "log", false);
-    enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
+    BSON_APPEND_INT32(&hint, "queues", 1);
+    BSON_APPEND_INT32(&hint, "name", 1);
+    if (queue.s) {
+        mongo_append_text(&filter, "queues", queue);
+        names.hint = &hint;
+    }
+    enum err e = mongo_walk_names(mongo_of(s), &names, w);
     bson_destroy(&filter);
     bson_destroy(&projection);
-    if (e)
-        return e;
-    *ret = json_array();
-    while (mongo_next(&batch, &doc))
-        json_array_append_new(*ret, agent_shown(&doc));
-    bson_destroy(&reply);
-    return ERR_OK;
+    bson_destroy(&hint);
+    return e;
 }
 
 enum err mongo_agent_get(struct store *s, struct text name, json_t **ret)
@@ -170,45 +164,37 @@ enum err mongo_agent_get(struct store *s, struct text name, json_t **ret)
 
 /* ---- wait times ---- */
 
-/* The newest of a list that other servers let grow. */
-static json_t *newest(json_t *waits)
+static json_t *waits_of(const bson_t *doc)
 {
-    size_t n = json_array_size(waits);
-    json_t *kept = json_array();
+    bson_iter_t it;
 
-    for (size_t i = n > WAIT_TIMES_MAX ? n - WAIT_TIMES_MAX : 0; i < n; i++)
-        json_array_append(kept, json_array_get(waits, i));
-    json_decref(waits);
-    return kept;
+    return bson_iter_init_find(&it, doc, "wait_times") && BSON_ITER_HOLDS_ARRAY(&it)
+               ? bsonjson_value(&it)
+               : json_array();
 }
 
-enum err mongo_wait_times(struct store *s, const struct text *queues, size_t n, json_t **ret)
+enum err mongo_wait_times(struct store *s, const struct text *queues, size_t n,
+                          const struct name_walk *w)
 {
-    bson_t filter = BSON_INITIALIZER, in, list, reply, doc;
-    struct mongo_query q = {
-        .collection = WAIT_TIMES, .filter = &filter, .limit = n ? (int)n : DIRECTORY_MAX};
-    bson_iter_t batch, name, waits;
+    bson_t in = BSON_INITIALIZER, filter = BSON_INITIALIZER, *projection;
+    struct mongo_names names = {
+        .collection = WAIT_TIMES, .key = "name", .filter = &filter, .make = waits_of};
     char key[MONGO_INDEX_SIZE];
 
-    if (n) {
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, "name", &in);
-        BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
-        for (size_t i = 0; i < n; i++)
-            mongo_append_text(&list, mongo_index(i, key), queues[i]);
-        bson_append_array_end(&in, &list);
-        bson_append_document_end(&filter, &in);
-    }
-    enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
+    for (size_t i = 0; i < n; i++)
+        mongo_append_text(&in, mongo_index(i, key), queues[i]);
+    if (n)
+        names.in = &in;
+    BCON_APPEND(&filter, "wait_times", "{", "$type", "array", "}");
+    /* the newest of a list that other servers let grow */
+    projection = BCON_NEW("name", BCON_BOOL(true), "wait_times", "{", "$slice",
+                          BCON_INT32(-WAIT_TIMES_MAX), "}");
+    names.projection = projection;
+    enum err e = mongo_walk_names(mongo_of(s), &names, w);
+    bson_destroy(&in);
     bson_destroy(&filter);
-    if (e)
-        return e;
-    *ret = json_object();
-    while (mongo_next(&batch, &doc))
-        if (bson_iter_init_find(&name, &doc, "name") && BSON_ITER_HOLDS_UTF8(&name) &&
-            bson_iter_init_find(&waits, &doc, "wait_times") && BSON_ITER_HOLDS_ARRAY(&waits))
-            json_object_set_new(*ret, bson_iter_utf8(&name, NULL), newest(bsonjson_value(&waits)));
-    bson_destroy(&reply);
-    return ERR_OK;
+    bson_destroy(projection);
+    return e;
 }
 
 /* ---- provision logs ---- */

@@ -86,18 +86,19 @@ static void note_place(const bson_t *doc, struct list_page *page)
 
 /* Runs a query whose filter is begun; `index`: the fixed document of its index and sort. */
 static enum err list(struct mongo *m, bson_t *filter, const bson_t *index, const bson_t *sort,
-                     struct list_page *page, bool with_queue, json_t **ret)
+                     struct list_page *page, bool with_queue)
 {
     bson_t projection = BSON_INITIALIZER, reply, doc;
+    bool more = false, cut = false;
     struct mongo_query q = {.collection = JOBS,
                             .filter = filter,
                             .projection = &projection,
                             .sort = sort,
                             .hint = index,
-                            .limit = (int)page->limit + 1};
-    bson_iter_t batch;
+                            .limit = (int)page->limit + 1,
+                            .more = &cut};
+    bson_iter_t batch, it;
     struct place place;
-    int64_t n = 0;
 
     if (page->after) {
         if (place_parse(page->after, &place))
@@ -113,30 +114,32 @@ static enum err list(struct mongo *m, bson_t *filter, const bson_t *index, const
     bson_destroy(&projection);
     if (e)
         return e;
-    *ret = json_array();
-    *page->next = '\0';
     char last[LIST_CURSOR_SIZE] = "";
     while (mongo_next(&batch, &doc)) {
-        if (n++ == page->limit) { /* there is more */
-            memcpy(page->next, last, sizeof last);
+        struct text id = {"", 0};
+        uint32_t len = 0;
+        if (bson_iter_init_find(&it, &doc, "job_id") && BSON_ITER_HOLDS_UTF8(&it))
+            id.s = bson_iter_utf8(&it, &len);
+        id.len = len;
+        more = !page->take(page->arg, id, job_shown(&doc, with_queue));
+        if (more)
             break;
-        }
-        json_array_append_new(*ret, job_shown(&doc, with_queue));
         note_place(&doc, page);
         memcpy(last, page->next, sizeof last);
-        *page->next = '\0';
+        more = cut;
     }
+    memcpy(page->next, more ? last : "", more ? sizeof last : 1);
     bson_destroy(&reply);
     return ERR_OK;
 }
 
-enum err mongo_queue_jobs(struct store *s, struct text queue, struct list_page *page, json_t **ret)
+enum err mongo_queue_jobs(struct store *s, struct text queue, struct list_page *page)
 {
     struct mongo *m = mongo_of(s);
     bson_t filter = BSON_INITIALIZER;
 
     mongo_append_text(&filter, "job_data.job_queue", queue);
-    enum err e = list(m, &filter, m->fixed.by_queue, m->fixed.by_age, page, true, ret);
+    enum err e = list(m, &filter, m->fixed.by_queue, m->fixed.by_age, page, true);
     bson_destroy(&filter);
     return e;
 }
@@ -240,8 +243,7 @@ static enum err append_states(struct mongo *m, bson_t *filter, const struct job_
     return ok ? e : ERR_INTERNAL;
 }
 
-enum err mongo_jobs_search(struct store *s, const struct job_search *search, struct list_page *page,
-                           json_t **ret)
+enum err mongo_jobs_search(struct store *s, const struct job_search *search, struct list_page *page)
 {
     struct mongo *m = mongo_of(s);
     bson_t filter = BSON_INITIALIZER;
@@ -254,7 +256,7 @@ enum err mongo_jobs_search(struct store *s, const struct job_search *search, str
                           : listed                      ? m->fixed.by_job_state
                                                         : m->fixed.by_age;
     if (!e)
-        e = list(m, &filter, index, m->fixed.by_age, page, false, ret);
+        e = list(m, &filter, index, m->fixed.by_age, page, false);
     bson_destroy(&filter);
     return e;
 }

@@ -110,14 +110,30 @@ struct mongo_query {
     const bson_t *projection; /* may be NULL, as the next two */
     const bson_t *sort;
     const bson_t *hint;
-    int limit; /* of documents, at least 1 */
+    int limit;  /* of documents, at least 1 */
+    bool *more; /* out: others match that are not in the batch; NULL: nobody asks */
 };
 
-/* Runs a query. The documents of its one batch (at most 16 MiB) come from mongo_next(); they point
- * into *ret_reply, which the caller destroys after use. */
+/* Runs a query. The documents of its one batch come from mongo_next(); they point into *ret_reply,
+ * which the caller destroys after use. The server ends a batch at 16 MiB, so that few documents, or
+ * large ones, do not tell that there are no others: `more` does. */
 enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
                     bson_iter_t *ret_batch) MUST_CHECK;
 bool mongo_next(bson_iter_t *batch, bson_t *ret_doc);
+
+/* Gives all documents of a collection that match a filter to `take`, with their texts at `key` (a
+ * name in the document) and in the order of these; batch by batch, until none is left or the walk
+ * wants no more. Documents without such a text are left out. `make` makes what is given. */
+struct mongo_names {
+    const char *collection, *key;
+    const bson_t *filter;     /* without the key, or with `in` */
+    const bson_t *in;         /* array of the texts at the key that are wanted; NULL: all */
+    const bson_t *projection; /* may be NULL; the key is in it */
+    const bson_t *hint;       /* may be NULL */
+    json_t *(*make)(const bson_t *doc);
+};
+enum err mongo_walk_names(struct mongo *m, const struct mongo_names *names,
+                          const struct name_walk *w) MUST_CHECK;
 
 /* The document that an iterator stands on, as a view; false when it is none. */
 bool mongo_document(const bson_iter_t *it, bson_t *ret_doc);

@@ -125,33 +125,59 @@ static enum err append_after(struct mongo *m, bson_t *filter, const char *id)
     return ERR_OK;
 }
 
-enum err mongo_outbox_dead(struct store *s, const struct outbox_page *page, json_t **ret)
+/* Appends one batch of at most `limit` letters behind the one of this id (NULL: the first ones).
+ * *ret_more: there are further ones. */
+static enum err dead_batch(struct mongo *m, const char *after, size_t limit, json_t *all,
+                           bool *ret_more)
 {
-    struct mongo *m = mongo_of(s);
     bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
     struct mongo_query q = {.collection = OUTBOX,
                             .filter = &filter,
                             .projection = &projection,
                             .sort = m->fixed.by_state,
                             .hint = m->fixed.by_state,
-                            .limit = (int)page->limit};
+                            .limit = (int)limit,
+                            .more = ret_more};
     bson_iter_t batch;
 
     BSON_APPEND_UTF8(&filter, "state", DEAD);
     BSON_APPEND_BOOL(&projection, "body", false);
-    enum err e = page->after ? append_after(m, &filter, page->after) : ERR_OK;
+    enum err e = after ? append_after(m, &filter, after) : ERR_OK;
     if (!e)
         e = mongo_find(m, &q, &reply, &batch);
     bson_destroy(&filter);
     bson_destroy(&projection);
     if (e)
         return e;
-    json_t *all = json_array();
     while (mongo_next(&batch, &doc))
         json_array_append_new(all, letter(&doc));
     bson_destroy(&reply);
-    *ret = all;
     return ERR_OK;
+}
+
+enum err mongo_outbox_dead(struct store *s, const struct outbox_page *page, json_t **ret)
+{
+    json_t *all = json_array();
+    const char *after = page->after;
+    bool more = true;
+    enum err e = ERR_OK;
+    size_t n = 0;
+
+    while (!e && more && n < page->limit) {
+        e = dead_batch(mongo_of(s), after, page->limit - n, all, &more);
+        if (e == ERR_NOT_FOUND && n) { /* that letter was sent again just now */
+            e = ERR_OK;
+            break;
+        }
+        more = more && json_array_size(all) > n;
+        n = json_array_size(all);
+        after = n ? json_string_value(json_object_get(json_array_get(all, n - 1), "id")) : NULL;
+    }
+    if (e)
+        json_decref(all);
+    else
+        *ret = all;
+    return e;
 }
 
 enum err mongo_outbox_resend(struct store *s, const char *id, int64_t now_ms)

@@ -2,6 +2,7 @@
 #include "worker/store_sqlite/sqlite.h"
 
 #include "common/clock.h"
+#include "common/mem.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -65,17 +66,6 @@ enum err sqlite_images_put(struct store *s, const json_t *images)
     return e ? e : sqlite_write_end(q, put_images(q, images));
 }
 
-/* Sets a member whose name is a column's text. */
-static void set_by_text(json_t *object, struct text name, json_t *value)
-{
-    char *key = strndup(name.s ? name.s : "", name.len);
-
-    if (!key)
-        abort(); /* out of memory, as in mem.c */
-    json_object_set_new(object, key, value);
-    free(key);
-}
-
 static json_t *text_value(struct text t)
 {
     json_t *value = json_stringn(t.s ? t.s : "", t.len);
@@ -83,22 +73,26 @@ static json_t *text_value(struct text t)
     return value ? value : json_string("");
 }
 
-enum err sqlite_queues_list(struct store *s, json_t **ret)
+/* Where a walk begins. */
+static void bind_after(struct query *r, const struct name_walk *w)
+{
+    if (w->after.s)
+        query_text(r, w->after);
+    else
+        query_null(r);
+}
+
+enum err sqlite_queues_list(struct store *s, const struct name_walk *w)
 {
     struct query r = query_new(sqlite_of(s), SQL_QUEUES);
-    json_t *queues = json_object();
     enum err e;
 
-    query_int(&r, DIRECTORY_MAX);
-    while ((e = query_step(&r)) == ERR_OK)
-        set_by_text(queues, query_col_text(&r, 0), text_value(query_col_text(&r, 1)));
+    bind_after(&r, w);
+    while ((e = query_step(&r)) == ERR_OK &&
+           w->take(w->arg, query_col_text(&r, 0), text_value(query_col_text(&r, 1))))
+        ;
     query_end(&r);
-    if (e != ERR_NOT_FOUND) {
-        json_decref(queues);
-        return e;
-    }
-    *ret = queues;
-    return ERR_OK;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 enum err sqlite_images_get(struct store *s, struct text queue, json_t **ret)
@@ -133,27 +127,21 @@ static json_t *agent_of(const struct query *r)
     return agent;
 }
 
-enum err sqlite_agents_list(struct store *s, struct text queue, json_t **ret)
+enum err sqlite_agents_list(struct store *s, struct text queue, const struct name_walk *w)
 {
     struct query r = query_new(sqlite_of(s), queue.s ? SQL_AGENTS_OF_QUEUE : SQL_AGENTS);
-    json_t *agents = json_array(), *agent;
-    enum err e;
+    bool wanted = true;
+    enum err e = ERR_OK;
 
-    query_int(&r, DIRECTORY_MAX);
+    bind_after(&r, w);
     if (queue.s)
         query_text(&r, queue);
-    while ((e = query_step(&r)) == ERR_OK) {
-        agent = agent_of(&r);
-        if (agent)
-            json_array_append_new(agents, agent);
+    while (wanted && (e = query_step(&r)) == ERR_OK) {
+        json_t *agent = agent_of(&r);
+        wanted = !agent || w->take(w->arg, query_col_text(&r, 0), agent);
     }
     query_end(&r);
-    if (e != ERR_NOT_FOUND) {
-        json_decref(agents);
-        return e;
-    }
-    *ret = agents;
-    return ERR_OK;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 enum err sqlite_agent_get(struct store *s, struct text name, json_t **ret)
@@ -173,52 +161,90 @@ enum err sqlite_agent_get(struct store *s, struct text name, json_t **ret)
 
 /* ---- wait times ---- */
 
-/* Adds what a statement gives (queue, seconds) to the lists. */
-static enum err collect_waits(struct query *r, json_t *waits)
-{
-    enum err e;
+/* A queue whose waits are being collected. */
+struct waits {
+    const struct name_walk *walk;
+    char *queue; /* owned; NULL: none yet */
+    size_t queue_len;
+    json_t *seconds; /* owned */
+};
 
-    while ((e = query_step(r)) == ERR_OK) {
-        struct text t = query_col_text(r, 0);
-        char *queue = strndup(t.s ? t.s : "", t.len);
-        if (!queue)
-            abort(); /* out of memory, as in mem.c */
-        if (!json_object_get(waits, queue))
-            json_object_set_new(waits, queue, json_array());
-        json_array_append_new(json_object_get(waits, queue), json_integer(query_col_int(r, 1)));
-        free(queue);
-    }
-    query_end(r);
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+/* Gives the queue away; false: no more are wanted. */
+static bool waits_give(struct waits *w)
+{
+    bool wanted = true;
+
+    if (w->queue)
+        wanted = w->walk->take(w->walk->arg, (struct text){w->queue, w->queue_len}, w->seconds);
+    free(w->queue);
+    w->queue = NULL;
+    return wanted;
 }
 
-enum err sqlite_wait_times(struct store *s, const struct text *queues, size_t n, json_t **ret)
+/* Gives the queues of the rows (queue, seconds), which are in the order of queues, and ends the
+ * statement. *ret_wanted false: no more are wanted. */
+static enum err give_waits(struct query *r, const struct name_walk *walk, bool *ret_wanted)
 {
-    struct sqlite *q = sqlite_of(s);
-    json_t *waits = json_object();
+    struct waits w = {.walk = walk};
+    bool wanted = true;
+    enum err e = ERR_OK;
+
+    while (wanted && (e = query_step(r)) == ERR_OK) {
+        struct text queue = query_col_text(r, 0);
+        if (!w.queue || !sqlite_text_is(queue, (struct text){w.queue, w.queue_len})) {
+            wanted = waits_give(&w);
+            w.queue = mem_strndup(queue.s ? queue.s : "", queue.len);
+            w.queue_len = queue.len;
+            w.seconds = json_array();
+        }
+        json_array_append_new(w.seconds, json_integer(query_col_int(r, 1)));
+    }
+    query_end(r);
+    if (wanted && e == ERR_NOT_FOUND) {
+        *ret_wanted = waits_give(&w);
+        return ERR_OK;
+    }
+    *ret_wanted = false;
+    if (w.queue)
+        json_decref(w.seconds);
+    free(w.queue);
+    return e;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    const struct text *x = a, *y = b;
+    size_t len = x->len < y->len ? x->len : y->len;
+    int order = len ? memcmp(x->s, y->s, len) : 0;
+
+    return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+enum err sqlite_wait_times(struct store *s, const struct text *queues, size_t n,
+                           const struct name_walk *w)
+{
+    struct text *sorted = mem_alloc((n + 1) * sizeof *sorted);
+    bool wanted = true;
     enum err e = ERR_OK;
 
     if (n == 0) {
-        struct query all = query_new(q, SQL_WAITS_ALL);
-        e = collect_waits(&all, waits);
+        struct query all = query_new(sqlite_of(s), SQL_WAITS_ALL);
+        bind_after(&all, w);
+        e = give_waits(&all, w, &wanted);
+    } else {
+        memcpy(sorted, queues, n * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, compare_texts);
     }
-    for (size_t i = 0; !e && i < n; i++) {
-        struct query one = query_new(q, SQL_WAITS);
-        query_text(&one, queues[i]);
-        bool again = false;
-        for (size_t k = 0; k < i; k++)
-            again |= sqlite_text_is(queues[k], queues[i]);
-        if (again)
-            query_end(&one);
-        else
-            e = collect_waits(&one, waits);
+    for (size_t i = 0; !e && wanted && i < n; i++) {
+        if ((i && compare_texts(&sorted[i], &sorted[i - 1]) == 0) ||
+            (w->after.s && compare_texts(&sorted[i], &w->after) <= 0))
+            continue;
+        struct query one = query_new(sqlite_of(s), SQL_WAITS);
+        query_text(&one, sorted[i]);
+        e = give_waits(&one, w, &wanted);
     }
-    if (e) {
-        json_decref(waits);
-        return e;
-    }
-    *ret = waits;
-    return ERR_OK;
+    free(sorted);
+    return e;
 }
 
 /* ---- provision logs ---- */

@@ -20,9 +20,6 @@ struct job_text {
 enum err sqlite_job_text_make(struct job_text *t, const struct job_new *job) MUST_CHECK;
 void sqlite_job_text_free(struct job_text *t);
 
-/* Bytes that count of a part of a job: its text, or what MongoDB would need, if that is more. */
-size_t sqlite_job_size(const json_t *value, size_t text_len);
-
 /* Inserts a job that waits, within a write. ERR_CONFLICT: there is one of this id. */
 enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t) MUST_CHECK;
 

@@ -26,13 +26,6 @@ enum err sqlite_job_text_make(struct job_text *t, const struct job_new *job)
     return e;
 }
 
-size_t sqlite_job_size(const json_t *value, size_t text_len)
-{
-    size_t bson = doc_bson_size(value);
-
-    return bson > text_len ? bson : text_len;
-}
-
 void sqlite_job_text_free(struct job_text *t)
 {
     free(t->data);
@@ -49,7 +42,7 @@ void sqlite_job_bind(struct query *r, const struct job_text *t)
     query_int(r, t->job->asked.received_us);
     query_str(r, t->attachments);
     query_str(r, t->exclude);
-    query_int(r, (int64_t)sqlite_job_size(t->job->data, t->data_len));
+    query_int(r, (int64_t)doc_bson_size(t->job->data));
     query_given(r, t->job->submitter);
 }
 

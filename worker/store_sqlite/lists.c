@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,9 @@ static enum err cursor_parse(const char *cursor, int64_t *ret)
         *ret = 0;
         return ERR_OK;
     }
+    errno = 0;
     *ret = strtoll(cursor, &end, 10);
-    return end == cursor || *end || *ret < 0 ? ERR_INVALID : ERR_OK;
+    return end == cursor || *end || *ret < 0 || errno ? ERR_INVALID : ERR_OK;
 }
 
 static json_t *column(const struct query *r, int at)
@@ -29,39 +31,35 @@ static json_t *column(const struct query *r, int at)
 }
 
 /* Takes the rows (id, job_id, created_us, state, queue) of a statement and ends it. */
-static enum err collect(struct query *r, struct list_page *page, bool with_queue, json_t **ret)
+static enum err collect(struct query *r, struct list_page *page, bool with_queue)
 {
-    json_t *jobs = json_array(), *job;
     char date[CLOCK_TEXT_SIZE];
     int64_t last = 0;
+    json_t *job;
     bool more = false;
     enum err e;
 
     while ((e = query_step(r)) == ERR_OK) {
-        more = (int64_t)json_array_size(jobs) == page->limit;
-        if (more)
-            break;
-        last = query_col_int(r, 0);
         clock_rfc3339(query_col_int(r, 2) / 1000, date);
         job = json_pack("{s:o, s:s, s:o}", "job_id", column(r, 1), "created_at", date, "job_state",
                         column(r, 3));
         if (with_queue)
             json_object_set_new(job, "job_queue", column(r, 4));
-        json_array_append_new(jobs, job);
+        more = !page->take(page->arg, query_col_text(r, 1), job);
+        if (more)
+            break;
+        last = query_col_int(r, 0);
     }
     query_end(r);
-    if (e && e != ERR_NOT_FOUND) {
-        json_decref(jobs);
+    if (e && e != ERR_NOT_FOUND)
         return e;
-    }
     *page->next = '\0';
     if (more)
         snprintf(page->next, sizeof page->next, "%" PRId64, last);
-    *ret = jobs;
     return ERR_OK;
 }
 
-enum err sqlite_queue_jobs(struct store *s, struct text queue, struct list_page *page, json_t **ret)
+enum err sqlite_queue_jobs(struct store *s, struct text queue, struct list_page *page)
 {
     int64_t after;
     enum err e = cursor_parse(page->after, &after);
@@ -72,7 +70,7 @@ enum err sqlite_queue_jobs(struct store *s, struct text queue, struct list_page 
     query_text(&r, queue);
     query_int(&r, after);
     query_int(&r, page->limit + 1);
-    return collect(&r, page, true, ret);
+    return collect(&r, page, true);
 }
 
 static enum sql statement_of(const struct job_search *search)
@@ -83,7 +81,7 @@ static enum sql statement_of(const struct job_search *search)
 }
 
 enum err sqlite_jobs_search(struct store *s, const struct job_search *search,
-                            struct list_page *page, json_t **ret)
+                            struct list_page *page)
 {
     enum sql which = statement_of(search);
     char *tags_text = NULL, *states_text = NULL;
@@ -105,7 +103,7 @@ enum err sqlite_jobs_search(struct store *s, const struct job_search *search,
         }
         if (json_array_size(search->tags))
             query_str(&r, tags_text);
-        e = collect(&r, page, false, ret);
+        e = collect(&r, page, false);
     }
     free(tags_text);
     free(states_text);

@@ -2,6 +2,7 @@
 #include "worker/store_sqlite/job.h"
 
 #include "common/mem.h"
+#include "worker/docsize.h"
 #include "worker/states.h"
 
 #include <stdint.h>
@@ -121,7 +122,7 @@ static bool may_follow(const char *state, const char *next)
     return true;
 }
 
-/* `max`: bytes of the job with its result. */
+/* `max`: bytes of the job with its result, counted as MongoDB does: both have the same limit. */
 static enum err put_fields(struct sqlite *q, const struct result *old, const json_t *fields,
                            size_t max)
 {
@@ -133,8 +134,7 @@ static enum err put_fields(struct sqlite *q, const struct result *old, const jso
     enum err e = sqlite_json(old->fields, &text, &len);
     if (e)
         return e;
-    if (json_object_size(fields) &&
-        sqlite_job_size(old->fields, len) + (size_t)old->data_size > max) {
+    if (json_object_size(fields) && doc_bson_size(old->fields) + (size_t)old->data_size > max) {
         e = ERR_TOO_LARGE;
     } else {
         struct query r = query_new(q, SQL_RESULT_PUT);
