@@ -9,7 +9,7 @@ import pytest
 
 import auth
 from auth import Admin, as_role, bearer, events, login, payload, secret
-from client import Api, expect, message, new_id
+from client import Api, expect, message, new_id, raw
 from replica_set import ReplicaSet
 from stack import Stack, wait_until
 from storage import now, storage_of
@@ -473,6 +473,19 @@ def test_other_agents_post_nothing(identified, queue, mode):
         expect(post(api, job_id, as_role("contributor", "c1")), 403)
         assert post(api, job_id, as_role("manager", "m1")).status_code == (403 if mode == "roles" else 202 if name == "events" else 200)
     expect(attachments(api, job_id, as_role("manager", "m1")), 200 if mode == "open" else 403)
+
+
+def test_other_agents_upload_nothing(identified, queue):
+    """The head is enough: no byte of a stranger's body is waited for, or kept."""
+    api, stack = identified[0]["roles"], identified[1]["roles"]
+    job_id = api.submit(queue)
+    assert claimed(api, queue, agent("a1")) == job_id
+    for path, size in ((f"result/{job_id}/artifact", 1 << 30), (f"result/{job_id}", 10 << 20),
+                       (f"result/{job_id}/output", 10 << 20), (f"job/{job_id}/events", 500 << 10)):
+        head = (f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                f"Authorization: {agent('a2')['Authorization']}\r\nContent-Length: {size}\r\n\r\n")
+        answer = raw(stack, head.encode())
+        assert (answer.status_code, answer.json()) == (403, NOT_HOLDER), path
 
 
 def test_jobs_that_are_nobodys(identified, queue):
