@@ -92,16 +92,13 @@ enum err body_take(struct body *b, struct tenant *t, struct evbuffer *from, uint
     }
     if (!b->spools)
         e = ERR_FULL;
-    else if (!spool_take(b->fd < 0 ? b->len + n : n))
+    else if (!spool_take(&b->spooled, t, b->fd < 0 ? b->len + n : n))
         e = ERR_NO_ROOM;
     if (e) {
         evbuffer_drain(from, n);
         return e;
     }
     if (b->fd < 0 && (e = open_file(b))) {
-        /* Without a file body_free does not know that bytes were counted for it. */
-        if (b->fd < 0)
-            spool_give(b->len + n);
         evbuffer_drain(from, n);
     }
     b->len += n;
@@ -139,6 +136,8 @@ void body_free(struct body *b)
 {
     free_memory(b);
     if (b->fd >= 0)
-        spool_close(b->fd, b->len);
+        spool_close(b->fd);
+    if (b->spooled.bytes)
+        spool_give(&b->spooled);
     *b = (struct body){.fd = -1};
 }

@@ -19,8 +19,9 @@ struct body_limits {
 };
 
 struct body {
-    struct budget_share held;
-    char *mem; /* NULL: nothing has come, or it is in the file */
+    struct budget_share held;    /* of memory */
+    struct budget_share spooled; /* of the spool */
+    char *mem;                   /* NULL: nothing has come, or it is in the file */
     size_t cap;
     int fd; /* -1: no file */
     bool spools;

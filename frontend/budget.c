@@ -9,8 +9,9 @@
 struct tenant {
     struct address_key key;
     struct budget *budget;
-    uint64_t used; /* bytes */
-    size_t refs;   /* joins, and shares that hold bytes */
+    uint64_t used;    /* bytes of memory */
+    uint64_t spooled; /* bytes on the disk */
+    size_t refs;      /* joins, and shares that hold bytes */
     UT_hash_handle hh;
 };
 
@@ -68,6 +69,39 @@ bool budget_take(struct budget_share *s, struct tenant *t, uint64_t bytes)
         return false;
     budget_force(s, t, bytes);
     return true;
+}
+
+bool budget_may_spool(const struct tenant *t, uint64_t bytes, uint64_t used, uint64_t max)
+{
+    uint64_t others = used > t->spooled ? used - t->spooled : 0;
+
+    return others <= max && bytes <= max && t->spooled + bytes <= (max - others) / 2;
+}
+
+bool budget_spool(struct budget_share *s, struct tenant *t, uint64_t bytes, uint64_t used,
+                  uint64_t max)
+{
+    t = s->bytes ? s->tenant : t;
+    if (!budget_may_spool(t, bytes, used, max))
+        return false;
+    if (!s->bytes) {
+        s->tenant = t;
+        t->refs++;
+    }
+    s->bytes += bytes;
+    t->spooled += bytes;
+    return true;
+}
+
+void budget_unspool(struct budget_share *s)
+{
+    struct tenant *t = s->tenant;
+
+    if (!s->bytes)
+        return;
+    t->spooled -= s->bytes;
+    *s = (struct budget_share){0};
+    tenant_leave(t);
 }
 
 void budget_give(struct budget_share *s, uint64_t keep)

@@ -42,4 +42,13 @@ void budget_force(struct budget_share *s, struct tenant *t, uint64_t bytes);
 /* Gives back all but `keep` bytes. */
 void budget_give(struct budget_share *s, uint64_t keep);
 
+/* What an address has on the disk follows the same rule: at most half of what the others leave of
+ * `max`, where `used` counts all, in other processes, too. False: nothing has changed. */
+bool budget_spool(struct budget_share *s, struct tenant *t, uint64_t bytes, uint64_t used,
+                  uint64_t max);
+/* Whether it would be true. */
+bool budget_may_spool(const struct tenant *t, uint64_t bytes, uint64_t used, uint64_t max);
+/* Gives back a share of the disk. */
+void budget_unspool(struct budget_share *s);
+
 #endif

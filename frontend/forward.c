@@ -265,7 +265,8 @@ static void on_asked(struct link_request *r, enum err e, const struct reply *rep
         exchange_free(x);
     else if (e || reply->status != ASK_GO_ON)
         refuse(x, e, reply);
-    else if (x->conn->intake.left > BODY_MEMORY_MAX && !spool_has_room(x->conn->intake.left))
+    else if (x->conn->intake.left > BODY_MEMORY_MAX &&
+             !spool_has_room(x->conn->intake.tenant, x->conn->intake.left))
         refuse(x, ERR_NO_ROOM, NULL);
     else
         let(x);

@@ -47,7 +47,8 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
         conn_close_idle(s);
     if (now >= d->end)
         log_warn("%zu connections are cut: the grace time is over", s->conns_len);
-    if ((s->conns_len == 0 && link_pending(s->link) == 0 && !deliveries_pending(s->deliveries)) ||
+    if ((s->conns_len == 0 && s->lingering.len == 0 && link_pending(s->link) == 0 &&
+         !deliveries_pending(s->deliveries)) ||
         now >= d->end)
         event_base_loopbreak(s->base);
 }

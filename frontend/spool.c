@@ -26,7 +26,7 @@ static struct {
     _Atomic uint64_t *used; /* bytes, by slot */
     unsigned slot;
     int64_t logged_ms;
-} spool = {.used = alone};
+} spool = {.folder = "", .used = alone};
 
 static bool may_log(void)
 {
@@ -80,11 +80,9 @@ static uint64_t used(void)
     return sum;
 }
 
-bool spool_has_room(uint64_t bytes)
+bool spool_has_room(const struct tenant *t, uint64_t bytes)
 {
-    uint64_t now = used();
-
-    return now <= spool.max && bytes <= spool.max - now;
+    return budget_may_spool(t, bytes, used(), spool.max);
 }
 
 int spool_open(void)
@@ -104,32 +102,32 @@ int spool_open(void)
     return fd;
 }
 
-void spool_close(int fd, uint64_t bytes)
+void spool_close(int fd)
 {
     close(fd);
     spool.files--;
-    spool_give(bytes);
 }
 
-bool spool_take(uint64_t bytes)
+/* Two processes that count at the same moment may pass the limit by what they write then. */
+bool spool_take(struct budget_share *s, struct tenant *t, uint64_t bytes)
 {
-    atomic_fetch_add(&spool.used[spool.slot], bytes);
-    if (used() <= spool.max) {
-        metric_set(M_HTTP_SPOOLED, 0, atomic_load(&spool.used[spool.slot]));
+    if (budget_spool(s, t, bytes, used(), spool.max)) {
+        metric_set(M_HTTP_SPOOLED, 0, atomic_fetch_add(&spool.used[spool.slot], bytes) + bytes);
         return true;
     }
-    spool_give(bytes);
     if (may_log())
-        log_warn("the bodies in %s have reached %" PRIu64 " bytes, further ones get 507; raise "
-                 "--max-spool if the disk has room",
-                 spool.folder, spool.max);
+        log_warn("the bodies in %s have %" PRIu64 " of %" PRIu64 " bytes, and one address at most "
+                 "half of what others leave: more get 507; raise --max-spool if the disk has room",
+                 spool.folder, used(), spool.max);
     return false;
 }
 
-void spool_give(uint64_t bytes)
+void spool_give(struct budget_share *s)
 {
-    atomic_fetch_sub(&spool.used[spool.slot], bytes);
-    metric_set(M_HTTP_SPOOLED, 0, atomic_load(&spool.used[spool.slot]));
+    uint64_t bytes = s->bytes;
+
+    budget_unspool(s);
+    metric_set(M_HTTP_SPOOLED, 0, atomic_fetch_sub(&spool.used[spool.slot], bytes) - bytes);
 }
 
 void spool_log_write(int fault)

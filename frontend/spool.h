@@ -8,6 +8,7 @@
 #define FRONTEND_SPOOL_H
 
 #include "common/config.h"
+#include "frontend/budget.h"
 
 #include <stdint.h>
 
@@ -17,17 +18,18 @@ void spool_share(const struct config *cfg);
 /* In a child: its slot, and how many files it may have open. */
 void spool_use(unsigned slot, uint64_t files_max);
 
-/* Whether `bytes` would fit now. */
-bool spool_has_room(uint64_t bytes);
+/* Whether `bytes` more of this address would fit now. */
+bool spool_has_room(const struct tenant *t, uint64_t bytes);
 
 /* A new file, of whose descriptor the caller is the owner; -1 (logged): none can be made. */
 int spool_open(void) MUST_CHECK;
-/* Closes it and gives back what was taken for it. */
-void spool_close(int fd, uint64_t bytes);
+void spool_close(int fd);
 
-/* Counts bytes that are about to be written. False (logged): the limit is reached. */
-bool spool_take(uint64_t bytes) MUST_CHECK;
-void spool_give(uint64_t bytes);
+/* Counts bytes that are about to be written, for an address. False (logged): the limit is reached,
+ * or this address has half of what the others leave. */
+bool spool_take(struct budget_share *s, struct tenant *t, uint64_t bytes) MUST_CHECK;
+/* Gives all back; close the file first. */
+void spool_give(struct budget_share *s);
 
 /* Logs why a write failed. */
 void spool_log_write(int fault);

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -262,7 +263,7 @@ def test_pipelined_uploads_open_no_files(private):
 
 
 def test_max_spool(private, queue):
-    stack = private("--max-spool", MIB, workers=1)
+    stack = private("--max-spool", 2 * MIB, workers=1)
     api, first = Api(stack.url), part(b"f" * (700 * KIB))
     lines = [f"Content-Type: {MULTIPART}"]
     with Raw(stack) as connection:
@@ -275,6 +276,11 @@ def test_max_spool(private, queue):
                 assert refused.headers["Retry-After"] == "10"
                 assert "no room" in refused.json()["message"]
         expect(api.post_body("/v1/job", document(queue, 64 * KIB)), 200)
+        # Another address gets its part.
+        body, sent = part(b"o" * (600 * KIB)), artifact(new_id())
+        with socket.create_connection(("127.0.0.1", stack.port.number), 10, ("127.0.0.9", 0)) as other:
+            other.sendall(head(sent, *lines, "Connection: close", length=len(body)) + body)
+            assert b"".join(iter(lambda: other.recv(65536), b"")).endswith(b"\r\n\r\nOK")
         with Raw(stack) as other:  # known by its length
             other.send(head(artifact(new_id()), *lines, length=900 * KIB, expect_continue=True))
             assert other.reply().status_code == 507
@@ -288,7 +294,7 @@ def test_max_spool(private, queue):
 
 def test_max_spool_after_a_death(private):
     """What a dead process had written counts no more."""
-    stack = private("--max-spool", MIB, frontends=1)
+    stack = private("--max-spool", 2 * MIB, frontends=1)
     body = part(b"f" * (900 * KIB))
     with Raw(stack) as connection:
         connection.send(head(artifact(new_id()), f"Content-Type: {MULTIPART}", length=len(body))

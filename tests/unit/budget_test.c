@@ -104,6 +104,29 @@ static void test_what_is_there_already_counts(void **state)
     assert_false(budget_take(&more, join(&b, 2), UINT64_MAX));
 }
 
+static void test_the_disk_is_shared_by_address(void **state)
+{
+    struct budget b = {.max = KIB};
+    struct budget_share one = {0}, two = {0};
+    struct tenant *t = join(&b, 1), *u = join(&b, 2);
+
+    (void)state;
+    assert_true(budget_spool(&one, t, 400, 0, 1000));
+    assert_false(budget_spool(&one, t, 101, 400, 1000));
+    assert_true(budget_spool(&one, t, 100, 400, 1000));
+    assert_int_equal(one.bytes, 500);
+    assert_false(budget_may_spool(u, 251, 500, 1000));
+    assert_true(budget_spool(&two, u, 250, 500, 1000));
+    assert_false(budget_spool(&two, u, UINT64_MAX, 750, 1000));
+    assert_false(budget_may_spool(u, 1, 2000, 1000)); /* others have too much */
+    tenant_leave(t);
+    budget_unspool(&one);
+    budget_unspool(&one); /* nothing */
+    budget_unspool(&two);
+    tenant_leave(u);
+    assert_null(b.tenants);
+}
+
 static struct address_key key_of(const char *v4, const uint8_t v6[16])
 {
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
@@ -145,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_an_address_gets_half_of_the_rest),
         cmocka_unit_test(test_large_shares_leave_room_for_small_ones),
         cmocka_unit_test(test_what_is_there_already_counts),
+        cmocka_unit_test(test_the_disk_is_shared_by_address),
         cmocka_unit_test(test_keys_of_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,12 +140,182 @@ static void test_small_pieces_of_a_body(void **state)
     assert_in_range(limits.budget.used, 16000, 32000);
 }
 
+/* ---- bodies that need a yes ---- */
+
+#define LARGE "POST /v1/job HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n"
+#define HEAD1 "POST /1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static void feed_many(size_t n)
+{
+    char block[1000];
+
+    memset(block, 'x', sizeof block);
+    for (; n; n -= n < sizeof block ? n : sizeof block) {
+        evbuffer_add(come, block, n < sizeof block ? n : sizeof block);
+        intake_take(&in, come, evbuffer_get_length(come));
+        intake_advance(&in, out);
+    }
+}
+
+static bool claim(bool coming, bool ask)
+{
+    struct intake_item *item = intake_claim(&in, "/1");
+    bool as_said = item && item->coming == coming && item->ask == ask && !item->verdict;
+
+    intake_item_free(item);
+    return as_said;
+}
+
+/* Which bodies come by themselves, which need a yes, and whose. */
+static void test_who_is_asked(void **state)
+{
+#define JOB    "POST /v1/job HTTP/1.1\r\nHost: x\r\n"
+#define UPLOAD "POST /v1/result/x/artifact HTTP/1.1\r\nHost: x\r\n"
+    static const struct {
+        const char *data;
+        bool passed, coming, ask;
+    } rows[] = {
+        {JOB "Content-Length: 3\r\n\r\n",                                  false, false, false},
+        {JOB "Content-Length: 3\r\n\r\nabc",                               true,  false, false},
+        {JOB "Content-Length: 65536\r\n\r\n",                              false, false, false},
+        {JOB "Content-Length: 65537\r\n\r\n",                              true,  true,  true },
+        {JOB "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n",          true,  true,  false},
+        {JOB "Transfer-Encoding: chunked\r\n\r\n10000\r\n",                false, false, false},
+        {JOB "Transfer-Encoding: chunked\r\n\r\n10001\r\n",                true,  true,  true },
+        {JOB "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n10000\r\n",      true,  true,  true },
+        {JOB "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n", true,  true,  true },
+        {UPLOAD "Content-Length: 1\r\n\r\na",                              true,  true,  true },
+        {UPLOAD "Content-Length: 0\r\n\r\n",                               true,  false, false},
+        {UPLOAD "Transfer-Encoding: chunked\r\n\r\n",                      true,  true,  true },
+        {UPLOAD "Transfer-Encoding: chunked\r\n\r\n1\r\n",                 true,  true,  true },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool passed = feed(rows[i].data);
+        if (passed != rows[i].passed || (passed && !claim(rows[i].coming, rows[i].ask)))
+            fail_msg("row %zu", i);
+        assert_int_equal(in.body.fd, -1);
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+static void test_a_body_that_is_let(void **state)
+{
+    struct body body;
+
+    (void)state;
+    assert_true(feed(LARGE));
+    assert_head(HEAD1);
+    feed_many(60000);
+    assert_true(claim(true, true));
+    assert_int_equal(in.body.len, 0); /* it waits */
+    intake_let(&in);
+    assert_false(intake_advance(&in, out));
+    assert_int_equal(in.body.len, 60000);
+    intake_set_tenant(&in, tenant_join(&limits.budget, &(struct address_key){{1}}));
+    assert_false(in.complete);
+    feed_many(5537);
+    assert_true(in.complete && intake_is_busy(&in));
+    assert_int_equal(intake_body(&in, &body), 507); /* there is no spool */
+    body_free(&body);
+    intake_answered(&in);
+    assert_true(feed(GET));
+}
+
+/* What is dropped does not belong to the next request, whenever the answer is through. */
+static void test_a_body_that_is_refused(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        assert_true(feed(LARGE));
+        assert_true(claim(true, true));
+        assert_true(intake_refuse(&in, false));
+        if (!late)
+            intake_answered(&in);
+        feed_many(65537);
+        assert_int_equal(in.body.len, 0);
+        if (late) {
+            assert_false(feed(GET));
+            intake_answered(&in);
+            assert_true(intake_advance(&in, out));
+        } else {
+            assert_true(feed(GET));
+        }
+        assert_false(in.complete || in.over);
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+static void test_a_body_that_is_not_waited_for(void **state)
+{
+    static const char *const heads[] = {
+        "POST /v1/result/x/artifact HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+        "Expect: 100-continue\r\n\r\n",
+        "POST /v1/result/x/artifact HTTP/1.0\r\nContent-Length: 1\r\n\r\n",
+    };
+
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        assert_true(feed(heads[i]));
+        assert_true(claim(true, true));
+        assert_false(intake_refuse(&in, false));
+        assert_true(in.unread);
+        assert_false(feed(GET));
+        assert_int_equal(intake_waiting(&in), 0);
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+/* Chunks that are none, behind an answer: the connection is over. */
+static void test_a_refused_body_that_is_broken(void **state)
+{
+    (void)state;
+    assert_true(feed("POST /v1/result/x/artifact HTTP/1.1\r\nHost: x\r\n"
+                     "Transfer-Encoding: chunked\r\n\r\n1\r\n"));
+    assert_true(claim(true, true));
+    assert_true(intake_refuse(&in, false));
+    feed("abc");
+    assert_true(in.over && in.unread && !in.complete);
+}
+
+/* Heads that wait count, too; who finds no memory gets 503. */
+static void test_waiting_bytes_count(void **state)
+{
+    (void)state;
+    limits.budget.max = 64 << 10;
+    assert_false(feed("GET /v1/ HTTP/1.1\r\nHost: x\r\nX: "));
+    feed_many(8000);
+    assert_int_equal(limits.budget.used, 8192);
+    feed("\r\nY: ");
+    feed_many(8000);
+    feed("\r\nZ: ");
+    feed_many(8000);
+    feed("\r\nW: ");
+    feed_many(8000);
+    feed("\r\nV: ");
+    feed_many(8000);
+    assert_int_equal(in.item->verdict, 503);
+    assert_int_equal(limits.budget.used, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_one_at_a_time), TEST(test_claims),       TEST(test_last),
-        TEST(test_large_number),  TEST(test_small_pieces), TEST(test_small_pieces_of_a_body),
+        TEST(test_one_at_a_time),
+        TEST(test_claims),
+        TEST(test_last),
+        TEST(test_large_number),
+        TEST(test_small_pieces),
+        TEST(test_small_pieces_of_a_body),
+        TEST(test_who_is_asked),
+        TEST(test_a_body_that_is_let),
+        TEST(test_a_body_that_is_refused),
+        TEST(test_a_body_that_is_not_waited_for),
+        TEST(test_a_refused_body_that_is_broken),
+        TEST(test_waiting_bytes_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
