@@ -2,6 +2,7 @@
 #include "worker/clients.h"
 #include "worker/admin/draft.h"
 #include "worker/admin/prompt.h"
+#include "worker/names.h"
 #include "worker/roles.h"
 
 #include <stdint.h>
@@ -89,8 +90,11 @@ static enum err put(struct admin *a, struct client_put *put, const struct draft 
 /* Makes the client of the draft. */
 static int create(struct admin *a, struct draft *d)
 {
-    int status = draft_secret(d, a, true);
+    const char *fault = name_fault(text_of(d->id));
 
+    if (fault)
+        return admin_fail(ADMIN_USAGE, "no client can have this id: %s", fault);
+    int status = draft_secret(d, a, true);
     if (status != ADMIN_OK)
         return status;
     struct client_put new = {.client_id = text_of(d->id), .create = true, .ends_tokens = true};

@@ -9,9 +9,6 @@
 
 #include <string.h>
 
-/* A batch with more bytes than this may have been cut short by the server (at 16 MiB). */
-#define BATCH_BYTES_SURE (8 * MIB)
-
 /* Claims that are worked at together. */
 #define CLAIMS_MAX 32
 
@@ -454,8 +451,9 @@ static enum err take(struct mongo *m, struct wish *group[], size_t n, size_t tak
     return ERR_OK;
 }
 
-static enum err find_waiting(struct mongo *m, const struct claim *c, size_t n, bson_t *ret_reply,
-                             bson_iter_t *ret_batch)
+/* *more: there are others, which did not fit into the batch. */
+static enum err find_waiting(struct mongo *m, const struct claim *c, size_t n, bool *more,
+                             bson_t *ret_reply, bson_iter_t *ret_batch)
 {
     bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER;
     struct mongo_query q = {.collection = JOBS,
@@ -463,7 +461,8 @@ static enum err find_waiting(struct mongo *m, const struct claim *c, size_t n, b
                             .projection = &projection,
                             .sort = m->fixed.claim_order,
                             .hint = m->fixed.waiting,
-                            .limit = (int)n};
+                            .limit = (int)n,
+                            .more = more};
 
     append_filter(&filter, c, false);
     append_projection(&projection);
@@ -477,14 +476,15 @@ static void claim_group(struct mongo *m, struct wish *group[], size_t n)
 {
     bson_t reply;
     bson_iter_t batch;
-    enum err e = find_waiting(m, group[0]->claim, n, &reply, &batch);
+    bool more = false;
+    enum err e = find_waiting(m, group[0]->claim, n, &more, &reply, &batch);
 
     for (size_t i = 0; i < n; i++)
         group[i]->claim->err = e ? e : ERR_NOT_FOUND;
     if (e)
         return;
     struct chosen done = choose(group, n, &batch);
-    bool more = done.jobs == n || reply.len > BATCH_BYTES_SURE;
+    more = more || done.jobs == n;
     if (done.taken)
         e = take(m, group, n, done.taken);
     bson_destroy(&reply);
