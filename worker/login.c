@@ -235,10 +235,13 @@ static const char *const reasons[] = {
     [CLIENT] = "too many failed logins of the client: new addresses give way to others",
 };
 
+/* One write for all counts: an attack must not sync the disk three times a login. */
 static enum err count_failure(struct call *c, struct attempt *a, const struct credentials *k)
 {
-    enum err e = ERR_OK;
+    enum err e = store_group_begin(c->store);
 
+    if (e)
+        return e;
     for (int i = 0; !e && i < TRUST; i++) {
         struct login_count *n = &a->counts[i];
         if (!a->max[i])
@@ -251,7 +254,8 @@ static enum err count_failure(struct call *c, struct attempt *a, const struct cr
                            "authn_login_lock:%.*s,%s", (int)k->client_id.len, k->client_id.s,
                            reasons[i]);
     }
-    return e;
+    enum err end = store_group_commit(c->store);
+    return e ? e : end;
 }
 
 static enum err count_success(struct call *c, struct attempt *a)
