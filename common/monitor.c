@@ -2,6 +2,7 @@
 
 #include "common/beat.h"
 #include "common/log.h"
+#include "common/monitor_conns.h"
 #include "common/prom.h"
 
 #include <errno.h>
@@ -88,13 +89,23 @@ static void on_stop(evutil_socket_t fd, short what, void *base)
     event_base_loopbreak(base);
 }
 
-static int listen_on(struct evhttp *http, const struct config *cfg)
+static void on_library_log(int severity, const char *text)
+{
+    if (severity >= EVENT_LOG_WARN)
+        log_warn("libevent: %s", text);
+}
+
+static int listen_on(struct evhttp *http, struct monitor_conns *conns, const struct config *cfg)
 {
     uint16_t port = (uint16_t)cfg->metrics_port;
+    struct evhttp_bound_socket *bound =
+        evhttp_bind_socket_with_handle(http, cfg->metrics_host, port);
 
-    if (evhttp_bind_socket_with_handle(http, cfg->metrics_host, port))
-        return 0;
     int fault = errno;
+    if (bound) {
+        monitor_conns_bound(conns, bound);
+        return 0;
+    }
     struct addrinfo *found = NULL;
     bool known = getaddrinfo(cfg->metrics_host, NULL, NULL, &found) == 0;
     if (known)
@@ -110,11 +121,13 @@ int monitor_run(const struct config *cfg, const struct monitor *m, int stop_fd)
     struct event_base *base = event_base_new();
     struct evhttp *http = base ? evhttp_new(base) : NULL;
     struct event *stop = http ? event_new(base, stop_fd, EV_READ, on_stop, base) : NULL;
+    struct monitor_conns *conns = http ? monitor_conns_new(base, http) : NULL;
     struct monitor copy = *m; /* the library's callbacks take no pointer to const */
     int status = 1;
 
     prctl(PR_SET_NAME, "tf-monitor"); /* told apart in lists of processes */
-    if (stop && event_add(stop, NULL) == 0) {
+    event_set_log_callback(on_library_log);
+    if (stop && conns && event_add(stop, NULL) == 0) {
         evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
         evhttp_set_max_headers_size(http, HEAD_MAX);
         evhttp_set_max_body_size(http, 0);
@@ -122,7 +135,7 @@ int monitor_run(const struct config *cfg, const struct monitor *m, int stop_fd)
         evhttp_set_cb(http, "/metrics", on_metrics, &copy);
         evhttp_set_cb(http, "/healthz", on_healthz, &copy);
         evhttp_set_cb(http, "/readyz", on_readyz, &copy);
-        status = listen_on(http, cfg);
+        status = listen_on(http, conns, cfg);
         if (!status)
             status = event_base_dispatch(base) >= 0 ? 0 : 1;
     }
@@ -130,6 +143,7 @@ int monitor_run(const struct config *cfg, const struct monitor *m, int stop_fd)
         event_free(stop);
     if (http)
         evhttp_free(http);
+    monitor_conns_free(conns);
     if (base)
         event_base_free(base);
     return status;

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from client import Api, expect
-from stack import Port, processes, wait_until
+from stack import Port, comm, cpu_seconds, processes, wait_until
 
 pytestmark = pytest.mark.stores("sqlite")  # the store takes no part in this
 
@@ -85,6 +85,48 @@ def test_accepting_goes_on_when_connections_end(private):
         began = time.monotonic()
         assert [ask(c) for c in held[25:]] == [200] * 5
         assert time.monotonic() - began < 1
+
+
+# The metrics port
+
+def monitor_of(stack, role="frontend"):
+    found, = (p for p in stack.forked(role) if comm(p) == "tf-monitor")
+    return found
+
+
+def test_many_connections_to_the_metrics_port(private, metrics_port):
+    """Connections without a request give way to those that ask."""
+    stack = private("--metrics-port", metrics_port.number)
+    pid = monitor_of(stack)
+    health = f"http://127.0.0.1:{metrics_port.number}/healthz"
+    expect(requests.get(health, timeout=5), 200)
+    before = open_files(pid)
+    with contextlib.ExitStack() as cleanup:
+        for _ in range(400):
+            cleanup.enter_context(socket.create_connection(("127.0.0.1", metrics_port.number), 10))
+        expect(requests.get(health, timeout=5), 200)
+        assert open_files(pid) <= before + 130
+    assert monitor_of(stack) == pid
+
+
+def test_the_metrics_port_without_descriptors(private, metrics_port):
+    """A failed accept fills no log, and accepting goes on."""
+    stack = private("--metrics-port", metrics_port.number)
+    pid = monitor_of(stack)
+    health = f"http://127.0.0.1:{metrics_port.number}/healthz"
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(pid) + 2, old[1]))
+    with contextlib.ExitStack() as cleanup:
+        for _ in range(10):
+            cleanup.enter_context(socket.create_connection(("127.0.0.1", metrics_port.number), 10))
+        wait_until(lambda: stack.log_contains("cannot accept a connection"), "it says so")
+        used = cpu_seconds(pid)
+        time.sleep(1)
+        assert cpu_seconds(pid) - used < 0.5, "it does not spin"
+        assert stack.log().count("accept") < 5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+        expect(requests.get(health, timeout=5), 200)
+    assert monitor_of(stack) == pid
 
 
 # The watchdog
