@@ -1,5 +1,9 @@
 #include "common/watchdog.h"
 
+/* A single look without a new beat says nothing: looks and beats have the same period, and either
+ * may be late by a little. */
+enum { LOOKS_MIN = 2 };
+
 enum watchdog_verdict watchdog_look(struct watchdog *w, const struct beat *b, bool late, bool waits,
                                     unsigned limit)
 {
@@ -8,6 +12,8 @@ enum watchdog_verdict watchdog_look(struct watchdog *w, const struct beat *b, bo
 
     w->still = late ? 0 : still ? w->still + 1 : 0;
     w->deaf = late ? 0 : deaf ? w->deaf + 1 : 0;
+    if (limit < LOOKS_MIN)
+        limit = LOOKS_MIN;
     w->turned = b->turned;
     w->accepted = b->accepted;
     /* A loop that stands still accepts nothing either. */

@@ -34,6 +34,21 @@ static void test_still(void **state)
     assert_int_equal(watchdog_look(&w, &b, false, false, LIMIT), WATCHDOG_STILL);
 }
 
+/* Beats and looks have the same period: one that is late by a little is no fault, whatever the
+ * limit. */
+static void test_a_beat_that_is_late(void **state)
+{
+    struct watchdog w = {0};
+    struct beat b = {0};
+
+    (void)state;
+    for (int i = 1; i < 10; i++) {
+        b.turned += i % 3 != 0;
+        assert_int_equal(watchdog_look(&w, &b, false, false, 1), WATCHDOG_WELL);
+    }
+    assert_int_equal(watchdog_look(&w, &b, false, false, 1), WATCHDOG_STILL);
+}
+
 /* A child that never begins to beat is found, too. */
 static void test_never_began(void **state)
 {
@@ -120,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_turning_is_well),
         cmocka_unit_test(test_still),
+        cmocka_unit_test(test_a_beat_that_is_late),
         cmocka_unit_test(test_never_began),
         cmocka_unit_test(test_late_look),
         cmocka_unit_test(test_deaf),
