@@ -198,6 +198,7 @@ static void close_server(struct server *s)
         event_free(s->look_for_room);
     if (s->base)
         event_base_free(s->base);
+    spool_use(s->slot, 0); /* the files end with this process, and the slot may stay empty */
 }
 
 static bool open_server(struct server *s, int listen_fd)
