@@ -85,7 +85,7 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     if (c->exchange)
         exchange_client_gone(c->exchange);
     delivery_closed(c);
-    if (c->intake.unread)
+    if (intake_unread(&c->intake))
         linger_begin(&s->lingering, s->base, bufferevent_getfd(c->bev));
     HASH_DEL(s->conns, c);
     pace_leave(c);

@@ -65,6 +65,11 @@ bool intake_is_busy(const struct intake *in)
     return in->state == INTAKE_BUSY || in->state == INTAKE_LAST || in->state == INTAKE_ASKED;
 }
 
+bool intake_unread(const struct intake *in)
+{
+    return in->unread || in->dropping;
+}
+
 bool intake_is_idle(const struct intake *in)
 {
     return in->state == INTAKE_HEAD && !intake_waiting(in);

@@ -114,6 +114,9 @@ size_t intake_waiting(const struct intake *in);
 /* True while the library has a request. */
 bool intake_is_busy(const struct intake *in);
 
+/* True when the client may be sending a body that was refused. */
+bool intake_unread(const struct intake *in);
+
 /* True when nothing of a request has come, and none is served. */
 bool intake_is_idle(const struct intake *in);
 

@@ -47,8 +47,9 @@ static void say(struct conn *c, enum shut_reason why)
     char text[512], drop[4096];
     int fd = bufferevent_getfd(c->bev);
 
-    /* An answer without a request would be taken for that of the next one. */
-    bool between = c->pace.stage == STAGE_IDLE && c->intake.numbers;
+    /* An answer without a request would be taken for that of the next one, a second answer to one
+     * whose body was refused, too. */
+    bool between = (c->pace.stage == STAGE_IDLE && c->intake.numbers) || intake_unread(&c->intake);
 
     if (!reasons[why].status || between || c->exchange || intake_is_busy(&c->intake) ||
         evbuffer_get_length(bufferevent_get_output(c->bev)))

@@ -322,6 +322,28 @@ def test_workers_die_while_they_are_asked(private):
         assert connection.reply().content == b"OK"
 
 
+@pytest.mark.heavy
+@pytest.mark.stores("sqlite")  # the store takes no part in this
+def test_a_refusal_of_a_process_that_ends(private):
+    """The answer ends the connection while the body still comes: the client can send all of it and
+    reads the answer then, as most do."""
+    stack = private("--auth", "login", workers=1, env=auth.ENV)
+    workers, body = stack.children("worker"), b"x" * (3 * MIB)
+    old, = stack.children("frontend")
+    stack.signal(signal.SIGSTOP, workers)
+    with Raw(stack) as connection:
+        connection.send(head(attachments(new_id()), length=len(body)) + body[:1000])
+        time.sleep(0.3)
+        os.kill(old, signal.SIGTERM)
+        time.sleep(0.3)
+        os.kill(workers[0], signal.SIGCONT)
+        for at in range(1000, len(body), 100_000):
+            connection.send(body[at:at + 100_000])
+            time.sleep(0.01)
+        answer = connection.reply()
+        assert (answer.status_code, answer.headers["connection"]) == (401, "close")
+
+
 def test_clients_go_while_a_worker_is_asked(private):
     stack = private(workers=1)
     workers = stack.children("worker")
