@@ -9,6 +9,7 @@
 #define TEXT_BYTES_MAX ((size_t)64 * 1024) /* of a description, a field or log line of an agent */
 #define URL_BYTES_MAX  8192                /* of a webhook */
 #define NAMES_MAX      1000 /* queues of an agent, or in one post; images of a queue */
+#define LISTED_MAX     100  /* tags of a job, agents that it excludes */
 
 /* What is wrong with a name that is to be stored, static storage; NULL: nothing. */
 const char *name_fault(struct text name);

@@ -65,8 +65,9 @@ static const char *const phases[] = {
 static const struct kind kind_name = {NAME};
 static const struct kind kind_queue = {NAME, .min_len = 1};
 static const struct kind kind_tag = {.type = KIND_STRING, .max_len = NAME_BYTES_MAX};
-static const struct kind kind_tags = {.type = KIND_LIST, .item = &kind_tag};
-static const struct kind kind_agents = {.type = KIND_LIST, .item = &kind_name};
+static const struct kind kind_tags = {.type = KIND_LIST, .item = &kind_tag, .max_len = LISTED_MAX};
+static const struct kind kind_agents = {
+    .type = KIND_LIST, .item = &kind_name, .max_len = LISTED_MAX};
 static const struct kind kind_queues = {
     .type = KIND_LIST, .item = &kind_name, .max_len = NAMES_MAX};
 static const struct kind kind_webhook = {.type = KIND_URL, .max_len = URL_BYTES_MAX};

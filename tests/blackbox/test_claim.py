@@ -2,6 +2,7 @@
 
 import datetime
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -139,6 +140,49 @@ def test_without_a_cookie_nothing_is_excluded(api, queue):
     ids = [api.submit(queue, exclude_agents=[name]) for _ in range(4)]
     cookies = [None, "agent_name=", "other=1", f"xagent_name={name}"]
     assert [api.claimed(queue, cookie=cookie) for cookie in cookies] == ids
+
+
+def excluded(api, queue, jobs, names):
+    """Many jobs that exclude so many agents; the cookie of the last of them."""
+    agent = f"{queue}-agent"
+    cookie = api.agent(agent, queues=[queue]).headers["Set-Cookie"].split(";")[0]
+    api.agent(f"{queue}-other", queues=[queue])
+    others = [f"{queue}-{n:04}-" + "x" * 200 for n in range(names - 1)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: Api(api.url).submit(queue, exclude_agents=[*others, agent]),
+                      range(jobs)))
+    return cookie
+
+
+@pytest.mark.timeout(180)
+def test_a_job_behind_3000_that_exclude_the_agent(private):
+    """It is found within a few claims, each of which looks at a part of the others only."""
+    api = Api(private(workers=2).url)
+    queue = f"q-{uuid.uuid4().hex[:12]}"
+    cookie = excluded(api, queue, 3000, names=20)
+    good = api.submit(queue, exclude_agents=[f"{queue}-other"])
+    for polls in range(40):
+        answer = api.claim(queue, cookie=cookie)
+        if answer.status_code == 200:
+            break
+        expect_none(answer)
+    assert answer.json()["job_id"] == good and polls < 36
+    expect_none(api.claim(queue, cookie=cookie))
+    first = api.submit(queue)  # the next one is found, too
+    found = [a.json()["job_id"] for _ in range(40)
+             if (a := api.claim(queue, cookie=cookie)).status_code == 200]
+    assert found == [first]
+    assert api.claim(queue).status_code == 200  # whom none excludes gets the first at once
+
+
+def test_jobs_that_exclude_the_agent_come_and_go(api, queue, storage):
+    """A job in front of those that were looked at already, and with a higher priority, is found."""
+    cookie = excluded(api, queue, 30, names=3)
+    expect_none(api.claim(queue, cookie=cookie))
+    urgent, late = api.submit(queue), api.submit(queue)
+    storage.set_priority(urgent, 5)
+    assert [api.claimed(queue, cookie=cookie) for _ in range(2)] == [urgent, late]
+    expect_none(api.claim(queue, cookie=cookie))
 
 
 def claim_all(server, names, found):

@@ -103,6 +103,8 @@ def test_booleans(api):
     ({"tags": [["a"], "b", {}]}, {"tags": {"0": [STRING], "2": [STRING]}}),
     ({"exclude_agents": None}, {"exclude_agents": [NULL]}),
     ({"exclude_agents": "a"}, {"exclude_agents": [LIST]}),
+    ({"exclude_agents": ["a"] * 101}, {"exclude_agents": ["Longer than maximum length 100."]}),
+    ({"tags": ["a"] * 101}, {"tags": ["Longer than maximum length 100."]}),
     ({"exclude_agents": ["a", 5]}, {"exclude_agents": {"1": [STRING]}}),
     *[({f: v}, {f: [t]}) for f in ("firmware_update_data", "allocate_data")
       for v, t in [([], MAPPING), ("x", MAPPING), (5, MAPPING), (True, MAPPING), (None, NULL)]],

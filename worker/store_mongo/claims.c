@@ -1,5 +1,5 @@
 /* The claim: hands waiting jobs to agents, each to one. */
-#include "worker/store_mongo/mongo.h"
+#include "worker/store_mongo/claims.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -12,27 +12,16 @@
 /* Claims that are worked at together. */
 #define CLAIMS_MAX 32
 
-/* A claim at work. */
-struct wish {
-    struct claim *claim;
-    bool open;          /* not served yet */
-    const uint8_t *job; /* document that it may get, in a reply; NULL: none chosen */
-    uint32_t job_len;
-    struct text queue; /* of the job that it got, in claim->data */
-    int64_t wait_s;
-};
-
-static bool same_text(struct text a, struct text b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.s, b.s, a.len) == 0);
-}
+/* A claim of this long has looked through many jobs, or the server has much to do: then the further
+ * ones go by heads_find for a while, which is never wrong. */
+#define SLOW_MS 50
 
 static bool same_queues(const struct claim *a, const struct claim *b)
 {
     if (a->queues_len != b->queues_len)
         return false;
     for (size_t i = 0; i < a->queues_len; i++)
-        if (!same_text(a->queues[i], b->queues[i]))
+        if (!mongo_text_is(a->queues[i], b->queues[i]))
             return false;
     return true;
 }
@@ -56,8 +45,7 @@ static void append_queues(bson_t *filter, const struct claim *c)
     bson_append_document_end(filter, &in);
 }
 
-/* Jobs that may be handed out of the claim's queues, to this agent where `exclude`. */
-static void append_filter(bson_t *filter, const struct claim *c, bool exclude)
+void claims_filter(bson_t *filter, const struct claim *c, bool exclude)
 {
     bson_t child, list;
 
@@ -209,10 +197,10 @@ static void give_again(struct mongo *m, const bson_t *job, struct wish *wishes, 
     for (size_t i = 0; i < n; i++) {
         struct claim *c = wishes[i].claim;
         bool asks = false;
-        if (!wishes[i].open || !c->agent.s || !same_text(c->agent, name))
+        if (!wishes[i].open || !c->agent.s || !mongo_text_is(c->agent, name))
             continue;
         for (size_t k = 0; k < c->queues_len; k++)
-            asks = asks || same_text(c->queues[k], in);
+            asks = asks || mongo_text_is(c->queues[k], in);
         enum err e =
             asks ? claim_again(m, &wishes[i], bson_iter_utf8(&token, NULL)) : ERR_NOT_FOUND;
         if (e == ERR_NOT_FOUND)
@@ -261,7 +249,8 @@ static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
 
 /* ---- one claim: one trip ---- */
 
-static void claim_next(struct mongo *m, struct wish *w)
+/* Takes the first job that the agent may have; the one of this _id, where it was looked for. */
+static void take_next(struct mongo *m, struct wish *w, const bson_t *id)
 {
     bson_t command = BSON_INITIALIZER, child, reply, job;
     struct claim *c = w->claim;
@@ -270,10 +259,13 @@ static void claim_next(struct mongo *m, struct wish *w)
     c->started_ms = clock_wall_us() / 1000;
     BSON_APPEND_UTF8(&command, "findAndModify", JOBS);
     BSON_APPEND_DOCUMENT_BEGIN(&command, "query", &child);
-    append_filter(&child, c, true);
+    if (id)
+        bson_concat(&child, id);
+    claims_filter(&child, c, true);
     bson_append_document_end(&command, &child);
-    BSON_APPEND_DOCUMENT(&command, "sort", m->fixed.claim_order);
-    BSON_APPEND_DOCUMENT(&command, "hint", m->fixed.waiting);
+    if (!id)
+        BSON_APPEND_DOCUMENT(&command, "sort", m->fixed.claim_order);
+    BSON_APPEND_DOCUMENT(&command, "hint", id ? m->fixed.by_id : m->fixed.waiting);
     BSON_APPEND_DOCUMENT_BEGIN(&command, "update", &child);
     append_update(&child, c);
     bson_append_document_end(&command, &child);
@@ -291,6 +283,21 @@ static void claim_next(struct mongo *m, struct wish *w)
     bson_destroy(&reply);
 }
 
+static void claim_next(struct mongo *m, struct wish *w)
+{
+    bson_t id = BSON_INITIALIZER;
+    int64_t began = clock_mono_ms();
+
+    if (!w->claim->agent.s || !heads_are_many(m, w->claim)) {
+        take_next(m, w, NULL);
+        if (w->claim->agent.s && clock_mono_ms() - began >= SLOW_MS)
+            heads_note(m, w->claim);
+    } else if (!(w->claim->err = heads_find(m, w->claim, &id))) {
+        take_next(m, w, &id);
+    }
+    bson_destroy(&id);
+}
+
 /* Jobs without room for a claim that one request deals with at most. */
 #define UNFIT_MAX 8
 
@@ -299,7 +306,7 @@ static void claim_one(struct mongo *m, struct wish *w)
     claim_next(m, w);
     for (int i = 0; w->claim->err == ERR_TOO_LARGE && i < UNFIT_MAX; i++) {
         bson_t filter = BSON_INITIALIZER;
-        append_filter(&filter, w->claim, true);
+        claims_filter(&filter, w->claim, true);
         enum err e = unfit_make_room(m, &filter);
         bson_destroy(&filter);
         if (e)
@@ -324,7 +331,7 @@ static bool excludes(const bson_t *job, struct text agent)
     while (bson_iter_next(&list))
         if (BSON_ITER_HOLDS_UTF8(&list)) {
             const char *name = bson_iter_utf8(&list, &len);
-            if (same_text((struct text){name, len}, agent))
+            if (mongo_text_is((struct text){name, len}, agent))
                 return true;
         }
     return false;
@@ -464,7 +471,7 @@ static enum err find_waiting(struct mongo *m, const struct claim *c, size_t n, b
                             .limit = (int)n,
                             .more = more};
 
-    append_filter(&filter, c, false);
+    claims_filter(&filter, c, false);
     append_projection(&projection);
     enum err e = mongo_find(m, &q, ret_reply, ret_batch);
     bson_destroy(&filter);
@@ -501,53 +508,6 @@ static void claim_group(struct mongo *m, struct wish *group[], size_t n)
             claim_one(m, group[i]);
 }
 
-/* ---- wait times ---- */
-
-/* One statement: adds the waits of all jobs of one queue. They are taken from `wishes`. */
-static void append_waits(bson_t *updates, size_t index, struct wish *wishes, size_t n)
-{
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, push, times, each;
-    struct mongo_change change = {.filter = &filter, .update = &update, .upsert = true};
-    struct text queue = wishes[0].queue;
-    char key[MONGO_INDEX_SIZE];
-    size_t len = 0;
-
-    mongo_append_text(&filter, "name", queue);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$push", &push);
-    BSON_APPEND_DOCUMENT_BEGIN(&push, "wait_times", &times);
-    BSON_APPEND_ARRAY_BEGIN(&times, "$each", &each);
-    for (size_t i = 0; i < n; i++)
-        if (wishes[i].queue.s && same_text(wishes[i].queue, queue)) {
-            mongo_append_int(&each, mongo_index(len++, key), wishes[i].wait_s);
-            wishes[i].queue.s = NULL;
-        }
-    bson_append_array_end(&times, &each);
-    BSON_APPEND_INT32(&times, "$slice", -WAIT_TIMES_MAX);
-    bson_append_document_end(&push, &times);
-    bson_append_document_end(&update, &push);
-    mongo_change_append(updates, index, &change);
-    bson_destroy(&filter);
-    bson_destroy(&update);
-}
-
-/* The jobs are handed out in any case: what is lost here is statistics. */
-static void store_waits(struct mongo *m, struct wish *wishes, size_t n)
-{
-    bson_t command = BSON_INITIALIZER, updates;
-    size_t queues = 0;
-
-    BSON_APPEND_UTF8(&command, "update", WAIT_TIMES);
-    BSON_APPEND_BOOL(&command, "ordered", false);
-    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
-    for (size_t i = 0; i < n; i++)
-        if (wishes[i].queue.s)
-            append_waits(&updates, queues++, wishes + i, n - i);
-    bson_append_array_end(&command, &updates);
-    if (queues && mongo_write_all(m, &command, m->fixed.light, NULL))
-        log_warn("wait times of %zu queues were not stored; see the message before", queues);
-    bson_destroy(&command);
-}
-
 /* ---- all ---- */
 
 /* Serves every claim of the same queues as the first one that is still open. */
@@ -582,7 +542,7 @@ static void claim_some(struct mongo *m, struct claim *claims, size_t n)
     for (size_t i = 0; i < n; i++)
         if (wishes[i].open)
             claim_queues(m, wishes + i, n - i);
-    store_waits(m, wishes, n);
+    claims_store_waits(m, wishes, n);
 }
 
 enum err mongo_jobs_claim(struct store *s, struct claim *claims, size_t n)

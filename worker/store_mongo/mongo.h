@@ -55,6 +55,17 @@ struct mongo_group {
 };
 
 /* One connection; every process has its own. */
+enum { MONGO_LOOKS = 256 };
+
+/* What claims of some queues, or of an agent on them, have found lately (heads.c). */
+struct mongo_look {
+    uint64_t key;       /* hash of queues, and of the agent; who shares a place begins again */
+    int64_t until_ms;   /* queues: many of their jobs exclude agents (clock_mono_ms) */
+    int64_t priority;   /* agent: the last job looked at */
+    int64_t created_ms; /* 0: none */
+    bool has_priority;
+};
+
 struct mongo {
     struct store store; /* first member */
     mongoc_uri_t *uri;
@@ -68,6 +79,7 @@ struct mongo {
     struct mongo_group group;
     mongoc_client_session_t *session; /* of the open transaction; NULL: there is none */
     struct mongo_fixed fixed;
+    struct mongo_look looks[MONGO_LOOKS];
 };
 
 static inline struct mongo *mongo_of(struct store *s)

@@ -1,59 +1,11 @@
 /* The claim: hands waiting jobs to agents, each to one. */
+#include "worker/store_sqlite/heads.h"
 #include "worker/store_sqlite/job.h"
 
 #include "common/clock.h"
 #include "common/mem.h"
 
 #include <stdlib.h>
-
-/* A job that may be handed out, with its place in the order. */
-struct head {
-    int64_t id;
-    int64_t priority;
-    int64_t created_us;
-};
-
-static bool before(const struct head *a, const struct head *b)
-{
-    if (a->priority != b->priority)
-        return a->priority > b->priority;
-    if (a->created_us != b->created_us)
-        return a->created_us < b->created_us;
-    return a->id < b->id;
-}
-
-/* True when the row's list of excluded agents holds the agent. */
-static bool excludes(const struct query *r, int column, struct text agent)
-{
-    bool found = false;
-    json_t *list, *name;
-    size_t i;
-
-    if (!agent.s || !query_col_text(r, column).s)
-        return false;
-    list = query_col_json(r, column);
-    json_array_foreach (list, i, name)
-        found = found || sqlite_text_is(agent, (struct text){json_string_value(name),
-                                                             json_string_length(name)});
-    json_decref(list);
-    return found;
-}
-
-/* The first job of a queue that this agent may have. ERR_NOT_FOUND. */
-static enum err head_of(struct sqlite *q, struct text queue, struct text agent, struct head *ret)
-{
-    struct query r = query_new(q, SQL_CLAIM_NEXT);
-    enum err e;
-
-    query_text(&r, queue);
-    do {
-        e = query_step(&r);
-    } while (!e && excludes(&r, 3, agent));
-    if (!e)
-        *ret = (struct head){query_col_int(&r, 0), query_col_int(&r, 1), query_col_int(&r, 2)};
-    query_end(&r);
-    return e;
-}
 
 /* The first job of all the claim's queues. ERR_NOT_FOUND. */
 static enum err choose(struct sqlite *q, const struct claim *c, struct head *ret)
@@ -65,7 +17,7 @@ static enum err choose(struct sqlite *q, const struct claim *c, struct head *ret
         enum err e = head_of(q, c->queues[i], c->agent, &head);
         if (e && e != ERR_NOT_FOUND)
             return e;
-        if (!e && (!found || before(&head, &best))) {
+        if (!e && (!found || head_before(&head, &best))) {
             best = head;
             found = true;
         }
