@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,23 @@ STRANGERS = {
     "open": [(artifact("no-id"), [], 400), (attachments("no-id"), [], 400),
              (attachments(new_id()), [], 422), ("/v1/client-permissions/x", [], 403)],
 }
+
+
+def test_another_agent_is_refused_before_its_body(private, queue):
+    """With --agent-identity token: by the claim that the job's own agent holds."""
+    stack = private("--auth", "roles", "--agent-identity", "token", env=auth.ENV)
+    api = Api(stack.url)
+    own, other = (auth.as_role("agent", name) for name in ("own", "other"))
+    job = api.submit(queue)
+    expect(api.post("/v1/agents/data/own", {"queues": [queue]}, headers=own), 200)
+    cookie = {"Cookie": "agent_name=own"}
+    expect(api.get("/v1/job", params={"queue": queue}, headers={**own, **cookie}), 200)
+    for path in (artifact(job), f"/v1/result/{job}", f"/v1/result/{job}/log/output",
+                 "/v1/agents/data/own"):
+        for headers, status in ((other, 403), (own, 100)):
+            with Raw(stack) as connection:
+                connection.send(head(path, *token_line(headers), length=MIB, expect_continue=True))
+                assert connection.reply().status_code == status, (path, status)
 
 
 def send_until_refused(connection, data, most):
@@ -238,6 +256,16 @@ def test_the_largest_text(api, size):
 
 
 # Many at once
+
+@pytest.mark.heavy
+def test_large_documents_take_turns(private):
+    """Their copies for the bus would not fit into memory all at once."""
+    stack = private("--max-body-memory", 64 * MIB, "--request-timeout", 30000)
+    jobs, text = [new_id() for _ in range(8)], b"x" * (15 * MIB)
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        found = list(pool.map(lambda job: Api(stack.url).post_body(
+            f"/v1/result/{job}/output", text, "text/plain").status_code, jobs))
+    assert found == [200] * len(jobs)
 
 def test_pipelined_uploads_open_no_files(private):
     """Each once opened a temporary file long before its turn."""
