@@ -1,24 +1,34 @@
-/* Who a client is for limits by address: one IPv4 address, or the /64 network that an IPv6 client
- * controls as a whole. */
+/* Addresses of clients. */
 #ifndef FRONTEND_ADDRESS_H
 #define FRONTEND_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* IPv4 as ::ffff:A.B.C.D; of IPv6 the first half, then zeros. Compare with memcmp. */
+/* IPv4 as ::ffff:A.B.C.D. Compare with memcmp. All zeros: none, as that of a local socket. */
+struct address {
+    uint8_t bytes[16];
+};
+
+/* Who a client is for limits by address: one IPv4 address, or the /64 network that an IPv6 client
+ * controls as a whole, with zeros behind it. */
 struct address_key {
     uint8_t bytes[16];
 };
 
-/* The key of a peer; all zeros where it is neither IPv4 nor IPv6 (a local socket). */
+struct address address_of(const struct sockaddr *peer);
+/* The other end of a connected socket. */
+struct address address_of_fd(int fd);
+/* An IPv4 or IPv6 address as text, without brackets or port; false: it is none. */
+bool address_parse(const char *text, size_t len, struct address *ret);
+/* "" for none. */
+void address_text(const struct address *a, char out[INET6_ADDRSTRLEN]);
+
+struct address_key address_key(const struct address *a);
+/* The key of a peer; all zeros where it is neither IPv4 nor IPv6. */
 struct address_key address_key_of(const struct sockaddr *peer);
-
-/* The same for the other end of a connected socket. */
 struct address_key address_key_of_fd(int fd);
-
-/* The address of the other end, "" for a local socket. */
-void address_text_of_fd(int fd, char out[INET6_ADDRSTRLEN]);
 
 #endif

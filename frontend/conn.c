@@ -119,9 +119,10 @@ static void set_up(struct conn *c)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
     pace_look(c);
-    const struct address_key key = address_key_of_fd(fd);
+    const struct address peer = address_of_fd(fd);
+    const struct address_key key = address_key(&peer);
+    address_text(&peer, c->peer);
     intake_set_tenant(&c->intake, tenant_join(&c->server->bodies.budget, &key));
-    address_text_of_fd(fd, c->peer);
     if (!place_take(c, &key))
         shut(c, SHUT_ADDRESS);
     else if (!places_make_room(c))

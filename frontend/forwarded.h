@@ -1,0 +1,41 @@
+/* What trusted proxies say of a client: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239).
+ *
+ * Each proxy appends the address of who called it, so the list is read from its end, as long as
+ * those named there are trusted proxies themselves: the first that is none is the client. What
+ * stands before it may be the client's own invention. */
+#ifndef FRONTEND_FORWARDED_H
+#define FRONTEND_FORWARDED_H
+
+#include "frontend/head.h"
+#include "frontend/trust.h"
+
+/* Which headers the proxies set; the other ones may be the client's own. */
+enum forwarded_headers { FORWARDED_X, FORWARDED_RFC7239 };
+
+struct forwarded_rules {
+    enum forwarded_headers headers;
+    bool one_hop; /* ENABLE_PROXYFIX: whoever calls is the only proxy */
+    struct trust trust;
+};
+
+/* Values of the headers in question, in the order in which they came. */
+struct forwarded_values {
+    struct span lines[HEAD_FIELDS_MAX];
+    size_t len;
+};
+
+struct forwarded {
+    struct address client; /* the caller itself, where nothing better is known */
+    struct span proto;     /* "http" or "https" as the client used it; empty: not said */
+    struct span host;      /* as the client used it; empty: not said */
+};
+
+/* Whether what `peer` says counts. */
+bool forwarded_trusts(const struct forwarded_rules *rules, const struct address *peer);
+
+/* The client of a request that a trusted `peer` relays. With FORWARDED_X `in` are the values of
+ * X-Forwarded-For, -Proto and -Host, else in[0] those of Forwarded. Spans point into them. */
+void forwarded_read(const struct forwarded_rules *rules, const struct address *peer,
+                    const struct forwarded_values in[3], struct forwarded *ret);
+
+#endif
