@@ -194,6 +194,8 @@ static void on_signal(struct master *m, int signo, int64_t now)
         stop_all(m, now);
         break;
     case SIGHUP:
+        if (m->p->reload)
+            m->p->reload(m->cfg, m->p->arg);
         for (unsigned i = 0; i < m->total; i++)
             m->slots[i].old = m->slots[i].pid != 0;
         break;

@@ -25,6 +25,8 @@ struct prefork {
     int (*child)(const struct config *cfg, unsigned slot, int stop_fd, void *arg);
     /* With a metrics port, one more child runs this. NULL: there is none. */
     int (*monitor)(const struct config *cfg, int stop_fd, void *arg);
+    /* At HUP, before children are replaced: reads files anew that they inherit. NULL: none. */
+    void (*reload)(const struct config *cfg, void *arg);
     /* The ordinary children call beat_turn() at least every BEAT_MS. Not for children that wait in
      * calls of a store or a library for as long as these take. */
     bool beats;

@@ -8,6 +8,7 @@
 #include "frontend/exchange.h"
 #include "frontend/linger.h"
 #include "frontend/shut.h"
+#include "frontend/tls.h"
 
 #include <event2/bufferevent.h>
 #include <netinet/in.h>
@@ -48,6 +49,28 @@ static bool advance(struct conn *c)
     return passed;
 }
 
+/* Takes the PROXY header off; false: HTTP does not follow yet. */
+static bool take_header(struct conn *c, struct evbuffer *input)
+{
+    uint8_t part[256];
+    enum proxy2_result r = PROXY2_MORE;
+
+    c->feeding = true;
+    while (r == PROXY2_MORE && evbuffer_get_length(input)) {
+        size_t wanted = proxy2_wants(c->client.header);
+        int n = evbuffer_remove(input, part, wanted < sizeof part ? wanted : sizeof part);
+        r = n > 0 ? client_take_header(c, part, (size_t)n) : PROXY2_BAD;
+    }
+    if (r == PROXY2_BAD) {
+        evbuffer_drain(input, evbuffer_get_length(input));
+        conn_fail(c);
+    } else if (r == PROXY2_DONE) {
+        conn_opened(c);
+    }
+    c->feeding = false;
+    return r == PROXY2_DONE;
+}
+
 /* Bytes have come: the intake takes them, and the library gets a head of its own in their place. */
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
@@ -56,12 +79,18 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 
     if (c->feeding || !info->n_added)
         return;
+    if (c->client.header && !take_header(c, input))
+        return;
     c->feeding = true;
     c->pace.came += info->n_added;
-    size_t known = evbuffer_get_length(input) - info->n_added;
+    size_t known = 0, came = evbuffer_get_length(input);
+    if (came > info->n_added) {
+        known = came - info->n_added;
+        came = info->n_added;
+    }
     if (known) /* a head that the library has not read yet */
         evbuffer_remove_buffer(input, s->kept, known);
-    intake_take(&c->intake, input, info->n_added);
+    intake_take(&c->intake, input, came);
     if (known)
         evbuffer_add_buffer(input, s->kept);
     advance(c);
@@ -90,6 +119,9 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     HASH_DEL(s->conns, c);
     pace_leave(c);
     place_leave(c);
+    client_free(&c->client);
+    if (c->tls)
+        tls_bye(c);
     intake_done(&c->intake);
     event_free(c->hook);
     free(c);
@@ -118,12 +150,12 @@ static void set_up(struct conn *c)
     /* What waits in the kernel is memory, too, and would hide how fast a client takes it. */
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
+    bool fits = client_accepted(c);
+    c->opening = c->tls || c->client.header;
+    if (c->tls && c->client.header)
+        tls_expect_header(c);
     pace_look(c);
-    const struct address peer = address_of_fd(fd);
-    const struct address_key key = address_key(&peer);
-    address_text(&peer, c->peer);
-    intake_set_tenant(&c->intake, tenant_join(&c->server->bodies.budget, &key));
-    if (!place_take(c, &key))
+    if (!fits)
         shut(c, SHUT_ADDRESS);
     else if (!places_make_room(c))
         shut(c, SHUT_ROOM);
@@ -135,9 +167,11 @@ static void read_on(struct conn *c)
     struct evbuffer *input = bufferevent_get_input(c->bev);
 
     c->feeding = true;
-    evbuffer_unfreeze(input, 0);
+    if (!c->tls) /* TLS of libevent freezes nothing */
+        evbuffer_unfreeze(input, 0);
     bool passed = advance(c);
-    evbuffer_freeze(input, 0);
+    if (!c->tls)
+        evbuffer_freeze(input, 0);
     c->feeding = false;
     conn_hold(c);
     pace_look(c);
@@ -155,6 +189,8 @@ static void on_hook(evutil_socket_t fd, short what, void *arg)
         set_up(c);
     else if (c->broken)
         evhttp_connection_free(c->evcon);
+    else if (c->failed)
+        shut(c, SHUT_PROXY);
     else if (c->intake.complete)
         c->server->body_done(c);
     else
@@ -167,7 +203,8 @@ struct bufferevent *conn_accept(struct event_base *base, void *server)
     struct conn *c = mem_alloc(sizeof *c);
 
     c->server = s;
-    c->bev = bufferevent_socket_new(base, -1, 0);
+    c->tls = s->tls;
+    c->bev = s->tls ? tls_bufferevent(s->tls, base, c) : bufferevent_socket_new(base, -1, 0);
     c->hook = event_new(base, -1, 0, on_hook, c);
     if (!c->bev || !c->hook || !evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||
         !evbuffer_add_cb(bufferevent_get_output(c->bev), pace_on_output, c))
@@ -200,6 +237,7 @@ static void on_answered(struct evhttp_request *req, void *arg)
     delivery_written(c);
     intake_answered(&c->intake);
     place_lasts(c, false);
+    client_answered(c);
     pace_look(c);
     c->broken |= c->intake.over;
     if (intake_waiting(&c->intake) || c->broken)
@@ -242,6 +280,19 @@ void conn_watch(struct conn *c)
     bufferevent_setcb(c->bev, NULL, write_cb, event_cb, arg);
     bufferevent_enable(c->bev, EV_READ);
     conn_hold(c);
+}
+
+void conn_opened(struct conn *c)
+{
+    c->opening = false;
+    if (c->evcon)
+        pace_look(c);
+}
+
+void conn_fail(struct conn *c)
+{
+    c->failed = true;
+    event_active(c->hook, EV_TIMEOUT, 0);
 }
 
 void conn_close_idle(struct server *s)

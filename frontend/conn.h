@@ -2,6 +2,7 @@
 #ifndef FRONTEND_CONN_H
 #define FRONTEND_CONN_H
 
+#include "frontend/client.h"
 #include "frontend/intake.h"
 #include "frontend/pace.h"
 #include "frontend/places.h"
@@ -19,11 +20,14 @@ struct conn {
     struct delivery *delivery; /* of the claim that was answered last; NULL: it is settled */
     struct event *hook; /* what is due in this turn of the loop, outside of the library's calls */
     bool feeding;       /* changes of the library's input are our own */
-    bool opening;       /* its first bytes are none of HTTP */
-    bool broken;        /* the library is out of step: the connection is about to be closed */
+    bool tls;
+    bool opening; /* its PROXY header or TLS handshake is under way */
+    bool failed;  /* that header is bad: the connection is about to be closed */
+    bool broken;  /* the library is out of step: the connection is about to be closed */
     struct pace pace;
     struct placed placed;
-    char peer[INET6_ADDRSTRLEN]; /* the client's address, "" for a local socket */
+    struct client client;
+    char peer[INET6_ADDRSTRLEN]; /* address of the client, of a request or between them; "": none */
     UT_hash_handle hh;
 };
 
@@ -49,6 +53,12 @@ void conn_watch(struct conn *c);
 /* Stops to read where so much waits behind the request that is served. Call it after each
  * evhttp_send_* on a connection that stays: the library switches reading on there. */
 void conn_hold(struct conn *c);
+
+/* The TLS handshake is through. */
+void conn_opened(struct conn *c);
+
+/* Closes the connection in this turn of the loop: what it begins with is wrong. */
+void conn_fail(struct conn *c);
 
 /* Closes the connections on which nothing is under way. */
 void conn_close_idle(struct server *s);

@@ -283,7 +283,8 @@ static const char *browser_refusal(const struct conn *c, struct evhttp_request *
     struct evkeyvalq *in = evhttp_request_get_input_headers(req);
     bool get = p->route->method == HTTP_GET;
     const struct origin_request r = {
-        .host = evhttp_find_header(in, "Host"),
+        .host = client_host(c, req),
+        .scheme = *c->client.scheme ? c->client.scheme : NULL,
         .origin = evhttp_find_header(in, "Origin"),
         .fetch_site = evhttp_find_header(in, "Sec-Fetch-Site"),
         .fetch_mode = evhttp_find_header(in, "Sec-Fetch-Mode"),
@@ -316,7 +317,10 @@ void exchange_begin(struct evhttp_request *req, void *server)
     new_id(id);
     delivery_next(c);
     request_parse(req, (struct span){item->target, item->target_len}, item->verdict != 405, &p);
-    if (item->verdict) {
+    if (!client_of_request(c, req)) {
+        local_error(&local, 503, "Too many connections from this address; try again shortly");
+        answer_here(c, req, item, &p, &local.reply, id);
+    } else if (item->verdict) {
         local_verdict(&local, item->verdict, &p);
         answer_here(c, req, item, &p, &local.reply, id);
     } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {

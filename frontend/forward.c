@@ -106,7 +106,7 @@ static enum err pack(struct exchange *x, const struct request *r)
 /* Fills in what the parser does not know. */
 static void complete(struct exchange *x, struct request *r)
 {
-    r->peer = (struct text){x->conn->peer, strlen(x->conn->peer)};
+    client_complete(x->conn, r);
     r->received_us = clock_wall_us();
     memcpy(r->id, x->id, sizeof x->id);
 }

@@ -226,14 +226,14 @@ static bool open_server(struct server *s, int listen_fd)
     return s->deliveries && s->look_for_room && open_http(s, listen_fd);
 }
 
-int http_run(const struct config *cfg, unsigned slot, int listen_fd, int stop_fd)
+int http_run(const struct config *cfg, unsigned slot, const struct http_setup *setup, int stop_fd)
 {
-    struct server s = {.cfg = cfg, .slot = slot};
+    struct server s = {.cfg = cfg, .slot = slot, .tls = setup->tls, .proxies = setup->proxies};
     struct drain d = {.server = &s};
     struct event *stop = NULL;
     int status = 1;
 
-    if (open_server(&s, listen_fd)) {
+    if (open_server(&s, setup->listen_fd)) {
         stop = event_new(s.base, stop_fd, EV_READ | EV_PERSIST, on_stop, &d);
         d.step = event_new(s.base, -1, EV_PERSIST, on_step, &d);
         if (stop && d.step && event_add(stop, NULL) == 0 && event_base_dispatch(s.base) >= 0)

@@ -4,9 +4,16 @@
 
 #include "frontend/server.h"
 
+/* What the master has opened. */
+struct http_setup {
+    int listen_fd;
+    struct tls *tls; /* NULL: plain HTTP */
+    struct proxies proxies;
+};
+
 /* Serves HTTP on the listening socket until `stop_fd` is readable; then finishes what is in hand,
  * within the grace time. Takes the socket. `slot`: see prefork.h. Returns the exit status. */
-int http_run(const struct config *cfg, unsigned slot, int listen_fd, int stop_fd);
+int http_run(const struct config *cfg, unsigned slot, const struct http_setup *setup, int stop_fd);
 
 /* Makes s->http, the HTTP library as it is used here, and what conn.c needs of `s` beside its
  * settings. For http_run and the fuzz target. */

@@ -13,6 +13,7 @@
 #include "frontend/link.h"
 #include "frontend/shut.h"
 #include "frontend/spool.h"
+#include "frontend/tls.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@
 
 static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
 {
-    return http_run(cfg, slot, *(int *)arg, stop_fd);
+    return http_run(cfg, slot, arg, stop_fd);
 }
 
 /* Whether the settings allow to serve on this socket; says why not. */
@@ -55,36 +56,55 @@ static int monitor(const struct config *cfg, int stop_fd, void *arg)
 {
     struct monitor m = {.role = R_FRONTEND, .is_ready = is_ready};
 
-    close(*(int *)arg); /* HTTP is served by the others */
+    close(((struct http_setup *)arg)->listen_fd); /* HTTP is served by the others */
     return monitor_run(cfg, &m, stop_fd);
 }
 
 /* Whether connections wait to be accepted. */
 static bool waits(void *arg)
 {
-    struct pollfd fd = {*(int *)arg, POLLIN, 0};
+    struct pollfd fd = {((struct http_setup *)arg)->listen_fd, POLLIN, 0};
 
     return poll(&fd, 1, 0) == 1 && fd.revents & POLLIN;
+}
+
+/* HUP: the certificate may be a new one. Children that are running keep the one that they have. */
+static void reload(const struct config *cfg, void *arg)
+{
+    struct http_setup *setup = arg;
+    struct tls *tls;
+
+    if (tls_load(cfg, &tls)) {
+        log_error("the certificate in use is kept; put the files right, then send HUP again");
+        return;
+    }
+    tls_free(setup->tls);
+    setup->tls = tls;
 }
 
 /* Runs the master on the listening socket, which it takes. */
 static int serve(struct config *cfg, int fd)
 {
+    struct http_setup setup = {.listen_fd = fd};
     struct prefork p = {.role = "frontend",
                         .child = child,
                         .monitor = monitor,
-                        .arg = &fd,
+                        .arg = &setup,
+                        .reload = reload,
                         .beats = true,
                         .waits = waits};
     int status = EXIT_BAD_SETTING;
 
-    if (may_serve(cfg, fd) && privileges_drop(PROGRAM, cfg) == ERR_OK &&
+    /* The key may be one that only root can read. */
+    if (may_serve(cfg, fd) && proxies_load(PROGRAM, cfg, &setup.proxies) == ERR_OK &&
+        tls_load(cfg, &setup.tls) == ERR_OK && privileges_drop(PROGRAM, cfg) == ERR_OK &&
         bus_folder_allowed(PROGRAM, cfg)) {
         link_name_metrics();
         shut_name_metrics();
         spool_share(cfg);
         status = prefork_run(cfg, &p);
     }
+    tls_free(setup.tls);
     close(fd);
     return status;
 }

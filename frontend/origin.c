@@ -39,14 +39,16 @@ static bool equal(struct name a, struct name b)
     return a.len == b.len && strncasecmp(a.s, b.s, a.len) == 0;
 }
 
-/* Whether an Origin header, "http://HOST[:PORT]", names the host and port that were called. What
- * is no http or https URL ("null", extensions) is another site. */
-static bool is_same_origin(const char *origin, const char *host)
+/* Whether an Origin header, "http://HOST[:PORT]", names the scheme, host and port that were called.
+ * What is no http or https URL ("null", extensions) is another site. */
+static bool is_same_origin(const char *origin, const char *host, const char *scheme)
 {
     bool tls = strncmp(origin, "https://", 8) == 0;
     struct name hosts[2], ports[2];
 
     if (!tls && strncmp(origin, "http://", 7) != 0)
+        return false;
+    if (scheme && tls != (strcmp(scheme, "https") == 0))
         return false;
     split_host(origin + (tls ? 8 : 7), &hosts[0], &ports[0]);
     split_host(host, &hosts[1], &ports[1]);
@@ -128,7 +130,7 @@ static const char *site_refusal(const struct origin_request *r)
     if (site)
         return is_visit(r) ? NULL : foreign_site;
     if (r->origin)
-        return r->host && is_same_origin(r->origin, r->host) ? NULL : foreign_site;
+        return r->host && is_same_origin(r->origin, r->host, r->scheme) ? NULL : foreign_site;
     return r->get && r->changes ? unknown_site : NULL;
 }
 

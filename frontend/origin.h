@@ -17,7 +17,8 @@ struct origin_rules {
 
 /* What a request says of itself; headers that it does not have are NULL. */
 struct origin_request {
-    const char *host; /* as the browser used it: a trusted proxy's X-Forwarded-Host goes first */
+    const char *host;   /* as the browser used it: a trusted proxy's X-Forwarded-Host goes first */
+    const char *scheme; /* "http" or "https", where it is known how the browser called */
     const char *origin, *fetch_site, *fetch_mode, *fetch_dest, *accept_language, *user_agent;
     bool get;     /* GET or HEAD */
     bool changes; /* it changes something; false for a GET that only reads */

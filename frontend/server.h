@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "frontend/body.h"
+#include "frontend/client.h"
 #include "frontend/linger.h"
 #include "frontend/link.h"
 #include "frontend/origin.h"
@@ -21,12 +22,15 @@ struct piece;
 struct deliveries;
 struct park;
 struct place;
+struct tls;
 
 struct server {
     const struct config *cfg;
     unsigned slot; /* of the process, see prefork.h */
     struct event_base *base;
     struct evhttp *http;
+    struct tls *tls; /* NULL: plain HTTP */
+    struct proxies proxies;
     struct acceptor *acceptor;
     struct event *tick; /* each second */
     struct link *link;

@@ -26,6 +26,7 @@ static const struct {
     [SHUT_ANSWER] = {"answer",  0,   NULL,                                                        "they took their answers slower than --min-rate"},
     [SHUT_ADDRESS] = {"address", 503, "Too many connections from this address; try again shortly",
                    "their addresses have as many as --max-connections-per-address allows"                                                       },
+    [SHUT_PROXY] = {"proxy",   0,   NULL,                                                        NULL                                            },
     [SHUT_ROOM] = {"room",    503, "Too many connections; try again shortly",
                    "they made room for others; raise --max-connections or add frontends, unless "
                    "this is an attack"                                                                                                          },
@@ -51,8 +52,8 @@ static void say(struct conn *c, enum shut_reason why)
      * whose body was refused, too. */
     bool between = (c->pace.stage == STAGE_IDLE && c->intake.numbers) || intake_unread(&c->intake);
 
-    if (!reasons[why].status || between || c->exchange || intake_is_busy(&c->intake) ||
-        evbuffer_get_length(bufferevent_get_output(c->bev)))
+    if (!reasons[why].status || between || c->tls || c->client.header || c->exchange ||
+        intake_is_busy(&c->intake) || evbuffer_get_length(bufferevent_get_output(c->bev)))
         return;
     /* What was not read would make the kernel send a reset, which destroys the answer. */
     for (int i = 0; i < 16 && recv(fd, drop, sizeof drop, MSG_DONTWAIT) == sizeof drop; i++)

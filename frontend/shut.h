@@ -16,6 +16,7 @@ enum shut_reason {
     SHUT_BODY,    /* a body came slower than --min-rate */
     SHUT_ANSWER,  /* an answer was taken slower than --min-rate */
     SHUT_ADDRESS, /* its address has as many connections as it may */
+    SHUT_PROXY,   /* a trusted proxy did not begin it with a PROXY header */
     SHUT_ROOM,    /* it made room for another one */
     SHUT_REASONS
 };

@@ -108,7 +108,7 @@ static enum err prepare_listen(struct launcher *l)
         free(l->cfg.listen);
         l->cfg.listen = mem_strdup(text);
     }
-    probe_init(&l->probe, l->listen_fd);
+    probe_init(&l->probe, l->listen_fd, *l->cfg.tls_cert, l->cfg.proxy_protocol);
     return ERR_OK;
 }
 

@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +14,9 @@ enum {
     TRY_MS = 1000,
     STATUS_END = sizeof "HTTP/1.1 200" - 1
 };
+
+/* PROXY protocol, version 2: the connection is the sender's own. */
+static const char local_header[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
 
 static const char request[] = "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n";
 
@@ -26,24 +32,41 @@ static void to_loopback(struct probe *p)
         v6->sin6_addr = in6addr_loopback;
 }
 
-void probe_init(struct probe *p, int listen_fd)
+void probe_init(struct probe *p, int listen_fd, bool tls, bool proxies)
 {
-    *p = (struct probe){.fd = -1, .began = INT64_MIN / 2, .to_len = sizeof p->to};
+    *p = (struct probe){.fd = -1,
+                        .began = INT64_MIN / 2,
+                        .to_len = sizeof p->to,
+                        .proxies = proxies,
+                        .header = proxies};
+    if (tls && !(p->tls = SSL_CTX_new(TLS_client_method())))
+        abort(); /* out of memory, as in mem.c */
     if (getsockname(listen_fd, (struct sockaddr *)&p->to, &p->to_len) == 0)
         to_loopback(p);
 }
 
-void probe_close(struct probe *p)
+static void close_try(struct probe *p)
 {
+    SSL_free(p->ssl);
+    p->ssl = NULL;
     if (p->fd >= 0)
         close(p->fd);
     p->fd = -1;
 }
 
+void probe_close(struct probe *p)
+{
+    close_try(p);
+    SSL_CTX_free(p->tls);
+    p->tls = NULL;
+}
+
 static void end_try(struct probe *p, enum probe_met met)
 {
     p->met = met;
-    probe_close(p);
+    if (p->proxies && met != PROBE_READY)
+        p->header = !p->header;
+    close_try(p);
 }
 
 static void begin_try(struct probe *p, int64_t now)
@@ -51,28 +74,74 @@ static void begin_try(struct probe *p, int64_t now)
     p->began = now;
     p->sent = false;
     p->reply_len = 0;
+    p->begun = !p->header;
     p->fd = socket(p->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (p->fd >= 0 && connect(p->fd, (const struct sockaddr *)&p->to, p->to_len) != 0 &&
         errno != EINPROGRESS)
         end_try(p, PROBE_SILENCE);
 }
 
-/* A request of a few bytes goes into the empty buffer of a new connection as a whole. */
+/* A few bytes go into the empty buffer of a new connection as a whole. False: not yet, or the try
+ * is over. */
+static bool send_plain(struct probe *p, const char *data, size_t len)
+{
+    if (send(p->fd, data, len, MSG_NOSIGNAL) >= 0)
+        return true;
+    if (errno != EAGAIN && errno != EINTR && errno != ENOTCONN)
+        end_try(p, PROBE_SILENCE);
+    return false;
+}
+
+/* Of an operation of TLS; true: it has to be done again later. */
+static bool goes_on(const struct probe *p, int n)
+{
+    int e = SSL_get_error(p->ssl, n);
+
+    return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE;
+}
+
+static bool send_tls(struct probe *p)
+{
+    if (!p->ssl) {
+        if (!(p->ssl = SSL_new(p->tls)) || SSL_set_fd(p->ssl, p->fd) != 1)
+            abort(); /* out of memory, as in mem.c */
+        SSL_set_connect_state(p->ssl);
+    }
+    ERR_clear_error();
+    int n = SSL_write(p->ssl, request, sizeof request - 1);
+    if (n <= 0 && !goes_on(p, n))
+        end_try(p, PROBE_SILENCE);
+    return n > 0;
+}
+
 static void send_request(struct probe *p)
 {
-    ssize_t n = send(p->fd, request, sizeof request - 1, MSG_NOSIGNAL);
+    if (!p->begun)
+        p->begun = send_plain(p, local_header, sizeof local_header);
+    if (p->begun && p->fd >= 0)
+        p->sent = p->tls ? send_tls(p) : send_plain(p, request, sizeof request - 1);
+}
 
-    if (n >= 0)
-        p->sent = true;
-    else if (errno != EAGAIN && errno != EINTR && errno != ENOTCONN)
-        end_try(p, PROBE_SILENCE);
+/* Bytes; 0 or -1: the end; -2: none yet. */
+static ssize_t receive(struct probe *p)
+{
+    char *to = p->reply + p->reply_len;
+    size_t room = sizeof p->reply - p->reply_len;
+
+    if (p->tls) {
+        ERR_clear_error();
+        int n = SSL_read(p->ssl, to, (int)room);
+        return n <= 0 && goes_on(p, n) ? -2 : n;
+    }
+    ssize_t n = read(p->fd, to, room);
+    return n < 0 && (errno == EAGAIN || errno == EINTR) ? -2 : n;
 }
 
 static void take_reply(struct probe *p)
 {
-    ssize_t n = read(p->fd, p->reply + p->reply_len, sizeof p->reply - p->reply_len);
+    ssize_t n = receive(p);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n == -2)
         return;
     if (n <= 0) {
         end_try(p, PROBE_SILENCE);
@@ -93,7 +162,8 @@ int probe_step(struct probe *p, int64_t now, struct pollfd *fd)
         take_reply(p);
     if (p->fd >= 0 && now - p->began >= TRY_MS)
         end_try(p, PROBE_SILENCE);
-    *fd = (struct pollfd){.fd = p->fd, .events = p->sent ? POLLIN : POLLOUT};
+    /* A handshake that waits, waits for the other side. */
+    *fd = (struct pollfd){.fd = p->fd, .events = p->sent || p->ssl ? POLLIN : POLLOUT};
     int64_t due = p->began + (p->fd >= 0 ? TRY_MS : PAUSE_MS) - now;
     return due > 0 ? (int)due : 0;
 }

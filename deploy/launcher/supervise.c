@@ -240,9 +240,11 @@ static int ask_ready(struct server *s, int64_t now, struct pollfd *fd)
         return -1;
     int timeout = probe_step(s->probe, now, fd);
     if (s->probe->met == PROBE_READY) {
-        printf("Testflinger server is ready: http://%s\n", s->cfg->listen);
+        printf("Testflinger server is ready: http%s://%s\n", *s->cfg->tls_cert ? "s" : "",
+               s->cfg->listen);
         fflush(stdout);
         notify_send("READY=1");
+        probe_close(s->probe);
         s->probe = NULL;
         return -1;
     }
