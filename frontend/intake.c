@@ -6,6 +6,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#define REQUEST_ID     "X-Request-Id"
+#define REQUEST_ID_MAX 128 /* bytes of one that an answer repeats */
 
 enum {
     RAW_FREE = 4096,     /* bytes that wait and do not count in the budget */
@@ -102,16 +106,30 @@ static void print_number(uint64_t n, char out[24])
     *out = '\0';
 }
 
+/* The client's name for its request; empty: none, or one that is never answered with. */
+static struct span request_id(const struct head *h)
+{
+    for (size_t i = 0; i < h->fields_len; i++) {
+        struct span name = h->fields[i].name, value = h->fields[i].value;
+        if (name.len == strlen(REQUEST_ID) && strncasecmp(name.s, REQUEST_ID, name.len) == 0)
+            return value.len <= REQUEST_ID_MAX ? value : (struct span){"", 0};
+    }
+    return (struct span){"", 0};
+}
+
 static void item_new(struct intake *in, const struct head *h)
 {
-    struct span target = h->target.len ? h->target : (struct span){"/", 1};
-    struct intake_item *item = mem_alloc(sizeof *item + target.len + 1);
+    struct span target = h->target.len ? h->target : (struct span){"/", 1}, id = request_id(h);
+    struct intake_item *item = mem_alloc(sizeof *item + target.len + 1 + id.len + 1);
+    char *own_id = item->target + target.len + 1;
 
-    *item = (struct intake_item){.target_len = target.len};
+    *item = (struct intake_item){.target_len = target.len, .request_id = own_id};
     body_begin(&item->body, false);
     print_number(++in->numbers, item->number);
     memcpy(item->target, target.s, target.len);
     item->target[target.len] = '\0';
+    memcpy(own_id, id.s, id.len);
+    own_id[id.len] = '\0';
     in->item = item;
 }
 
@@ -123,10 +141,17 @@ static void passed(struct intake *in)
 /* Passes on a head that stands for the item's, which is refused. */
 static void pass_verdict(struct intake *in, int verdict, struct evbuffer *out)
 {
+    const char *id = in->item->request_id;
+    const struct head_field field = {
+        {REQUEST_ID, strlen(REQUEST_ID)},
+        {id,         strlen(id)        }
+    };
     struct head_canonical h = {.method = verdict == 400 ? "GET" : in->method,
                                .target = in->item->number,
                                .http_1_0 = in->http_1_0,
-                               .close = in->close};
+                               .close = in->close,
+                               .fields = &field,
+                               .fields_len = *id != '\0'};
 
     in->item->verdict = verdict;
     head_write(&h, out);

@@ -33,8 +33,9 @@ struct intake_item {
     bool coming;     /* the body is not here yet: it needs a yes */
     bool ask;        /* the yes of a worker */
     struct body body;
+    const char *request_id; /* the client's, for an answer to a head that is not passed on */
     size_t target_len;
-    char target[]; /* as sent, with a NUL behind it; "/" where the head had none */
+    char target[]; /* as sent, with a NUL behind it; "/" where the head had none; then request_id */
 };
 
 enum intake_state {

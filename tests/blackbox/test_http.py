@@ -258,6 +258,28 @@ def test_request_id(api):
     assert api.get("/v1/").headers["X-Request-Id"] != response.headers["X-Request-Id"]
 
 
+@pytest.mark.parametrize("line, framing, body, status", [
+    ("POST /v1/nope", "Content-Length: 70000", b"x" * 70000, 413),
+    ("POST /v1/nope", "Content-Length: 99999999999", b"", 413),
+    ("POST /v1/nope", "Transfer-Encoding: chunked", b"11170\r\n" + b"x" * 70000 + b"\r\n0\r\n\r\n", 413),
+    ("POST /v1/job", "Transfer-Encoding: chunked", b"zz\r\n", 400),
+    ("BREW /v1/job", "Content-Length: 5", b"12345", 405),
+    ("BREW /v1/job", "Accept: */*", b"", 405),
+    ("POST /v1/nope", "Content-Length: 70000\r\nExpect: 100-continue", b"", 413),
+    ("GET /v1/", "X: y\r\n" * 101 + "Z: z", b"", 431),
+])
+def test_request_id_of_what_is_refused_early(server, line, framing, body, status):
+    """The client's own id is answered whoever refuses, and however early."""
+    text = f"{line} HTTP/1.1\r\nHost: x\r\nx-request-id: theirs-1\r\n{framing}\r\n\r\n"
+    reply = expect(raw(server, text.encode() + body), status)
+    assert reply.headers["X-Request-Id"] == "theirs-1"
+    if "Accept" not in framing:
+        return
+    for odd in ("a b", "x" * 129, "caf\u00e9", "<x>"):
+        reply = raw(server, text.replace("theirs-1", odd).encode())
+        assert uuid.UUID(reply.headers["X-Request-Id"]).version == 4
+
+
 BIG = b"x" * (17 * 1024 * 1024)
 
 
