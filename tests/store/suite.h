@@ -75,8 +75,11 @@ char *long_text(char c, size_t n);
     extern const struct CMUnitTest name##_suite[];                                                 \
     extern const size_t name##_suite_len;
 SUITE(agents)
+SUITE(auth)
 SUITE(claims)
+SUITE(directory)
 SUITE(expiry)
+SUITE(files)
 SUITE(groups)
 SUITE(jobs)
 SUITE(logs)

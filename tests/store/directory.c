@@ -1,0 +1,371 @@
+/* What is known of queues and agents, the depths of queues, whose turn it is to sweep, and who has
+ * which job. */
+#include "tests/store/suite.h"
+
+#include "common/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int64_t now_ms(void)
+{
+    return clock_wall_us() / 1000;
+}
+
+/* Looks in a list for one member. */
+struct look {
+    struct text name;
+    json_t *found; /* new reference, or NULL */
+};
+
+static bool look_at(void *arg, struct text name, json_t *value)
+{
+    struct look *l = arg;
+
+    if (name.len == l->name.len && memcmp(name.s, l->name.s, name.len) == 0)
+        l->found = value;
+    else
+        json_decref(value);
+    return true;
+}
+
+static struct name_walk walk_to(struct look *l, const char *name)
+{
+    *l = (struct look){.name = text_of(name)};
+    return (struct name_walk){.take = look_at, .arg = l};
+}
+
+static json_t *object_of(const char *key, const char *value)
+{
+    json_t *v = json_of(value);
+    json_t *object = json_pack("{s:o}", key, v);
+
+    assert_non_null(object);
+    return object;
+}
+
+static void test_descriptions(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE];
+    struct look l;
+
+    new_id(queue);
+    for (int i = 0; i < 2; i++) {
+        json_t *texts = object_of(queue, i ? "'later'" : "'first'");
+        assert_int_equal(store_queues_describe(t->a, texts), ERR_OK);
+        json_decref(texts);
+        struct name_walk w = walk_to(&l, queue);
+        assert_int_equal(store_queues_list(t->b, &w), ERR_OK);
+        assert_json(l.found, i ? "'later'" : "'first'");
+        json_decref(l.found);
+    }
+    struct name_walk behind = walk_to(&l, queue);
+    behind.after = text_of(queue);
+    assert_int_equal(store_queues_list(t->a, &behind), ERR_OK);
+    assert_null(l.found);
+}
+
+static void test_images(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE];
+    json_t *images;
+
+    new_id(queue);
+    assert_int_equal(store_images_get(t->a, text_of(queue), &images), ERR_OK);
+    assert_json(images, "{}");
+    json_decref(images);
+    json_t *given = object_of(queue, "{'a.b': 'url: x', '$c': ''}");
+    assert_int_equal(store_images_put(t->a, given), ERR_OK);
+    json_decref(given);
+    assert_int_equal(store_images_get(t->b, text_of(queue), &images), ERR_OK);
+    assert_json(images, "{'a.b': 'url: x', '$c': ''}");
+    json_decref(images);
+}
+
+static void put_agent(struct store *s, const char *name, const char *queue)
+{
+    char request[ID_SIZE];
+
+    new_id(request);
+    struct agent_put a = {.asked = asked_now(request),
+                          .name = text_of(name),
+                          .fields = json_pack("{s:s, s:[s]}", "state", "waiting", "queues", queue)};
+    assert_int_equal(store_agent_put(s, &a), ERR_OK);
+    json_decref(a.fields);
+}
+
+static void test_agents(void **state)
+{
+    struct stores *t = *state;
+    char name[ID_SIZE], queue[ID_SIZE], nobody[ID_SIZE];
+    struct look l;
+    json_t *agent;
+
+    new_id(name);
+    new_id(queue);
+    new_id(nobody);
+    put_agent(t->a, name, queue);
+    assert_int_equal(store_agent_get(t->b, text_of(nobody), &agent), ERR_NOT_FOUND);
+    assert_int_equal(store_agent_get(t->b, text_of(name), &agent), ERR_OK);
+    assert_json(json_object_get(agent, "state"), "'waiting'");
+    assert_null(json_object_get(agent, "log"));
+    json_decref(agent);
+
+    struct name_walk w = walk_to(&l, name);
+    assert_int_equal(store_agents_list(t->b, (struct text){0}, &w), ERR_OK);
+    assert_non_null(l.found);
+    json_decref(l.found);
+    w = walk_to(&l, name);
+    assert_int_equal(store_agents_list(t->b, text_of(queue), &w), ERR_OK);
+    assert_non_null(l.found);
+    json_decref(l.found);
+    w = walk_to(&l, name);
+    assert_int_equal(store_agents_list(t->b, text_of(nobody), &w), ERR_OK);
+    assert_null(l.found);
+}
+
+static void assert_streak(struct store *s, const char *name, const char *type, int64_t count)
+{
+    json_t *agent;
+
+    assert_int_equal(store_agent_get(s, text_of(name), &agent), ERR_OK);
+    const char *is = json_string_value(json_object_get(agent, "provision_streak_type"));
+    assert_string_equal(is ? is : "", type);
+    assert_int_equal(json_integer_value(json_object_get(agent, "provision_streak_count")), count);
+    json_decref(agent);
+}
+
+static void test_provision_log(void **state)
+{
+    struct stores *t = *state;
+    char name[ID_SIZE], nobody[ID_SIZE], request[ID_SIZE];
+    struct provision_entry e = {.request_id = request};
+
+    new_id(name);
+    new_id(nobody);
+    put_agent(t->a, name, "q");
+    e.fields = json_of("{'job_id': 'x', 'exit_code': 0}");
+    for (int i = 1; i <= 2; i++) {
+        new_id(request);
+        e.agent = text_of(name);
+        assert_int_equal(store_provision_add(t->a, &e), ERR_OK);
+        assert_streak(t->b, name, "pass", i);
+    }
+    e.repeat = true;
+    assert_int_equal(store_provision_add(t->b, &e), ERR_OK);
+    assert_streak(t->a, name, "pass", 2);
+    new_id(request);
+    e.repeat = false;
+    e.failed = true;
+    assert_int_equal(store_provision_add(t->a, &e), ERR_OK);
+    assert_streak(t->b, name, "fail", 1);
+    new_id(request);
+    e.agent = text_of(nobody);
+    assert_int_equal(store_provision_add(t->a, &e), ERR_NOT_FOUND);
+    json_decref(e.fields);
+}
+
+static void test_wait_times(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE];
+    struct text name = {queue, ID_SIZE - 1};
+    struct look l;
+
+    new_id(queue);
+    add_job(t->a, queue, NULL, id);
+    assert_next(t->b, queue, id);
+    for (size_t n = 0; n < 2; n++) { /* all, and this one */
+        struct name_walk w = walk_to(&l, queue);
+        assert_int_equal(store_wait_times(t->a, &name, n, &w), ERR_OK);
+        assert_int_equal(json_array_size(l.found), 1);
+        json_decref(l.found);
+    }
+}
+
+static void test_depths(void **state)
+{
+    enum { JOBS = 40, MAX = 200 };
+    struct stores *t = *state;
+    struct queue_depth depths[MAX];
+    char queue[ID_SIZE], id[ID_SIZE];
+    size_t n = 0, found = 0;
+
+    new_id(queue);
+    for (int i = 0; i < JOBS; i++)
+        add_job(t->a, queue, NULL, id);
+    assert_int_equal(store_queue_depths(t->b, depths, MAX, &n), ERR_OK);
+    assert_true(n >= 1 && n <= MAX);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(i == 0 || depths[i].waiting <= depths[i - 1].waiting);
+        if (depths[i].queue_len == strlen(queue) &&
+            memcmp(depths[i].queue, queue, depths[i].queue_len) == 0) {
+            assert_int_equal(depths[i].waiting, JOBS);
+            assert_true(llabs(depths[i].oldest_ms - now_ms()) < 60000);
+            found++;
+        }
+        free(depths[i].queue);
+    }
+    assert_int_equal(found, 1);
+}
+
+/* Compares the ids in a list of jobs with those that were submitted. */
+struct ids {
+    char (*ids)[ID_SIZE];
+    size_t n, end; /* seen so far; at the end of the page */
+};
+
+static bool next_id(void *arg, struct text name, json_t *value)
+{
+    struct ids *ids = arg;
+
+    (void)name;
+    if (ids->n == ids->end)
+        return false;
+    assert_string_equal(json_string_value(json_object_get(value, "job_id")), ids->ids[ids->n++]);
+    json_decref(value);
+    return true;
+}
+
+static void test_lists_of_jobs(void **state)
+{
+    enum { JOBS = 5, PAGE = 3 };
+    struct stores *t = *state;
+    char queue[ID_SIZE], after[LIST_CURSOR_SIZE], more[80], jobs[JOBS][ID_SIZE];
+    struct ids ids = {.ids = jobs};
+
+    new_id(queue);
+    snprintf(more, sizeof more, "'tags': ['%s']", queue);
+    for (int i = 0; i < JOBS; i++) {
+        add_job(t->a, queue, more, jobs[i]);
+        usleep(2000); /* the order of those of one millisecond is not defined */
+    }
+    json_t *tags = json_pack("[s]", queue);
+    struct job_search search = {.tags = tags, .which = SEARCH_ACTIVE};
+    for (int by_tag = 0; by_tag < 2; by_tag++) {
+        struct list_page page = {.limit = PAGE, .take = next_id, .arg = &ids};
+        ids.n = 0;
+        for (int rest = JOBS; rest > 0; rest -= PAGE) {
+            ids.end = ids.n + PAGE;
+            assert_int_equal(by_tag ? store_jobs_search(t->b, &search, &page)
+                                    : store_queue_jobs(t->b, text_of(queue), &page),
+                             ERR_OK);
+            assert_int_equal(ids.n, rest > PAGE ? PAGE : JOBS);
+            assert_int_equal(*page.next != '\0', rest > PAGE);
+            snprintf(after, sizeof after, "%s", page.next);
+            page.after = after;
+        }
+    }
+    json_decref(tags);
+}
+
+static bool takes_turn(struct store *s, const char *owner, int64_t now, int64_t end)
+{
+    struct sweep_turn turn = {.owner = owner, .now_ms = now, .end_ms = end};
+    bool mine = false;
+
+    assert_int_equal(store_sweep_turn(s, &turn, &mine), ERR_OK);
+    return mine;
+}
+
+static void test_turn(void **state)
+{
+    struct stores *t = *state;
+    int64_t now = now_ms() + (int64_t)24 * 3600 * 1000; /* after the turns of other runs */
+    char one[ID_SIZE], other[ID_SIZE];
+
+    new_id(one);
+    new_id(other);
+    assert_true(takes_turn(t->a, one, now, now + 1000));
+    assert_false(takes_turn(t->b, other, now + 1, now + 1001));
+    assert_true(takes_turn(t->a, one, now + 2, now + 1002));
+    assert_true(takes_turn(t->b, other, now + 1003, now + 1004));
+}
+
+/* A claim that nobody has confirmed goes back. */
+static void test_overdue_claims(void **state)
+{
+    struct stores *t = *state;
+    struct sweep sweep = {.now_ms = now_ms() + 60000, .before_ms = now_ms() + 60000};
+    char queue[ID_SIZE], id[ID_SIZE];
+    int woken = 0;
+
+    new_id(queue);
+    add_job(t->a, queue, NULL, id);
+    assert_next(t->a, queue, id);
+    assert_next(t->a, queue, NULL);
+    do {
+        sweep.wake_len = 0;
+        assert_int_equal(store_claims_overdue(t->b, &sweep), ERR_OK);
+        for (size_t i = 0; i < sweep.wake_len; i++) {
+            woken += strcmp(sweep.wake[i], queue) == 0;
+            free(sweep.wake[i]);
+        }
+    } while (sweep.more);
+    assert_int_equal(woken, 1);
+    assert_next(t->a, queue, id);
+}
+
+static struct job_holder holder_of(struct store *s, const char *job_id)
+{
+    struct job_holder h = {.job_id = text_of(job_id)};
+
+    assert_int_equal(store_job_holders(s, &h, 1), ERR_OK);
+    free(h.former);
+    return h;
+}
+
+static void test_holders(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE], claimed[ID_SIZE], nothing[ID_SIZE];
+
+    new_id(queue);
+    new_id(nothing);
+    add_job(t->a, queue, NULL, id);
+    struct job_holder h = holder_of(t->b, id);
+    assert_int_equal(h.err, ERR_OK);
+    assert_true(h.waits && !h.tried);
+    assert_null(h.owner);
+    assert_int_equal(claim_job(t->a, queue, "agent", claimed), ERR_OK);
+    h = holder_of(t->b, id);
+    assert_int_equal(h.err, ERR_OK);
+    assert_false(h.waits || h.tried);
+    assert_string_equal(h.owner, "agent");
+    free(h.owner);
+    assert_int_equal(holder_of(t->b, nothing).err, ERR_NOT_FOUND);
+}
+
+static void test_unfit(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE], request[ID_SIZE];
+    struct text name = {queue, ID_SIZE - 1};
+    struct job_unfit u = {.token = "a token that it never had", .reason = UNFIT_REASON};
+
+    new_id(queue);
+    new_id(request);
+    add_job(t->a, queue, NULL, id);
+    struct claim c = claim_of(request, &name, NULL);
+    assert_int_equal(store_jobs_claim(t->a, &c, 1), ERR_OK);
+    claim_done(&c);
+    u.job_id = text_of(id);
+    assert_int_equal(store_job_unfit(t->b, &u), ERR_NOT_FOUND);
+    u.token = request;
+    assert_int_equal(store_job_unfit(t->b, &u), ERR_OK);
+    assert_state(t->a, id, "cancelled");
+    assert_next(t->a, queue, NULL);
+}
+
+const struct CMUnitTest directory_suite[] = {
+    cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_images),
+    cmocka_unit_test(test_agents),         cmocka_unit_test(test_provision_log),
+    cmocka_unit_test(test_wait_times),     cmocka_unit_test(test_depths),
+    cmocka_unit_test(test_turn),           cmocka_unit_test(test_holders),
+    cmocka_unit_test(test_unfit),          cmocka_unit_test(test_lists_of_jobs),
+    cmocka_unit_test(test_overdue_claims),
+};
+SUITE_LEN(directory);
