@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.setdefault("BUILD_DIR", str(ROOT / "build")))
+BUILD = Path(os.environ.setdefault("BUILD_DIR", str(ROOT / "build"))).absolute()
 sys.path.insert(0, str(ROOT / "tests/blackbox"))
 from stack import Port, Stack, cpu_seconds, descendants  # noqa: E402  (reads BUILD_DIR)
 

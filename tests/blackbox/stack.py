@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(os.environ.get("BUILD_DIR", ROOT / "build")) / "bin"
+BIN = Path(os.environ.get("BUILD_DIR", ROOT / "build")).absolute() / "bin"
 ROLES = ("server", "frontend", "broker", "worker", "webhook")
 START_SECONDS = 20
 STOP_SECONDS = 20  # the server's own grace time is 10 s

@@ -4,10 +4,12 @@ import json
 import re
 
 import openapi_spec_validator
+import pytest
 
 from apipage import HEADING, PAGE, examples, variables
 from curl import run
 from stack import ROOT
+
 
 def same_text(shown, is_there):
     pattern = ".+".join(map(re.escape, shown.split("…")))
@@ -34,6 +36,7 @@ def same_body(shown, is_there):
     return same_text(shown, is_there.rstrip("\n")) or (not shown and not is_there)
 
 
+@pytest.mark.slow
 def test_examples(private, tmp_path):
     """Every example of the page, one after the other, on a new server in the open mode."""
     server = private(env={"TESTFLINGER_BCRYPT_ROUNDS": "8"}, webhooks=1)  # with no clients but those of the page

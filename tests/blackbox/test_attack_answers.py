@@ -22,6 +22,7 @@ def submit(api, **job):
     return expect(api.post_body("/v1/job", body), 200).json()["job_id"]
 
 
+@pytest.mark.slow
 def test_a_large_job_of_non_ascii_is_served_beside_others(private, queue):
     """14 MB of UTF-8; as \\u escapes it would have three times as much."""
     server = private("--request-timeout", 60000)  # large reads take turns
@@ -47,6 +48,7 @@ def test_a_large_job_of_non_ascii_is_served_beside_others(private, queue):
     assert "is dead" not in server.tail()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["é" * (8 * MIB - 1000), "\u0001" * (16 * MIB // 6 - 1000)])
 def test_a_job_that_leaves_no_room_for_its_result_is_refused(api, queue, value):
     body = json.dumps({"job_queue": queue, "name": value}, ensure_ascii=False).encode()
@@ -56,6 +58,7 @@ def test_a_job_that_leaves_no_room_for_its_result_is_refused(api, queue, value):
     assert expect(api.claim(queue), 204)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["[%s]" % ",".join("1" * 4_000_000), "[%s0]" % ("0.1," * 1_500_000)])
 def test_numbers_that_grow_count_as_they_are_stored_and_read(api, queue, value):
     """A body of 6 to 8 MB that takes 24 MB and more in an answer, or in MongoDB."""
@@ -63,6 +66,7 @@ def test_numbers_that_grow_count_as_they_are_stored_and_read(api, queue, value):
     expect(api.post_body("/v1/job", body), 413)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("several", [False, True])
 def test_a_stored_job_that_no_answer_can_hold_is_passed_over(private, queue, several):
     """As an older release may have left it."""
@@ -88,6 +92,7 @@ def test_a_stored_job_that_no_answer_can_hold_is_passed_over(private, queue, sev
     assert f"job {large} is cancelled" in server.tail()
 
 
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 @pytest.mark.parametrize("several", [False, True])
 def test_a_stored_job_without_room_for_a_claim_is_passed_over(api, storage, queue, several):
@@ -120,6 +125,7 @@ GROWING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GROWING)
 def test_a_result_grows_to_its_limit_and_can_be_read(api, queue, kind):
     job_id = api.submit(queue)
@@ -139,6 +145,7 @@ def test_a_result_grows_to_its_limit_and_can_be_read(api, queue, kind):
     assert api.state(job_id) == "complete"
 
 
+@pytest.mark.slow
 def test_a_job_of_the_largest_size_runs_to_its_end(api, queue):
     """What is kept free of its document takes the states, and a result as agents post it."""
     size = 16 * MIB - 256 * 1024 - 200
@@ -231,6 +238,7 @@ def test_other_names_are_taken(api, name):
                       api.get("/v1/job/search", params={"tags": name}).json()]
 
 
+@pytest.mark.slow
 def test_texts_and_lists_have_limits(api):
     text, name = "t" * (64 * 1024 + 1), f"texts-{new_id()}"
     for field in ("identifier", "job_id", "location", "mode", "provision_type", "state", "comment"):
@@ -271,6 +279,7 @@ def walk(api, path, **options):
         query = re.fullmatch('<([^>]*)>; rel="next"', response.headers["Link"]).group(1)
 
 
+@pytest.mark.slow
 def test_lists_of_agents_and_queues_beyond_a_message(private):
     """26 MB and more each: the answer ends in time and tells where it goes on."""
     api, text = Api(private().url), "é" * 32768
@@ -327,6 +336,7 @@ def test_pages_of_every_list(private):
             assert response.status_code == 422, f"{path} {query}"
 
 
+@pytest.mark.slow
 def test_every_route_with_the_largest_content(private):
     """No answer is a fault, cut or lost, whatever the store has taken."""
     server = private("--request-timeout", 60000, env=auth.ENV, webhooks=1)

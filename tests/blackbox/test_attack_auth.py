@@ -64,6 +64,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_tool", [False, True], ids=["by HTTP", "by the tool"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_refresh_tokens_end(api, admin, roles_server, name, change, by_tool):
@@ -111,6 +112,7 @@ def test_other_changes_leave_the_tokens(api, admin, name):
     assert revocations(api, name) == []
 
 
+@pytest.mark.slow
 def test_changes_while_others_log_in(api, admin, name):
     """A token that was issued at the same moment is one of the new secret, or dead."""
     admin.create(name, secret("the-secret-number-00"))
@@ -269,6 +271,7 @@ def test_no_rotation_by_default(api, admin, name):
         assert "refresh_token" not in expect(refresh(api, token), 200).json()
 
 
+@pytest.mark.slow
 def test_rotation(rotating, name):
     """Each token gives a next one; used again at once, which happens when an answer is lost, one more; used
     again later, somebody has a copy: nothing of the family is good."""
@@ -298,6 +301,7 @@ def test_rotation_does_not_prolong(rotating, name):
     assert first["expires_at"] == second["expires_at"]
 
 
+@pytest.mark.slow
 def test_rotation_of_older_tokens(rotating, name):
     api = Api(rotating.url)
     storage_of(rotating).add_client(name, role="contributor")
@@ -308,6 +312,7 @@ def test_rotation_of_older_tokens(rotating, name):
     expect(refresh(api, second), 400, REVOKED)
 
 
+@pytest.mark.slow
 def test_rotation_by_many_at_once(rotating, name):
     """Thieves and owner at the same moment: after the grace time, one use of the first ends what all of them got."""
     api, admin = Api(rotating.url), Admin(rotating)
@@ -344,6 +349,7 @@ def test_odd_lists_of_queues(api, roles_server, name, odd):
 ODD = [None, 5, 1.5, "text", [], {}, ["a", None], {"a": {"b": None}, "": 1}, float("nan"), b"\xff\x00"]
 
 
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_odd_fields_of_clients(api, admin, roles_server, name):
     """Whatever stands in a client's document, no call about it is a 500."""
@@ -372,7 +378,7 @@ def test_odd_fields_of_clients(api, admin, roles_server, name):
 # On a replica set, where the changes are transactions
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.stores("mongodb")
 def test_replica_set(name):
@@ -442,6 +448,7 @@ def identified(store_uri):
         yield {"open": Api(old.url), "roles": Api(roles.url)}, {"open": old, "roles": roles}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["open", "roles"])
 def test_other_agents_post_nothing(identified, queue, mode):
     api, stack = identified[0][mode], identified[1][mode]
@@ -516,6 +523,7 @@ def test_jobs_that_were_cancelled_before(identified, queue):
         expect(post(api, job_id, agent("a2")), 403, NOT_HOLDER)
 
 
+@pytest.mark.slow
 def test_late_posts(identified, queue):
     """Who has lost a job may still say what came of it, in his own name; he never touches the other's result."""
     api, stack = identified[0]["roles"], identified[1]["roles"]

@@ -191,6 +191,7 @@ def big_job(server):
     return expect(Api(server.url).post("/v1/job", json=job), 200).json()["job_id"], job
 
 
+@pytest.mark.slow
 def test_readers_and_others(server, big_job):
     """Six clients read a job of 6 MiB, others submit: all get what they asked for."""
     job_id, job = big_job

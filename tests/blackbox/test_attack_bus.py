@@ -15,6 +15,9 @@ from stack import BIN, FAULTS, ROOT, Port, Stack, wait_until
 from test_broker import (API, HELLO, ID, PING, READY, REPLY, REQUEST, WEBHOOK, Frontend, broker, pack,
                          start, unpack)
 
+# What comes over the bus is read before a store is asked.
+pytestmark = pytest.mark.stores("sqlite")
+
 zmq = pytest.importorskip("zmq")
 msgpack = pytest.importorskip("msgpack")
 

@@ -44,6 +44,7 @@ def metrics_port():
 
 # A frontend that goes on accepting
 
+@pytest.mark.slow
 def test_accepting_goes_on_after_emfile(private, metrics_port):
     """Descriptors run out: connections wait, health says so; once there are some, all is well within
     a second."""
@@ -131,7 +132,7 @@ def test_the_metrics_port_without_descriptors(private, metrics_port):
 
 # The watchdog
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["frontend", "broker"])
 def test_process_that_stands_still_is_replaced(private, role):
     stack = private("--watchdog", 3, frontends=2)
@@ -145,7 +146,7 @@ def test_process_that_stands_still_is_replaced(private, role):
         expect(api.get("/v1/agents/data"), 200)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_stopped_together_with_its_master(private):
     """A machine that was suspended, a terminal's Ctrl-Z: nothing hangs, so nothing is replaced."""
     stack = private("--watchdog", 2)
@@ -158,7 +159,7 @@ def test_stopped_together_with_its_master(private):
     expect(Api(stack.url).get("/v1/agents/data"), 200)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_health_of_processes_that_stand_still(private, metrics_port):
     stack = private("--metrics-port", metrics_port.number, "--watchdog", 0)
     health = f"http://127.0.0.1:{metrics_port.number}/healthz"

@@ -348,6 +348,7 @@ def test_10000_requests_at_once(server):
         expect(connection.send(GET).reply(), 200)
 
 
+@pytest.mark.slow
 def test_requests_without_reading_the_answers(server):
     """The server stops to read; what it keeps is bounded, and nothing is lost."""
     before = rss(server)
@@ -371,6 +372,7 @@ def test_requests_without_reading_the_answers(server):
         sender.join()
 
 
+@pytest.mark.slow
 def test_uploads_that_wait_have_no_files(server):
     """A temporary file is opened when the upload's turn comes."""
     (pid,) = server.children("frontend")

@@ -30,6 +30,7 @@ def left_out(port):
     raise AssertionError("no such metric")
 
 
+@pytest.mark.slow
 def test_refused_calls(store_uri):
     # Every call is a minute's at most twice: the test may begin at the end of one.
     with Stack(store_uri(), "--auth", "login", "--log-limit", LIMIT, "--login-failures", 0,
@@ -50,6 +51,7 @@ def test_refused_calls(store_uri):
         assert {entry["action"] for entry in trail} <= {"client.create"}
 
 
+@pytest.mark.slow
 def test_refused_browsers(store_uri):
     with Stack(store_uri(), "--log-limit", LIMIT) as stack:
         for _ in range(CALLS):

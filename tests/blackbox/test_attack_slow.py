@@ -11,7 +11,7 @@ import requests
 from client import Api, expect, new_id
 from stack import wait_until
 
-pytestmark = [pytest.mark.stores("sqlite"), pytest.mark.heavy]  # the store takes no part in this
+pytestmark = pytest.mark.stores("sqlite")  # the store takes no part in this
 GET = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -64,6 +64,7 @@ def hasty(private):
     return private("--head-timeout", 1, "--rate-grace", 1, "--client-timeout", 2)
 
 
+@pytest.mark.slow
 def test_head_in_time(hasty):
     head = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(50))
     took = trickle(connect(hasty), head, 1, 0.05, 10)
@@ -85,6 +86,7 @@ def test_head_in_time(hasty):
     wait_until(lambda: hasty.log_contains("--head-timeout"), "it is logged")
 
 
+@pytest.mark.slow
 def test_idle_connection_is_closed(hasty):
     with connect(hasty) as idle:
         assert ask(idle) == 200
@@ -100,6 +102,7 @@ def head_of(path, length=None):
             f"{framing}\r\n\r\n").encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunked", [False, True])
 def test_slow_body(hasty, chunked):
     with connect(hasty) as slow:
@@ -109,6 +112,7 @@ def test_slow_body(hasty, chunked):
         assert code == 408 and 1 <= took < 10
 
 
+@pytest.mark.slow
 def test_silent_body(hasty):
     with connect(hasty) as silent:
         silent.sendall(head_of("/v1/job", 100) + b"{")
@@ -116,6 +120,7 @@ def test_silent_body(hasty):
         assert status(silent) == 408 and time.monotonic() - began < 8
 
 
+@pytest.mark.slow
 def test_fair_body(hasty):
     """8 KiB/s for longer than any limit lasts."""
     body = b'{"job_queue": "q", "test_data": {"test_cmds": "' + b"x" * 40000 + b'"}}'
@@ -124,6 +129,7 @@ def test_fair_body(hasty):
         assert trickle(fair, body, 1024, 0.125, 30)[0] == 200
 
 
+@pytest.mark.slow
 def test_slow_upload(hasty):
     api = Api(hasty.url)
     job = expect(api.post("/v1/job", {"job_queue": "q", "test_data": {"attachments": [
@@ -155,6 +161,7 @@ def descriptors(stack):
     return sum(len(os.listdir(f"/proc/{p}/fd")) for p in stack.children("frontend"))
 
 
+@pytest.mark.slow
 def test_answer_that_is_not_taken(large):
     stack, path, _ = large
     before = descriptors(stack)
@@ -180,6 +187,7 @@ def read_slowly(connection, size, pause):
     return got, time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_answer_that_is_taken_fairly(large):
     """Slower than any limit in seconds, faster than the least rate."""
     stack, path, length = large
@@ -222,6 +230,7 @@ def test_long_polls_count_apart(private):
         c.close()
 
 
+@pytest.mark.slow
 def test_idle_ones_give_way(private):
     stack = private("--max-connections", 10, "--max-connections-per-address", 1000)
     held = [connect(stack) for _ in range(10)]

@@ -15,6 +15,9 @@ from client import Api, Raw, expect, new_id
 from mongo import Mongod
 from stack import Stack, wait_until
 
+# Bodies wait in memory or in the spool of the frontend; the store gets pieces, as in test_files.py.
+pytestmark = pytest.mark.stores("sqlite")
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 MULTIPART = "multipart/form-data; boundary=B"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n"
@@ -168,6 +171,7 @@ def test_a_refused_body_is_dropped_and_the_connection_goes_on(private):
     expect(Api(stack.url).get("/v1/"), 200)
 
 
+@pytest.mark.stores("sqlite", "mongodb")
 def test_a_second_upload_of_attachments_needs_no_body(api, server, queue):
     """They are complete: 200, and what comes is dropped."""
     job = api.submit(queue, test_data={"attachments": [{"agent": "a"}]})
@@ -225,7 +229,8 @@ def document(queue, size):
     return json.dumps({"job_queue": queue, "name": "n" * (size - len(text) + 1)}).encode()
 
 
-@pytest.mark.parametrize("size", [64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 300 * KIB, 8 * MIB])
+@pytest.mark.parametrize("size", [64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 300 * KIB,
+                                  pytest.param(8 * MIB, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("piece", [None, 4096, 70000])
 def test_documents_around_the_limit_of_memory(api, queue, size, piece):
     body = document(queue, size)
@@ -248,6 +253,7 @@ def test_what_is_larger_than_64_kib_goes_to_the_spool(private, queue):
     expect(api.post_body(artifact(new_id()), part(b"x" * (65 * KIB)), MULTIPART), 507)
 
 
+@pytest.mark.stores("sqlite", "mongodb")
 def test_the_largest_text(api, store):
     """A document of MongoDB has 16 MiB with all that belongs to it."""
     job, size = new_id(), 16 * MIB - (1 if store == "sqlite" else 64 * KIB)
@@ -257,7 +263,7 @@ def test_the_largest_text(api, store):
 
 # Many at once
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_large_documents_take_turns(private):
     """Their copies for the bus would not fit into memory all at once."""
     stack = private("--max-body-memory", 64 * MIB, "--request-timeout", 30000)
@@ -267,6 +273,7 @@ def test_large_documents_take_turns(private):
             f"/v1/result/{job}/output", text, "text/plain").status_code, jobs))
     assert found == [200] * len(jobs)
 
+@pytest.mark.slow
 def test_pipelined_uploads_open_no_files(private):
     """Each once opened a temporary file long before its turn."""
     stack = private()
@@ -350,7 +357,7 @@ def test_workers_die_while_they_are_asked(private):
         assert connection.reply().content == b"OK"
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.stores("sqlite")  # the store takes no part in this
 def test_a_refusal_of_a_process_that_ends(private):
     """The answer ends the connection while the body still comes: the client can send all of it and
@@ -401,7 +408,7 @@ def test_clients_go_while_their_body_comes(private):
     expect(Api(stack.url).get("/v1/"), 200)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_the_store_is_away_while_it_is_asked(store):
     mongod = Mongod()

@@ -165,6 +165,7 @@ def talk(command, answers, env):
     return status, shown
 
 
+@pytest.mark.slow
 def test_questions_on_a_terminal(api, admin, name):
     """All that options say can be asked for; secrets are not shown."""
     tool = [str(BIN / "testflinger-admin"), "--store", admin.store]
@@ -194,6 +195,7 @@ def test_questions_on_a_terminal(api, admin, name):
 # Refresh tokens
 
 
+@pytest.mark.slow
 def test_tokens(api, admin, name):
     who = admin.create(name, "its-own-secret-key")
     refresh = [login(api, who)["refresh_token"] for _ in range(3)]

@@ -55,6 +55,7 @@ class From(Api):
         self.session.mount("http://", Adapter())
 
 
+@pytest.mark.slow
 def test_limit_by_client_and_address(private, name):
     """Who has failed too often from one address waits there, also with the right secret; others at that address
     do not, nor does the client elsewhere."""
@@ -82,6 +83,7 @@ def test_a_login_that_works_starts_the_count_again(private, name):
         login(api, who)
 
 
+@pytest.mark.slow
 def test_nobody_locks_the_admin_out(private):
     """Neither from many addresses, nor from the admin's own, where it has logged in before."""
     stack = private("--auth", "roles", env=auth.ENV)
@@ -107,6 +109,7 @@ def test_nobody_locks_the_admin_out(private):
             in names(stack))
 
 
+@pytest.mark.slow
 def test_limit_by_address(private, name):
     """Not for those who have logged in from there: others behind it do not lock them out."""
     stack = private("--auth", "roles", "--login-failures-address", 4, "--login-window", 2, env=auth.ENV)
@@ -137,6 +140,7 @@ def test_a_clock_that_was_set_back(private, name):
     locked(fail(api, "nobody"), 60)
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_logins_is_bounded(private, name):
     """Some addresses a client; failures for as long as their window."""
     stack = private("--auth", "roles", "--login-window", 1, env=auth.ENV)
@@ -163,12 +167,14 @@ def test_limits_are_shared_by_servers(private, name):
         locked(fail(Api(stack.url), name), 60)
 
 
+@pytest.mark.slow
 def test_no_limits(private, name):
     stack = private("--auth", "roles", "--login-failures", 0, "--login-failures-address", 0, env=auth.ENV)
     for _ in range(130):
         expect(fail(Api(stack.url), name), 401, BAD)
 
 
+@pytest.mark.slow
 def test_the_limits_that_hold_by_default(private, name):
     api = Api(private("--auth", "roles", env=auth.ENV).url)
     statuses = [fail(api, name).status_code for _ in range(22)]
@@ -189,8 +195,8 @@ def latencies(api, seconds):
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
-@pytest.mark.heavy
 def test_login_storm(private):
     """200 logins at once, each with a hash to check, while others work: those hardly notice. All
     logins are answered: with a token, or that the server is busy."""
@@ -218,6 +224,7 @@ def test_login_storm(private):
     assert p99[1] < 2 * p99[0] + 0.05
 
 
+@pytest.mark.slow
 def test_repeated_logins_are_cheap(private, name):
     """A client that logs in again and again costs a hash a minute."""
     stack = private("--auth", "roles", env={**auth.ENV, "TESTFLINGER_BCRYPT_ROUNDS": "13"})
@@ -236,6 +243,7 @@ def test_repeated_logins_are_cheap(private, name):
     expect(fail(api, name, "its-own-secret-key"), 401, BAD)
 
 
+@pytest.mark.slow
 def test_processes_for_logins(private, name):
     """They are few, yield to others, and one that dies is replaced without a login being lost."""
     stack = private("--auth", "roles", "--logins", 2, env=auth.ENV)
@@ -263,6 +271,7 @@ def test_processes_for_logins(private, name):
     login(api, who)
 
 
+@pytest.mark.slow
 def test_a_flood_of_logins_leaves_room(private):
     """Whoever waits for a login takes a part of the broker's places only."""
     stack = private("--auth", "roles", "--queue-limit", 40, "--login-failures-address", 0, "--login-failures", 0,

@@ -113,6 +113,7 @@ def test_forms(api, open_server, client, headers, text):
             assert payload(response.json()["access_token"])["permissions"]["client_id"] == client[0]
 
 
+@pytest.mark.stores("sqlite")  # a setting of the worker, no matter of the store
 @pytest.mark.parametrize("setting, mode, text", [("json", "open", False), ("text", "roles", True)])
 def test_form_setting(private, name, setting, mode, text):
     stack = private("--auth", mode, "--token-reply", setting, "--token-lifetime", 77, env=auth.ENV)
@@ -222,6 +223,7 @@ def accepted(api, text):
     return api.get("/v1/audit", headers=bearer(text)).status_code == 200
 
 
+@pytest.mark.stores("sqlite")  # a setting of the worker, no matter of the store
 def test_leeway(private):
     stack = private("--auth", "roles", "--jwt-leeway", 100, env=auth.ENV)
     api = Api(stack.url)
@@ -229,6 +231,7 @@ def test_leeway(private):
         assert accepted(api, token({"client_id": "c", "role": "admin"}, age=age, lifetime=lifetime)) == good
 
 
+@pytest.mark.slow
 def test_rotation_of_keys(private, store_uri, name):
     """Nobody is logged out: the first key signs, all are accepted."""
     uri, new = store_uri(), secret("a-new-signing-key-that-comes-later")
@@ -276,6 +279,7 @@ def test_short_key_in_open_mode(private, name):
     assert stack.log_contains("JWT_SIGNING_KEY is shorter than 32 bytes")
 
 
+@pytest.mark.stores("sqlite")  # a setting of the worker, no matter of the store
 def test_key_file(private, tmp_path, name):
     file = tmp_path / "key"
     file.write_text(auth.KEY + "\n")

@@ -543,6 +543,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGSTOP])
 def test_stopped_worker_is_noticed(broker, signo):
     """The heartbeats of ZeroMQ itself, set as common/bus.c does."""

@@ -54,7 +54,7 @@ def grows(read, broker):
     wait_until(lambda: sent(read).get(broker, 0) > before, f"broker {broker} gets requests")
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_death_and_return_of_a_broker(monitored):  # noqa: F811
     server = monitored(brokers=2)
     def read():
@@ -72,7 +72,7 @@ def test_death_and_return_of_a_broker(monitored):  # noqa: F811
     assert server.value("frontend", "testflinger_bus_malformed_total") == 0
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_broker_that_stands_still(monitored):  # noqa: F811
     """It is noticed by its silence; what it has goes to the other, and it is used again when it runs."""
     server = monitored("--request-timeout", 20000, brokers=2)
@@ -85,6 +85,7 @@ def test_a_broker_that_stands_still(monitored):  # noqa: F811
         wait_until(lambda: server.value("frontend", "testflinger_bus_brokers") == 2, "it is back")
 
 
+@pytest.mark.slow
 def test_requests_of_one_key_meet(monitored, queue):  # noqa: F811
     """Claims of a queue go to the same broker, whichever frontend has them."""
     server = monitored(brokers=2, frontends=2)
@@ -179,7 +180,7 @@ def named(tmp_path):
         named.close()
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_name_of_several_addresses(named):
     """Brokers come and go with the addresses of the name, as pods of a headless Service do."""
     first = named.broker("127.0.0.2")
@@ -201,6 +202,7 @@ def test_a_name_of_several_addresses(named):
         grows(named.metrics, "0"), grows(named.metrics, "1")
 
 
+@pytest.mark.slow
 def test_a_name_that_is_not_there_yet(named):
     named.resolve()
     named.peers()

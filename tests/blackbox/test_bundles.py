@@ -34,6 +34,7 @@ def post(path, **json):
     return "POST", path, {"json": json}
 
 
+@pytest.mark.slow
 def test_results(together, queue):
     api = together.api
     ids = [api.submit(queue) for _ in range(4)]
@@ -54,6 +55,7 @@ def test_results(together, queue):
         assert api.get(f"/v1/result/{job_id}").json() == expected
 
 
+@pytest.mark.slow
 def test_reads(together, queue):
     api = together.api
     ids = [api.submit(queue, name=f"n{n}") for n in range(5)]
@@ -70,6 +72,7 @@ def test_reads(together, queue):
         expect(answers[first + 8], 204)
 
 
+@pytest.mark.slow
 def test_output(together, queue):
     """The entries of a job stay in the order in which they came."""
     api = together.api

@@ -69,6 +69,7 @@ def test_keys_are_new_each_time(store):
     assert len(keys) == 3 and {len(key) for key in keys} == {40}
 
 
+@pytest.mark.slow
 def test_a_bus_with_a_key(store, queue):
     key, other = make_key(), make_key()
     with TcpStack(key) as stack:

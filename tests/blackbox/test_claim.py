@@ -191,6 +191,7 @@ def claim_all(server, names, found):
         found.append(expect(response, 200).json()["job_id"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queues", [1, 3])
 def test_claimers_at_a_time(server, api, queue, queues):
     """16 agents on the same queues: each job goes to one of them."""
@@ -202,6 +203,7 @@ def test_claimers_at_a_time(server, api, queue, queues):
     assert sorted(sum(found, [])) == sorted(ids)
 
 
+@pytest.mark.slow
 def test_submitters_and_claimers_at_a_time(server, api, queue):
     """What is submitted while others claim is handed out once as well."""
     submitted, found, over = [[] for _ in range(4)], [[] for _ in range(4)], threading.Event()

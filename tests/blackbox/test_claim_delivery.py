@@ -67,6 +67,7 @@ def test_closed_at_any_point(server, api, queue, seconds):
     wait_until(collect, "all jobs are handed out", 10)
 
 
+@pytest.mark.slow
 def test_agents_that_close_after_reading(private, queue):
     """In good order and at once: their jobs have arrived, and none is handed out again."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50, frontends=2)
@@ -83,6 +84,7 @@ def test_agents_that_close_after_reading(private, queue):
     expect_none(api.claim(queue))
 
 
+@pytest.mark.slow
 def test_kept_connection_confirms(private, queue):
     """A quiet connection that stays open: no call tells that the job has arrived."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50)
@@ -114,6 +116,7 @@ def claim_and_kill(server, queue, agent=None):
                "a new frontend")
 
 
+@pytest.mark.slow
 def test_claim_that_nobody_confirms(private, queue):
     """The frontend is killed between the claim and the confirmation."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50)
@@ -125,6 +128,7 @@ def test_claim_that_nobody_confirms(private, queue):
     assert api.claimed(queue) == job_id
 
 
+@pytest.mark.slow
 def test_same_agent_gets_its_job_again(private, queue):
     """The same, but the agent asks again."""
     server = private("--claim-timeout", 60)
@@ -138,6 +142,7 @@ def test_same_agent_gets_its_job_again(private, queue):
     expect_none(api.claim(queue, cookie="agent_name=a1"))
 
 
+@pytest.mark.slow
 def test_report_confirms(private, queue):
     """The agent got its job although its frontend died: what it reports tells so."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50)
@@ -208,6 +213,7 @@ def test_leaving_at_a_point(server, api, queue, leave):
         assert answer.json()["job_id"] == job_id
 
 
+@pytest.mark.slow
 def test_frontends_are_killed_while_agents_claim(private, queue):
     """Each job comes to one agent, and to none twice."""
     server = private("--claim-timeout", 3, "--sweep-interval", 50, frontends=2)

@@ -266,6 +266,7 @@ def use(stack, queue):
     assert api.state(job_id) == "complete"
 
 
+@pytest.mark.slow
 def test_database_of_the_reference(private, store_uri, queue):
     """Its indexes are in place; a start neither fails nor changes them."""
     uri = store_uri()

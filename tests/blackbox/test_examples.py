@@ -71,6 +71,7 @@ def example(private, tmp_path):
     assert not examples.left
 
 
+@pytest.mark.slow
 def test_examples(example):
     api = Api(example.server.url)
     the_jobs_of_users(example, api)
@@ -158,6 +159,7 @@ def test_a_continued_line(api, queue, strict):
         expect(api.post_body("/v1/job", broken), 400, BAD_REQUEST)
 
 
+@pytest.mark.slow
 def test_a_large_body_with_and_without_expect(server, queue, tmp_path):
     """curl asks for 100-continue from 1 MiB on."""
     for size, status in [(2, 200), (17, 413)]:

@@ -33,6 +33,7 @@ def upload(api, path):
     expect(api.post(path, files={"file": ("a.tar.gz", b"content" * 100)}), 200, "OK")
 
 
+@pytest.mark.slow
 def test_what_goes(private, queue):
     """Each thing a short time after its last sign of life; the next one is not touched by it."""
     server = private(*SWEEPS, *short())
@@ -67,6 +68,7 @@ def test_what_goes(private, queue):
     assert api.claimed(queue) == fresh
 
 
+@pytest.mark.slow
 def test_what_an_active_job_keeps(private, queue):
     """A running job of any age stays, with its output, its files and its agent."""
     server = private(*SWEEPS, *short(1))
@@ -92,6 +94,7 @@ def test_what_an_active_job_keeps(private, queue):
     assert api.claimed(queue) == waiting
 
 
+@pytest.mark.slow
 def test_output_goes_as_a_whole(private, queue):
     """As long as output comes, what was not read of it stays."""
     server = private(*SWEEPS, "--expire-output", 3)
@@ -112,6 +115,7 @@ def test_waiting_job_is_cancelled(private, queue):
     expect_none(api.claim(queue))
 
 
+@pytest.mark.slow
 def test_times_of_the_contract(private, queue):
     """With the defaults: a week from its submission on, but a job that has just ended stays for a
     minute."""

@@ -112,7 +112,7 @@ class Memory:
             assert max(self.grown.values()) <= RSS_LIMIT, grown
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_gibibyte_up_and_down(private):
     server = private(workers=2)
@@ -123,7 +123,7 @@ def test_a_gibibyte_up_and_down(private):
         assert download(server, job) == sent
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_eight_uploads_at_once(private):
     server = private(workers=2)
@@ -167,6 +167,7 @@ def begin_download(server, job):
     return connection, int(length.split(b":")[1])
 
 
+@pytest.mark.slow
 def test_slow_readers_hold_no_worker(private):
     """More of them than workers, each reading a little."""
     server = private(workers=1)
@@ -231,6 +232,7 @@ def test_a_spool_without_room(private, tiny_disk):
     expect(api.get("/v1/job?queue=x"), 204)
 
 
+@pytest.mark.slow
 def test_a_download_whose_file_goes_is_cut(private):
     server = private(workers=1)
     api, job = Api(server.url), new_id()
@@ -262,6 +264,7 @@ def test_readers_of_a_replaced_file_get_it_whole(private):
     assert connection.file.read(length) == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["worker", "broker"])
 def test_death_of_a_process_in_the_middle(private, role):
     server = private(workers=2)
@@ -291,6 +294,7 @@ def test_a_client_that_goes_leaves_nothing(private):
     assert api.get(artifact(job)).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_running_download_ends_before_the_server(private):
     server = private(workers=1)
     api, job, content = Api(server.url), new_id(), os.urandom(20 * MIB)

@@ -9,7 +9,11 @@ import requests
 from client import Api, expect, new_id
 from stack import Stack, processes, wait_until
 
+# The roles tell of each other over the bus; a store that is away has a test of its own.
+pytestmark = pytest.mark.stores("sqlite")
 
+
+@pytest.mark.stores("sqlite", "mongodb")
 def test_healthz_and_readyz(api):
     for path in ["/healthz", "/readyz"]:
         expect(api.get(path), 200)
@@ -17,7 +21,7 @@ def test_healthz_and_readyz(api):
         expect(api.post(path, {}), 405)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_not_ready_without_workers(private):
     """Alive, but not ready while no worker answers; ready again by itself."""
     stack = private("--request-timeout", 1000, workers=1)
@@ -32,7 +36,7 @@ def test_not_ready_without_workers(private):
     wait_until(lambda: api.get("/readyz").status_code == 200, "it is ready")
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_not_ready_without_brokers(private):
     stack = private("--request-timeout", 1000, "--heartbeat", 100)
     brokers = stack.children("broker")
@@ -45,6 +49,7 @@ def test_not_ready_without_brokers(private):
     wait_until(lambda: api.get("/readyz").status_code == 200, "it is ready")
 
 
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_not_ready_without_a_store(store):
     """No URL is printed before the store answers, and the frontend says why."""
@@ -70,7 +75,6 @@ def answers(url):
         return None
 
 
-@pytest.mark.heavy
 def test_logs_tell_the_request(private):
     """One JSON object a line; a request that failed has its id in it, and the client's."""
     stack = private("--request-timeout", 200, workers=1)

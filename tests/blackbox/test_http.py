@@ -7,6 +7,9 @@ import pytest
 
 from client import (BAD_ID, NOT_FOUND, OVER, Api, Raw, expect, expect_none, message, new_id, raw)
 
+# Heads, paths, methods and bodies are read, and refused, before any store is asked.
+pytestmark = pytest.mark.stores("sqlite")
+
 J = "11111111-2222-3333-4444-555555555555"
 GET, POST = {"OPTIONS", "GET", "HEAD"}, {"OPTIONS", "POST"}
 PATHS = {

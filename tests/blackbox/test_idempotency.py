@@ -100,6 +100,7 @@ def test_at_the_same_time(private, queue):
     assert count(Api(server.url), queue) == 1
 
 
+@pytest.mark.slow
 def test_time(private, queue):
     """After it the key is a new one, also where the sweep has not come by."""
     api = Api(private("--expire-keys", 2, "--sweep-interval", 600000).url)

@@ -67,6 +67,7 @@ def test_get_unknown(api, queue):
     expect_none(api.get(f"/v1/job/{job_id.replace('-', '')}"))
 
 
+@pytest.mark.slow
 def test_a_large_job(api, queue):
     """Up to what a document of MongoDB holds."""
     fields = {"allocate_data": {"text": "x" * (15 * 2**20)}}

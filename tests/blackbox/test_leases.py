@@ -39,6 +39,7 @@ def lost(api, job_id, seconds=12):
     return api.get(f"/v1/result/{job_id}").json()
 
 
+@pytest.mark.slow
 def test_agent_is_gone(api, queue):
     """In any state but those with times of their own; the reason tells agent and state. What the
     agent had posted stays, and what it posts later is taken."""
@@ -74,6 +75,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 def test_every_call_of_the_agent_renews(private, queue):
     """Each kind of call alone keeps a job; those of watchers and other agents do not."""
     api = Api(private("--sweep-interval", 50, "--job-lease", 4).url)
@@ -96,6 +98,7 @@ def test_every_call_of_the_agent_renews(private, queue):
     assert api.state(nobodys) == "running"  # whose agent is not known: whoever asks may be it
 
 
+@pytest.mark.slow
 def test_times_of_the_job(api, queue):
     """In provision and reserve the job's own times come on top."""
     data = {"global_timeout": 60, "reserve_data": {"timeout": 60}}
@@ -116,6 +119,7 @@ def test_times_of_the_job(api, queue):
     assert api.state(ids[1]) == "reserve"
 
 
+@pytest.mark.slow
 def test_runs_again(private, queue):
     """As often as the job or its queue allows; the others are cancelled."""
     api = Api(private(*OPTIONS, "--rerun-queues", f"{queue}-named=1,{queue}-once").url)
@@ -141,6 +145,7 @@ def test_runs_again(private, queue):
         assert result["setup_status"] == 1 + times and "orphaned" in result["end_reason"]
 
 
+@pytest.mark.slow
 def test_webhook_and_metrics(private, queue):
     """The receiver of the job's events hears of both; so do the counters."""
     port = Port()
@@ -166,6 +171,7 @@ def test_webhook_and_metrics(private, queue):
     port.release()
 
 
+@pytest.mark.slow
 def test_agent_that_comes_back_first(api, queue):
     """The job waits to be run again when its agent speaks: it goes on."""
     job_id = api.submit(queue, rerun_on_orphan=5)
@@ -178,6 +184,7 @@ def test_agent_that_comes_back_first(api, queue):
     assert api.state(job_id) == "complete"
 
 
+@pytest.mark.slow
 def test_agent_that_comes_back_too_late(private, queue):
     """Another one has its job: what it posts belongs to the attempt that was its own."""
     server = private("--sweep-interval", 50, "--job-lease", 3)
@@ -198,6 +205,7 @@ def test_agent_that_comes_back_too_late(private, queue):
     assert "orphaned" in attempt["end_reason"]
 
 
+@pytest.mark.slow
 def test_server_that_was_stopped(private, queue):
     """Nobody could renew a lease meanwhile, as in a machine that was suspended."""
     server = private("--sweep-interval", 50, "--job-lease", 3)
@@ -218,6 +226,7 @@ def test_server_that_was_stopped(private, queue):
     lost(api, job_id)
 
 
+@pytest.mark.slow
 def test_over_jobs_have_no_lease(api, queue):
     """However they have ended."""
     ids = {end: api.submit(queue) for end in ("complete", "completed", "cancelled")}
@@ -233,6 +242,7 @@ def test_over_jobs_have_no_lease(api, queue):
     assert api.state(waiting) == "waiting"
 
 
+@pytest.mark.slow
 def test_no_leases(private, queue):
     api = Api(private("--sweep-interval", 50, "--job-lease", 0).url)
     job_id = api.submit(queue)
@@ -248,6 +258,7 @@ def test_bad_wish_to_run_again(server, queue, value):
     expect(response, 422, invalid({"rerun_on_orphan": ["Must be an integer from 0 to 10."]}))
 
 
+@pytest.mark.slow
 def test_any_call_confirms(private, queue):
     """The frontend that was to tell that the claim has arrived is dead; the agent's next question
     for the result tells it."""

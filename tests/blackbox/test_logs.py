@@ -156,6 +156,7 @@ def test_order_and_empty_texts(api, job):
     assert result(api, job) == {"setup_output": "abd", "test_output": "", "job_state": "running"}
 
 
+@pytest.mark.slow
 def test_size_of_a_fragment(api, job):
     expect(api.post(path(job), body(0, "x" * (8 * MIB))), 200, "OK")
     answer = expect(api.post(path(job), body(1, "x" * (8 * MIB + 1))), 413)
@@ -369,6 +370,7 @@ def test_readers_of_live_output_at_a_time(server, api, job):
 
 # Large logs
 
+@pytest.mark.slow
 def test_long_logs(api, job):
     """What one answer cannot hold comes with the next ones; the result says where to go on."""
     texts = [chr(97 + i) * (3 * MIB) for i in range(7)]
@@ -398,6 +400,7 @@ def test_long_logs(api, job):
     assert taken.replace("\n", "") == "".join(texts)
 
 
+@pytest.mark.slow
 def test_control_characters_fill_an_answer_soon(api, job):
     text = "\x01" * (1700 * 1024)  # six bytes each in JSON
     for i in range(2):

@@ -22,6 +22,8 @@ def park(server, queue, wait=20, agent=None):
     return connection
 
 
+@pytest.mark.stores("sqlite")  # the frontend holds them, no store
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", [1, 2])
 def test_no_job_comes(api, queue, wait):
     start = time.monotonic()
@@ -36,6 +38,7 @@ def test_without_waiting(api, queue, query):
     assert time.monotonic() - start < 0.9
 
 
+@pytest.mark.stores("sqlite")  # the frontend holds them, no store
 @pytest.mark.parametrize("wait", ["", "x", "-1", "1.5", "1%00", "9999999999999999999999"])
 def test_bad_wait(api, queue, wait):
     expect(api.get(f"/v1/job?queue={queue}&wait={wait}"), 400, {})
@@ -66,12 +69,14 @@ def test_woken_by_a_submission(server, api, queue):
     assert sorted(delays)[-2] < 0.5, delays
 
 
+@pytest.mark.slow
 def test_other_queues_do_not_wake(server, api, queue):
     with park(server, queue, 2) as connection:
         api.submit(queue + "-other")
         assert connection.reply().status_code == 204
 
 
+@pytest.mark.slow
 def test_each_job_to_one(private, queue):
     """Two frontends with waiting agents; every job is handed out once and at once."""
     server = private(frontends=2)
@@ -112,6 +117,7 @@ def test_woken_by_a_returned_claim(server, api, queue):
         assert second.reply().json()["job_id"] == job_id
 
 
+@pytest.mark.slow
 def test_excluded_agent_goes_on_waiting(server, api, queue):
     api.agent(f"{queue}-a", queues=[queue])
     api.agent(f"{queue}-b", queues=[queue])
@@ -121,6 +127,8 @@ def test_excluded_agent_goes_on_waiting(server, api, queue):
         assert excluded.reply().status_code == 204
 
 
+@pytest.mark.stores("sqlite")  # the frontend holds them, no store
+@pytest.mark.slow
 def test_setting_holds_plain_polls(private, queue):
     server = private("--poll-hold", 2)
     api = Api(server.url)
@@ -147,6 +155,8 @@ def test_drain_answers_those_who_wait(private, queue):
     wait_until(server.is_complete, "a new frontend")
 
 
+@pytest.mark.stores("sqlite")  # the frontend holds them, no store
+@pytest.mark.slow
 def test_memory_and_cpu_of_a_thousand(private, queue):
     server = private()
     (pid,) = server.children("frontend")

@@ -10,6 +10,10 @@ import requests
 from client import Api, expect, new_id
 from stack import Port, Stack, wait_until
 
+# The format, the ports and the counters are those of the processes; depths of queues come from the
+# store.
+pytestmark = pytest.mark.stores("sqlite")
+
 ROLES = {"frontend": 0, "broker": 1, "worker": 2}  # added to the metrics port
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\})? ([0-9.e+-]+)')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
@@ -69,6 +73,7 @@ def monitored(private):
     return lambda *options, **counts: Monitored(private, *options, **counts)
 
 
+@pytest.mark.stores("sqlite", "mongodb")
 def test_metrics_of_each_role(monitored, queue):
     server = monitored()
     route = {"method": "POST", "route": "/v1/job"}
@@ -99,6 +104,7 @@ def test_metrics_of_each_role(monitored, queue):
     assert 0 <= server.value("worker", "testflinger_queue_oldest_waiting_seconds", queue=queue) < 30
 
 
+@pytest.mark.stores("sqlite", "mongodb")
 def test_queues_with_the_most_jobs(monitored, queue):
     """The label has at most 50 values; what must be escaped in it is."""
     server = monitored()
@@ -114,7 +120,7 @@ def test_queues_with_the_most_jobs(monitored, queue):
     assert [q for q, n in queues.items() if n == 2] == [odd.replace("\\", "\\\\").replace('"', '\\"')]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_counters_outlive_a_child(monitored):
     server = monitored(workers=1)
     for _ in range(5):
@@ -128,7 +134,7 @@ def test_counters_outlive_a_child(monitored):
     assert server.value("worker", "testflinger_process_restarts_total") == 1
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_why_a_role_is_not_ready(monitored):
     server = monitored(workers=1)
     server.stack.signal(signal.SIGSTOP, server.stack.children("broker"))
@@ -149,6 +155,7 @@ def test_why_a_role_is_not_ready(monitored):
     wait_until(lambda: server.get("broker", "/readyz").status_code == 200, "a worker again")
 
 
+@pytest.mark.slow
 @pytest.mark.stores("sqlite")
 def test_a_metrics_port_that_is_taken(store):
     """The server serves; the monitor is tried again, and the log says why."""
@@ -159,6 +166,7 @@ def test_a_metrics_port_that_is_taken(store):
             wait_until(lambda: stack.log_contains("--metrics-port"), "the log tells")
 
 
+@pytest.mark.slow
 @pytest.mark.stores("sqlite")
 def test_a_metrics_address_that_is_wrong(store):
     stack = Stack("sqlite:{folder}/data.db", "--metrics-port", 9090, "--metrics-host", "no.such.host.invalid")

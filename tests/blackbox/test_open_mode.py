@@ -94,6 +94,7 @@ def test_where_it_is_said_it_starts(store_uri, options, env):
 
 # Root
 
+@pytest.mark.slow
 @ROOT_ONLY
 def test_root_is_warned_once(store_uri):
     with Stack(store_uri(), webhooks=1) as stack:

@@ -16,6 +16,10 @@ from client import Api, Raw, expect, expect_none, new_id
 from mongo import Mongod
 from stack import BIN, Stack, cpu_seconds, processes, wait_until
 
+# Processes, sockets and signals are the same whatever store there is; tests of those that die with
+# a store's work in hand run on both.
+pytestmark = pytest.mark.stores("sqlite")
+
 ROLES = ["frontend", "broker", "worker"]
 
 
@@ -137,7 +141,6 @@ def exchanges(queue):
     ]
 
 
-@pytest.mark.heavy
 def test_connections_that_end_anywhere(server, api, queue):
     """Closed at every point of the exchange, softly and hard; no process dies of it."""
     cuts = [(data[:n], hard) for data in exchanges(queue) for n in range(0, len(data) + 1, 5)
@@ -206,7 +209,8 @@ def load(url, queue, over, broken):
     return acknowledged
 
 
-@pytest.mark.heavy
+@pytest.mark.stores("sqlite", "mongodb")
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_death_of_a_process(private, queue, role):
     """Under load: answers become slower, none is lost or doubled; another process takes over."""
@@ -233,7 +237,7 @@ def test_death_of_a_process(private, queue, role):
         assert sorted(found) == sorted(acknowledged)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_death_of_all_workers(private):
     stack = private("--heartbeat", 100)
     api = Api(stack.url)
@@ -242,7 +246,7 @@ def test_death_of_all_workers(private):
     wait_until(stack.is_complete, "new workers")
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_death_of_a_master(private, role):
     """The launcher starts the whole role again."""
@@ -255,7 +259,7 @@ def test_death_of_a_master(private, role):
     wait_until(lambda: reachable(api) and api.get(f"/v1/job/{new_id()}").status_code == 204, "it serves", 15)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_clients_wait_while_the_frontends_are_started_again(private):
     """The listening socket outlives their master: nobody is refused."""
     stack = private()
@@ -292,6 +296,7 @@ def reachable(api):
         return False
 
 
+@pytest.mark.stores("sqlite", "mongodb")
 def test_jobs_survive_the_death_of_everything(store_uri, queue):
     uri = store_uri()
     first = Stack(uri).start()
@@ -325,6 +330,8 @@ def test_end(store_uri, sig):
     stack.port.release()
 
 
+@pytest.mark.stores("sqlite", "mongodb")
+@pytest.mark.slow
 def test_end_under_load(store_uri, queue):
     """What is in hand is answered; what was acknowledged is there at the next start."""
     stack = Stack(store_uri(), workers=2).start()
@@ -421,7 +428,7 @@ def test_variables_of_mongodb(mongod, store, queue):
 
 # The database
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_database_away_and_back(store, queue):
     """503 with Retry-After quickly; normal service without a restart."""
@@ -448,7 +455,7 @@ def test_database_away_and_back(store, queue):
         mongod.remove()
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_start_before_the_database(store, queue):
     """Processes may start in any order."""
@@ -473,6 +480,8 @@ def test_start_before_the_database(store, queue):
         mongod.remove()
 
 
+@pytest.mark.stores("sqlite", "mongodb")
+@pytest.mark.slow
 def test_many_workers_on_one_store(store_uri, queue):
     """No request fails because another process writes."""
     with Stack(store_uri(), workers=4, frontends=2) as stack:

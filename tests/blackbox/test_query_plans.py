@@ -101,6 +101,7 @@ def fault(op):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 @pytest.mark.timeout(300)
 def test_every_operation_with_100_000_jobs(private, store_uri, tmp_path):

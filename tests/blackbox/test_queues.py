@@ -204,6 +204,7 @@ def test_search(api, queue):
     assert one in found(api, "") and one in found(api, "state=active")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [0, 120])  # states that nobody knows
 def test_search_by_states_alone(private, queue, more):
     """Jobs of several states come in the order of their submission, page by page."""

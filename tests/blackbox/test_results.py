@@ -181,12 +181,14 @@ def test_a_waiting_job_is_not_put_to_waiting_by_its_agent(api, queue):
 
 # Sizes
 
+@pytest.mark.slow
 def test_a_large_result(api, job):
     text = "0123456789abcdef" * (14 * 65536)
     expect(post(api, job, {"test_output": text, "job_state": "complete"}), 200, "OK")
     assert result(api, job) == {"test_output": text, "job_state": "complete"}
 
 
+@pytest.mark.slow
 def test_a_result_that_grows_too_large(api, job):
     """A document of more than 16 MiB is refused; what was there before stays."""
     text = "x" * (10 * 2**20)

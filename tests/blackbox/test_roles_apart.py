@@ -10,6 +10,9 @@ import requests
 from client import Api, expect
 from stack import BIN, FAULTS, Port, processes, descendants, wait_until
 
+# In which order roles find each other on the bus is no matter of the store.
+pytestmark = pytest.mark.stores("sqlite")
+
 ROLES = ("frontend", "broker", "worker")
 
 
@@ -85,7 +88,7 @@ def test_any_order(roles, queue, order):
     assert roles.api.submit(queue) == roles.api.claimed(queue)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_one_is_started_again(roles, queue, role):
     for each in ROLES:

@@ -13,6 +13,10 @@ import requests
 from client import Api, expect, expect_none, new_id
 from stack import Stack, wait_until
 
+# Masters replace their children in the same way whatever store there is; only what is in hand
+# meanwhile is the store's, too.
+pytestmark = pytest.mark.stores("sqlite")
+
 ROLES = ("frontend", "broker", "worker")
 
 
@@ -46,7 +50,8 @@ def master(stack, role):
     return pid
 
 
-@pytest.mark.heavy
+@pytest.mark.stores("sqlite", "mongodb")
+@pytest.mark.slow
 def test_reload_under_load(private, queue):
     """HUP replaces all processes one by one; the masters stay."""
     stack = private("--heartbeat", 100, frontends=2, workers=2, brokers=2)
@@ -70,7 +75,7 @@ def test_reload_under_load(private, queue):
     assert all(n >= stack.counts[role] - 1 for role, n in fewest.items()), fewest
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_more_and_fewer_workers(private, queue):
     """TTIN and TTOU to the launcher: workers; to a master: its role."""
     stack = private("--heartbeat", 100, workers=1)
@@ -89,7 +94,7 @@ def test_more_and_fewer_workers(private, queue):
     assert len(stack.children("worker")) == 1
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.stores("sqlite")
 @pytest.mark.parametrize("role", ROLES)
 def test_a_child_that_dies_at_its_start(private, role):
@@ -117,6 +122,8 @@ def answers(api):
         return None
 
 
+@pytest.mark.stores("sqlite", "mongodb")
+@pytest.mark.slow
 def test_end_answers_what_was_accepted(store_uri, queue):
     """Requests that were read when TERM came, and those that have only just been sent."""
     stack = Stack(store_uri(), workers=1).start()
@@ -136,6 +143,7 @@ def test_end_answers_what_was_accepted(store_uri, queue):
     stack.port.release()
 
 
+@pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_a_store_that_refuses_the_login(store, mongod):
     """No restart helps: exit status 2, and the last line tells why."""

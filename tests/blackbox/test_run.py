@@ -1,4 +1,5 @@
-"""deploy/run as a user calls it: in a terminal, from any folder."""
+"""deploy/run as a user calls it: in a terminal, from any folder. It builds into a folder that only these
+tests use (the next run finds it there), since others run the programs of the tests' own build."""
 
 import os
 import pty
@@ -10,11 +11,15 @@ import time
 import pytest
 import requests
 
-from stack import BIN, ROOT, Port, descendants, processes, wait_until
+from stack import ROOT, SANITIZED, Port, descendants, processes, wait_until
 
+BUILD = ROOT / "build-run"
+BUILD_SECONDS = 500
 pytestmark = [
-    pytest.mark.stores("sqlite"),
-    pytest.mark.skipif(BIN != ROOT / "build/bin", reason="deploy/run has a build folder of its own"),
+    pytest.mark.stores("sqlite"),  # the store takes no part in this
+    pytest.mark.slow,
+    pytest.mark.timeout(BUILD_SECONDS + 60),
+    pytest.mark.skipif(SANITIZED, reason="deploy/run always makes a release, and the release run has these"),
 ]
 
 
@@ -31,7 +36,7 @@ class Terminal:
             os.chdir(folder)
             out = os.open("stdout", os.O_CREAT | os.O_WRONLY, 0o600)
             os.dup2(out, 1)
-            os.execv(command[0], [str(c) for c in command])
+            os.execve(command[0], [str(c) for c in command], {**os.environ, "BUILD_DIR": str(BUILD)})
         self.folder = folder
         self.status = None
 
@@ -59,11 +64,17 @@ class Terminal:
         self.port.release()
 
 
+def run(*options, folder=None):
+    return subprocess.run([ROOT / "deploy/run", *options], cwd=folder, capture_output=True, text=True,
+                          timeout=BUILD_SECONDS, stdin=subprocess.DEVNULL,
+                          env={**os.environ, "BUILD_DIR": str(BUILD)})
+
+
 @pytest.fixture
 def terminal(tmp_path):
     # What is to be measured is a second start.
-    subprocess.run([ROOT / "deploy/run", "--version"], check=True, timeout=300,
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    done = run("--version")
+    assert done.returncode == 0, done.stderr
     started = []
 
     def start(*options):
@@ -75,38 +86,35 @@ def terminal(tmp_path):
         each.close()
 
 
+@pytest.mark.alone
 def test_start_and_ctrl_c(store, terminal, tmp_path):
     """The first answer comes within a second; one line on standard output; Ctrl-C ends it all."""
-    run = terminal()
-    wait_until(run.answers, "the first answer")
-    assert time.monotonic() - run.began < 1
-    wait_until(lambda: run.url in run.stdout(), "its URL")
-    assert len(run.stdout().splitlines()) == 1
+    own = terminal()
+    wait_until(own.answers, "the first answer")
+    assert time.monotonic() - own.began < 1
+    wait_until(lambda: own.url in own.stdout(), "its URL")
+    assert len(own.stdout().splitlines()) == 1
     assert (tmp_path / "testflinger-data").is_dir()
-    tree = descendants(run.pid)
+    tree = descendants(own.pid)
     names = {name for _, name in tree.values()}
     assert names >= {f"testflinger-{role}" for role in ("server", "frontend", "broker", "worker")}
-    os.write(run.master, b"\x03")
-    wait_until(run.ended, "it has ended", 15)
-    assert run.status == 0 and not set(tree) & set(processes())
+    os.write(own.master, b"\x03")
+    wait_until(own.ended, "it has ended", 15)
+    assert own.status == 0 and not set(tree) & set(processes())
 
 
 def test_a_terminal_that_goes_away(store, terminal):
-    run = terminal()
-    wait_until(lambda: run.url in run.stdout(), "its URL")
-    tree = descendants(run.pid)
-    os.close(run.master)
-    wait_until(run.ended, "it has ended", 15)
+    own = terminal()
+    wait_until(lambda: own.url in own.stdout(), "its URL")
+    tree = descendants(own.pid)
+    os.close(own.master)
+    wait_until(own.ended, "it has ended", 15)
     assert not set(tree) & set(processes())
 
 
 def test_options_go_to_the_launcher(store, tmp_path):
-    def run(*options):
-        return subprocess.run([ROOT / "deploy/run", *options], cwd=tmp_path, capture_output=True,
-                              text=True, timeout=300, stdin=subprocess.DEVNULL)
-
-    done = run("--version")
+    done = run("--version", folder=tmp_path)
     assert re.fullmatch(r"testflinger-server \d+\.\d+\.\d+\n", done.stdout)
-    assert "--workers" in run("--help").stdout
-    done = run("--workers", "many")
+    assert "--workers" in run("--help", folder=tmp_path).stdout
+    done = run("--workers", "many", folder=tmp_path)
     assert done.returncode == 2 and "workers" in done.stderr and done.stdout == ""

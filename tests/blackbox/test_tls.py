@@ -140,7 +140,7 @@ def test_continue(tls):
         assert b"200 OK" in c.recv(1000)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_large_bodies(tls):
     """Up and down, whole and in ranges."""
     data = os.urandom(30_000_000)
@@ -235,7 +235,7 @@ def sockets(pid, port):
     return found
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @pytest.mark.skipif(SANITIZED, reason="memory says nothing there")
 def test_many_connections_leave_nothing(tls):
     pid, = tls.children("frontend")
@@ -296,7 +296,7 @@ def subject(stack):
     return openssl(stack, "-servername", "localhost", data=b"Q\n")[1]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_new_certificate_at_hup(tmp_path):
     cert, key = make_certificate(tmp_path, "old")
     with TlsStack((cert, key)) as stack:

@@ -104,6 +104,7 @@ def test_refused_for_now(api, status):
         assert state(response) == "queued"
 
 
+@pytest.mark.slow
 def test_tried_again(api, receiver):
     job = new_id()
     response = expect(post(api, f"{receiver.url}/fails/2/{job}", job), 500, "no")
@@ -220,6 +221,7 @@ def test_invalid(api, body, errors):
         assert response.json() == invalid(errors)
 
 
+@pytest.mark.stores("sqlite")  # which receivers are allowed is no matter of the store
 @pytest.mark.parametrize("url", ["ftp://localhost/x", "http://localhost:0/", "http://localhost:70000/"])
 def test_urls_that_no_event_goes_to(api, url):
     expect(post(api, url), 403, message("Invalid job_status_webhook URL specified"))
@@ -231,6 +233,7 @@ def test_any_job_id_in_the_open_mode(api, receiver):
     expect(api.post(f"/v1/job/{'x' * 600}/events", event(f"{receiver.url}/ok")), 400, BAD_ID)
 
 
+@pytest.mark.stores("sqlite")  # which receivers are allowed is no matter of the store
 def test_reference_answers_422(private, receiver):
     api = Api(private("--compat", "reference", webhooks=1).url)
     expect(api.post(f"/v1/job/{new_id()}/events", {}), 422, invalid({"job_status_webhook": [MISSING]}))
@@ -264,6 +267,7 @@ def roles(private, receiver):
     return start
 
 
+@pytest.mark.stores("sqlite")  # which receivers are allowed is no matter of the store
 def test_roles(roles, receiver):
     agent, job = roles(WEBHOOK_URL=receiver.url + "/base")
     expect(post(agent, f"{receiver.url}/ok/{job}", job), 200, "thanks")
@@ -282,11 +286,13 @@ def test_roles(roles, receiver):
     expect(requests.post(f"{agent.url}/v1/job/{job}/events", json=event(receiver.url)), 403)
 
 
+@pytest.mark.stores("sqlite")  # which receivers are allowed is no matter of the store
 def test_no_url_is_set(roles):
     agent, job = roles()
     expect(post(agent, "http://localhost/x", job), 500, message("Webhook URL not configured"))
 
 
+@pytest.mark.stores("sqlite")  # which receivers are allowed is no matter of the store
 def test_listed_hosts_and_private_addresses(roles, receiver):
     agent, job = roles("--webhook-hosts", f"*.example.com, 127.0.0.1:{receiver.port.number}")
     response = post(agent, f"{receiver.url}/ok/{job}", job)
@@ -296,6 +302,7 @@ def test_listed_hosts_and_private_addresses(roles, receiver):
     assert "X-Webhook-Event-State" not in post(agent, "http://127.0.0.1:1/", job).headers
 
 
+@pytest.mark.stores("sqlite")  # which receivers are allowed is no matter of the store
 def test_private_addresses_allowed(roles, receiver):
     agent, job = roles("--webhook-hosts", "127.0.0.1", "--webhook-private", "allow")
     expect(post(agent, f"{receiver.url}/ok/{job}", job), 200, "thanks")
@@ -311,6 +318,8 @@ def certificate(folder, name):
     return files
 
 
+@pytest.mark.stores("sqlite")  # which receivers are allowed is no matter of the store
+@pytest.mark.slow
 def test_tls(private, tmp_path):
     good, bad = certificate(tmp_path, "good"), certificate(tmp_path, "bad")
     api = Api(private("--webhook-ca", good[0], "--webhook-timeout", 1000, webhooks=1).url)
@@ -325,6 +334,7 @@ def test_tls(private, tmp_path):
         assert unknown.requests() == plain.requests() == []
 
 
+@pytest.mark.slow
 def test_kill_before_the_answer(private, receiver):
     """The event of a process that dies goes on, by the one that replaces it."""
     stack = private("--webhook-timeout", 1000, webhooks=1)

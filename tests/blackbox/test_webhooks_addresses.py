@@ -91,11 +91,13 @@ def test_private_ones_by_a_setting(store_uri, receiver, options):
             refused(api, "http://169.254.169.254/")
 
 
+@pytest.mark.slow
 def test_private_ones_are_refused_by_a_setting(store_uri, receiver):
     with Stack(store_uri(), "--webhook-private", "refuse", webhooks=1) as stack:
         refused(Api(stack.url), receiver.url)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="mounts a file")
 def test_names(store_uri, receiver):
     """It is the address of the connection that counts, each of those that a name has."""
@@ -108,6 +110,7 @@ def test_names(store_uri, receiver):
         assert len(receiver.requests(job)) == 1
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_used_again(store_uri, receiver):
     """Another URL of the same host gets no connection that only the own receiver may have."""
     options = ("--auth", "roles", "--webhook-hosts", f"127.0.0.1:{receiver.port.number}")

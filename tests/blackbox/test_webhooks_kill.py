@@ -5,10 +5,14 @@ import signal
 import threading
 import time
 
+import pytest
+
 from client import Api, new_id
 from receiver import Receiver
 from stack import wait_until
 from test_webhooks import post, state
+
+pytestmark = pytest.mark.slow
 
 JOBS, EVENTS = 12, 6
 

@@ -3,6 +3,8 @@
 import json
 import time
 
+import pytest
+
 from client import Api, expect, new_id
 from receiver import Receiver
 from stack import wait_until
@@ -12,6 +14,7 @@ def cancel(api, job):
     expect(api.post(f"/v1/job/{job}/action", {"action": "cancel"}), 200, "OK")
 
 
+@pytest.mark.slow
 def test_server_events(private, queue):
     api = Api(private("--webhook-server-events", "yes", "--sweep-interval", 50, "--job-lease", 2,
                       webhooks=1).url)
@@ -40,6 +43,7 @@ def test_server_events(private, queue):
         assert len(receiver.requests()) == 2
 
 
+@pytest.mark.slow
 def test_expired_while_it_waited(private, queue):
     api = Api(private("--webhook-server-events", "yes", "--sweep-interval", 50,
                       "--expire-waiting", 1, webhooks=1).url)
@@ -51,6 +55,7 @@ def test_expired_while_it_waited(private, queue):
         assert event["detail"] == api.get(f"/v1/result/{job}").json()["end_reason"]
 
 
+@pytest.mark.slow
 def test_only_where_it_is_wanted(private, queue):
     api = Api(private(webhooks=1).url)
     with Receiver() as receiver:
