@@ -297,6 +297,7 @@ static void begin(void)
     server.body_done = on_body;
     server.acceptor = acceptor_new(&server, fd);
     require(server.acceptor);
+    places_open(&server, 1000);
     self_check();
 }
 
