@@ -12,6 +12,8 @@ const struct route routes[OP_COUNT_] = {
 #undef API
 };
 
+const char *const role_names[] = {"admin", "manager", "contributor", "agent", NULL};
+
 /* Length of the segment at s, up to the next slash or end. */
 static size_t segment_len(const char *s, const char *end)
 {

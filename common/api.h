@@ -39,6 +39,9 @@ enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT =
 #define ROLES_AGENT_DATA (ROLE_ADMIN | ROLE_MANAGER | ROLE_AGENT)
 #define ROLES_MANAGERS   (ROLE_ADMIN | ROLE_MANAGER)
 
+/* Names of the roles, highest first, NULL-terminated. */
+extern const char *const role_names[];
+
 enum route_flags {
     ROUTE_BY_QUEUE = 1,
     ROUTE_GATHER = 2,

@@ -80,7 +80,7 @@ static json_t *security(const struct route *r)
     return json_pack("[{}, {s:[]}]", "token");
 }
 
-static json_t *role_names(const struct route *r)
+static json_t *roles_of(const struct route *r)
 {
     json_t *names = json_array();
 
@@ -106,7 +106,7 @@ static json_t *operation(const struct route *r)
 
     lower(r->name + strlen("OP_"), id, sizeof id);
     o = json_pack("{s:s, s:s, s:o, s:o}", "operationId", id, "summary", r->summary, "security",
-                  security(r), "x-roles", role_names(r));
+                  security(r), "x-roles", roles_of(r));
     if (body)
         json_object_set_new(o, "requestBody", body);
     /* 0: the limit is a setting. */

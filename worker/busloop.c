@@ -6,6 +6,7 @@
 #include "worker/ask.h"
 #include "worker/buslink.h"
 #include "worker/dispatch.h"
+#include "worker/handlers.h"
 #include "worker/sweep.h"
 
 #include <stdlib.h>
@@ -63,7 +64,7 @@ static void serve(struct loop *l, size_t broker)
         metric_add(M_WORKER_REPEATS, 0, l->calls[i].repeat);
     }
     if (!e)
-        dispatch_bundle(l->store, l->calls, l->len);
+        dispatch_bundle(api_handlers, l->store, l->calls, l->len);
     for (size_t i = 0;
          i < l->len && buslink_reply(&l->link, broker, l->items[i].header.id,
                                      l->calls[i].route->name, &l->calls[i].reply, i + 1 < l->len);

@@ -5,16 +5,7 @@
 #include "worker/compress.h"
 #include "worker/gate.h"
 #include "worker/holder.h"
-#include "worker/lease.h"
-
-static handler_fn *const handlers[OP_COUNT_] = {
-#define LOCAL(op, method, path, handler, summary)
-#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)           \
-    [op] = handler,
-#include "common/api.def"
-#undef LOCAL
-#undef API
-};
+#include "worker/lease_touch.h"
 
 static void fail_all(struct call *calls, size_t n, enum err e)
 {
@@ -27,7 +18,7 @@ static void fail_all(struct call *calls, size_t n, enum err e)
 }
 
 /* Runs calls[first] and, where its row gathers, all later ones of the same row. */
-static void run_from(struct call *calls, size_t first, size_t n)
+static void run_from(handler_fn *const handlers[], struct call *calls, size_t first, size_t n)
 {
     const struct route *route = calls[first].route;
     bool gather = (route->flags & ROUTE_GATHER) && !calls[first].ask;
@@ -50,14 +41,15 @@ static void run_from(struct call *calls, size_t first, size_t n)
     log_set_request(NULL);
 }
 
-static void run_all(struct call *calls, size_t n)
+static void run_all(handler_fn *const handlers[], struct call *calls, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!calls[i].reply.status && !calls[i].later)
-            run_from(calls, i, n);
+            run_from(handlers, calls, i, n);
 }
 
-void dispatch_bundle(struct store *store, struct call *calls, size_t n)
+void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct call *calls,
+                     size_t n)
 {
     bool grouped = n > 0 && calls[0].route->service != SERVICE_LOGIN;
 
@@ -69,7 +61,7 @@ void dispatch_bundle(struct store *store, struct call *calls, size_t n)
     enum err e = grouped ? store_group_begin(store) : ERR_OK;
     if (!e) {
         holders_check(store, calls, n);
-        run_all(calls, n);
+        run_all(handlers, calls, n);
         if (grouped)
             leases_touch(store, calls, n);
         e = grouped ? store_group_commit(store) : ERR_OK;

@@ -13,27 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 #define INVALID_URL "Invalid job_status_webhook URL specified"
-
-void event_post_free(struct event_post *p)
-{
-    if (!p)
-        return;
-    free(p->job_id);
-    free(p->url);
-    free(p->body);
-    free(p);
-}
-
-void event_token(char out[OUTBOX_TOKEN_SIZE])
-{
-    uuid_t id;
-
-    uuid_generate_random(id);
-    uuid_unparse_lower(id, out);
-}
 
 /* The open mode takes any text, as the old servers did; with a NUL it could not be kept. */
 static bool job_id_fits(const struct call *c)

@@ -1,9 +1,12 @@
 /* The lease of a running job: how long it may be without a word from its agent. Calls of the agent
- * renew it; a job whose lease has run out has lost its agent. */
+ * renew it; a job whose lease has run out has lost its agent. The rules, without the store. */
 #ifndef WORKER_LEASE_H
 #define WORKER_LEASE_H
 
-#include "worker/call.h"
+#include "worker/store_life.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 /* What decides on the lease of a job, as it is stored. */
 struct lease_job {
@@ -25,10 +28,5 @@ int64_t lease_length_ms(const struct lease_job *job, int64_t length_ms);
 /* Whether the call that asks for it renews the lease, and is to be written: *ret_end_ms is the new
  * end. Strangers' calls do not, nor does one soon after the last. */
 bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, int64_t *ret_end_ms);
-
-/* Renews the leases of the jobs that the answered calls were about (call.touch). Looks at one job
- * not more often than a quarter of the lease; failures are logged and forgotten: a later call does
- * the same. */
-void leases_touch(struct store *s, const struct call *calls, size_t n);
 
 #endif

@@ -8,7 +8,6 @@ enum { ROLES_LEN = 4 };
 
 /* Highest first. */
 static const unsigned order[ROLES_LEN] = {ROLE_ADMIN, ROLE_MANAGER, ROLE_CONTRIBUTOR, ROLE_AGENT};
-const char *const role_names[] = {"admin", "manager", "contributor", "agent", NULL};
 
 unsigned role_of_name(const char *name)
 {

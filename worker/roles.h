@@ -8,9 +8,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Names of all roles, NULL-terminated. */
-extern const char *const role_names[];
-
 /* The role of a name, without regard to case; 0 when there is none. */
 unsigned role_of_name(const char *name);
 

@@ -1,9 +1,9 @@
 #include "worker/schemas.h"
 
+#include "common/api.h"
 #include "worker/fieldtypes.h"
 #include "worker/names.h"
 #include "worker/provision.h"
-#include "worker/roles.h"
 
 #include <string.h>
 

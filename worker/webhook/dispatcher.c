@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/dispatch.h"
+#include "worker/webhook/handlers.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static void serve(struct dispatcher *d, size_t broker, struct buslink_item *item
             reply_err(&calls[i], ERR_UNAVAILABLE);
     }
     if (s)
-        dispatch_bundle(s, calls, n);
+        dispatch_bundle(webhook_handlers, s, calls, n);
     for (size_t i = 0; i < n; i++) {
         metric_add(M_EVENTS, 0, calls[i].later != NULL);
         if (calls[i].later)

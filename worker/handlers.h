@@ -1,0 +1,9 @@
+/* The handlers of the API and of logins, by operation. */
+#ifndef WORKER_HANDLERS_H
+#define WORKER_HANDLERS_H
+
+#include "worker/call.h"
+
+extern handler_fn *const api_handlers[OP_COUNT_];
+
+#endif

@@ -1,0 +1,65 @@
+#include "worker/lease_touch.h"
+
+#include "common/bus.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/cookie.h"
+
+#define AGENT_NAME_MAX 1024
+
+enum { SEEN_LEN = 65536, QUARTERS = 4 }; /* 1 MiB, of which only what is used takes memory */
+
+/* FNV-1a. */
+static uint64_t hash_on(uint64_t hash, struct text t)
+{
+    for (size_t i = 0; i < t.len; i++)
+        hash = (hash ^ (unsigned char)t.s[i]) * 0x100000001b3u;
+    return hash;
+}
+
+/* By hash of job and agent. Another pair of the same place drives it out. */
+static struct seen {
+    uint64_t hash;
+    int64_t until_ms; /* monotonic */
+} seen[SEEN_LEN];
+
+static bool was_seen(const struct lease_renewal *r, int64_t now_ms)
+{
+    uint64_t hash = hash_on(hash_on(0xcbf29ce484222325u + r->certain, r->job_id), r->agent);
+    struct seen *at = &seen[hash % SEEN_LEN];
+    if (at->hash == hash && now_ms < at->until_ms)
+        return true;
+    *at = (struct seen){hash, now_ms + r->length_ms / QUARTERS};
+    return false;
+}
+
+void leases_touch(struct store *s, const struct call *calls, size_t n)
+{
+    struct lease_renewal renewals[BUS_BUNDLE_MAX];
+    struct buf names[BUS_BUNDLE_MAX];
+    int64_t now_ms = clock_mono_ms(), wall_ms = clock_wall_us() / 1000;
+    size_t len = 0;
+
+    for (size_t i = 0; i < n && len < BUS_BUNDLE_MAX; i++) {
+        const struct call *c = &calls[i];
+        struct text cookie = c->request->headers[HDR_COOKIE];
+        if (!c->touch || c->reply.status >= 400 || !c->cfg->job_lease)
+            continue;
+        names[len] = BUF_INIT(AGENT_NAME_MAX);
+        renewals[len] = (struct lease_renewal){.job_id = c->request->params[0],
+                                               .certain = c->touch >= TOUCH_AGENT,
+                                               .exact = c->touch == TOUCH_STATE,
+                                               .now_ms = wall_ms,
+                                               .length_ms = c->cfg->job_lease * 1000};
+        if (cookie.s && cookie_get(cookie, "agent_name", &names[len]))
+            renewals[len].agent = (struct text){names[len].data, names[len].len};
+        if (!was_seen(&renewals[len], now_ms) || c->touch == TOUCH_STATE)
+            len++;
+        else
+            buf_free(&names[len]);
+    }
+    if (len && store_leases_renew(s, renewals, len))
+        log_debug("leases were not renewed; a later call of their agents does it");
+    for (size_t i = 0; i < len; i++)
+        buf_free(&names[i]);
+}

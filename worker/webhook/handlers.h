@@ -1,0 +1,9 @@
+/* The handlers of the webhook worker, by operation. */
+#ifndef WORKER_WEBHOOK_HANDLERS_H
+#define WORKER_WEBHOOK_HANDLERS_H
+
+#include "worker/call.h"
+
+extern handler_fn *const webhook_handlers[OP_COUNT_];
+
+#endif
