@@ -1,7 +1,8 @@
+#include "worker/webhook/attempts.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/receiver.h"
-#include "worker/webhook/dispatcher.h"
+#include "worker/webhook/lanes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,7 +212,7 @@ static void close_attempt(struct dispatcher *d, struct attempt *a)
     int64_t now = clock_mono_ms();
 
     if (!a->told)
-        posts_attempt_ended(d, l, a);
+        d->attempt_ended(d, l, a);
     if (a->verdict == OUTBOX_GIVE_UP &&
         log_admit("event given up", a->event.receiver, strlen(a->event.receiver)))
         log_warn("event %s of job %s to %s is given up after %lld tries: %s (status %d); see the "
@@ -241,7 +242,7 @@ static void settle_failed(struct dispatcher *d)
     DL_FOREACH_SAFE(d->settled, a, next)
     {
         if (!a->told)
-            posts_attempt_ended(d, a->lane, a);
+            d->attempt_ended(d, a->lane, a);
         a->told = true;
         if (now > a->lease_end) { /* another process has it by now */
             DL_DELETE(d->settled, a);
@@ -326,4 +327,32 @@ void attempts_claim(struct dispatcher *d)
     size_t room = d->attempts < most && d->bytes < BYTES_MAX ? most - d->attempts : 0;
     if (s && room)
         claim(d, s, room < CLAIM_MAX ? room : CLAIM_MAX);
+}
+
+/* ---- one lane ---- */
+
+static bool any(void *arg, const char *receiver)
+{
+    (void)arg;
+    (void)receiver;
+    return true;
+}
+
+void lane_claim(struct dispatcher *d, struct lane *l)
+{
+    struct store *s = dispatcher_store(d);
+    struct outbox_event event = {0};
+    char token[OUTBOX_TOKEN_SIZE];
+    int64_t now = clock_wall_us() / 1000;
+    struct outbox_claim c = {.lane = l->id,
+                             .token = token,
+                             .now_ms = now,
+                             .lease_end_ms = now + EVENT_LEASE_MS(d->cfg),
+                             .limit = 1,
+                             .accept = any,
+                             .events = &event};
+
+    event_token(token);
+    if (s && !store_outbox_claim(s, &c) && c.len)
+        attempt_begin(d, &event, clock_mono_ms() + EVENT_LEASE_MS(d->cfg));
 }

@@ -3,34 +3,24 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/dispatch.h"
+#include "worker/webhook/attempts.h"
 #include "worker/webhook/handlers.h"
+#include "worker/webhook/posts.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 enum {
-    STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
-    END_MS = 1000,         /* of the grace time, at most half of it: for the end itself */
-    DRAIN_MS = 100,        /* this long without a request after BYE: nothing more will come */
-    TURN_BUNDLES = 8,      /* bundles of a broker, then the others and what has ended */
+    END_MS = 1000,    /* of the grace time, at most half of it: for the end itself */
+    DRAIN_MS = 100,   /* this long without a request after BYE: nothing more will come */
+    TURN_BUNDLES = 8, /* bundles of a broker, then the others and what has ended */
     PURGE_MS = 60000,
     PURGE_MAX = 1000,
     PURGES_TO_MEND = 10,
     REST_MS = 10000
 };
-
-struct store *dispatcher_store(struct dispatcher *d)
-{
-    int64_t now = clock_mono_ms();
-
-    if (d->store || (d->store_tried && now - d->store_tried < STORE_RETRY_MS))
-        return d->store;
-    if (store_open(d->store_uri, d->cfg, &d->store))
-        d->store = NULL;
-    d->store_tried = clock_mono_ms();
-    return d->store;
-}
 
 /* ---- requests ---- */
 
@@ -243,6 +233,25 @@ static int open_all(struct dispatcher *d, int stop_fd)
     return 0;
 }
 
+/* Forgets all lanes, with their attempts and posts; at the end, after the transfers. */
+static void lanes_free(struct dispatcher *d)
+{
+    struct lane *l, *next;
+    struct post *p, *next_post;
+
+    HASH_ITER (hh, d->lanes, l, next) {
+        if (l->attempt)
+            attempt_free(l->attempt);
+        DL_FOREACH_SAFE(l->posts, p, next_post)
+        free(p);
+        HASH_DEL(d->lanes, l);
+        free(l->id);
+        free(l);
+    }
+    d->posts = NULL;
+    d->settled = NULL;
+}
+
 /* What is still in hand stays in the outbox: its leases end. */
 static void close_all(struct dispatcher *d)
 {
@@ -264,7 +273,8 @@ static void close_all(struct dispatcher *d)
 
 int dispatcher_run(const struct config *cfg, const char *store_uri, int stop_fd)
 {
-    struct dispatcher d = {.cfg = cfg, .store_uri = store_uri};
+    struct dispatcher d = {
+        .cfg = cfg, .store_uri = store_uri, .attempt_ended = posts_attempt_ended};
 
     signal(SIGPIPE, SIG_IGN); /* libcurl leaves that to us */
     int status = open_all(&d, stop_fd);

@@ -13,6 +13,7 @@
 #include "worker/webhook/dispatcher.h"
 #include "worker/webhook/letterbox.h"
 #include "worker/webhook/sign.h"
+#include "worker/webhook/transfer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

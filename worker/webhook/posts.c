@@ -1,7 +1,9 @@
+#include "worker/webhook/posts.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/webhook/answer.h"
-#include "worker/webhook/dispatcher.h"
+#include "worker/webhook/attempts.h"
+#include "worker/webhook/lanes.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,18 @@
+/* Posts: requests that have brought an event and wait for its answer. */
+#ifndef WORKER_WEBHOOK_POSTS_H
+#define WORKER_WEBHOOK_POSTS_H
+
+#include "worker/webhook/state.h"
+
+/* Takes a call's event and lets the request wait for what becomes of it. */
+void post_begin(struct dispatcher *d, struct call *c, const struct buslink_item *item,
+                size_t broker);
+/* The lane's attempt `a` has ended and is settled: answers its posts, as far as that is their
+ * answer. */
+void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct attempt *a);
+/* Looks after posts whose lane another process has, and after those whose time is over. */
+void posts_turn(struct dispatcher *d);
+/* Milliseconds until posts_turn has something to do, at most `most`. */
+int64_t posts_due(const struct dispatcher *d, int64_t most);
+
+#endif
