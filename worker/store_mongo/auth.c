@@ -10,26 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-/* The audit trail keeps about a few hundred thousand entries. */
-#define AUDIT_BYTES ((int64_t)64 * 1024 * 1024)
-
-enum err mongo_audit_make(struct mongo *m)
-{
-    bson_t *command = BCON_NEW("create", BCON_UTF8(AUDIT), "capped", BCON_BOOL(true), "size",
-                               BCON_INT64(AUDIT_BYTES));
-    bson_t reply;
-    enum err e = mongo_write(m, command, &reply);
-
-    bson_destroy(command);
-    if (!e)
-        bson_destroy(&reply);
-    if (e == ERR_INTERNAL)
-        log_warn("the audit trail has no bound, since this database has no collections of bounded "
-                 "size; remove old documents of collection %s from time to time",
-                 AUDIT);
-    return e == ERR_CONFLICT || e == ERR_INTERNAL ? ERR_OK : e;
-}
-
 json_t *mongo_document_json(const bson_t *doc)
 {
     json_t *object = json_object();

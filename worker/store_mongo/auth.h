@@ -11,9 +11,6 @@
 #define SIGNING_KEYS   "signing_keys"   /* {_id, key, created_at} */
 #define AUDIT          "audit_log"      /* see struct audit_entry */
 
-/* Makes the audit trail, a collection of bounded size. */
-enum err mongo_audit_make(struct mongo *m) MUST_CHECK;
-
 /* A document as a JSON object without its _id. */
 json_t *mongo_document_json(const bson_t *doc);
 

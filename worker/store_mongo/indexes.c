@@ -251,6 +251,29 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
     return ERR_OK;
 }
 
+/* ---- the audit trail ---- */
+
+/* The audit trail keeps about a few hundred thousand entries. */
+#define AUDIT_BYTES ((int64_t)64 * 1024 * 1024)
+
+/* Makes it, a collection of bounded size. */
+static enum err audit_make(struct mongo *m)
+{
+    bson_t *command = BCON_NEW("create", BCON_UTF8(AUDIT), "capped", BCON_BOOL(true), "size",
+                               BCON_INT64(AUDIT_BYTES));
+    bson_t reply;
+    enum err e = mongo_write(m, command, &reply);
+
+    bson_destroy(command);
+    if (!e)
+        bson_destroy(&reply);
+    if (e == ERR_INTERNAL)
+        log_warn("the audit trail has no bound, since this database has no collections of bounded "
+                 "size; remove old documents of collection %s from time to time",
+                 AUDIT);
+    return e == ERR_CONFLICT || e == ERR_INTERNAL ? ERR_OK : e;
+}
+
 /* Processes that start together begin at different rows, or each would make all of them. */
 enum err mongo_indexes_make(struct mongo *m)
 {
@@ -262,7 +285,7 @@ enum err mongo_indexes_make(struct mongo *m)
         e = make(m, &rows[(first + i) % ROWS]);
     if (!e)
         do
-            e = mongo_audit_make(m);
+            e = audit_make(m);
         while (once_more(e, &tries));
     for (size_t i = 0; !e && i < sizeof kept / sizeof *kept; i++)
         e = warn_of_expiry(m, kept[i]);

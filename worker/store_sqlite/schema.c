@@ -106,6 +106,13 @@ enum err sqlite_schema_make(struct sqlite *q)
 
     if (e || version == VERSION)
         return e;
-    e = sqlite_write_begin(q);
-    return e ? e : sqlite_write_end(q, migrate(q));
+    e = exec(q, "BEGIN IMMEDIATE");
+    if (e)
+        return e;
+    e = migrate(q);
+    if (!e)
+        e = exec(q, "COMMIT");
+    if (e && !sqlite3_get_autocommit(q->db) && exec(q, "ROLLBACK"))
+        log_error("the change of the tables of %s could not be undone; see the message before", q->path);
+    return e;
 }

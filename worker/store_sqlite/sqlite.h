@@ -39,7 +39,7 @@ struct sqlite {
     enum sqlite_sync sync;
     int64_t checked_ms; /* when the file was last seen to be the one at its path */
     int64_t timeout_ms; /* that another process may keep us waiting */
-    int64_t busy_since; /* clock_mono_ms, see sqlite_busy_init */
+    int64_t busy_since; /* clock_mono_ms, while another process holds a lock */
     bool begun;         /* a transaction that writes is open */
     struct sqlite_group group;
     int wal_pages;  /* in the write-ahead log after the last commit */
@@ -62,6 +62,15 @@ static inline struct sqlite *sqlite_of(struct store *s)
 /* Makes or completes the tables. ERR_INVALID: the file is not ours, or of a newer version. */
 enum err sqlite_schema_make(struct sqlite *q) MUST_CHECK;
 
+/* ---- the connection (connection.c) ---- */
+
+/* Opens the file, which is made when it is missing, and its tables. On an error the connection is to
+ * be closed. ERR_INVALID: it is no database of ours; ERR_UNAVAILABLE: it cannot be opened just now. */
+enum err sqlite_connect(struct sqlite *q) MUST_CHECK;
+
+/* Closes it; the rest of q stays. */
+void sqlite_disconnect(struct sqlite *q);
+
 /* Opens the file once more when another one stands at its path. ERR_UNAVAILABLE: it cannot be
  * opened just now; the next call tries again. */
 enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
@@ -70,9 +79,6 @@ enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
 enum err sqlite_fault(struct sqlite *q, int code) MUST_CHECK;
 
 /* ---- transactions (transaction.c) ---- */
-
-/* Bounds the waits for other processes. */
-void sqlite_busy_init(struct sqlite *q);
 
 /* Around everything that an operation writes, and what it reads to decide on it. end() takes how
  * it went: on any error nothing of it stays. It returns that, or the error of the commit. They do

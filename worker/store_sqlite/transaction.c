@@ -1,65 +1,12 @@
 /* Transactions: one for a group of calls, or one for each call outside of a group. */
 #include "worker/store_sqlite/sqlite.h"
 
-#include "common/clock.h"
 #include "common/log.h"
-
-#include <unistd.h>
 
 /* Pages (4 KiB) in the write-ahead log after which they are copied into the database, and after
  * which other processes wait until the log begins anew, which bounds it. */
 #define WAL_PAGES     1000
 #define WAL_PAGES_MAX 16000
-
-/* Pauses between looks at a lock that another process holds: most are held for one wait for the
- * disk only. */
-static const struct {
-    int tries;
-    useconds_t us;
-} pauses[] = {
-    {20,  50  },
-    {60,  200 },
-    {200, 1000},
-};
-
-static useconds_t pause_us(int tries)
-{
-    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++)
-        if (tries < pauses[i].tries)
-            return pauses[i].us;
-    return 5000;
-}
-
-/* Called by SQLite while another process holds what it needs; 0: give up. */
-static int on_busy(void *arg, int tries)
-{
-    struct sqlite *q = arg;
-    int64_t now = clock_mono_ms();
-
-    if (tries == 0)
-        q->busy_since = now;
-    if (now - q->busy_since >= q->timeout_ms)
-        return 0;
-    usleep(pause_us(tries));
-    return 1;
-}
-
-/* Called by SQLite after a commit. */
-static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
-{
-    struct sqlite *q = arg;
-
-    (void)db;
-    (void)name;
-    q->wal_pages = pages;
-    return SQLITE_OK;
-}
-
-void sqlite_busy_init(struct sqlite *q)
-{
-    sqlite3_busy_handler(q->db, on_busy, q);
-    sqlite3_wal_hook(q->db, on_wal, q);
-}
 
 /* Copies the log's pages into the database once there are many. A failure loses nothing: the next
  * one tries again. */
