@@ -3,6 +3,7 @@
 #define COMMON_CONFIG_H
 
 #include "common/err.h"
+#include "common/reason.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,10 +54,6 @@ struct config {
 #undef CFG_ENUM
     } given;
 };
-
-/* Exit status that says: a setting is wrong, starting again cannot help. A master or launcher does
- * not restart a process that ends with it. */
-#define EXIT_BAD_SETTING 2
 
 /* Reads argv and the environment for one role. Ends the process itself where nothing is left to do:
  * --help, --version and --print-config (status 0); a wrong value (one line on stderr,

@@ -1,6 +1,5 @@
 #include "common/reason.h"
 
-#include "common/config.h"
 #include "common/log.h"
 
 #include <limits.h>

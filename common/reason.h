@@ -3,6 +3,10 @@
 #ifndef COMMON_REASON_H
 #define COMMON_REASON_H
 
+/* Exit status that says: a setting is wrong, starting again cannot help. A master or launcher does
+ * not restart a process that ends with it. */
+#define EXIT_BAD_SETTING 2
+
 /* Launcher: makes the memory that the processes which it starts share with it. Without memory no
  * reason is told. */
 void reason_share(void);

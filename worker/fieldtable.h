@@ -2,8 +2,7 @@
 #ifndef WORKER_FIELDTABLE_H
 #define WORKER_FIELDTABLE_H
 
-#include "worker/fields.h"
-
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -14,13 +14,6 @@
 /* Room for what is neither log nor field: names, marks of what was cut. */
 #define AROUND_MAX ((size_t)16 * 1024)
 
-static const char *const suffixes[] = {[OUTPUT_OUTPUT] = "output", [OUTPUT_SERIAL] = "serial"};
-
-void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE])
-{
-    snprintf(out, RESULT_NAME_SIZE, "%s_%s", phase_names[phase], suffixes[type]);
-}
-
 /* Moves a field, when it is there. */
 static void move(json_t *to, json_t *from, const char *name)
 {

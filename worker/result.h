@@ -4,11 +4,6 @@
 
 #include "worker/result_fields.h"
 
-#define RESULT_NAME_SIZE 64
-
-/* The field of a phase's text of a type: PHASE_output, PHASE_serial. */
-void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE]);
-
 /* The stored result with flat fields by phase, then the rest, as a new reference; `result` is
  * emptied of some. */
 json_t *result_shown(const struct call *c, json_t *result);

@@ -1,8 +1,14 @@
 #include "worker/result_fields.h"
 
-#include "worker/result.h"
-
+#include <stdio.h>
 #include <string.h>
+
+static const char *const suffixes[] = {[OUTPUT_OUTPUT] = "output", [OUTPUT_SERIAL] = "serial"};
+
+void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE])
+{
+    snprintf(out, RESULT_NAME_SIZE, "%s_%s", phase_names[phase], suffixes[type]);
+}
 
 #define ALL_PHASES ((1u << PHASE_COUNT) - 1)
 

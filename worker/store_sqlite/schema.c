@@ -113,6 +113,7 @@ enum err sqlite_schema_make(struct sqlite *q)
     if (!e)
         e = exec(q, "COMMIT");
     if (e && !sqlite3_get_autocommit(q->db) && exec(q, "ROLLBACK"))
-        log_error("the change of the tables of %s could not be undone; see the message before", q->path);
+        log_error("the change of the tables of %s could not be undone; see the message before",
+                  q->path);
     return e;
 }

@@ -64,8 +64,9 @@ enum err sqlite_schema_make(struct sqlite *q) MUST_CHECK;
 
 /* ---- the connection (connection.c) ---- */
 
-/* Opens the file, which is made when it is missing, and its tables. On an error the connection is to
- * be closed. ERR_INVALID: it is no database of ours; ERR_UNAVAILABLE: it cannot be opened just now. */
+/* Opens the file, which is made when it is missing, and its tables. On an error the connection is
+ * to be closed. ERR_INVALID: it is no database of ours; ERR_UNAVAILABLE: it cannot be opened just
+ * now. */
 enum err sqlite_connect(struct sqlite *q) MUST_CHECK;
 
 /* Closes it; the rest of q stays. */
