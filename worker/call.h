@@ -7,7 +7,7 @@
 #include "worker/clients.h"
 #include "worker/event_post.h"
 #include "worker/store.h"
-#include "worker/token.h"
+#include "worker/token_fault.h"
 
 #include <jansson.h>
 

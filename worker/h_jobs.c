@@ -14,6 +14,7 @@
 #include "worker/schemas.h"
 #include "worker/security.h"
 #include "worker/submit_key.h"
+#include "worker/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef WORKER_LEASE_H
 #define WORKER_LEASE_H
 
-#include "worker/store_life.h"
+#include "common/envelope.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +16,16 @@ struct lease_job {
     bool open;         /* its claim is */
     /* seconds, of the job's data; 0: not given, or no number */
     int64_t global_timeout, reserve_timeout;
+};
+
+/* A call about a job that may renew its lease (lease_is_due() tells when it does). */
+struct lease_renewal {
+    struct text job_id;
+    struct text agent; /* s NULL: not told */
+    bool certain;      /* only agents make such calls */
+    bool exact;        /* the job has come to another state: the lease may have another length */
+    int64_t now_ms;
+    int64_t length_ms; /* of a lease in states that have none of their own */
 };
 
 /* Whether leases have a length of their own in this state. */

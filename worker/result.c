@@ -112,12 +112,12 @@ static enum err add_joined(struct writing *w, const char *job_id, enum output_ty
             e = buf_printf(&w->body,
                            "\\n[the log is too long for one answer; it goes on with GET "
                            "/v1/result/%s/log/%s?start_fragment=%" PRId64 "]\\n",
-                           job_id, suffixes[type], j->next);
+                           job_id, output_type_names[type], j->next);
         if (!e)
             e = buf_add(&w->body, "\"", 1);
     }
     if (j->cut)
-        json_object_set_new(w->cut, suffixes[type], json_integer(j->next));
+        json_object_set_new(w->cut, output_type_names[type], json_integer(j->next));
     return e;
 }
 

@@ -6,6 +6,7 @@
 #include "common/envelope.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "worker/lease.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,16 +46,6 @@ struct sweep {
 struct sweep_turn {
     const char *owner; /* UUID text of the process */
     int64_t now_ms, end_ms;
-};
-
-/* A call about a job that may renew its lease (lease.h tells when it does). */
-struct lease_renewal {
-    struct text job_id;
-    struct text agent; /* s NULL: not told */
-    bool certain;      /* only agents make such calls */
-    bool exact;        /* the job has come to another state: the lease may have another length */
-    int64_t now_ms;
-    int64_t length_ms; /* of a lease in states that have none of their own */
 };
 
 /* A job whose lease has run out. Texts are owned; orphan_free(). */

@@ -21,7 +21,7 @@ static const struct {
     [TOKEN_OK] = {{200, "OK"}, {200, "OK"}},
 #define FAULT(name, status, text, old_status, old_text) \
     [name] = {{status, text}, {old_status, old_text}},
-#include "worker/token.def"
+#include "worker/token_fault.def"
 #undef FAULT
 };
 /* clang-format on */

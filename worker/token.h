@@ -4,6 +4,7 @@
 #define WORKER_TOKEN_H
 
 #include "common/envelope.h"
+#include "worker/token_fault.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -27,14 +28,6 @@ size_t token_keys_shortest(const struct token_keys *k);
 
 /* A token that is longer is not looked at. */
 #define TOKEN_MAX ((size_t)64 * 1024)
-
-enum token_fault {
-    TOKEN_OK,
-#define FAULT(name, status, text, old_status, old_text) name,
-#include "worker/token.def"
-#undef FAULT
-    TOKEN_FAULT_COUNT_
-};
 
 /* What the bearer is told. */
 struct token_answer {

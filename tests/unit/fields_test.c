@@ -1,3 +1,4 @@
+#include "worker/fields.h"
 #include "worker/fieldtable.h"
 
 #include <setjmp.h>
