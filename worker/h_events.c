@@ -6,7 +6,6 @@
 #include "worker/event_post.h"
 #include "worker/jobid.h"
 #include "worker/jsonbody.h"
-#include "worker/reads.h"
 #include "worker/receiver.h"
 #include "worker/schemas.h"
 
