@@ -4,8 +4,6 @@
 
 #include "worker/call.h"
 
-#define INVALID_JOB_ID "Invalid job_id specified"
-
 /* Makes a read of each call whose job id is valid, and answers the others. Returns how many;
  * `reading` and `reads` have room for n. */
 size_t reads_load(struct call *calls[], size_t n, struct call *reading[], struct job_read *reads);

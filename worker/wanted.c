@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#define INVALID_JOB_ID "Invalid job id\n"
+#define INVALID_JOB_ID_TEXT "Invalid job id\n"
 
 bool names_a_job(struct call *c)
 {
@@ -12,7 +12,7 @@ bool names_a_job(struct call *c)
 
     if (job_id_valid(id.s, id.len))
         return true;
-    reply_text(c, 400, INVALID_JOB_ID);
+    reply_text(c, 400, INVALID_JOB_ID_TEXT);
     return false;
 }
 
