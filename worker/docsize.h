@@ -19,9 +19,6 @@ struct doc_size {
 /* Measures a value; its depth is that of a body, JSON_DEPTH_LIMIT at most. */
 struct doc_size doc_size_of(const json_t *value);
 
-/* .bson alone, which needs no text. */
-size_t doc_bson_size(const json_t *value);
-
 /* Whether a value that was made of this call's body has at most `max` bytes in every form; else the
  * call is answered with 413. A small body is not measured. */
 bool doc_fits(struct call *c, const json_t *value, size_t max);

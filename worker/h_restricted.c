@@ -2,7 +2,7 @@
 #include "worker/call.h"
 #include "worker/jsonbody.h"
 #include "worker/listing.h"
-#include "worker/names.h"
+#include "worker/path_name.h"
 #include "worker/schemas.h"
 #include "worker/security.h"
 

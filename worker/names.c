@@ -17,14 +17,3 @@ const char *name_fault(struct text name)
         return LONG_FAULT;
     return is_printable(name.s, name.len) ? NULL : CONTROL_FAULT;
 }
-
-bool name_of_path_is_fine(struct call *c, const char *field)
-{
-    const char *fault = name_fault(c->request->params[0]);
-
-    if (fault)
-        reply_json(c, 422,
-                   json_pack("{s:{s:{s:[s]}}, s:s}", "detail", "path", field, fault, "message",
-                             "Validation error"));
-    return !fault;
-}

@@ -3,7 +3,9 @@
 #ifndef WORKER_NAMES_H
 #define WORKER_NAMES_H
 
-#include "worker/call.h"
+#include "common/envelope.h"
+
+#include <stdbool.h>
 
 #define NAME_BYTES_MAX 256                 /* of a queue, agent, client, tag, state or image */
 #define TEXT_BYTES_MAX ((size_t)64 * 1024) /* of a description, a field or log line of an agent */
@@ -13,10 +15,6 @@
 
 /* What is wrong with a name that is to be stored, static storage; NULL: nothing. */
 const char *name_fault(struct text name);
-
-/* Whether the name of the path, its first parameter, may be stored; else the call is answered with
- * 422 {"detail": {"path": {FIELD: [TEXT]}}}. */
-bool name_of_path_is_fine(struct call *c, const char *field);
 
 /* For schemas: whether a text holds no control character (fieldtable.h, kind.matches). */
 bool is_printable(const char *s, size_t len);
