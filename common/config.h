@@ -4,21 +4,11 @@
 
 #include "common/err.h"
 #include "common/reason.h"
+#include "common/role.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-
-enum role_bit {
-    R_SERVER = 1, /* the launcher */
-    R_FRONTEND = 2,
-    R_BROKER = 4,
-    R_WORKER = 8,
-    R_WEBHOOK = 16,
-    R_ROLES = R_FRONTEND | R_BROKER | R_WORKER | R_WEBHOOK,
-    R_ALL = R_SERVER | R_ROLES,
-    R_ADMIN = 32 /* the admin tool: no part of the running server */
-};
 
 /* Values of the enumerated settings, in the order of their rows' lists. */
 enum compat { COMPAT_DOCUMENTED, COMPAT_REFERENCE };

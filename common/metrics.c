@@ -1,7 +1,6 @@
 #include "common/metrics.h"
 
 #include "common/api.h"
-#include "common/log.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -96,7 +95,7 @@ unsigned metric_series(enum metric m)
     return named[metric_rows[m].labels].len;
 }
 
-void metrics_share(unsigned slots)
+bool metrics_share(unsigned slots)
 {
     size_t cells = 0;
 
@@ -108,13 +107,12 @@ void metrics_share(unsigned slots)
     /* Pages that nobody touches take no memory. */
     void *p = mmap(NULL, cells * slots * sizeof *memory, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) {
-        log_error("no memory for metrics: %s; nothing is counted", strerror(errno));
-        return;
-    }
+    if (p == MAP_FAILED)
+        return false;
     memory = p;
     slots_len = slots;
     slot_cells = cells;
+    return true;
 }
 
 void metrics_use(unsigned slot)

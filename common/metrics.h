@@ -6,7 +6,7 @@
 #ifndef COMMON_METRICS_H
 #define COMMON_METRICS_H
 
-#include "common/config.h"
+#include "common/role.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,8 +54,8 @@ extern const int64_t metric_bounds_us[METRIC_BUCKETS];
 void metrics_name_labels(enum metric_labels labels, const char *const *names, unsigned n);
 
 /* Makes the shared memory for slots 0 to slots - 1; before the children are forked. Without memory
- * nothing is counted (logged). */
-void metrics_share(unsigned slots);
+ * nothing is counted, and false is returned, with errno. */
+bool metrics_share(unsigned slots);
 
 /* This process counts in this slot from now on. */
 void metrics_use(unsigned slot);

@@ -349,7 +349,8 @@ int prefork_run(const struct config *cfg, const struct prefork *p)
     m.monitor = PREFORK_SLOTS_MAX;
     if (cfg->metrics_port && p->monitor) {
         m.monitor = m.total++;
-        metrics_share(PREFORK_SLOTS_MAX + 1);
+        if (!metrics_share(PREFORK_SLOTS_MAX + 1))
+            log_error("no memory for metrics: %s; nothing is counted", strerror(errno));
         metrics_use(PREFORK_SLOTS_MAX); /* the master's own */
     }
     for (unsigned i = PREFORK_CHILDREN_MAX; i < m.total; i++)

@@ -1,7 +1,7 @@
 #include "worker/clients.h"
 
-#include "worker/passwd.h"
 #include "worker/roles.h"
+#include "worker/sha256.h"
 
 #include <stdint.h>
 #include <stdio.h>

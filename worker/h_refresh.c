@@ -4,9 +4,9 @@
 #include "worker/clients.h"
 #include "worker/issue.h"
 #include "worker/jsonbody.h"
-#include "worker/passwd.h"
 #include "worker/schemas.h"
 #include "worker/security.h"
+#include "worker/sha256.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,6 +8,7 @@
 #include "worker/passwd.h"
 #include "worker/roles.h"
 #include "worker/security.h"
+#include "worker/sha256.h"
 
 #include <stdio.h>
 #include <string.h>

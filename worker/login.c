@@ -6,6 +6,7 @@
 #include "worker/clients.h"
 #include "worker/passwd.h"
 #include "worker/security.h"
+#include "worker/sha256.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -39,15 +39,6 @@ void random_fill(void *out, size_t len)
     abort();
 }
 
-void sha256_text(struct text data, char out[SHA256_TEXT_SIZE])
-{
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-
-    SHA256((const unsigned char *)(data.len ? data.s : ""), data.len, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
-}
-
 /* Rounds of a bcrypt hash, 0 when it is none or costs too much. */
 static int rounds_of(const char *hash)
 {

@@ -27,10 +27,6 @@ enum err passwd_hash(struct text secret, int rounds, char out[PASSWD_HASH_SIZE])
  * `now_ms` is a clock that never goes back. */
 bool passwd_check(const char *hash, struct text secret, int rounds, int64_t now_ms);
 
-/* SHA-256 of some bytes as 64 hex digits and a NUL. */
-#define SHA256_TEXT_SIZE 65
-void sha256_text(struct text data, char out[SHA256_TEXT_SIZE]);
-
 /* Fills with random bytes; ends the process where the system has none. */
 void random_fill(void *out, size_t len);
 

@@ -1,7 +1,7 @@
 #include "worker/submit_key.h"
 
 #include "common/buf.h"
-#include "worker/passwd.h"
+#include "worker/sha256.h"
 
 #include <stdint.h>
 #include <stdlib.h>

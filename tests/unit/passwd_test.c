@@ -1,4 +1,5 @@
 #include "worker/passwd.h"
+#include "worker/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
