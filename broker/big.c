@@ -1,6 +1,6 @@
 #include "broker/big.h"
 
-#include "broker/queue.h"
+#include "broker/work.h"
 
 enum {
     TURN_UNIT = 1024,  /* bytes */

@@ -26,6 +26,7 @@
 #define COMMON_BUS_H
 
 #include "common/api.h"
+#include "common/bus_key.h"
 #include "common/err.h"
 
 #include <stdbool.h>
@@ -75,8 +76,6 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg);
 
 /* ERR_INVALID for anything but a well-formed header of this version. */
 enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret) MUST_CHECK;
-
-enum bus_side { BUS_FRONTENDS, BUS_WORKERS };
 
 #define BUS_ENDPOINT_SIZE 256
 /* The endpoint of one broker for one side: "ipc://DIR/broker-K.frontends" for a bus that is a

@@ -12,13 +12,17 @@
 #ifndef COMMON_BUS_KEY_H
 #define COMMON_BUS_KEY_H
 
-#include "common/bus.h"
+#include "common/api.h"
 #include "common/config.h"
 #include "common/err.h"
 
 #include <stdbool.h>
+#include <zmq.h>
 
 #define BUS_KEY_TEXT 40 /* characters of a key as text (Z85) */
+
+/* The two ports of a broker. */
+enum bus_side { BUS_FRONTENDS, BUS_WORKERS };
 
 enum bus_key_side {
     BUS_KEY_FRONTEND,

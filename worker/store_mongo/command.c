@@ -280,6 +280,18 @@ static enum err finish(struct mongo *m, enum err e)
     return e;
 }
 
+enum err mongo_ping(struct store *s)
+{
+    bson_t command = BSON_INITIALIZER, reply;
+
+    BSON_APPEND_INT32(&command, "ping", 1);
+    enum err e = mongo_read(mongo_of(s), &command, &reply);
+    bson_destroy(&command);
+    if (!e)
+        bson_destroy(&reply);
+    return e;
+}
+
 static enum err attempt(struct mongo *m, mongo_work *work, void *arg)
 {
     bson_error_t error = {0};

@@ -193,18 +193,6 @@ enum err mongo_open(const char *uri, const struct config *cfg, struct store **re
     return e;
 }
 
-enum err mongo_ping(struct store *s)
-{
-    bson_t command = BSON_INITIALIZER, reply;
-
-    BSON_APPEND_INT32(&command, "ping", 1);
-    enum err e = mongo_read(mongo_of(s), &command, &reply);
-    bson_destroy(&command);
-    if (!e)
-        bson_destroy(&reply);
-    return e;
-}
-
 enum err mongo_group_begin(struct store *s)
 {
     mongo_of(s)->group = (struct mongo_group){.open = true};
