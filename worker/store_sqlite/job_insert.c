@@ -1,6 +1,8 @@
 /* A job as it is stored: its texts, its row. */
 #include "worker/store_sqlite/job.h"
 
+#include "worker/bson_size.h"
+
 #include <stdlib.h>
 
 enum err sqlite_job_text_make(struct job_text *t, const struct job_new *job)

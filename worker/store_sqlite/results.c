@@ -2,7 +2,7 @@
 #include "worker/store_sqlite/job.h"
 
 #include "common/mem.h"
-#include "worker/docsize.h"
+#include "worker/bson_size.h"
 #include "worker/states.h"
 
 #include <stdint.h>
