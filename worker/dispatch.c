@@ -2,9 +2,9 @@
 
 #include "common/bus.h"
 #include "common/log.h"
-#include "worker/compress.h"
-#include "worker/gate.h"
-#include "worker/holder.h"
+#include "worker/auth/authorize.h"
+#include "worker/auth/claim_holder.h"
+#include "worker/http/compress.h"
 #include "worker/lease_touch.h"
 
 static void fail_all(struct call *calls, size_t n, enum err e)

@@ -2,7 +2,7 @@
 #ifndef WORKER_DISPATCH_H
 #define WORKER_DISPATCH_H
 
-#include "worker/call.h"
+#include "worker/request/call.h"
 
 /* Answers every call by the handler of its operation in `handlers` (OP_COUNT_ long): asks the gate,
  * then routes it to its handler, calls of a ROUTE_GATHER row together. All store operations of the

@@ -2,7 +2,7 @@
 #ifndef WORKER_HANDLERS_H
 #define WORKER_HANDLERS_H
 
-#include "worker/call.h"
+#include "worker/request/call.h"
 
 extern handler_fn *const api_handlers[OP_COUNT_];
 

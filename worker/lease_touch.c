@@ -3,7 +3,7 @@
 #include "common/bus.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "worker/cookie.h"
+#include "worker/http/cookie.h"
 
 #define AGENT_NAME_MAX 1024
 

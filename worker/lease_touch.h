@@ -2,7 +2,7 @@
 #ifndef WORKER_LEASE_TOUCH_H
 #define WORKER_LEASE_TOUCH_H
 
-#include "worker/call.h"
+#include "worker/request/call.h"
 
 /* Renews the leases of the jobs that the answered calls were about (call.touch). Looks at one job
  * not more often than a quarter of the lease; failures are logged and forgotten: a later call does

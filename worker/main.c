@@ -6,10 +6,10 @@
 #include "common/log.h"
 #include "common/prefork.h"
 #include "common/privileges.h"
-#include "worker/busloop.h"
-#include "worker/keys.h"
-#include "worker/orphans.h"
-#include "worker/watch.h"
+#include "worker/auth/signing_keys.h"
+#include "worker/loop.h"
+#include "worker/store/monitor_probe.h"
+#include "worker/upkeep/lost_jobs.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
  * submits, without HTTP. */
 #include "common/clock.h"
 #include "common/log.h"
-#include "worker/store.h"
+#include "worker/store/store.h"
 
 #include <getopt.h>
 #include <stdio.h>

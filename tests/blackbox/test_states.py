@@ -15,7 +15,7 @@ OTHER = "other text"  # as the docs call any state that is none of the table
 def table():
     """{state: (rank, whether it is over)}."""
     rows = re.findall(r'^STATE\("(\w+)", +(\d+), (true|false)\)',
-                      (ROOT / "worker/states.def").read_text(), re.M)
+                      (ROOT / "worker/jobs/states.def").read_text(), re.M)
     return {name: (int(rank), over == "true") for name, rank, over in rows}
 
 

@@ -1,4 +1,4 @@
-/* The rules of worker/store.h, on either back end: conformance [URI].
+/* The rules of worker/store/store.h, on either back end: conformance [URI].
  *
  * Without a URI: SQLite in a temporary folder. With `--env`: the URI in TEST_STORE_URI, exit status
  * 77 (skipped) when it is not set. The store's contents are neither needed nor removed. */

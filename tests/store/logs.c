@@ -1,7 +1,7 @@
 /* Logs: fragments stored once, read by number, taken once; live output seen as fragments. */
 #include "tests/store/suite.h"
 
-#include "worker/logkey.h"
+#include "worker/logs/key.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* How SQLite finds what the statements ask for: by indexes, and with 100,000 jobs in no more steps
  * than with few. */
 #include "tests/store/suite.h"
-#include "worker/store_sqlite/sqlite.h"
+#include "worker/store/sqlite/sqlite.h"
 
 #include "common/log.h"
 
@@ -52,7 +52,7 @@ static const struct {
     const char *name, *text;
 } statements[] = {
 #define SQL(name, text) {#name, text},
-#include "worker/store_sqlite/statements.def"
+#include "worker/store/sqlite/statements.def"
 #undef SQL
 };
 

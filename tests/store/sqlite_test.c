@@ -1,7 +1,7 @@
 /* What only the SQLite back end has: its file, locks of other processes, full disks, old versions.
  */
 #include "tests/store/suite.h"
-#include "worker/store_sqlite/sqlite.h"
+#include "worker/store/sqlite/sqlite.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -182,7 +182,7 @@ static void test_older_version(void **state)
 {
     static const char *const migrations[] = {
 #define MIGRATION(...) __VA_ARGS__,
-#include "worker/store_sqlite/migrations.def"
+#include "worker/store/sqlite/migrations.def"
 #undef MIGRATION
     };
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_STORE_SUITE_H
 #define TESTS_STORE_SUITE_H
 
-#include "worker/store.h"
+#include "worker/store/store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "worker/base64.h"
+#include "worker/encoding/base64.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "worker/cookie.h"
+#include "worker/http/cookie.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-#include "worker/fields.h"
-#include "worker/fieldtable.h"
+#include "worker/validation/fields.h"
+#include "worker/validation/fieldtable.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

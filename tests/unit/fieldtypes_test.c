@@ -1,4 +1,4 @@
-#include "worker/fieldtypes.h"
+#include "worker/validation/fieldtypes.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "worker/jobid.h"
+#include "worker/validation/job_id.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Logins: by which address they are counted. */
-#include "worker/login.h"
+#include "worker/auth/login_limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

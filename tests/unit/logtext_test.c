@@ -1,5 +1,5 @@
 /* Texts as the inside of JSON strings. */
-#include "worker/logtext.h"
+#include "worker/logs/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

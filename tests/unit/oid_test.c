@@ -1,5 +1,5 @@
 /* Ids of documents made of the ids of jobs: they are stored, so that they must stay the same. */
-#include "worker/store_mongo/oid.h"
+#include "worker/store/mongo/oid.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * TEST_STORE_URI where that is given. */
 #include "common/clock.h"
 #include "common/mem.h"
-#include "worker/store.h"
+#include "worker/store/store.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

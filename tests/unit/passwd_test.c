@@ -1,5 +1,5 @@
-#include "worker/passwd.h"
-#include "worker/sha256.h"
+#include "worker/auth/bcrypt.h"
+#include "worker/encoding/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "worker/percentiles.h"
+#include "worker/jobs/percentiles.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "worker/permissions.h"
+#include "worker/clients/permissions.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

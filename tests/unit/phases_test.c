@@ -1,5 +1,5 @@
 /* In which phase a job was at a time. */
-#include "worker/phases.h"
+#include "worker/jobs/phases.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

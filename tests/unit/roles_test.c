@@ -1,4 +1,4 @@
-#include "worker/roles.h"
+#include "worker/clients/roles.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "worker/schemas.h"
+#include "worker/validation/schemas.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

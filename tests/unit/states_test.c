@@ -1,4 +1,4 @@
-#include "worker/states.h"
+#include "worker/jobs/states.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

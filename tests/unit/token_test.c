@@ -1,7 +1,7 @@
-#include "worker/token.h"
+#include "worker/auth/token.h"
 
 #include "common/buf.h"
-#include "worker/base64.h"
+#include "worker/encoding/base64.h"
 
 #include <jwt.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Where events may go, and how they are signed. */
 #include "common/address.h"
-#include "worker/receiver.h"
+#include "worker/events/receiver.h"
 #include "worker/webhook/sign.h"
 
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
 #define WORKER_ADMIN_ADMIN_H
 
 #include "worker/admin/args.h"
-#include "worker/store.h"
+#include "worker/store/store.h"
 
 struct admin {
     const struct config *cfg;

@@ -1,7 +1,7 @@
 #include "worker/admin/args.h"
 
-#include "worker/fieldtypes.h"
-#include "worker/roles.h"
+#include "worker/clients/roles.h"
+#include "worker/validation/fieldtypes.h"
 
 #include <getopt.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* Clients: create, list, edit, remove. */
-#include "worker/clients.h"
 #include "worker/admin/draft.h"
 #include "worker/admin/prompt.h"
-#include "worker/names.h"
-#include "worker/roles.h"
+#include "worker/clients/document.h"
+#include "worker/clients/roles.h"
+#include "worker/validation/names.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -2,10 +2,10 @@
 
 #include "common/mem.h"
 #include "worker/admin/prompt.h"
-#include "worker/base64.h"
-#include "worker/clients.h"
-#include "worker/passwd.h"
-#include "worker/roles.h"
+#include "worker/auth/bcrypt.h"
+#include "worker/clients/document.h"
+#include "worker/clients/roles.h"
+#include "worker/encoding/base64.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef WORKER_WEBHOOK_ANSWER_H
 #define WORKER_WEBHOOK_ANSWER_H
 
-#include "worker/call.h"
+#include "worker/request/call.h"
 #include "worker/webhook/verdict.h"
 
 /* Answers with what the receiver said to the try, or with how the try failed. Without an answer of

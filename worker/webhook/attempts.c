@@ -1,7 +1,7 @@
 #include "worker/webhook/attempts.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "worker/receiver.h"
+#include "worker/events/receiver.h"
 #include "worker/webhook/lanes.h"
 
 #include <stdio.h>

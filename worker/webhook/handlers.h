@@ -2,7 +2,7 @@
 #ifndef WORKER_WEBHOOK_HANDLERS_H
 #define WORKER_WEBHOOK_HANDLERS_H
 
-#include "worker/call.h"
+#include "worker/request/call.h"
 
 extern handler_fn *const webhook_handlers[OP_COUNT_];
 

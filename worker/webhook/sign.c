@@ -1,7 +1,7 @@
 #include "worker/webhook/sign.h"
 
 #include "common/mem.h"
-#include "worker/base64.h"
+#include "worker/encoding/base64.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

@@ -7,8 +7,8 @@
 #define WORKER_WEBHOOK_STATE_H
 
 #include "common/hash.h"
-#include "worker/buslink.h"
-#include "worker/call.h"
+#include "worker/request/bus_client.h"
+#include "worker/request/call.h"
 #include "worker/webhook/receivers.h"
 #include "worker/webhook/transfer.h"
 

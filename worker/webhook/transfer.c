@@ -4,7 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "worker/receiver.h"
+#include "worker/events/receiver.h"
 #include "worker/webhook/sign.h"
 
 #include <curl/curl.h>

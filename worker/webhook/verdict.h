@@ -3,7 +3,7 @@
 #define WORKER_WEBHOOK_VERDICT_H
 
 #include "common/config.h"
-#include "worker/store_outbox.h"
+#include "worker/store/outbox.h"
 
 #include <stdint.h>
 

@@ -1,0 +1,214 @@
+#include "worker/auth/authorize.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/auth/security_log.h"
+#include "worker/auth/signing_keys.h"
+#include "worker/clients/roles.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define BEARER "Bearer "
+
+/* The token in an Authorization header; false: it is of another kind. */
+static bool bearer(struct text header, struct text *ret)
+{
+    size_t n = strlen(BEARER);
+
+    if (header.len < n || strncasecmp(header.s, BEARER, n) != 0)
+        return false;
+    header.s += n;
+    header.len -= n;
+    while (header.len && *header.s == ' ')
+        header.s++, header.len--;
+    *ret = header;
+    return true;
+}
+
+/* One that is odd matches no client. */
+static void take_binding(struct caller *who, const json_t *binding)
+{
+    const char *text = json_is_string(binding) ? json_string_value(binding) : "?";
+
+    snprintf(who->binding, sizeof who->binding, "%s", binding ? text : "");
+}
+
+/* Checks a token and takes its permissions. */
+static enum err take_token(struct call *c, struct text token)
+{
+    const struct token_keys *keys;
+    struct caller *who = &c->caller;
+    json_t *claims = NULL;
+    enum err e = keys_get(c, &keys);
+
+    if (e)
+        return e;
+    who->fault = token_decode(keys, token, clock_wall_us() / 1000000, c->cfg->jwt_leeway, &claims);
+    if (who->fault)
+        return ERR_OK;
+    who->has_token = true;
+    who->permissions = json_incref(json_object_get(claims, "permissions"));
+    who->issued_s = (int64_t)json_number_value(json_object_get(claims, "iat"));
+    take_binding(who, json_object_get(claims, "binding"));
+    json_decref(claims);
+    if (!json_is_object(who->permissions)) {
+        json_decref(who->permissions);
+        who->permissions = json_object();
+    }
+    who->role = role_of(who->permissions);
+    return ERR_OK;
+}
+
+/* The open mode: nobody is refused. Old clients send the bare token. */
+static enum err look(struct call *c, struct text header)
+{
+    struct text token = header;
+
+    c->caller.role = ROLE_CONTRIBUTOR;
+    if (!header.s)
+        return ERR_OK;
+    bearer(header, &token);
+    return take_token(c, token);
+}
+
+static void refuse_unknown(struct call *c)
+{
+    reply_error(c, 401, "Authentication is required for specified endpoint");
+}
+
+/* The other modes: a faulty token is refused. */
+static enum err demand(struct call *c, struct text header)
+{
+    bool login = c->cfg->auth == AUTH_LOGIN;
+    struct text token;
+
+    if (!header.s || !bearer(header, &token)) {
+        if (login)
+            refuse_unknown(c);
+        else
+            c->caller.role = header.s ? 0 : ROLE_CONTRIBUTOR;
+        return ERR_OK;
+    }
+    enum err e = take_token(c, token);
+    if (!e && c->caller.fault)
+        reply_error(c, token_answer(c->caller.fault).status, "%s",
+                    token_answer(c->caller.fault).text);
+    return e;
+}
+
+/* With owner rules whoever submitted a job may also fetch what he uploaded for it. */
+static unsigned allowed_roles(const struct call *c)
+{
+    bool owners = c->cfg->owner_rules && c->route->op == OP_ATTACHMENTS_GET;
+
+    return c->route->roles | (owners ? (unsigned)ROLES_USERS : 0);
+}
+
+static void check_role(struct call *c)
+{
+    char names[ROLES_TEXT_SIZE];
+    unsigned allowed = allowed_roles(c);
+
+    if (allowed & c->caller.role)
+        return;
+    reply_error(c, 403, "Specified action requires role: %s", roles_text(allowed, names));
+    security_refused(c, "the role does not allow it");
+}
+
+/* Tokens live on after a change of their client. What guarded routes do outlives the token, so they
+ * look at the client as it is now; the lower of both roles counts. */
+static void check_client(struct call *c)
+{
+    struct caller *who = &c->caller;
+    struct text id = caller_id(c);
+    json_t *client = NULL;
+    enum err e = id.s ? store_client_get(c->store, id, &client) : ERR_NOT_FOUND;
+
+    if (e && e != ERR_NOT_FOUND) {
+        reply_err(c, e);
+        return;
+    }
+    if (!e && role_is_lower(role_of(client), who->role))
+        who->role = role_of(client);
+    check_role(c);
+    if (!c->reply.status && (e || !client_issued(client, who->binding, who->issued_s * 1000))) {
+        reply_error(c, 401, "Token has been revoked");
+        security_refused(c, "the client was removed or changed after its token was issued");
+    }
+    json_decref(client);
+}
+
+void gate_pass(struct call *c)
+{
+    struct text header = c->request->headers[HDR_AUTHORIZATION];
+    bool open = c->cfg->auth == AUTH_OPEN && !(c->route->flags & ROUTE_GUARDED);
+
+    if (c->reply.status || c->route->roles == ROLES_ANYONE)
+        return;
+    enum err e = open ? look(c, header) : demand(c, header);
+    if (e)
+        reply_err(c, e);
+    if (c->reply.status || open)
+        return;
+    check_role(c);
+    if (!c->reply.status && (c->route->flags & ROUTE_GUARDED))
+        check_client(c);
+}
+
+static bool equal(const json_t *s, struct text t)
+{
+    return json_is_string(s) && json_string_length(s) == t.len &&
+           memcmp(json_string_value(s), t.s, t.len) == 0;
+}
+
+/* The client's own name, and those that its document lists. */
+bool gate_speaks_for(const json_t *permissions, struct text agent)
+{
+    const json_t *agents = json_object_get(permissions, "agents"), *name;
+    size_t i;
+
+    if (equal(json_object_get(permissions, "client_id"), agent))
+        return true;
+    json_array_foreach (agents, i, name)
+        if (equal(name, agent))
+            return true;
+    return false;
+}
+
+bool gate_agent(struct call *c, struct text agent)
+{
+    if (c->cfg->agent_identity == AGENT_IDENTITY_ANY ||
+        (c->caller.has_token && (c->caller.role & (unsigned)ROLES_MANAGERS)) ||
+        (c->caller.has_token && agent.s && gate_speaks_for(c->caller.permissions, agent)))
+        return true;
+    reply_error(c, c->caller.has_token ? 403 : 401, "The token is not one of agent '%.*s'",
+                (int)(agent.s ? agent.len : 0), agent.s ? agent.s : "");
+    security_refused(c, "the client does not speak for this agent");
+    return false;
+}
+
+bool gate_owner(struct call *c, struct text job_id, unsigned also)
+{
+    json_t *submitter = NULL;
+
+    if (!c->cfg->owner_rules ||
+        (c->caller.has_token && (c->caller.role & ((unsigned)ROLES_MANAGERS | also))))
+        return true;
+    enum err e = store_job_submitter(c->store, job_id, &submitter);
+    bool may = e == ERR_NOT_FOUND ||
+               (!e && (!submitter ||
+                       json_equal(submitter, json_object_get(c->caller.permissions, "client_id"))));
+    json_decref(submitter);
+    if (may)
+        return true;
+    if (e) {
+        reply_err(c, e);
+        return false;
+    }
+    reply_error(c, c->caller.has_token ? 403 : 401,
+                "Only the submitter of the job, managers and admins may do this");
+    security_refused(c, "the job is of another client");
+    return false;
+}

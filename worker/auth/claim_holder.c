@@ -1,0 +1,103 @@
+#include "worker/auth/claim_holder.h"
+
+#include "common/bus.h"
+#include "worker/auth/authorize.h"
+#include "worker/auth/security_log.h"
+#include "worker/http/cookie.h"
+#include "worker/validation/job_id.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AGENT_NAME_MAX 1024
+
+/* Whether the call needs a look at the job's holder. Without a token nobody is an agent: in the
+ * open mode he may read like anyone, but not post. */
+static bool is_asked(const struct call *c)
+{
+    struct text id = c->request->params[0];
+    bool reads = c->route->op == OP_RESULT_GET;
+
+    if (!(c->route->flags & ROUTE_HOLDER) || c->reply.status ||
+        c->cfg->agent_identity == AGENT_IDENTITY_ANY || !job_id_valid(id.s, id.len))
+        return false;
+    if (!c->caller.has_token)
+        return !reads;
+    if (c->route->method == HTTP_GET) /* users read as their roles allow */
+        return c->caller.role == ROLE_AGENT;
+    return !(c->caller.role & (unsigned)ROLES_MANAGERS);
+}
+
+static bool is_one_of(const struct call *c, const char *agent)
+{
+    return agent && c->caller.has_token &&
+           gate_speaks_for(c->caller.permissions, (struct text){agent, strlen(agent)});
+}
+
+/* A result is known to be late by the agent that the cookie names: it must not name another one. */
+static bool names_itself(const struct call *c)
+{
+    struct text cookie = c->request->headers[HDR_COOKIE];
+    struct buf name = BUF_INIT(AGENT_NAME_MAX);
+
+    if (c->route->op != OP_RESULT_PUT)
+        return true;
+    bool own = cookie.s && cookie_get(cookie, "agent_name", &name) &&
+               gate_speaks_for(c->caller.permissions, (struct text){name.data, name.len});
+    buf_free(&name);
+    return own;
+}
+
+/* What came of the agent that had the job before goes where it always went. */
+static bool is_late(const struct call *c, const struct job_holder *h)
+{
+    if (c->route->op == OP_ATTACHMENTS_GET || !h->tried)
+        return false;
+    return (!h->former || is_one_of(c, h->former)) && (!h->owner || names_itself(c));
+}
+
+static bool may(const struct call *c, const struct job_holder *h)
+{
+    if (is_one_of(c, h->owner) || is_late(c, h))
+        return true;
+    if (h->owner)
+        return false;
+    return !h->waits || c->route->op == OP_RESULT_GET;
+}
+
+static void refuse(struct call *c)
+{
+    reply_error(c, c->caller.has_token ? 403 : 401, "The token is not one of the job's agent");
+    security_refused(c, "the client does not speak for the agent that has the job");
+}
+
+static void decide(struct call *c, const struct job_holder *h, enum err all)
+{
+    enum err e = all ? all : h->err;
+
+    if (e == ERR_NOT_FOUND)
+        return;
+    if (e)
+        reply_err(c, e);
+    else if (!may(c, h))
+        refuse(c);
+}
+
+void holders_check(struct store *s, struct call *calls, size_t n)
+{
+    struct job_holder holders[BUS_BUNDLE_MAX] = {0};
+    struct call *asked[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n && len < BUS_BUNDLE_MAX; i++)
+        if (is_asked(&calls[i])) {
+            holders[len].job_id = calls[i].request->params[0];
+            asked[len++] = &calls[i];
+        }
+    enum err all = len ? store_job_holders(s, holders, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++) {
+        decide(asked[i], &holders[i], all);
+        free(holders[i].owner);
+        free(holders[i].former);
+    }
+}

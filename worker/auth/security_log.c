@@ -1,0 +1,200 @@
+#include "worker/auth/security_log.h"
+
+#include "common/log.h"
+#include "worker/clients/roles.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define APPID      "com.canonical.testflinger"
+#define SHOWN_MAX  300 /* bytes of a text in an event: the line must stay below LOG_LINE_MAX */
+#define LINE_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY)
+
+static const char *const level_names[] = {"INFO", "WARN", "CRITICAL"};
+
+/* A text as JSON, cut to what is shown; control characters become '?'. */
+static json_t *shown(const char *s, size_t len)
+{
+    char out[SHOWN_MAX];
+    json_t *text = NULL;
+
+    len = len < sizeof out ? len : sizeof out;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
+    /* the cut may fall into a character */
+    for (int i = 0; !text && i < 4 && (size_t)i <= len; i++)
+        text = json_stringn(out, len - (size_t)i);
+    return text ? text : json_string("?");
+}
+
+static void set(json_t *event, const char *name, struct text t)
+{
+    if (t.len)
+        json_object_set_new(event, name, shown(t.s, t.len));
+}
+
+/* ISO 8601 with microseconds and offset. */
+static void set_datetime(json_t *event)
+{
+    struct timespec now;
+    struct tm tm;
+    char seconds[32], text[64];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text, sizeof text, "%s.%06ld+00:00", seconds, now.tv_nsec / 1000);
+    json_object_set_new(event, "datetime", json_string(text));
+}
+
+/* host_ip and port of the Host header: HOST, HOST:PORT, [HOST]:PORT. */
+static void set_host(json_t *event, struct text host)
+{
+    const char *colon = host.s ? memrchr(host.s, ':', host.len) : NULL;
+    const char *bracket = host.s ? memchr(host.s, ']', host.len) : NULL;
+    struct text port = {0};
+
+    if (colon && (!bracket || colon > bracket)) {
+        port = (struct text){colon + 1, (size_t)(host.s + host.len - colon - 1)};
+        host.len = (size_t)(colon - host.s);
+    }
+    set(event, "host_ip", host);
+    set(event, "port", port);
+}
+
+/* The path of a request: that of its route with the parameters in it. */
+static void set_uri(json_t *event, const struct call *c)
+{
+    char path[SHOWN_MAX];
+    size_t used = 0, param = 0;
+
+    for (const char *s = c->route->path; *s && used + 1 < sizeof path;) {
+        if (*s != '<') {
+            path[used++] = *s++;
+            continue;
+        }
+        if (param < c->request->params_len) {
+            struct text t = c->request->params[param++];
+            size_t n = t.len < sizeof path - used ? t.len : sizeof path - used;
+            memcpy(path + used, t.s, n);
+            used += n;
+        }
+        s += strcspn(s, ">");
+        s += *s == '>';
+    }
+    set(event, "request_uri", (struct text){path, used});
+}
+
+static json_t *event_new(const struct call *c, enum security_level level, const char *description,
+                         const char *name)
+{
+    json_t *event = json_object();
+    const char *hostname = getenv("HOSTNAME");
+
+    set_datetime(event);
+    json_object_set_new(event, "type", json_string("security"));
+    json_object_set_new(event, "appid", json_string(APPID));
+    json_object_set_new(event, "event", shown(name, strlen(name)));
+    json_object_set_new(event, "level", json_string(level_names[level]));
+    json_object_set_new(event, "description", shown(description, strlen(description)));
+    set(event, "source_ip", c->request->peer);
+    set_host(event, c->request->headers[HDR_HOST]);
+    if (hostname)
+        set(event, "hostname", (struct text){hostname, strlen(hostname)});
+    json_object_set_new(event, "protocol", json_string("http"));
+    set_uri(event, c);
+    json_object_set_new(
+        event, "request_method",
+        json_string(c->request->head ? "HEAD" : http_method_name(c->route->method)));
+    json_object_set_new(event, "request_id", json_string(c->request->id));
+    return event;
+}
+
+/* The kind of an event that comes of a refused call, which anybody can cause at will; "": another,
+ * which is never left out. */
+static const char *refusal_kind(const char *name)
+{
+    static const char *const kinds[] = {"authn_login_fail:", "authn_login_lock:",
+                                        "authn_token_reuse:", "authz_fail:", "authz_admin:"};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(name, kinds[i], strlen(kinds[i])) == 0)
+            return kinds[i];
+    return "";
+}
+
+void security_event(const struct call *c, enum security_level level, const char *description,
+                    const char *fmt, ...)
+{
+    char name[2 * SHOWN_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    const char *kind = refusal_kind(name);
+    if (*kind && !log_admit(kind, c->request->peer.s, c->request->peer.len))
+        return;
+    json_t *event = event_new(c, level, description, name);
+    char *line = json_dumps(event, LINE_FLAGS);
+    if (line)
+        log_line(kind, line, strlen(line));
+    free(line);
+    json_decref(event);
+}
+
+const char *security_caller(const struct call *c, char out[SECURITY_NAME_SIZE])
+{
+    struct text id = caller_id(c);
+
+    if (id.len)
+        snprintf(out, SECURITY_NAME_SIZE, "%.*s",
+                 (int)(id.len < SECURITY_NAME_SIZE ? id.len : SECURITY_NAME_SIZE - 1), id.s);
+    else
+        snprintf(out, SECURITY_NAME_SIZE, "unauthenticated");
+    return out;
+}
+
+void security_refused(const struct call *c, const char *description)
+{
+    char name[SECURITY_NAME_SIZE];
+    json_t *event = json_object();
+
+    set_uri(event, c);
+    security_event(c, SECURITY_CRITICAL, description, "authz_fail:%s,%s", security_caller(c, name),
+                   json_string_value(json_object_get(event, "request_uri")));
+    json_decref(event);
+}
+
+static void add_entry(const struct call *c, const char *suffix, const char *action,
+                      struct text target, json_t *detail)
+{
+    struct audit_entry entry = {.at_ms = c->request->received_us / 1000,
+                                .actor = caller_id(c),
+                                .role = c->caller.has_token ? role_name(c->caller.role) : "",
+                                .action = action,
+                                .target = target,
+                                .detail = detail,
+                                .address = c->request->peer};
+
+    snprintf(entry.id, sizeof entry.id, "%016llx-%s%s", (unsigned long long)c->request->received_us,
+             c->request->id, suffix);
+    enum err e = store_audit_add(c->store, &entry);
+    if (e)
+        log_error("%s was done but is missing in the audit trail: %s; the message before says why",
+                  action, err_text(e));
+    json_decref(detail);
+}
+
+void audit(const struct call *c, const char *action, struct text target, json_t *detail)
+{
+    add_entry(c, "", action, target, detail);
+}
+
+void audit_also(const struct call *c, const char *action, struct text target, json_t *detail)
+{
+    add_entry(c, "+", action, target, detail);
+}

@@ -1,0 +1,29 @@
+/* Security events: one JSON object a line on the log stream, in OWASP's vocabulary
+ * (docs/access-control.md). No token, secret or password ever goes into one. */
+#ifndef WORKER_AUTH_SECURITY_LOG_H
+#define WORKER_AUTH_SECURITY_LOG_H
+
+#include "worker/request/call.h"
+
+enum security_level { SECURITY_INFO, SECURITY_WARN, SECURITY_CRITICAL };
+
+/* Writes an event about a request: `fmt` makes its name and parameters ("authn_login_fail:x"). */
+void security_event(const struct call *c, enum security_level level, const char *description,
+                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* authz_fail: the caller may not do what it asked for. */
+void security_refused(const struct call *c, const char *description);
+
+/* Who calls, for an event: the client id or "unauthenticated". Cut to the size. */
+#define SECURITY_NAME_SIZE 256
+const char *security_caller(const struct call *c, char out[SECURITY_NAME_SIZE]);
+
+/* Adds an entry about this request to the audit trail: what the caller did to whom. `detail` is an
+ * object (the reference is taken) or NULL. A trail that cannot be written does not undo the action,
+ * but is logged. */
+void audit(const struct call *c, const char *action, struct text target, json_t *detail);
+
+/* A further entry about a request that has one. */
+void audit_also(const struct call *c, const char *action, struct text target, json_t *detail);
+
+#endif

@@ -1,0 +1,50 @@
+/* Whether a request whose body has not come yet would be taken. The gate has passed by then: here
+ * is what a handler would refuse by the head alone. A yes is no promise: the request itself is
+ * checked again. If you let a handler refuse by the head, add it here, or strangers may send its
+ * bodies. */
+#include "worker/request/ask.h"
+
+#include "common/log.h"
+#include "worker/auth/authorize.h"
+#include "worker/handlers/upload_wanted.h"
+
+#include <string.h>
+
+void ask_resolve(struct call *c, struct request *r)
+{
+    const char *space = r->body.len ? memchr(r->body.s, ' ', r->body.len) : NULL;
+
+    if (c->route->op != OP_ASK)
+        return;
+    size_t len = space ? (size_t)(space - r->body.s) : 0;
+    const struct route *asked = route_named(r->body.s, len);
+    if (asked && *asked->path && r->body.len == len + 1 + REQUEST_ID_SIZE - 1) {
+        memcpy(r->id, space + 1, REQUEST_ID_SIZE - 1);
+        c->route = asked;
+        c->ask = true;
+        return;
+    }
+    log_error("a question names no request; do all processes run the same version?");
+    reply_err(c, ERR_INTERNAL);
+}
+
+/* Answers and returns false when the request would be refused. */
+static bool agent_put_wanted(struct call *c)
+{
+    return gate_agent(c, c->request->params[0]);
+}
+
+static bool (*const questions[OP_COUNT_])(struct call *c) = {
+    [OP_AGENT_PUT] = agent_put_wanted,
+    [OP_ATTACHMENTS_PUT] = attachments_wanted,
+    [OP_ARTIFACT_PUT] = artifact_wanted,
+};
+
+void h_ask(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+
+    (void)n;
+    if (!questions[c->route->op] || questions[c->route->op](c))
+        reply_bytes(c, ASK_GO_ON, "text/plain", "", 0);
+}

@@ -1,0 +1,191 @@
+/* The agents' claim: hands out the next job of their queues. */
+#include "common/bus.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/auth/authorize.h"
+#include "worker/auth/security_log.h"
+#include "worker/clients/permissions.h"
+#include "worker/http/cookie.h"
+#include "worker/request/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AGENT_NAME_MAX 1024
+
+/* One claim of a bundle with the memory it points to. */
+struct wish {
+    struct call *call;
+    struct text *queues;
+    struct buf agent;
+};
+
+/* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
+static void refuse(struct call *c, int status, const char *message)
+{
+    if (c->cfg->auth == AUTH_OPEN)
+        reply_json(c, status, json_object());
+    else
+        reply_error(c, status, "%s", message);
+}
+
+static size_t collect_queues(const struct request *r, struct text *queues)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->query_len; i++)
+        if (r->query[i].name.len == strlen("queue") &&
+            memcmp(r->query[i].name.s, "queue", strlen("queue")) == 0)
+            queues[n++] = r->query[i].value;
+    return n;
+}
+
+static void wish_free(struct wish *w)
+{
+    free(w->queues);
+    buf_free(&w->agent);
+}
+
+/* Who claims, by the cookie that the agent got when it told its state. False: answered. */
+static bool find_agent(struct wish *w, struct claim *claim)
+{
+    struct call *c = w->call;
+    struct text cookie = c->request->headers[HDR_COOKIE];
+
+    if (cookie.s && cookie_get(cookie, "agent_name", &w->agent))
+        claim->agent = (struct text){w->agent.data, w->agent.len};
+    if (!claim->agent.s && c->cfg->auth != AUTH_OPEN) {
+        refuse(c, 401, "Agent not identified");
+        return false;
+    }
+    if (gate_agent(c, claim->agent))
+        return true;
+    if (c->cfg->auth == AUTH_OPEN)
+        refuse(c, c->reply.status, "");
+    return false;
+}
+
+/* Leaves out the restricted queues that the caller is not allowed on, where a setting says so.
+ * False: answered, no queue is left. */
+static bool drop_restricted(struct wish *w, struct claim *claim)
+{
+    struct call *c = w->call;
+    struct queue_check checks[QUERY_MAX] = {0};
+    size_t n = claim->queues_len, left = 0;
+
+    if (c->cfg->restricted_claims == RESTRICTED_CLAIMS_ANY)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        checks[i].queue = w->queues[i];
+    enum err e = store_queues_restricted(c->store, checks, n);
+    if (e) {
+        reply_err(c, e);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!checks[i].restricted ||
+            permissions_allow_queue(c->caller.permissions, checks[i].queue))
+            w->queues[left++] = checks[i].queue;
+    claim->queues_len = left;
+    if (left)
+        return true;
+    refuse(c, 403, "Not enough permissions to take jobs of a restricted queue");
+    security_refused(c, "the client is not allowed on the queue");
+    return false;
+}
+
+/* Fills wish and claim; false: answered. */
+static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
+{
+    const struct request *r = c->request;
+
+    *w = (struct wish){c, mem_alloc((r->query_len + 1) * sizeof *w->queues),
+                       BUF_INIT(AGENT_NAME_MAX)};
+    size_t n = collect_queues(r, w->queues);
+    *claim = (struct claim){
+        .asked = call_asked(c), .queues = w->queues, .queues_len = n, .lease_ms = lease_end_ms(c)};
+    if (n == 0)
+        refuse(c, 400, "No queue(s) specified in request");
+    else if (find_agent(w, claim) && drop_restricted(w, claim) && !r->head)
+        return true;
+    if (!c->reply.status) /* HEAD takes no job */
+        reply_none(c);
+    wish_free(w);
+    return false;
+}
+
+/* Jobs of older releases that no answer can hold, and that one request deals with at most. */
+#define UNFIT_MAX 8
+
+/* Answers with the job. False: no answer can hold it. */
+static bool reply_job(struct call *c, const struct claim *claim)
+{
+    char started[CLOCK_TEXT_SIZE];
+
+    clock_rfc3339(claim->started_ms, started);
+    json_object_set_new(claim->data, "job_id", json_string(claim->job_id));
+    json_object_set_new(claim->data, "started_at", json_string(started));
+    reply_json(c, 200, json_incref(claim->data));
+    c->reply.claimed = c->reply.status == 200;
+    return c->reply.claimed;
+}
+
+static void drop_job(struct claim *claim)
+{
+    json_decref(claim->data);
+    free(claim->job_id);
+    claim->data = NULL;
+    claim->job_id = NULL;
+}
+
+/* Cancels the job that no answer can hold, and claims the next one. */
+static void pass_over(struct call *c, struct claim *claim)
+{
+    struct job_unfit unfit = {
+        .job_id = {claim->job_id, strlen(claim->job_id)},
+        .token = claim->asked.request_id,
+        .reason = UNFIT_REASON
+    };
+
+    log_error("job %s is cancelled: %s", claim->job_id, UNFIT_REASON);
+    enum err e = store_job_unfit(c->store, &unfit);
+    drop_job(claim);
+    if (!e || e == ERR_NOT_FOUND)
+        e = store_jobs_claim(c->store, claim, 1);
+    if (e)
+        claim->err = e;
+}
+
+static void wish_answer(struct wish *w, struct claim *claim)
+{
+    for (int i = 0; !claim->err && i < UNFIT_MAX && !reply_job(w->call, claim); i++)
+        pass_over(w->call, claim);
+    if (claim->err == ERR_NOT_FOUND)
+        reply_none(w->call);
+    else if (claim->err)
+        reply_err(w->call, claim->err);
+    else if (!w->call->reply.claimed) /* there are more of them: the agent asks again */
+        reply_err(w->call, ERR_UNAVAILABLE);
+    drop_job(claim);
+    wish_free(w);
+}
+
+void h_job_claim(struct call *calls[], size_t n)
+{
+    struct wish wishes[BUS_BUNDLE_MAX];
+    struct claim claims[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (wish_load(&wishes[len], &claims[len], calls[i]))
+            len++;
+    if (!len)
+        return;
+    enum err all = store_jobs_claim(calls[0]->store, claims, len);
+    for (size_t i = 0; i < len; i++) {
+        if (all && !claims[i].err)
+            claims[i].err = all;
+        wish_answer(&wishes[i], &claims[i]);
+    }
+}

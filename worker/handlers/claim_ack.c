@@ -1,0 +1,61 @@
+/* What became of claims after they were answered: frontends tell it. */
+#include "common/metrics.h"
+#include "worker/request/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_SIZE (sizeof "+\n" - 1 + REQUEST_ID_SIZE - 1)
+
+/* "+TOKEN\n": arrived, "-TOKEN\n": not. False: it is something else. */
+static bool line_load(const char *line, struct claim_settle *ret)
+{
+    if ((line[0] != '+' && line[0] != '-') || line[LINE_SIZE - 1] != '\n' ||
+        memchr(line, '\0', LINE_SIZE))
+        return false;
+    *ret = (struct claim_settle){.arrived = line[0] == '+'};
+    memcpy(ret->token, line + 1, REQUEST_ID_SIZE - 1);
+    return true;
+}
+
+static void settle(struct call *c, struct claim_settle *claims, size_t n)
+{
+    enum err e = n ? store_claims_settle(c->store, claims, n) : ERR_OK;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!e)
+            e = claims[i].err;
+        metric_add(M_CLAIMS_CONFIRMED, 0, claims[i].arrived && !claims[i].err);
+        metric_add(M_CLAIMS_RETURNED, 0, claims[i].queue != NULL);
+        if (claims[i].queue)
+            call_wakes(c, (struct text){claims[i].queue, strlen(claims[i].queue)});
+        free(claims[i].queue);
+    }
+    if (e)
+        reply_err(c, e);
+    else
+        reply_none(c);
+}
+
+void h_claims_settle(struct call *calls[], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct text body = calls[i]->request->body;
+        size_t lines = body.len / LINE_SIZE, len = 0;
+        struct claim_settle *claims = NULL;
+        if (body.len % LINE_SIZE || body.len >= BODY_SMALL) {
+            reply_error(calls[i], 400, "Bad Request");
+            continue;
+        }
+        claims = lines ? calloc(lines, sizeof *claims) : NULL;
+        if (lines && !claims)
+            abort(); /* out of memory, as in mem.c */
+        while (len < lines && line_load(body.s + len * LINE_SIZE, &claims[len]))
+            len++;
+        if (len < lines)
+            reply_error(calls[i], 400, "Bad Request");
+        else
+            settle(calls[i], claims, len);
+        free(claims);
+    }
+}

@@ -1,0 +1,314 @@
+/* Clients and their permissions. */
+#include "worker/auth/bcrypt.h"
+#include "worker/auth/security_log.h"
+#include "worker/auth/token_issue.h"
+#include "worker/clients/document.h"
+#include "worker/clients/roles.h"
+#include "worker/http/jsonbody.h"
+#include "worker/http/listing.h"
+#include "worker/request/call.h"
+#include "worker/request/path_name.h"
+#include "worker/validation/schemas.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NO_CLIENT   "Error: Specified client_id does not exist."
+#define NO_MODIFY   "Error: System admin client cannot by modified from API."
+#define NO_DELETE   "Error: System admin client cannot by deleted from API."
+#define OIDC_FIELDS "Error: Cannot add email or client secret to OIDC client id"
+#define NO_SECRET   "Error: Missing client_secret in request body for new client"
+
+/* How often a client that changes while it is looked at is looked at again. */
+#define TRIES_MAX 4
+
+static json_t *show(void *arg, json_t *client)
+{
+    json_t *shown = client_shown(client);
+
+    (void)arg;
+    json_decref(client);
+    return shown;
+}
+
+void h_clients_list(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    json_t *clients = NULL;
+    struct listing list;
+
+    (void)n;
+    if (!listing_begin(&list, c, false))
+        return;
+    list.show = show;
+    enum err e = store_clients_list(c->store, &clients);
+    if (e) {
+        reply_err(c, e);
+    } else {
+        listing_take_sorted(&list, clients, "client_id");
+        listing_reply(&list, NULL);
+    }
+    listing_drop(&list);
+    json_decref(clients);
+}
+
+void h_client_get(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    json_t *client;
+    enum err e = store_client_get(c->store, c->request->params[0], &client);
+
+    (void)n;
+    if (e == ERR_NOT_FOUND) {
+        reply_error(c, 404, NO_CLIENT);
+    } else if (e) {
+        reply_err(c, e);
+    } else {
+        reply_json(c, 200, client_shown(client));
+        json_decref(client);
+    }
+}
+
+static bool is_system_admin(struct text id)
+{
+    return id.len == strlen(SYSTEM_ADMIN) && memcmp(id.s, SYSTEM_ADMIN, id.len) == 0;
+}
+
+/* A path's client id as it fits into a message or an event. */
+static int shown_len(struct text id)
+{
+    return (int)(id.len < SECURITY_NAME_SIZE ? id.len : SECURITY_NAME_SIZE);
+}
+
+/* A refused or risky act of an admin. */
+static void tell_admin(const struct call *c, const char *activity)
+{
+    char by[SECURITY_NAME_SIZE];
+
+    security_event(c, SECURITY_WARN, "An act of an admin was refused", "authz_admin:%s,%s",
+                   security_caller(c, by), activity);
+}
+
+/* The caller's rank reaches the client's and the new role; else answered. */
+static bool may_change(struct call *c, const json_t *client, const char *new_role)
+{
+    char by[SECURITY_NAME_SIZE];
+    struct text id = c->request->params[0];
+    unsigned role = c->caller.role;
+
+    security_caller(c, by);
+    if (client && role_is_lower(role, role_of(client))) {
+        reply_error(c, 403, "%s has insufficient permissions to modify client '%.*s'", by,
+                    shown_len(id), id.s);
+    } else if (new_role && role_is_lower(role, role_of_name(new_role))) {
+        reply_error(c, 403, "%s has insufficient permissions to assign role '%s' to client '%.*s'",
+                    by, new_role, shown_len(id), id.s);
+    } else {
+        return true;
+    }
+    security_refused(c, "the client or the role is above the caller's");
+    return false;
+}
+
+/* Why the client's refresh tokens end with the change; NULL: they do not. */
+static const char *ends_tokens(const json_t *client, const json_t *body)
+{
+    const char *role = json_string_value(json_object_get(body, "role"));
+
+    if (!client)
+        return "a new client of the name was made";
+    if (json_object_get(body, "client_secret"))
+        return "its secret was changed";
+    return role && role_of_name(role) != role_of(client) ? "its role was changed" : NULL;
+}
+
+/* The checks that need the client as it is (NULL: a new one). False: answered. */
+static bool may_put(struct call *c, const json_t *client, const json_t *body)
+{
+    bool secret = json_object_get(body, "client_secret") != NULL;
+
+    if (json_is_string(json_object_get(client, "sub")) &&
+        (secret || json_object_get(body, "email")))
+        reply_error(c, 422, OIDC_FIELDS);
+    else if (!client && !secret)
+        reply_error(c, 400, NO_SECRET);
+    else
+        return may_change(c, client, json_string_value(json_object_get(body, "role")));
+    return false;
+}
+
+/* What is to be stored: the body with a hash instead of the secret. NULL: answered. */
+static json_t *fields_of(struct call *c, const json_t *body)
+{
+    json_t *fields = json_copy((json_t *)(uintptr_t)body);
+    const json_t *secret = json_object_get(body, "client_secret");
+    char hash[PASSWD_HASH_SIZE];
+    enum err e = ERR_OK;
+
+    json_object_del(fields, "client_secret");
+    if (secret) {
+        struct text text = {json_string_value(secret), json_string_length(secret)};
+        e = passwd_hash(text, (int)c->cfg->bcrypt_rounds, hash);
+        json_object_set_new(fields, CLIENT_HASH, json_string(e ? "" : hash));
+    }
+    if (!e)
+        return fields;
+    json_decref(fields);
+    if (e == ERR_INVALID) /* holds a NUL */
+        reply_invalid(c, json_pack("{s:[s]}", "client_secret", "Not a valid string."));
+    else
+        reply_err(c, e);
+    return NULL;
+}
+
+/* What a put has done. */
+struct done {
+    bool created;
+    int64_t ended;      /* refresh tokens */
+    const char *reason; /* why */
+};
+
+/* Names of the fields that were sent; never their values. */
+static void tell_put(const struct call *c, const struct done *done, const json_t *body)
+{
+    bool created = done->created;
+    char by[SECURITY_NAME_SIZE], names[128] = "";
+    struct text id = c->request->params[0];
+    json_t *list = json_array(), *value;
+    const char *name;
+    size_t used = 0;
+
+    json_object_foreach ((json_t *)(uintptr_t)body, name, value) {
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? "," : "", name);
+        json_array_append_new(list, json_string(name));
+    }
+    security_event(c, SECURITY_WARN, created ? "A client was made" : "A client was changed",
+                   "user_%s:%s,%.*s,%s", created ? "created" : "updated", security_caller(c, by),
+                   shown_len(id), id.s, names);
+    audit(c, created ? "client.create" : "client.update", id, json_pack("{s:o}", "fields", list));
+    issue_ended(c, id, done->ended, done->reason);
+}
+
+/* One look at the client and the change. ERR_CONFLICT: it has changed meanwhile. ERR_INVALID:
+ * answered. */
+static enum err put_once(struct call *c, const json_t *body, json_t *fields, struct done *done)
+{
+    struct client_put put = {.client_id = c->request->params[0], .fields = fields};
+    json_t *client = NULL, *all = NULL;
+    enum err e = store_client_get(c->store, put.client_id, &client);
+
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    put.create = e == ERR_NOT_FOUND;
+    done->created = put.create;
+    done->reason = ends_tokens(client, body);
+    put.ends_tokens = done->reason != NULL;
+    if (!may_put(c, client, body)) {
+        e = ERR_INVALID;
+    } else {
+        if (put.create) {
+            all = client_defaults();
+            json_object_update(all, fields);
+            put.fields = all;
+        }
+        put.role = json_object_get(client, "role");
+        e = store_client_put(c->store, &put);
+        done->ended += put.ended;
+        if (e == ERR_NOT_FOUND)
+            e = ERR_CONFLICT;
+    }
+    json_decref(client);
+    json_decref(all);
+    return e;
+}
+
+/* Not ERR_OK: answered. */
+static enum err put_and_tell(struct call *c, const json_t *body, json_t *fields, struct done *done)
+{
+    enum err e = ERR_CONFLICT;
+
+    for (int i = 0; e == ERR_CONFLICT && i < TRIES_MAX; i++)
+        e = put_once(c, body, fields, done);
+    if (!e)
+        tell_put(c, done, body);
+    else if (e != ERR_INVALID)
+        reply_err(c, e);
+    return e;
+}
+
+static void put(struct call *c, const json_t *body, json_t *fields)
+{
+    struct text id = c->request->params[0];
+    struct done done = {0};
+    enum err e = store_group_begin(c->store);
+
+    if (!e) { /* the change, the end of the tokens and the audit trail are one */
+        bool went = put_and_tell(c, body, fields, &done) == ERR_OK;
+        e = store_group_commit(c->store);
+        if (!went)
+            return;
+    }
+    if (e) {
+        reply_err(c, e);
+        return;
+    }
+    json_t *message = json_sprintf("%s permissions for client '%.*s'",
+                                   done.created ? "Created" : "Updated", (int)id.len, id.s);
+    reply_text(c, 200, message ? json_string_value(message) : "OK");
+    json_decref(message);
+}
+
+void h_client_put(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    json_t *body = json_body_load(c, &schema_client, 0), *fields;
+
+    (void)n;
+    if (!body)
+        return;
+    if (is_system_admin(c->request->params[0])) {
+        tell_admin(c, "change of " SYSTEM_ADMIN);
+        reply_error(c, 422, NO_MODIFY);
+    } else if (name_of_path_is_fine(c, "client_id") && (fields = fields_of(c, body))) {
+        put(c, body, fields);
+        json_decref(fields);
+    }
+    json_decref(body);
+}
+
+static void tell_deleted(const struct call *c, const char *description)
+{
+    char by[SECURITY_NAME_SIZE];
+    struct text id = c->request->params[0];
+
+    security_event(c, SECURITY_WARN, description, "user_deleted:%s,%.*s", security_caller(c, by),
+                   shown_len(id), id.s);
+}
+
+void h_client_delete(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+
+    (void)n;
+    if (is_system_admin(id)) {
+        tell_deleted(c, "The removal of a client was refused");
+        tell_admin(c, "removal of " SYSTEM_ADMIN);
+        reply_error(c, 422, NO_DELETE);
+        return;
+    }
+    int64_t ended = 0;
+    enum err e = store_client_delete(c->store, id, &ended);
+    if (e == ERR_NOT_FOUND && !c->repeat) {
+        tell_deleted(c, "The removal of an unknown client was refused");
+        reply_error(c, 404, NO_CLIENT);
+    } else if (e && e != ERR_NOT_FOUND) {
+        reply_err(c, e);
+    } else {
+        tell_deleted(c, "A client was removed");
+        audit(c, "client.delete", id, NULL);
+        issue_ended(c, id, ended, "the client was removed");
+        reply_text(c, 200, "OK");
+    }
+}

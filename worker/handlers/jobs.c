@@ -1,0 +1,416 @@
+/* Jobs: submit, read, position, cancel. */
+#include "common/bus.h"
+#include "common/clock.h"
+#include "common/mem.h"
+#include "worker/auth/authorize.h"
+#include "worker/auth/security_log.h"
+#include "worker/auth/token.h"
+#include "worker/clients/permissions.h"
+#include "worker/events/server_events.h"
+#include "worker/handlers/idempotency.h"
+#include "worker/handlers/job_reads.h"
+#include "worker/http/etag.h"
+#include "worker/http/jsonbody.h"
+#include "worker/request/call.h"
+#include "worker/request/doc_limits.h"
+#include "worker/validation/job_id.h"
+#include "worker/validation/schemas.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOB_ID_MAX 64 /* the longest valid spelling is urn:uuid:{...} */
+
+/* A job between its checks and the store. */
+struct submission {
+    struct call *call; /* NULL: answered already */
+    json_t *data;
+    char job_id[JOB_ID_MAX + 1];
+    bool given;
+    json_int_t priority;
+    struct job_wish wish; /* its queue points into data */
+    struct asked asked;
+};
+
+static unsigned unknown_fields(const struct call *c)
+{
+    return c->cfg->compat == COMPAT_DOCUMENTED ? SCHEMA_KEEP_UNKNOWN : 0;
+}
+
+/* Old clients look for a text of their own where the queue's name is empty. */
+static void rename_empty_queue_fault(struct call *c)
+{
+    json_t *body = json_loadb(c->body, c->reply.body.len, 0, NULL);
+    const char *fault = "";
+
+    if (json_unpack(body, "{s:{s:{s:[s!]}}}", "detail", "json", "job_queue", &fault) == 0 &&
+        strcmp(fault, "Shorter than minimum length 1.") == 0) {
+        json_object_set_new(body, "message", json_string("Invalid data or no job_queue specified"));
+        reply_json(c, 422, json_incref(body));
+    }
+    json_decref(body);
+}
+
+static bool excluded_leave_nobody(struct call *c, const json_t *data)
+{
+    const json_t *exclude = json_object_get(data, "exclude_agents");
+    const json_t *queue = json_object_get(data, "job_queue");
+    struct text name = {json_string_value(queue), json_string_length(queue)};
+    bool serves = true;
+
+    if (json_array_size(exclude) == 0)
+        return false;
+    enum err e = store_queue_serves(c->store, name, exclude, &serves);
+    if (e)
+        reply_err(c, e);
+    else if (!serves)
+        reply_error(c, 422,
+                    "There are no agents on the specified queue that are allowed to run this job");
+    return e || !serves;
+}
+
+/* A field of ours, which the schema passes along as any other. */
+static bool rerun_is_fine(struct call *c, const json_t *data)
+{
+    const json_t *rerun = json_object_get(data, RERUN_FIELD);
+
+    if (!rerun || (json_is_integer(rerun) && json_integer_value(rerun) >= 0 &&
+                   json_integer_value(rerun) <= RERUNS_MAX))
+        return true;
+    reply_invalid(c, json_pack("{s:[s]}", RERUN_FIELD, "Must be an integer from 0 to 10."));
+    return false;
+}
+
+/* Takes job_id out of the data. False: answered, it is no UUID. */
+static bool take_job_id(struct submission *s)
+{
+    json_t *id = json_object_get(s->data, "job_id");
+    size_t len = json_string_length(id);
+
+    s->given = len > 0;
+    if (s->given && (len > JOB_ID_MAX || !job_id_valid(json_string_value(id), len))) {
+        reply_error(s->call, 400, INVALID_JOB_ID);
+        return false;
+    }
+    snprintf(s->job_id, sizeof s->job_id, "%s",
+             s->given ? json_string_value(id) : s->call->request->id);
+    json_object_del(s->data, "job_id");
+    return true;
+}
+
+/* Fields that the server adds to what was sent. */
+static void complete_data(json_t *data)
+{
+    if (!json_object_get(data, "exclude_agents"))
+        json_object_set_new(data, "exclude_agents", json_array());
+    if (job_wants_attachments(data))
+        json_object_set_new(data, "attachments_status", json_string("waiting"));
+}
+
+static struct text text_of(const json_t *s)
+{
+    return (struct text){json_string_value(s), json_string_length(s)};
+}
+
+/* What the job asks for; whether its queue is restricted is found out later. */
+static struct job_wish wish_of(const json_t *data)
+{
+    const json_t *reserve = json_object_get(data, "reserve_data");
+    const json_t *timeout = json_object_get(reserve, "timeout");
+
+    return (struct job_wish){.queue = text_of(json_object_get(data, "job_queue")),
+                             .priority = json_integer_value(json_object_get(data, "job_priority")),
+                             .reservation = timeout   ? json_integer_value(timeout)
+                                            : reserve ? RESERVATION_DEFAULT
+                                                      : 0};
+}
+
+/* The checks before those of permissions, in the contract's order. False: answered. */
+static bool submission_load(struct submission *s, struct call *c)
+{
+    *s = (struct submission){.call = c};
+    if (!submit_key_is_fine(c))
+        return false;
+    s->data = json_body_load(c, &schema_job, unknown_fields(c));
+    if (!s->data) {
+        if (c->reply.status == 422)
+            rename_empty_queue_fault(c);
+        return false;
+    }
+    if (!rerun_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
+        excluded_leave_nobody(c, s->data))
+        return false;
+    if (json_object_get(json_object_get(s->data, "test_data"), "secrets")) {
+        reply_error(c, 422, "No secrets store");
+        return false;
+    }
+    if (!take_job_id(s))
+        return false;
+    s->wish = wish_of(s->data);
+    s->asked = call_asked(c);
+    s->priority = s->wish.priority;
+    return !s->given || gate_owner(c, (struct text){s->job_id, strlen(s->job_id)}, 0);
+}
+
+/* Whether the caller's permissions reach; else answered. The open mode answers as the first servers
+ * did, which tell less. */
+static bool may_submit(const struct submission *s)
+{
+    struct call *c = s->call;
+    struct job_refusal refusal;
+    bool open = c->cfg->auth == AUTH_OPEN;
+
+    if (!permissions_needed(&s->wish))
+        return true;
+    if (open && c->caller.fault) {
+        struct token_answer answer = token_answer_old(c->caller.fault);
+        reply_error(c, answer.status, "%s", answer.text);
+        return false;
+    }
+    if (permissions_allow(c->caller.permissions, &s->wish, &refusal))
+        return true;
+    reply_error(c, refusal.status, "%s",
+                open && refusal.status == 401 ? "Unauthorized" : refusal.text);
+    return false;
+}
+
+/* Answers those whose callers may not submit them, and puts the others first; returns how many
+ * these are. */
+static size_t check_permissions(struct submission *subs, size_t n)
+{
+    struct queue_check queues[BUS_BUNDLE_MAX];
+    size_t left = 0;
+
+    for (size_t i = 0; i < n; i++)
+        queues[i] = (struct queue_check){.queue = subs[i].wish.queue};
+    enum err e = n ? store_queues_restricted(subs[0].call->store, queues, n) : ERR_OK;
+    for (size_t i = 0; i < n; i++) {
+        subs[i].wish.restricted = queues[i].restricted;
+        if (e) {
+            reply_err(subs[i].call, e);
+        } else if (may_submit(&subs[i])) {
+            struct submission kept = subs[i];
+            subs[i] = subs[left];
+            subs[left++] = kept;
+        }
+    }
+    return left;
+}
+
+static void submitted(const struct submission *s)
+{
+    const json_t *queue = json_object_get(s->data, "job_queue");
+
+    reply_json(s->call, 200, json_pack("{s:s}", "job_id", s->job_id));
+    if (!json_object_get(s->data, "attachments_status"))
+        call_wakes(s->call, text_of(queue));
+}
+
+/* Those whose Idempotency-Key came before become repeats of the first; answers those that had
+ * another body then, and puts the others first. Returns how many these are. */
+static size_t find_earlier(struct submission *subs, size_t n)
+{
+    struct submit_key keys[BUS_BUNDLE_MAX];
+    struct submission *keyed[BUS_BUNDLE_MAX];
+    size_t len = 0, left = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (submit_key_load(&keys[len], subs[i].call, subs[i].data,
+                            subs[i].given ? subs[i].job_id : NULL)) {
+            snprintf(keys[len].job_id, sizeof keys[len].job_id, "%s", subs[i].job_id);
+            keys[len].received_us = subs[i].asked.received_us;
+            keyed[len++] = &subs[i];
+        }
+    if (!len)
+        return n;
+    const struct config *cfg = subs[0].call->cfg;
+    enum err all = store_submit_keys(subs[0].call->store, keys, len,
+                                     clock_wall_us() / 1000 - cfg->expire_keys * 1000);
+    for (size_t i = 0; i < len; i++) {
+        enum err e = all ? all : keys[i].err;
+        if (e == ERR_CONFLICT) {
+            submit_key_refuse(keyed[i]->call);
+        } else if (e) {
+            reply_err(keyed[i]->call, e);
+        } else if (keys[i].again) {
+            snprintf(keyed[i]->job_id, sizeof keyed[i]->job_id, "%s", keys[i].job_id);
+            keyed[i]->asked.received_us = keys[i].received_us;
+            keyed[i]->asked.repeat = true;
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!subs[i].call->reply.status) {
+            struct submission kept = subs[i];
+            subs[i] = subs[left];
+            subs[left++] = kept;
+        }
+    return left;
+}
+
+static void store_submissions(struct submission *subs, size_t n)
+{
+    struct job_new jobs[BUS_BUNDLE_MAX];
+
+    for (size_t i = 0; i < n; i++) {
+        complete_data(subs[i].data);
+        jobs[i] = (struct job_new){.asked = subs[i].asked,
+                                   .job_id = subs[i].job_id,
+                                   .given = subs[i].given,
+                                   .priority = subs[i].priority,
+                                   .submitter = caller_id(subs[i].call),
+                                   .data = subs[i].data};
+    }
+    enum err all = n ? store_jobs_add(subs[0].call->store, jobs, n) : ERR_OK;
+    for (size_t i = 0; i < n; i++) {
+        enum err e = all ? all : jobs[i].err;
+        if (e)
+            reply_err(subs[i].call, e);
+        else
+            submitted(&subs[i]);
+    }
+}
+
+void h_job_add(struct call *calls[], size_t n)
+{
+    struct submission subs[BUS_BUNDLE_MAX];
+    size_t loaded = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (submission_load(&subs[loaded], calls[i]))
+            loaded++;
+        else
+            json_decref(subs[loaded].data);
+    }
+    size_t left = check_permissions(subs, loaded);
+    store_submissions(subs, find_earlier(subs, left));
+    for (size_t i = 0; i < loaded; i++)
+        json_decref(subs[i].data);
+}
+
+/* Fields of job_data that only the server and the agents see. */
+static const char *const hidden_fields[] = {"attachments_status", "client_id", "started_at",
+                                            "created_at", "job_state"};
+
+/* The answer's fields in the contract's order; others that were passed along follow. */
+static const char *const shown_fields[] = {"parent_job_id",
+                                           "name",
+                                           "tags",
+                                           "job_queue",
+                                           "global_timeout",
+                                           "output_timeout",
+                                           "allocation_timeout",
+                                           "provision_data",
+                                           "firmware_update_data",
+                                           "test_data",
+                                           "allocate_data",
+                                           "reserve_data",
+                                           "job_status_webhook",
+                                           "job_priority",
+                                           "exclude_agents",
+                                           "debug"};
+
+static json_t *job_as_submitted(const struct call *c, json_t *data)
+{
+    struct text id = c->request->params[0];
+    json_t *shown = json_object(), *value;
+    const char *key;
+
+    json_object_set_new(shown, "job_id", json_stringn(id.s, id.len));
+    if (json_array_size(json_object_get(data, "exclude_agents")) == 0)
+        json_object_del(data, "exclude_agents");
+    for (size_t i = 0; i < sizeof shown_fields / sizeof *shown_fields; i++)
+        if ((value = json_object_get(data, shown_fields[i])))
+            json_object_set(shown, shown_fields[i], value);
+    for (size_t i = 0; i < sizeof hidden_fields / sizeof *hidden_fields; i++)
+        json_object_del(data, hidden_fields[i]);
+    if (c->cfg->compat == COMPAT_DOCUMENTED)
+        json_object_foreach (data, key, value)
+            if (!json_object_get(shown, key))
+                json_object_set(shown, key, value);
+    return shown;
+}
+
+static void reply_job(struct call *c, enum err e, json_t *data)
+{
+    if (e == ERR_NOT_FOUND)
+        reply_none(c);
+    else if (e)
+        reply_err(c, e);
+    else
+        reply_json(c, 200, job_as_submitted(c, data));
+    reply_tag(c);
+    json_decref(data);
+}
+
+void h_job_get(struct call *calls[], size_t n)
+{
+    struct call *reading[BUS_BUNDLE_MAX];
+    struct job_read reads[BUS_BUNDLE_MAX];
+    size_t len = reads_load(calls, n, reading, reads);
+
+    enum err all = len ? store_jobs_get(calls[0]->store, reads, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++)
+        reply_job(reading[i], all ? all : reads[i].err, reads[i].value);
+}
+
+void h_job_position(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+    int64_t position;
+    char text[32];
+
+    (void)n;
+    if (!job_id_valid(id.s, id.len)) {
+        reply_error(c, 400, INVALID_JOB_ID);
+        return;
+    }
+    enum err e = store_job_position(c->store, id, &position);
+    if (e == ERR_NOT_FOUND) {
+        reply_text(c, 410, "Job not found or already started\n");
+    } else if (e) {
+        reply_err(c, e);
+    } else {
+        snprintf(text, sizeof text, "%lld", (long long)position);
+        reply_text(c, 200, text);
+    }
+}
+
+static void cancelled(struct call *c, struct text job_id)
+{
+    audit(c, "job.cancel", job_id, NULL);
+    reply_text(c, 200, "OK");
+}
+
+void h_job_action(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+    json_t *body = json_body_load(c, &schema_action, 0); /* cancel is the only action */
+
+    (void)n;
+    if (!body)
+        return;
+    json_decref(body);
+    if (!job_id_valid(id.s, id.len)) {
+        reply_text(c, 400, "Invalid job id\n");
+        return;
+    }
+    if (!gate_owner(c, id, 0))
+        return;
+    struct notice_job waiting;
+    notice_look(c->cfg, c->store, id, &waiting);
+    enum err e = store_job_cancel(c->store, id);
+    if (!e)
+        notice_cancelled(c->cfg, c->store, id, &waiting);
+    notice_free(&waiting);
+    if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
+        reply_error(c, 404, "Job not found");
+    else if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)
+        reply_text(c, 400, "The job is already completed or cancelled");
+    else if (e)
+        reply_err(c, e);
+    else
+        cancelled(c, id);
+}

@@ -1,0 +1,154 @@
+/* Live output of a running job: appended by its agent, taken once by whoever reads first. What
+ * newer agents post as fragments of logs is live output too. */
+#include "common/buf.h"
+#include "common/bus.h"
+#include "common/log.h"
+#include "worker/request/answer.h"
+#include "worker/request/call.h"
+#include "worker/validation/job_id.h"
+
+#include <string.h>
+
+static bool is_utf8(struct text t)
+{
+    json_t *s = json_stringn(t.len ? t.s : "", t.len);
+
+    json_decref(s);
+    return s != NULL;
+}
+
+/* Fills in what is to be appended; false: answered. */
+static bool load(struct output_append *a, struct call *c, enum output_type type)
+{
+    *a = (struct output_append){.asked = call_asked(c),
+                                .job_id = c->request->params[0],
+                                .type = type,
+                                .text = c->request->body};
+    if (!job_id_valid(a->job_id.s, a->job_id.len))
+        reply_error(c, 400, "Invalid job_id specified");
+    else if (!is_utf8(a->text))
+        reply_error(c, 400, "Bad Request");
+    else
+        return true;
+    return false;
+}
+
+static void add(struct call *calls[], size_t n, enum output_type type)
+{
+    struct call *adding[BUS_BUNDLE_MAX];
+    struct output_append appends[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (load(&appends[len], calls[i], type))
+            adding[len++] = calls[i];
+    enum err all = len ? store_outputs_append(calls[0]->store, appends, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++) {
+        enum err e = all ? all : appends[i].err;
+        if (e)
+            reply_err(adding[i], e);
+        else
+            reply_text(adding[i], 200, "OK");
+        adding[i]->touch = TOUCH_AGENT;
+    }
+}
+
+static enum err join(const json_t *entries, struct buf *out)
+{
+    enum err e = ERR_OK;
+    json_t *entry;
+    size_t i;
+
+    json_array_foreach (entries, i, entry) {
+        if (i)
+            e = buf_add(out, "\n", 1);
+        if (!e)
+            e = buf_add(out, json_string_value(entry), json_string_length(entry));
+        if (e)
+            break;
+    }
+    return e;
+}
+
+static size_t size_of(const json_t *entries)
+{
+    size_t size = 0, i;
+    json_t *entry;
+
+    json_array_foreach (entries, i, entry)
+        size += json_string_length(entry) + 1;
+    return size;
+}
+
+/* Takes what there is, of both kinds; what does not fit into an answer comes with the next one. */
+static enum err take_all(struct call *c, struct text id, enum output_type type, json_t **ret)
+{
+    bool peek = c->request->head;
+    json_t *entries = NULL;
+    enum err e = store_output_take(c->store, id, type, peek, &entries);
+
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    bool taken = !e;
+    size_t size = size_of(entries);
+    if (!taken)
+        entries = json_array();
+    e = size < STORE_DOCUMENT_MAX
+            ? store_logs_take(c->store, id, type, STORE_DOCUMENT_MAX - size, peek, entries)
+            : ERR_OK;
+    if (e && taken) {
+        if (e != ERR_NOT_FOUND)
+            log_warn("fragments of a log were not read; they come with the next read");
+        e = ERR_OK;
+    }
+    if (e)
+        json_decref(entries);
+    else
+        *ret = entries;
+    return e;
+}
+
+static void take(struct call *c, enum output_type type)
+{
+    struct text id = c->request->params[0];
+    struct buf text = BUF_INIT(ANSWER_MAX);
+    json_t *entries = NULL;
+
+    if (!job_id_valid(id.s, id.len)) {
+        reply_text(c, 400, "Invalid job id\n");
+        return;
+    }
+    enum err e = take_all(c, id, type, &entries);
+    if (!e)
+        e = join(entries, &text);
+    if (e == ERR_NOT_FOUND)
+        reply_none(c);
+    else if (e)
+        reply_err(c, e);
+    else
+        reply_bytes(c, 200, "text/plain; charset=utf-8", text.data ? text.data : "", text.len);
+    json_decref(entries);
+    buf_free(&text);
+}
+
+void h_output_add(struct call *calls[], size_t n)
+{
+    add(calls, n, OUTPUT_OUTPUT);
+}
+
+void h_output_get(struct call *calls[], size_t n)
+{
+    (void)n;
+    take(calls[0], OUTPUT_OUTPUT);
+}
+
+void h_serial_add(struct call *calls[], size_t n)
+{
+    add(calls, n, OUTPUT_SERIAL);
+}
+
+void h_serial_get(struct call *calls[], size_t n)
+{
+    (void)n;
+    take(calls[0], OUTPUT_SERIAL);
+}

@@ -1,0 +1,247 @@
+/* Queues: descriptions, images, who serves them, their jobs, how long jobs wait. */
+#include "worker/http/jsonbody.h"
+#include "worker/http/listing.h"
+#include "worker/http/query.h"
+#include "worker/jobs/percentiles.h"
+#include "worker/request/call.h"
+#include "worker/validation/names.h"
+
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Answers a body with one fault of its own; takes the text. */
+static void refuse(struct call *c, json_t *text)
+{
+    reply_invalid(c, json_pack("{s:[o]}", "_schema", text ? text : json_string("Not valid.")));
+}
+
+/* What is wrong with so many names in one object. */
+static json_t *count_fault(const json_t *names, const char *what)
+{
+    return json_object_size(names) > NAMES_MAX
+               ? json_sprintf("More than %d %s at a time", NAMES_MAX, what)
+               : NULL;
+}
+
+static json_t *queue_fault(const char *name)
+{
+    const char *fault = name_fault((struct text){name, strlen(name)});
+
+    if (!*name)
+        return json_string("Queue names must be non-empty strings");
+    return fault ? json_sprintf("Queue name: %s", fault) : NULL;
+}
+
+/* The first fault of {NAME: DESCRIPTION, ...}, NULL when there is none. */
+static json_t *queues_fault(const json_t *body)
+{
+    const char *name;
+    json_t *value, *fault = count_fault(body, "queues");
+
+    json_object_foreach ((json_t *)(uintptr_t)body, name, value) {
+        if (fault || (fault = queue_fault(name)))
+            break;
+        if (!json_is_string(value))
+            fault = json_sprintf("Description for queue '%s' must be a string", name);
+        else if (json_string_length(value) > TEXT_BYTES_MAX)
+            fault = json_sprintf("Description for queue '%s' is longer than %zu bytes", name,
+                                 TEXT_BYTES_MAX);
+    }
+    return fault;
+}
+
+static json_t *images_of_queue_fault(const char *queue, const json_t *images)
+{
+    const char *name;
+    json_t *value, *fault = queue_fault(queue);
+
+    if (fault)
+        return fault;
+    if (!json_is_object(images))
+        return json_sprintf("Images for queue '%s' must be a dict", queue);
+    if ((fault = count_fault(images, "images of a queue")))
+        return fault;
+    json_object_foreach ((json_t *)(uintptr_t)images, name, value) {
+        /* Names with dots are taken: agents of the seed era send them. */
+        if (!*name || *name == '$')
+            return json_sprintf("Names for queue '%s' must be non-empty strings, must not start "
+                                "with '$', contain '.' or null bytes",
+                                queue);
+        if (strlen(name) > NAME_BYTES_MAX)
+            return json_sprintf("A name for queue '%s' is longer than %d bytes", queue,
+                                NAME_BYTES_MAX);
+        if (!json_is_string(value))
+            return json_sprintf("Provision data for image '%s' in queue '%s' must be a string",
+                                name, queue);
+        if (json_string_length(value) > TEXT_BYTES_MAX)
+            return json_sprintf("Provision data for image '%s' in queue '%s' is longer than %zu "
+                                "bytes",
+                                name, queue, TEXT_BYTES_MAX);
+    }
+    return NULL;
+}
+
+/* The first fault of {QUEUE: {IMAGE: TEXT}, ...}. */
+static json_t *images_fault(const json_t *body)
+{
+    const char *queue;
+    json_t *images, *fault = count_fault(body, "queues");
+
+    json_object_foreach ((json_t *)(uintptr_t)body, queue, images) {
+        if (fault)
+            break;
+        fault = images_of_queue_fault(queue, images);
+    }
+    return fault;
+}
+
+/* Stores a body without a schema. */
+static void put(struct call *c, json_t *(*fault_of)(const json_t *),
+                enum err (*store)(struct store *, const json_t *))
+{
+    json_t *body = json_body_object(c), *fault;
+    enum err e;
+
+    if (!body)
+        return;
+    fault = fault_of(body);
+    if (fault)
+        refuse(c, fault);
+    else if ((e = store(c->store, body)))
+        reply_err(c, e);
+    else
+        reply_text(c, 200, "OK");
+    json_decref(body);
+}
+
+void h_queues_put(struct call *calls[], size_t n)
+{
+    (void)n;
+    put(calls[0], queues_fault, store_queues_describe);
+}
+
+void h_images_put(struct call *calls[], size_t n)
+{
+    (void)n;
+    put(calls[0], images_fault, store_images_put);
+}
+
+/* Answers with a list that was begun, or with why there is none. */
+static void reply_list(struct listing *l, enum err e)
+{
+    if (e)
+        reply_err(l->c, e);
+    else
+        listing_reply(l, NULL);
+    listing_drop(l);
+}
+
+void h_queues_get(struct call *calls[], size_t n)
+{
+    struct listing list;
+
+    (void)n;
+    if (listing_begin(&list, calls[0], true))
+        reply_list(&list, store_queues_list(calls[0]->store, &list.walk));
+}
+
+void h_images_get(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    json_t *images = NULL;
+    enum err e = store_images_get(c->store, c->request->params[0], &images);
+
+    (void)n;
+    if (e)
+        reply_err(c, e);
+    else
+        reply_json(c, 200, images);
+}
+
+/* ---- who serves a queue ---- */
+
+/* What is shown of an agent here; both eras' clients read `state` without asking for it. */
+static json_t *agent_shown(void *arg, json_t *agent)
+{
+    static const char *const names[] = {"name",           "state",  "queues", "location",
+                                        "provision_type", "job_id", "comment"};
+    json_t *shown = json_object();
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *value = json_object_get(agent, names[i]);
+        if (value)
+            json_object_set(shown, names[i], value);
+        else if (strcmp(names[i], "state") == 0)
+            json_object_set_new(shown, "state", json_string("unknown"));
+    }
+    (void)arg;
+    json_decref(agent);
+    return shown;
+}
+
+void h_queue_agents(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text queue = c->request->params[0];
+    struct listing list;
+
+    (void)n;
+    if (!listing_begin(&list, c, false))
+        return;
+    list.show = agent_shown;
+    enum err e = store_agents_list(c->store, queue, &list.walk);
+    if (!e && !list.last && !list.walk.after.s && c->cfg->auth != AUTH_OPEN) {
+        reply_error(c, 404, "Queue '%.*s' does not exist.", (int)queue.len, queue.s);
+        listing_drop(&list);
+    } else {
+        reply_list(&list, e);
+    }
+}
+
+void h_queue_jobs(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    char cursor[LIST_CURSOR_SIZE];
+    struct list_page page;
+    struct listing list;
+
+    (void)n;
+    if (!listing_begin_page(&list, c, &page, cursor))
+        return;
+    enum err e = store_queue_jobs(c->store, c->request->params[0], &page);
+    if (e == ERR_INVALID)
+        query_bad_cursor(c);
+    else if (e)
+        reply_err(c, e);
+    else if (!list.members)
+        reply_none(c);
+    else
+        listing_reply(&list, page.next);
+    listing_drop(&list);
+}
+
+static json_t *waits_shown(void *arg, json_t *waits)
+{
+    json_t *shown = percentiles(waits);
+
+    (void)arg;
+    json_decref(waits);
+    return shown;
+}
+
+void h_wait_times(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text *queues = mem_alloc((c->request->query_len + 1) * sizeof *queues);
+    size_t len = query_values(c->request, "queue", queues);
+    struct listing list;
+
+    (void)n;
+    if (listing_begin(&list, c, true)) {
+        list.show = waits_shown;
+        reply_list(&list, store_wait_times(c->store, queues, len, &list.walk));
+    }
+    free(queues);
+}

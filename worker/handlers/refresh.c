@@ -1,0 +1,203 @@
+/* Refresh tokens: what they give, how they end. */
+#include "common/clock.h"
+#include "worker/auth/security_log.h"
+#include "worker/auth/token_issue.h"
+#include "worker/clients/document.h"
+#include "worker/encoding/sha256.h"
+#include "worker/http/jsonbody.h"
+#include "worker/request/call.h"
+#include "worker/validation/schemas.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define INVALID "Invalid refresh token."
+#define REVOKED "Refresh token revoked."
+
+/* Finds the refresh token of the body. Not ERR_OK: answered, with `missing` where there is no such
+ * token; ERR_INVALID: by the body's faults. */
+static enum err find_refresh(struct call *c, const char *missing, struct refresh_found *ret)
+{
+    json_t *body = json_body_load(c, &schema_refresh, 0);
+    const json_t *text = json_object_get(body, "refresh_token");
+    char digest[SHA256_TEXT_SIZE];
+    struct refresh_key key = {
+        {json_string_value(text), json_string_length(text)},
+        digest
+    };
+
+    if (!body)
+        return ERR_INVALID;
+    sha256_text(key.token, digest);
+    enum err e = store_refresh_find(c->store, &key, ret);
+    json_decref(body);
+    if (e == ERR_NOT_FOUND)
+        reply_error(c, 400, "%s", missing);
+    else if (e)
+        reply_err(c, e);
+    return e;
+}
+
+/* A refresh token was used that has ended; answers. */
+static void refuse(struct call *c, const struct refresh_found *r, const char *why,
+                   const char *answer)
+{
+    security_event(c, SECURITY_CRITICAL, why, "authn_token_reuse:%s,%s",
+                   json_string_value(r->client_id), r->id);
+    reply_error(c, 400, "%s", answer);
+}
+
+/* Used after it gave way to another one: somebody has a copy, so nobody may go on. */
+static void end_family(struct call *c, const struct refresh_found *r)
+{
+    int64_t n = 0;
+    enum err e = store_refresh_revoke_family(c->store, r->family, &n);
+
+    if (e) {
+        reply_err(c, e);
+        return;
+    }
+    issue_ended(c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)},
+                n, "a token was used again after it had given way to another");
+    refuse(c, r, "A refresh token was used that had given way to another", REVOKED);
+}
+
+/* Adds the next token of the family to the answer. Not ERR_OK: answered. */
+static enum err rotate(struct call *c, const struct refresh_found *r, const json_t *client,
+                       json_t *answer)
+{
+    struct refresh_draft draft;
+    enum refresh_rotated rotated = REFRESH_REVOKED;
+    enum err e = issue_draft(c, client, &draft);
+
+    draft.token.family = r->family;
+    draft.token.expires_ms = r->expires_ms; /* a family lasts as long as its first token */
+    struct refresh_rotation rotation = {.id = r->id,
+                                        .now_ms = clock_wall_us() / 1000,
+                                        .grace_ms = c->cfg->refresh_grace * 1000,
+                                        .next = draft.token};
+    if (!e)
+        e = store_refresh_rotate(c->store, &rotation, &rotated);
+    if (!e && rotated == REFRESH_NEXT) {
+        json_object_set_new(answer, "refresh_token", json_string(draft.text));
+        return ERR_OK;
+    }
+    if (e == ERR_NOT_FOUND)
+        reply_error(c, 400, INVALID);
+    else if (e)
+        reply_err(c, e);
+    else if (rotated == REFRESH_REUSED)
+        end_family(c, r);
+    else
+        refuse(c, r, "A revoked refresh token was used", REVOKED);
+    return e ? e : ERR_INVALID;
+}
+
+/* Not ERR_OK: answered. */
+static enum err touch(struct call *c, const struct refresh_found *r)
+{
+    enum err e = store_refresh_touch(c->store, r->id, clock_wall_us() / 1000);
+
+    if (e == ERR_NOT_FOUND)
+        reply_error(c, 400, INVALID);
+    else if (e)
+        reply_err(c, e);
+    return e;
+}
+
+/* Answers with a token for the client's permissions as they are now. */
+static void answer(struct call *c, const struct refresh_found *r, const json_t *client)
+{
+    json_t *permissions = client_permissions(client, false), *body = NULL;
+    char *token = issue_token(c, client, permissions);
+
+    if (token) {
+        body = issue_json(c, token);
+        enum err e = c->cfg->refresh_rotation ? rotate(c, r, client, body) : touch(c, r);
+        if (!e) {
+            issue_told(c, permissions);
+            reply_json(c, 200, json_incref(body));
+        }
+    }
+    json_decref(body);
+    free(token);
+    json_decref(permissions);
+}
+
+/* The token may be one of an earlier client of this name, or older than a change of secret or role
+ * that another program has made without a word to us. */
+static void end_foreign(struct call *c, const struct refresh_found *r)
+{
+    bool now = false;
+    enum err e = store_refresh_revoke(c->store, r->id, &now);
+
+    if (e && e != ERR_NOT_FOUND) {
+        reply_err(c, e);
+        return;
+    }
+    issue_ended(c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)},
+                now, "the client is another one, or its secret or role has changed");
+    refuse(c, r, "A refresh token was used that was issued before the client's change", REVOKED);
+}
+
+static void refresh(struct call *c, const struct refresh_found *r)
+{
+    struct text id = {json_string_value(r->client_id), json_string_length(r->client_id)};
+    json_t *client = NULL;
+    enum err e = store_client_get(c->store, id, &client);
+
+    if (e == ERR_NOT_FOUND)
+        refuse(c, r, "A refresh token of a removed client was used", INVALID);
+    else if (e)
+        reply_err(c, e);
+    else if (r->revoked)
+        refuse(c, r, "A revoked refresh token was used", REVOKED);
+    else if (r->expires_ms <= clock_wall_us() / 1000)
+        refuse(c, r, "An expired refresh token was used", "Refresh token expired");
+    else if (!client_issued(client, r->binding, r->issued_ms))
+        end_foreign(c, r);
+    else
+        answer(c, r, client);
+    json_decref(client);
+}
+
+void h_token_refresh(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct refresh_found found = {0};
+
+    (void)n;
+    if (!find_refresh(c, INVALID, &found))
+        refresh(c, &found);
+    if (c->reply.status == 422)
+        security_event(c, SECURITY_WARN, "No refresh token in the request",
+                       "authn_login_fail:unknown");
+    json_decref(found.client_id);
+}
+
+void h_token_revoke(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct refresh_found found = {0};
+    bool revoked = false;
+
+    (void)n;
+    if (find_refresh(c, "Refresh token not found", &found))
+        return;
+    enum err e = store_refresh_revoke(c->store, found.id, &revoked);
+    if (e == ERR_NOT_FOUND) {
+        reply_error(c, 400, "Refresh token not found");
+    } else if (e) {
+        reply_err(c, e);
+    } else if (!revoked && !c->repeat) {
+        reply_error(c, 400, "Refresh token has already been revoked");
+    } else {
+        const char *client = json_string_value(found.client_id);
+        security_event(c, SECURITY_INFO, "A refresh token was revoked", "authn_token_revoked:%s,%s",
+                       client, found.id);
+        audit(c, "token.revoke", (struct text){client, json_string_length(found.client_id)},
+              json_pack("{s:s}", "token", found.id));
+        reply_json(c, 200, json_pack("{s:s}", "status", "OK"));
+    }
+    json_decref(found.client_id);
+}

@@ -1,0 +1,311 @@
+#include "worker/handlers/result_view.h"
+
+#include "worker/http/etag.h"
+#include "worker/logs/fragments.h"
+#include "worker/request/answer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TYPE_JSON "application/json"
+
+/* Room for what is neither log nor field: names, marks of what was cut. */
+#define AROUND_MAX ((size_t)16 * 1024)
+
+/* Moves a field, when it is there. */
+static void move(json_t *to, json_t *from, const char *name)
+{
+    json_t *value = json_object_get(from, name);
+
+    if (value) {
+        json_object_set(to, name, value);
+        json_object_del(from, name);
+    }
+}
+
+json_t *result_shown(const struct call *c, json_t *result)
+{
+    json_t *status = json_object_get(result, "status"), *shown = json_object(), *value;
+    const char *key;
+    char name[RESULT_NAME_SIZE];
+
+    for (int i = 0; i < PHASE_COUNT; i++) {
+        snprintf(name, sizeof name, "%s_status", phase_names[i]);
+        move(shown, result, name);
+        if ((value = json_object_get(status, phase_names[i])))
+            json_object_set(shown, name, value);
+        for (int type = 0; type < OUTPUT_TYPES; type++) {
+            result_name(i, (enum output_type)type, name);
+            move(shown, result, name);
+        }
+    }
+    move(shown, result, "device_info");
+    move(shown, result, "job_state");
+    json_object_del(result, "status");
+    if (c->cfg->compat == COMPAT_DOCUMENTED)
+        json_object_foreach (result, key, value)
+            json_object_set(shown, key, value);
+    return shown;
+}
+
+/* An answer while it is written. */
+struct writing {
+    struct buf body;
+    size_t room;                        /* bytes that logs may still take */
+    json_t *flat;                       /* texts of phases that were stored as fields */
+    const struct result_fields *fields; /* that are asked for */
+    json_t *cut;                        /* out: what was cut */
+};
+
+static enum err add_name(struct writing *w, const char *name)
+{
+    return buf_printf(&w->body, "%s\"%s\": \"", w->body.len > 1 ? ", " : "", name);
+}
+
+/* Adds the texts of a type that were stored as fields, where there are no fragments of the phase.
+ */
+static enum err add_flat(struct writing *w, enum output_type type, const struct log_join *j)
+{
+    enum err e = ERR_OK;
+    char name[RESULT_NAME_SIZE];
+
+    for (int i = 0; !e && i < PHASE_COUNT; i++) {
+        result_name(i, type, name);
+        json_t *value = json_object_get(w->flat, name); /* only what is asked for */
+        struct text t = {json_string_value(value), json_string_length(value)};
+        if (!t.s || j->is_there[i])
+            continue;
+        e = add_name(w, name);
+        size_t before = w->body.len, n = e ? 0 : json_text_add_front(&w->body, t, w->room);
+        w->room -= w->body.len - before;
+        if (n < t.len) {
+            json_object_set_new(w->cut, name, json_integer((json_int_t)(t.len - n)));
+            e = buf_printf(&w->body, "\\n[%zu bytes are left out here]\\n", t.len - n);
+        }
+        if (!e)
+            e = buf_add(&w->body, "\"", 1);
+    }
+    return e;
+}
+
+/* Adds the joined fragments of a type. */
+static enum err add_joined(struct writing *w, const char *job_id, enum output_type type,
+                           const struct log_join *j)
+{
+    enum err e = ERR_OK;
+    char name[RESULT_NAME_SIZE];
+    int end = 0; /* the phase with the last fragment */
+
+    for (int i = 0; i < PHASE_COUNT; i++)
+        end = j->last[i] > j->last[end] ? i : end;
+    for (int i = 0; !e && i < PHASE_COUNT; i++) {
+        if (!j->is_there[i])
+            continue;
+        result_name(i, type, name);
+        e = add_name(w, name);
+        if (!e)
+            e = buf_add(&w->body, j->text[i].data, j->text[i].len);
+        w->room -= j->text[i].len;
+        if (!e && j->cut && i == end)
+            e = buf_printf(&w->body,
+                           "\\n[the log is too long for one answer; it goes on with GET "
+                           "/v1/result/%s/log/%s?start_fragment=%" PRId64 "]\\n",
+                           job_id, output_type_names[type], j->next);
+        if (!e)
+            e = buf_add(&w->body, "\"", 1);
+    }
+    if (j->cut)
+        json_object_set_new(w->cut, output_type_names[type], json_integer(j->next));
+    return e;
+}
+
+/* A fragment, if its phase is asked for. */
+struct picking {
+    struct log_join join;
+    unsigned phases;
+};
+
+static bool pick(void *arg, const struct log_piece *piece)
+{
+    struct picking *p = arg;
+
+    return !(p->phases & 1u << piece->phase) || log_join_take(&p->join, piece);
+}
+
+/* The one phase of a set, -1: there are several. */
+static int only_phase(unsigned phases)
+{
+    for (int i = 0; i < PHASE_COUNT; i++)
+        if (phases == 1u << i)
+            return i;
+    return -1;
+}
+
+/* Adds all of a type; `max`: bytes of logs. */
+static enum err add_type(struct call *c, struct writing *w, const struct log_look *look,
+                         enum output_type type, size_t max)
+{
+    struct picking p = {.phases = w->fields->phases[type]};
+    struct log_read read = {.job_id = c->request->params[0],
+                            .type = type,
+                            .phase = only_phase(p.phases),
+                            .since_ms = INT64_MIN,
+                            .take = pick,
+                            .arg = &p};
+    char job_id[80];
+
+    snprintf(job_id, sizeof job_id, "%.*s", (int)read.job_id.len, read.job_id.s);
+    log_join_init(&p.join, max);
+    enum err e = p.phases && look->types[type].count ? store_logs_read(c->store, &read) : ERR_OK;
+    if (!e)
+        e = add_joined(w, job_id, type, &p.join);
+    if (!e)
+        e = add_flat(w, type, &p.join);
+    log_join_free(&p.join);
+    return e;
+}
+
+/* Takes the texts of phases out of the shown fields. */
+static json_t *take_flat(json_t *shown)
+{
+    json_t *flat = json_object();
+    char name[RESULT_NAME_SIZE];
+
+    for (int i = 0; i < PHASE_COUNT; i++)
+        for (int type = 0; type < OUTPUT_TYPES; type++) {
+            result_name(i, (enum output_type)type, name);
+            if (json_is_string(json_object_get(shown, name)))
+                move(flat, shown, name);
+        }
+    return flat;
+}
+
+static bool has_texts(const json_t *flat, enum output_type type)
+{
+    char name[RESULT_NAME_SIZE];
+
+    for (int i = 0; i < PHASE_COUNT; i++) {
+        result_name(i, type, name);
+        if (json_object_get(flat, name))
+            return true;
+    }
+    return false;
+}
+
+static enum err add_fields(struct buf *b, const json_t *fields, const char *before)
+{
+    char *text = json_dumps(fields, ANSWER_JSON);
+    size_t len = text ? strlen(text) : 0;
+    enum err e = len > 2 ? buf_add(b, before, strlen(before)) : ERR_OK;
+
+    if (!e && len > 2) /* without the braces */
+        e = buf_add(b, text + 1, len - 2);
+    free(text);
+    return e;
+}
+
+static enum err write_all(struct call *c, struct writing *w, const struct log_look *look,
+                          const json_t *shown)
+{
+    bool serial = look->types[OUTPUT_SERIAL].count > 0 || has_texts(w->flat, OUTPUT_SERIAL);
+    enum err e = buf_add(&w->body, "{", 1);
+
+    if (!e)
+        e = add_fields(&w->body, shown, "");
+    if (!e && w->body.len + AROUND_MAX > ANSWER_MAX)
+        e = ERR_TOO_LARGE;
+    w->room = ANSWER_MAX - AROUND_MAX - w->body.len;
+    /* neither log may crowd out the other */
+    if (!e)
+        e = add_type(c, w, look, OUTPUT_OUTPUT, serial ? w->room / 2 : w->room);
+    if (!e)
+        e = add_type(c, w, look, OUTPUT_SERIAL, w->room);
+    if (!e && json_object_size(w->cut)) {
+        json_t *told = json_pack("{s:O}", "truncated", w->cut);
+        e = add_fields(&w->body, told, ", ");
+        json_decref(told);
+    }
+    return e ? e : buf_add(&w->body, "}", 1);
+}
+
+/* Whether there are fragments of what is asked for. */
+static bool has_fragments(const struct log_look *look, const struct result_fields *fields)
+{
+    for (int type = 0; type < OUTPUT_TYPES; type++)
+        if (fields->phases[type] && look->types[type].count)
+            return true;
+    return false;
+}
+
+/* Takes out what is not asked for. */
+static void pick_fields(json_t *shown, const struct result_fields *fields)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    if (!fields->names)
+        return;
+    json_object_foreach_safe(shown, next, name, value) if (!json_object_get(fields->names, name))
+        json_object_del(shown, name);
+}
+
+/* The tag of an answer, which tells all that it is made of without reading logs. */
+static void tag_of(const struct log_look *look, const json_t *shown,
+                   const struct result_fields *fields, char out[ETAG_SIZE])
+{
+    struct etag *t = etag_new();
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)(uintptr_t)shown, name, value) {
+        etag_add(t, name, strlen(name) + 1);
+        etag_add_int(t, (int64_t)json_string_length(value));
+        if (json_is_string(value)) /* as it is: such a text can be large */
+            etag_add(t, json_string_value(value), json_string_length(value));
+        else
+            etag_add_json(t, value);
+    }
+    for (int type = 0; type < OUTPUT_TYPES; type++) {
+        etag_add_int(t, fields->phases[type]);
+        if (!fields->phases[type])
+            continue;
+        etag_add_int(t, look->types[type].count);
+        etag_add_int(t, look->types[type].last);
+    }
+    etag_end(t, out);
+}
+
+static void reply_written(struct call *c, const struct log_look *look, json_t *shown,
+                          const struct result_fields *fields)
+{
+    struct writing w = {.body = BUF_INIT(BUS_MESSAGE_MAX),
+                        .flat = take_flat(shown),
+                        .fields = fields,
+                        .cut = json_object()};
+    enum err e = ERR_OK;
+
+    if (!has_fragments(look, fields) && !json_object_size(w.flat))
+        reply_json(c, 200, json_incref(shown));
+    else if ((e = write_all(c, &w, look, shown)))
+        reply_err(c, e);
+    else
+        reply_buf(c, 200, TYPE_JSON, &w.body);
+    buf_free(&w.body);
+    json_decref(w.flat);
+    json_decref(w.cut);
+}
+
+void result_reply(struct call *c, const struct log_look *look, json_t *shown,
+                  const struct result_fields *fields)
+{
+    char tag[ETAG_SIZE];
+
+    pick_fields(shown, fields);
+    tag_of(look, shown, fields, tag);
+    if (!reply_unchanged(c, tag))
+        reply_written(c, look, shown, fields);
+    json_decref(shown);
+}

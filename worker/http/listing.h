@@ -1,0 +1,47 @@
+/* The answer of a list, written member by member as the store gives them: it ends when no more fit
+ * into a message, or as many as were asked for are there, with a Link header (RFC 8288) to the
+ * rest. Memory is one answer, however long the list is. */
+#ifndef WORKER_HTTP_LISTING_H
+#define WORKER_HTTP_LISTING_H
+
+#include "worker/request/call.h"
+
+struct listing {
+    struct call *c;
+    /* What is shown of a member: takes the reference and returns a new one; NULL: as it is. */
+    json_t *(*show)(void *arg, json_t *value);
+    void *arg;
+    bool object;     /* {NAME: VALUE, ...}, else [VALUE, ...] */
+    struct buf body; /* so far */
+    int64_t left;    /* members that it may still get */
+    size_t members;
+    bool more;  /* a member came that had no place */
+    char *last; /* owned: the name of the last member */
+    size_t last_len;
+    struct buf after;      /* owned: where the list begins, by name */
+    struct name_walk walk; /* for stores: gives its members to this listing */
+};
+
+/* Begins the answer to a call with `limit` and `cursor` in its query. The cursor stands for a name;
+ * other kinds (`page`, whose walk then is this listing): for what the store makes of it. False:
+ * answered with 422. listing_reply() or listing_drop() is due after true. */
+bool listing_begin(struct listing *l, struct call *c, bool object);
+bool listing_begin_page(struct listing *l, struct call *c, struct list_page *page,
+                        char cursor[LIST_CURSOR_SIZE]);
+
+/* The same without a query, for so many members. */
+void listing_init(struct listing *l, struct call *c, int64_t limit);
+
+/* Takes the reference to a member, of this name where it has one. False: the list is full, the
+ * member was not taken. A single one that no answer can hold is left out (logged). */
+bool listing_take(void *listing, struct text name, json_t *value);
+
+/* Gives the members of an array that the store has as a whole, in the order of the texts that they
+ * have under `key`, from where the list begins. The array stays the caller's. */
+void listing_take_sorted(struct listing *l, const json_t *array, const char *key);
+
+/* Answers with the list, and frees it. `next`: the store's cursor, NULL: the last name. */
+void listing_reply(struct listing *l, const char *next);
+void listing_drop(struct listing *l);
+
+#endif

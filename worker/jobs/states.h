@@ -1,0 +1,22 @@
+/* The states of a job and which may follow which (docs/job-states.md). */
+#ifndef WORKER_JOBS_STATES_H
+#define WORKER_JOBS_STATES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define STATES_MAX 16
+
+/* True for cancelled, complete, completed. Any other text counts as active. */
+bool state_is_over(const char *state);
+
+/* The states that must not be replaced by `next`, as a NULL-terminated list, for a guarded update
+ * ("set next unless the current state is one of these"). An unknown text may replace any active
+ * state and be replaced by any; nothing but complete and completed may replace a state that is
+ * over, and those two may replace each other. Returns the number of entries before the NULL. */
+size_t states_not_replaced_by(const char *next, const char *list[STATES_MAX + 1]);
+
+/* The states that are over, NULL-terminated, static storage. */
+const char *const *states_over(void);
+
+#endif

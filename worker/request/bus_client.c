@@ -1,0 +1,263 @@
+#include "worker/request/bus_client.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uuid/uuid.h>
+
+enum {
+    DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
+    LINGER_MS = 500,
+    WARNING_MS = 1000 /* between two warnings of requests that could not be read */
+};
+
+void *buslink_socket(const struct buslink *l, size_t broker)
+{
+    return l->bus.slots[broker].socket;
+}
+
+static void send_header(struct buslink *l, size_t broker, const struct bus_header *h)
+{
+    zmq_msg_t msg, empty;
+
+    if (!buslink_socket(l, broker))
+        return;
+    bus_header_pack(h, &msg);
+    zmq_msg_init(&empty);
+    if (zmq_msg_send(&msg, buslink_socket(l, broker), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&msg); /* no connection: the broker says HELLO at the next one */
+        l->instances[broker] = 0;
+        return;
+    }
+    if (zmq_msg_send(&empty, buslink_socket(l, broker), ZMQ_DONTWAIT) < 0)
+        zmq_msg_close(&empty);
+}
+
+static void send_simple(struct buslink *l, size_t broker, enum bus_type type)
+{
+    struct bus_header h = {.type = type, .service = l->service, .window = l->window};
+
+    send_header(l, broker, &h);
+}
+
+void buslink_wake(struct buslink *l, size_t broker, struct text queue)
+{
+    struct bus_header h = {.type = BUS_WAKE, .service = l->service};
+
+    h.key_len = queue.len < BUS_KEY_MAX ? queue.len : BUS_KEY_MAX;
+    if (h.key_len)
+        memcpy(h.key, queue.s, h.key_len);
+    send_header(l, broker, &h);
+}
+
+static void on_change(void *arg, size_t slot)
+{
+    struct buslink *l = arg;
+
+    l->heard_ms[slot] = 0;
+    l->instances[slot] = 0;
+}
+
+static bool heard(const struct buslink *l, size_t slot)
+{
+    return l->heard_ms[slot] && clock_mono_ms() - l->heard_ms[slot] <= l->silence_ms;
+}
+
+static bool is_alive(void *arg, size_t slot)
+{
+    return heard(arg, slot);
+}
+
+enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
+                      uint32_t window, const char *role)
+{
+    const struct bus_brokers_owner owner = {
+        .opened = on_change, .closing = on_change, .is_alive = is_alive, .arg = l};
+
+    *l = (struct buslink){
+        .service = service, .window = window, .silence_ms = DEAD_BEATS * cfg->heartbeat};
+    return bus_brokers_open(&l->bus, cfg, BUS_WORKERS, role, &owner);
+}
+
+void buslink_step(struct buslink *l)
+{
+    bus_brokers_step(&l->bus, clock_mono_ms());
+}
+
+/* Answers a request that this worker cannot serve, so that the broker's count of what the worker
+ * has in hand stays true and the client does not wait in vain. */
+static void refuse(struct buslink *l, size_t broker, const struct bus_header *h, const char *why)
+{
+    static const char body[] =
+        "{\"detail\": {}, \"message\": \"Internal Server Error: a worker could "
+        "not read the request\"}";
+    const struct reply reply = {
+        .status = 500,
+        .headers = {{"Content-Type", "application/json"}},
+        .headers_len = 1,
+        .body = { body,                     sizeof body - 1}
+    };
+    int64_t now = clock_mono_ms();
+
+    metric_add(M_BUS_MALFORMED, 0, 1);
+    l->refused++;
+    if (now >= l->next_warning_ms) {
+        log_warn("answered %zu requests of the bus with 500, the last one since %s; do all "
+                 "processes run the same version, and does nobody else use the bus?",
+                 l->refused, why);
+        l->refused = 0;
+        l->next_warning_ms = now + WARNING_MS;
+    }
+    buslink_reply(l, broker, h->id, "(not read)", &reply, false);
+}
+
+static void on_control(struct buslink *l, size_t broker, const struct bus_header *h)
+{
+    if (h->type != BUS_HELLO && h->type != BUS_PING)
+        return;
+    /* HELLO: a new connection; PING of another instance: its HELLO was missed. */
+    if (h->type == BUS_HELLO || h->instance != l->instances[broker]) {
+        l->instances[broker] = h->instance;
+        if (!l->leaving)
+            send_simple(l, broker, BUS_READY);
+    }
+}
+
+/* Receives one part; false at the end of what is there. */
+static bool receive(void *socket, zmq_msg_t *msg)
+{
+    zmq_msg_init(msg);
+    if (zmq_msg_recv(msg, socket, ZMQ_DONTWAIT) >= 0)
+        return true;
+    zmq_msg_close(msg);
+    return false;
+}
+
+/* What one pair of header and payload asks for; true: it has become an item. */
+static bool take_pair(struct buslink *l, size_t broker, const struct bus_header *h,
+                      struct buslink_item *it, bool has_room)
+{
+    const char *fault = "its bundle is too large";
+
+    if (h->type != BUS_REQUEST) {
+        on_control(l, broker, h);
+    } else {
+        it->header = *h;
+        if (has_room && !(fault = busitem_decode(it, l->service)))
+            return true;
+        refuse(l, broker, h, fault);
+    }
+    return false;
+}
+
+bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
+                  size_t *ret_n)
+{
+    void *socket = buslink_socket(l, broker);
+    struct buslink_item extra;
+    zmq_msg_t head;
+
+    *ret_n = 0;
+    if (!socket || !receive(socket, &head))
+        return false;
+    l->heard_ms[broker] = clock_mono_ms();
+    for (;;) {
+        struct bus_header h;
+        bool bad = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) != ERR_OK;
+        bool more = zmq_msg_more(&head);
+        metric_add(M_BUS_MALFORMED, 0, bad || !more);
+        struct buslink_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
+        zmq_msg_close(&head);
+        if (!more || !receive(socket, &it->payload))
+            return true;
+        more = zmq_msg_more(&it->payload);
+        if (!bad && take_pair(l, broker, &h, it, it != &extra))
+            ++*ret_n;
+        else
+            zmq_msg_close(&it->payload);
+        if (!more || !receive(socket, &head))
+            return true;
+    }
+}
+
+static void free_buffer(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+/* Packs the reply, or 500 where a message cannot hold it: ZeroMQ would cut the connection, and the
+ * broker would try the request on one worker after the other. */
+static void pack_fitting(const uint8_t id[BUS_ID_SIZE], const char *route, const struct reply *r,
+                         msgpack_sbuffer *out)
+{
+    static const char body[] =
+        "{\"detail\": {}, \"message\": \"The answer is larger than the server can send\"}";
+    const struct reply refusal = {
+        .status = 500,
+        .headers = {{"Content-Type", "application/json"}},
+        .headers_len = 1,
+        .body = { body,                     sizeof body - 1}
+    };
+    char text[UUID_STR_LEN];
+
+    msgpack_sbuffer_init(out);
+    if (reply_pack(r, out) == ERR_OK && out->size <= BUS_MESSAGE_MAX)
+        return;
+    uuid_unparse_lower(id, text);
+    log_error("request %s, %s: the answer has %zu bytes, a message takes %zu; 500 is answered "
+              "instead, report it as a defect",
+              text, route, out->size, BUS_MESSAGE_MAX);
+    msgpack_sbuffer_destroy(out);
+    msgpack_sbuffer_init(out);
+    if (reply_pack(&refusal, out))
+        abort();
+}
+
+bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
+                   const char *route, const struct reply *reply, bool more)
+{
+    struct bus_header h = {.type = BUS_REPLY};
+    void *socket = buslink_socket(l, broker);
+    msgpack_sbuffer out;
+    zmq_msg_t head, payload;
+
+    memcpy(h.id, id, BUS_ID_SIZE);
+    pack_fitting(id, route, reply, &out);
+    bus_header_pack(&h, &head);
+    size_t size = out.size;
+    if (zmq_msg_init_data(&payload, msgpack_sbuffer_release(&out), size, free_buffer, NULL) != 0)
+        abort();
+    if (!socket || zmq_msg_send(&head, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&head);
+        zmq_msg_close(&payload);
+        return false;
+    }
+    if (zmq_msg_send(&payload, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
+        zmq_msg_close(&payload);
+    return true;
+}
+
+size_t buslink_alive(const struct buslink *l)
+{
+    size_t n = 0;
+
+    for (size_t b = 0; b < BROKERS_MAX; b++)
+        n += buslink_socket(l, b) && heard(l, b);
+    return n;
+}
+
+void buslink_leave(struct buslink *l)
+{
+    l->leaving = true;
+    for (size_t b = 0; b < BROKERS_MAX; b++)
+        send_simple(l, b, BUS_BYE);
+}
+
+void buslink_close(struct buslink *l)
+{
+    bus_brokers_close(&l->bus, LINGER_MS);
+}

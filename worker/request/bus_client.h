@@ -1,0 +1,58 @@
+/* A worker's connections to the brokers: joining, taking requests, sending replies. No waiting. */
+#ifndef WORKER_REQUEST_BUS_CLIENT_H
+#define WORKER_REQUEST_BUS_CLIENT_H
+
+#include "common/bus_brokers.h"
+#include "common/config.h"
+#include "worker/request/bus_item.h"
+
+/* Brokers are numbered by their slots in `bus`, 0 to BROKERS_MAX - 1. */
+struct buslink {
+    enum service service;
+    uint32_t window; /* requests that may be in hand, over all brokers each; 0: one bundle */
+    struct bus_brokers bus;
+    int64_t silence_ms;              /* a broker not heard for so long is taken for dead */
+    int64_t heard_ms[BROKERS_MAX];   /* when it last sent something; 0: never */
+    uint64_t instances[BROKERS_MAX]; /* the broker process that knows this worker */
+    bool leaving;
+    size_t refused; /* since the last warning */
+    int64_t next_warning_ms;
+};
+
+/* Connects to all brokers, in the background; `role` names the worker there. ERR_INVALID (logged):
+ * the setting is wrong. buslink_close is due in any case. */
+enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
+                      uint32_t window, const char *role) MUST_CHECK;
+
+/* Socket of a broker; NULL: there is none of this number now. */
+void *buslink_socket(const struct buslink *l, size_t broker);
+
+/* Looks after brokers that come and go (bus_brokers.h): between two messages, about every
+ * heartbeat. Sockets may change. */
+void buslink_step(struct buslink *l);
+
+/* Takes one message of a broker; false: there was none. Its requests, *ret_n of them and perhaps 0,
+ * become items, which the caller frees by buslink_item_free. Answers the broker's greetings, and
+ * with 500 the requests that this worker cannot serve. */
+bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
+                  size_t *ret_n);
+
+/* Sends the reply to the request with this id; `more`: another one follows in the same message. One
+ * that no message can hold becomes a 500; `route` names the request in the log line. False: the
+ * broker is gone, it or another one gives the request out again. */
+bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
+                   const char *route, const struct reply *reply, bool more);
+
+/* Number of brokers that are alive. */
+size_t buslink_alive(const struct buslink *l);
+
+/* Tells the frontends, by this broker, that a job waits in the queue. It may get lost. */
+void buslink_wake(struct buslink *l, size_t broker, struct text queue);
+
+/* Tells all brokers that no more requests are wanted. */
+void buslink_leave(struct buslink *l);
+
+/* Closes the connections once what was sent has left, within half a second. */
+void buslink_close(struct buslink *l);
+
+#endif

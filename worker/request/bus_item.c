@@ -1,0 +1,82 @@
+#include "worker/request/bus_item.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uuid/uuid.h>
+
+enum { ZONE_CHUNK = 1024 };
+
+static bool is_utf8(struct text t)
+{
+    json_t *s = json_stringn(t.len ? t.s : "", t.len);
+
+    json_decref(s);
+    return s != NULL;
+}
+
+/* Number of placeholders in the path of a route. Requests that frontends make themselves have a
+ * path of "" and carry what they need. */
+static size_t params_of(const struct route *route)
+{
+    size_t n = 0;
+
+    for (const char *p = strchr(route->path, '<'); p; p = strchr(p + 1, '<'))
+        n++;
+    return n;
+}
+
+/* The claim's token is the id of the envelope, the answer goes by that of the header. */
+static bool same_id(const struct buslink_item *it)
+{
+    char text[REQUEST_ID_SIZE];
+
+    uuid_unparse_lower(it->header.id, text);
+    return strcmp(text, it->request.id) == 0;
+}
+
+static bool texts_are_sound(const struct request *r)
+{
+    for (size_t i = 0; i < r->params_len; i++)
+        if (!is_utf8(r->params[i]))
+            return false;
+    for (size_t i = 0; i < r->query_len; i++)
+        if (!is_utf8(r->query[i].name) || !is_utf8(r->query[i].value))
+            return false;
+    return true;
+}
+
+static const char *fault_of(const struct buslink_item *it, enum service service)
+{
+    const struct request *r = &it->request;
+    const struct route *route = &routes[r->op];
+
+    if (route->service != service)
+        return "its operation is not of this worker's service";
+    if (!same_id(it))
+        return "its two ids differ";
+    if (*route->path && r->params_len != params_of(route))
+        return "its parameters are not those of its operation";
+    if (!texts_are_sound(r))
+        return "its parameters are not UTF-8";
+    return NULL;
+}
+
+const char *busitem_decode(struct buslink_item *it, enum service service)
+{
+    if (!msgpack_zone_init(&it->zone, ZONE_CHUNK))
+        abort(); /* out of memory, as in mem.c */
+    const char *fault = request_unpack(zmq_msg_data(&it->payload), zmq_msg_size(&it->payload),
+                                       &it->zone, &it->request)
+                            ? "it is no request of this release"
+                            : fault_of(it, service);
+    if (fault)
+        msgpack_zone_destroy(&it->zone);
+    return fault;
+}
+
+void buslink_item_free(struct buslink_item *it)
+{
+    msgpack_zone_destroy(&it->zone);
+    zmq_msg_close(&it->payload);
+}

@@ -1,0 +1,95 @@
+/* One request in a worker: what a handler gets, and how it answers. */
+#ifndef WORKER_REQUEST_CALL_H
+#define WORKER_REQUEST_CALL_H
+
+#include "common/config.h"
+#include "common/envelope.h"
+#include "worker/clients/document.h"
+#include "worker/request/token_fault.h"
+#include "worker/store/event_post.h"
+#include "worker/store/store.h"
+
+#include <jansson.h>
+
+/* Who calls, as the gate found out (gate.h). */
+struct caller {
+    bool has_token;             /* a valid one */
+    enum token_fault fault;     /* of the one that came, when it is not valid */
+    unsigned role;              /* 0: none */
+    json_t *permissions;        /* of the token; owned; NULL: none */
+    int64_t issued_s;           /* when the token was; seconds since 1970 */
+    char binding[BINDING_SIZE]; /* of the token; "": none (clients.h) */
+};
+
+/* Whether an answered call tells that the job it is about has its agent (lease.h). */
+enum touch {
+    TOUCH_NONE,
+    TOUCH_ASKED, /* when it was the agent that asked */
+    TOUCH_AGENT, /* what only agents do */
+    TOUCH_STATE  /* and the job may have come to a state with a lease of its own */
+};
+
+/* The declarative part is filled by the dispatcher; the reply by exactly one reply_* call. */
+struct call {
+    const struct route *route;
+    const struct request *request;
+    const struct config *cfg;
+    struct store *store;
+    bool ask;    /* only the head has come: says whether the body is wanted (h_ask.c) */
+    bool repeat; /* the request may have been carried out before */
+    struct caller caller;
+    struct reply reply; /* status 0: not answered yet */
+    char *body;         /* owned reply body */
+    char *header_values[REPLY_HEADERS_MAX];
+    enum touch touch; /* the job of the first parameter */
+    char *wake;       /* owned: queue in which this call lets a job wait; NULL: none */
+    /* owned: an event that is to be tried. Unless there is a reply it is the answer; NULL: none */
+    struct event_post *later;
+};
+
+/* Handlers of rows without ROUTE_GATHER get n = 1. */
+typedef void handler_fn(struct call *calls[], size_t n);
+
+#define LOCAL(op, method, path, handler, summary)
+#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)           \
+    handler_fn handler;
+#include "common/api.def"
+#undef LOCAL
+#undef API
+
+/* The request as the store knows it. */
+struct asked call_asked(const struct call *c);
+
+/* When the lease ends that a call of an agent gives a job now; 0: there are no leases. */
+int64_t lease_end_ms(const struct call *c);
+
+/* The client id of the caller's token, s NULL without one. */
+struct text caller_id(const struct call *c);
+
+/* Text answer; `len` bytes are copied. */
+void reply_text(struct call *c, int status, const char *text);
+void reply_bytes(struct call *c, int status, const char *content_type, const char *data,
+                 size_t len);
+/* The same; takes the buffer's memory and leaves it empty. */
+void reply_buf(struct call *c, int status, const char *content_type, struct buf *body);
+/* JSON answer; takes the reference. */
+void reply_json(struct call *c, int status, json_t *value);
+/* Empty 204. */
+void reply_none(struct call *c);
+/* {"detail": {}, "message": TEXT} */
+void reply_error(struct call *c, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* 422 {"detail": {"json": ERRORS}, "message": "Validation error"}; takes the reference. */
+void reply_invalid(struct call *c, json_t *errors);
+/* The answer that err.def has for an error; Retry-After with 503. */
+void reply_err(struct call *c, enum err e);
+/* Adds a header, or replaces its value; name has static storage, value is copied. */
+void reply_header(struct call *c, const char *name, const char *value);
+
+/* Tells those who wait for a job of this queue that there is one, once the call is answered. */
+void call_wakes(struct call *c, struct text queue);
+
+/* Frees what the call owns. */
+void call_done(struct call *c);
+
+#endif

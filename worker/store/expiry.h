@@ -1,0 +1,71 @@
+/* What has outlived its time in the store: looked through in walks, by age, a bounded step at a
+ * time. Nothing that belongs to an active job goes. */
+#ifndef WORKER_STORE_EXPIRY_H
+#define WORKER_STORE_EXPIRY_H
+
+#include "worker/store/claims.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* EXPIRY(id, setting, name of the things in messages). clang-format off */
+#define EXPIRIES                                                                                   \
+    EXPIRY(EXPIRY_JOBS, expire_jobs, "jobs")                                                       \
+    EXPIRY(EXPIRY_OUTPUT, expire_output, "pieces of output")                                       \
+    EXPIRY(EXPIRY_SERIAL, expire_output, "pieces of serial output")                                \
+    EXPIRY(EXPIRY_LOGS, expire_logs, "fragments of logs")                                          \
+    EXPIRY(EXPIRY_FILES, expire_files, "attachments and artifacts")                                \
+    EXPIRY(EXPIRY_AGENTS, expire_agents, "agents")                                                 \
+    EXPIRY(EXPIRY_QUEUES, expire_queues, "queues")                                                 \
+    EXPIRY(EXPIRY_KEYS, expire_keys, "keys of submissions")
+/* clang-format on */
+
+enum expiry_kind {
+#define EXPIRY(id, setting, name) id,
+    EXPIRIES
+#undef EXPIRY
+        EXPIRY_KINDS
+};
+
+/* A job whose end came when its time was nearly over stays for this long, so that those who look at
+ * it every few seconds see how it ended. */
+#define EXPIRY_ENDED_MS ((int64_t)60 * 1000)
+
+/* One step of a walk through the things of a kind, oldest first, and where the walk is. */
+struct expiry {
+    enum expiry_kind kind;
+    int64_t now_ms;
+    int64_t before_ms;         /* what is older than this goes */
+    int64_t ended_before_ms;   /* jobs: but only when they have ended before this */
+    int64_t waiting_before_ms; /* jobs: older ones that still wait are cancelled; else 0 */
+    int64_t from_ms;           /* in, out: the walk goes on with things of this time; 0: begin */
+    size_t kept;               /* in, out: so many of this time were seen, and stay */
+    size_t removed;            /* out */
+    size_t cancelled;          /* out: jobs */
+    char cancelled_ids[SWEEP_MAX][REQUEST_ID_SIZE]; /* out: theirs */
+    bool more;                                      /* out: the walk is not at its end */
+};
+
+/* Notes that a job was cancelled. */
+static inline void expiry_cancelled(struct expiry *x, struct text job_id)
+{
+    snprintf(x->cancelled_ids[x->cancelled++], REQUEST_ID_SIZE, "%.*s", (int)job_id.len,
+             job_id.s ? job_id.s : "");
+}
+
+/* The walk ends with what is younger than this. */
+static inline int64_t expiry_end_ms(const struct expiry *x)
+{
+    return x->waiting_before_ms > x->before_ms ? x->waiting_before_ms : x->before_ms;
+}
+
+/* expire   One step. Ages count from: created_at of a job; the last post of the output of a job;
+ *          the post of a fragment; the upload of a file; the last post of an agent or a description
+ * of a queue. Of a job goes the job itself with its attempts and history. Output, logs, and files
+ * whose name begins with the id of a job, stay as long as that job is active (waits, or runs), an
+ * agent as long as the job that it names. Files are noted for files_sweep. Queues that were never
+ *          described have no age. */
+
+#endif

@@ -1,0 +1,91 @@
+/* Logs of jobs: fragments, as newer agents post them, and the live output of older ones seen as
+ * such. A job of the id need not exist. Fragments with a negative number are kept and never read.
+ */
+#ifndef WORKER_STORE_LOGS_H
+#define WORKER_STORE_LOGS_H
+
+#include "common/envelope.h"
+#include "common/err.h"
+#include "worker/jobs/phases.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum output_type { OUTPUT_OUTPUT, OUTPUT_SERIAL, OUTPUT_TYPES };
+
+/* What a fragment may hold (bytes): two of them fit into one document of the store. */
+#define LOG_FRAGMENT_MAX ((size_t)8 * MIB)
+
+#define LOG_KEY_SIZE 12
+
+struct log_fragment {
+    struct text job_id;
+    enum output_type type;
+    int phase;
+    int64_t number;
+    int64_t at_ms;                   /* the agent's clock */
+    struct text text;                /* valid UTF-8, may hold NUL; up to LOG_FRAGMENT_MAX */
+    unsigned char key[LOG_KEY_SIZE]; /* digest of all the above, see log_key() */
+    enum err err;                    /* out */
+};
+
+/* How much there is of each type. Both change with every fragment that comes. */
+struct log_look {
+    struct text job_id;
+    struct {
+        int64_t count;
+        int64_t last; /* the highest number, -1: none */
+    } types[OUTPUT_TYPES];
+    enum err err; /* out */
+};
+
+/* A fragment, or an entry of live output, as it is read. The text is gone after the call. */
+struct log_piece {
+    int phase;
+    int64_t number;
+    int64_t at_ms;
+    struct text text; /* of a database that others write too it may be no UTF-8 */
+};
+
+/* False: enough, no further pieces are wanted. */
+typedef bool log_take_fn(void *arg, const struct log_piece *piece);
+
+struct log_read {
+    struct text job_id;
+    enum output_type type;
+    int phase;        /* -1: all */
+    int64_t start;    /* the lowest number, at least 0 */
+    int64_t since_ms; /* the earliest at_ms; INT64_MIN: any */
+    log_take_fn *take;
+    void *arg;
+};
+
+/* Numbers that are looked at in one go. */
+#define LOG_NUMBERS_MAX 100000
+
+struct log_number {
+    int phase;
+    int64_t number;
+};
+
+struct log_numbers {
+    struct text job_id;
+    enum output_type type;
+    int64_t start;
+    struct log_number *numbers; /* out: ascending by number; owned by the caller */
+    size_t len;                 /* out: LOG_NUMBERS_MAX at most */
+};
+
+/* logs_add      stores the fragments; of those with one key the first. The outcome of each is in
+ *               its .err.
+ * logs_look     see struct log_look; likewise. Reads no texts.
+ * logs_numbers  the fragments from a number on. Reads no texts.
+ * logs_read     gives the fragments by number to `take`.
+ * logs_take     appends to an array of strings what was not taken before, by number, up to `max`
+ *               bytes with a line end each; it counts as taken then unless `peek`.
+ *               ERR_NOT_FOUND: nothing, or nothing that fits.
+ * output_view   gives the live output that was not taken (output_take) to `take`: numbered from 0,
+ *               the time is the one at which it came, the phase the one that the job was in. */
+
+#endif

@@ -1,0 +1,548 @@
+/* Commands to MongoDB and what their failures mean. Commands are built by hand and run as such:
+ * cursors and collection objects of the driver would copy the options of the client each time. */
+#include "worker/store/mongo/mongo.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <string.h>
+#include <time.h>
+
+/* The server takes commands of a document's size and some more for what is around it. */
+#define COMMAND_MAX (STORE_DOCUMENT_MAX + 16000)
+
+/* While the server is away, a fresh connection is tried this often; others fail at once. */
+#define RETRY_PAUSE_MS 200
+
+/* Two transactions that change one document: one of them fails and is tried again. */
+#define TRANSACTION_TRIES    8
+#define TRANSACTION_PAUSE_NS 5000000L
+
+/* The driver looks whether a connection still stands, and silently makes a new one, only after it
+ * was idle for 1 s. */
+#define UNBROKEN_MS 900
+
+#define CODE_UNAUTHORIZED   13
+#define CODE_WRITE_CONFLICT 112
+
+/* Codes of the server (https://github.com/mongodb/mongo, src/mongo/base/error_codes.yml). */
+static const struct {
+    int code;
+    enum err err;
+} codes[] = {
+    {6,                          ERR_UNAVAILABLE}, /* HostUnreachable */
+    {7,                          ERR_UNAVAILABLE}, /* HostNotFound */
+    {CODE_UNAUTHORIZED,          ERR_INVALID    },
+    {18,                         ERR_INVALID    }, /* AuthenticationFailed */
+    {24,                         ERR_UNAVAILABLE}, /* LockTimeout */
+    {26,                         ERR_NOT_FOUND  }, /* NamespaceNotFound */
+    {48,                         ERR_CONFLICT   }, /* NamespaceExists */
+    {50,                         ERR_UNAVAILABLE}, /* MaxTimeMSExpired */
+    {64,                         ERR_UNAVAILABLE}, /* WriteConcernFailed */
+    {85,                         ERR_CONFLICT   }, /* IndexOptionsConflict */
+    {86,                         ERR_CONFLICT   }, /* IndexKeySpecsConflict */
+    {89,                         ERR_UNAVAILABLE}, /* NetworkTimeout */
+    {91,                         ERR_UNAVAILABLE}, /* ShutdownInProgress */
+    {100,                        ERR_UNAVAILABLE}, /* UnsatisfiableWriteConcern */
+    {CODE_WRITE_CONFLICT,        ERR_UNAVAILABLE},
+    {189,                        ERR_UNAVAILABLE}, /* PrimarySteppedDown */
+    {241,                        ERR_TOO_LARGE  }, /* ConversionFailure: job_append_size_check() */
+    {262,                        ERR_UNAVAILABLE}, /* ExceededTimeLimit */
+    {365,                        ERR_UNAVAILABLE}, /* TemporarilyUnavailable */
+    {9001,                       ERR_UNAVAILABLE}, /* SocketException */
+    {10058,                      ERR_UNAVAILABLE}, /* LegacyNotPrimary */
+    {10107,                      ERR_UNAVAILABLE}, /* NotWritablePrimary */
+    {10334,                      ERR_TOO_LARGE  }, /* BSONObjectTooLarge */
+    {MONGOC_ERROR_DUPLICATE_KEY, ERR_CONFLICT   },
+    {11600,                      ERR_UNAVAILABLE}, /* InterruptedAtShutdown */
+    {11602,                      ERR_UNAVAILABLE}, /* InterruptedDueToReplStateChange */
+    {13388,                      ERR_UNAVAILABLE}, /* StaleConfig */
+    {13435,                      ERR_UNAVAILABLE}, /* NotPrimaryNoSecondaryOk */
+    {13436,                      ERR_UNAVAILABLE}, /* NotPrimaryOrSecondary */
+    {17280,                      ERR_TOO_LARGE  }, /* KeyTooLong */
+    {16493,                      ERR_TOO_LARGE  }, /* a string of an update is too long */
+    {17419,                      ERR_TOO_LARGE  }, /* document after update is too large */
+    {17420,                      ERR_TOO_LARGE  }, /* document to upsert is too large */
+};
+
+enum err mongo_code_err(int code)
+{
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (codes[i].code == code)
+            return codes[i].err;
+    return ERR_INTERNAL;
+}
+
+static enum err error_err(const bson_error_t *error)
+{
+    switch (error->domain) {
+    case MONGOC_ERROR_SERVER:
+    case MONGOC_ERROR_WRITE_CONCERN:
+        return mongo_code_err((int)error->code);
+    case MONGOC_ERROR_STREAM:
+    case MONGOC_ERROR_SERVER_SELECTION:
+    case MONGOC_ERROR_PROTOCOL:
+        return ERR_UNAVAILABLE;
+    case MONGOC_ERROR_CLIENT:
+        return error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE ? ERR_INVALID : ERR_UNAVAILABLE;
+    case MONGOC_ERROR_SCRAM:
+    case MONGOC_ERROR_SASL:
+        return ERR_INVALID;
+    default:
+        return ERR_INTERNAL;
+    }
+}
+
+/* Logs a failure with what to do about it, once for as long as the server stays away. */
+static void report(struct mongo *m, const char *command, const bson_error_t *error, enum err e)
+{
+    /* A refusal quotes the command, which may hold data of jobs. */
+    const char *quoted = strstr(error->message, " to execute command");
+    int len = (int)(quoted ? (size_t)(quoted - error->message) : strlen(error->message));
+
+    if (m->session && error->code == CODE_WRITE_CONFLICT)
+        return; /* two transactions at once: it is tried again */
+    switch ((int)e) {
+    case ERR_UNAVAILABLE:
+        if (!m->away)
+            log_error("MongoDB does not serve \"%s\": %.*s; check that it runs and can be reached",
+                      command, len, error->message);
+        break;
+    case ERR_INVALID:
+        log_error(
+            "MongoDB refuses \"%s\": %.*s; check user, password and the role readWrite on the "
+            "database",
+            command, len, error->message);
+        break;
+    case ERR_INTERNAL:
+        log_error("MongoDB fails \"%s\": %.*s (code %u); report it together with its log", command,
+                  len, error->message, error->code);
+        break;
+    default: /* the caller knows what it means */
+        break;
+    }
+}
+
+/* A fresh client instead of one that lost its server: the driver lets a server that failed rest for
+ * 5 s (single-threaded clients), a fresh client tries at once. */
+static enum err client_renew(struct mongo *m)
+{
+    if (clock_mono_ms() < m->next_try_ms)
+        return ERR_UNAVAILABLE;
+    mongoc_client_t *fresh = mongo_client_new(m->uri);
+    if (!fresh)
+        return ERR_UNAVAILABLE;
+    mongoc_client_destroy(m->client);
+    m->client = fresh;
+    return ERR_OK;
+}
+
+static const char *command_name(const bson_t *command)
+{
+    bson_iter_t it;
+
+    return bson_iter_init(&it, command) && bson_iter_next(&it) ? bson_iter_key(&it) : "";
+}
+
+static bool connection_broke(const bson_error_t *error, enum err e)
+{
+    return e == ERR_UNAVAILABLE && error->domain != MONGOC_ERROR_SERVER &&
+           error->domain != MONGOC_ERROR_WRITE_CONCERN;
+}
+
+static enum err failed(struct mongo *m, const bson_t *command, const bson_error_t *error)
+{
+    enum err e = error_err(error);
+
+    report(m, command_name(command), error, e);
+    if (connection_broke(error, e)) {
+        m->next_try_ms = m->away ? clock_mono_ms() + RETRY_PAUSE_MS : 0;
+        m->away = true;
+        m->group.lost = m->group.lost || m->group.deferred;
+    }
+    return e;
+}
+
+static bool exchange(struct mongo *m, bool write, const bson_t *command, const bson_t *options,
+                     bson_t *ret_reply, bson_error_t *error)
+{
+    bool ok = write ? mongoc_client_write_command_with_opts(m->client, m->database, command,
+                                                            options, ret_reply, error)
+                    : mongoc_client_read_command_with_opts(m->client, m->database, command, NULL,
+                                                           options, ret_reply, error);
+    m->last_ms = clock_mono_ms();
+    if (!ok)
+        bson_destroy(ret_reply);
+    return ok;
+}
+
+/* The id of the server's process, which it tells since version 4.4, in an answer to "hello". */
+static bool process_of(const bson_t *hello, bson_oid_t *ret)
+{
+    bson_iter_t it;
+
+    if (!mongo_field(hello, "topologyVersion.processId", &it) || !BSON_ITER_HOLDS_OID(&it))
+        return false;
+    bson_oid_copy(bson_iter_oid(&it), ret);
+    return true;
+}
+
+/* After a pause in which the driver may make a new connection: whether it still is the process that
+ * the last command went to. */
+static bool is_same_process(struct mongo *m)
+{
+    bson_t hello = BSON_INITIALIZER, reply;
+    bson_error_t error;
+    bson_oid_t before, after;
+    size_t n;
+    mongoc_server_description_t **known = mongoc_client_get_server_descriptions(m->client, &n);
+    bool same = n == 1 && process_of(mongoc_server_description_hello_response(known[0]), &before);
+
+    mongoc_server_descriptions_destroy_all(known, n);
+    BSON_APPEND_INT32(&hello, "hello", 1);
+    if (same && (same = exchange(m, false, &hello, NULL, &reply, &error))) {
+        same = process_of(&reply, &after) && bson_oid_equal(&before, &after);
+        bson_destroy(&reply);
+    }
+    bson_destroy(&hello);
+    return same;
+}
+
+/* A command of the open transaction. */
+static enum err run_within(struct mongo *m, bool write, const bson_t *command, bson_t *ret_reply)
+{
+    bson_t options = BSON_INITIALIZER;
+    bson_error_t error = {0};
+    enum err e = ERR_OK;
+
+    if (m->away) /* it broke, and the transaction with it */
+        e = ERR_UNAVAILABLE;
+    else if (!mongoc_client_session_append(m->session, &options, &error) ||
+             !exchange(m, write, command, &options, ret_reply, &error))
+        e = failed(m, command, &error);
+    bson_destroy(&options);
+    return e;
+}
+
+static enum err run(struct mongo *m, bool write, const bson_t *command, const bson_t *options,
+                    bson_t *ret_reply)
+{
+    bson_error_t error = {0};
+    enum err e;
+
+    if (command->len > COMMAND_MAX)
+        return ERR_TOO_LARGE;
+    if (m->session)
+        return run_within(m, write, command, ret_reply);
+    if (m->group.deferred && clock_mono_ms() - m->last_ms > UNBROKEN_MS && !is_same_process(m))
+        m->group.lost = true;
+    if (m->away && (e = client_renew(m)))
+        return e;
+    if (!exchange(m, write, command, options, ret_reply, &error)) {
+        /* A connection that was idle when the server was restarted: a read may simply go again. */
+        bool again = !write && !m->away && connection_broke(&error, error_err(&error));
+        e = failed(m, command, &error);
+        if (!again || client_renew(m) || !exchange(m, write, command, options, ret_reply, &error))
+            return e;
+    }
+    if (m->away)
+        log_info("MongoDB answers");
+    m->away = false;
+    return ERR_OK;
+}
+
+enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply)
+{
+    return run(m, false, command, NULL, ret_reply);
+}
+
+enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
+{
+    if (!m->may_defer || !m->group.open)
+        return run(m, true, command, NULL, ret_reply);
+    enum err e = run(m, true, command, m->fixed.light, ret_reply);
+    m->group.deferred = m->group.deferred || !e;
+    return e;
+}
+
+/* Ends the open transaction. */
+static enum err finish(struct mongo *m, enum err e)
+{
+    static const bson_t commit = BSON_INITIALIZER;
+    bson_error_t error = {0};
+
+    if (e || m->away)
+        mongoc_client_session_abort_transaction(m->session, NULL);
+    else if (!mongoc_client_session_commit_transaction(m->session, NULL, &error))
+        e = failed(m, &commit, &error);
+    mongoc_client_session_destroy(m->session);
+    m->session = NULL;
+    return e;
+}
+
+enum err mongo_ping(struct store *s)
+{
+    bson_t command = BSON_INITIALIZER, reply;
+
+    BSON_APPEND_INT32(&command, "ping", 1);
+    enum err e = mongo_read(mongo_of(s), &command, &reply);
+    bson_destroy(&command);
+    if (!e)
+        bson_destroy(&reply);
+    return e;
+}
+
+static enum err attempt(struct mongo *m, mongo_work *work, void *arg)
+{
+    bson_error_t error = {0};
+    enum err e = m->away ? mongo_ping(&m->store) : ERR_OK; /* connects again */
+
+    if (e)
+        return e;
+    m->session = mongoc_client_start_session(m->client, NULL, &error);
+    if (!m->session || !mongoc_client_session_start_transaction(m->session, NULL, &error)) {
+        mongoc_client_session_destroy(m->session);
+        m->session = NULL;
+        log_error("MongoDB begins no transaction: %s; see that the replica set has a primary",
+                  error.message);
+        return ERR_UNAVAILABLE;
+    }
+    return finish(m, work(m, arg));
+}
+
+enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg)
+{
+    enum err e = attempt(m, work, arg);
+
+    for (unsigned i = 1; i < TRANSACTION_TRIES && e == ERR_UNAVAILABLE && !m->away; i++) {
+        const struct timespec pause = {.tv_nsec = i * TRANSACTION_PAUSE_NS};
+        nanosleep(&pause, NULL);
+        e = attempt(m, work, arg);
+    }
+    return e;
+}
+
+/* Ends the cursor of a reply; false: there is none, the batch was all. */
+static bool end_cursor(struct mongo *m, const char *collection, const bson_t *reply)
+{
+    bson_t command = BSON_INITIALIZER, cursors, done;
+    bson_iter_t it;
+    int64_t id = mongo_field(reply, "cursor.id", &it) ? bson_iter_as_int64(&it) : 0;
+
+    if (!id)
+        return false;
+    BSON_APPEND_UTF8(&command, "killCursors", collection);
+    BSON_APPEND_ARRAY_BEGIN(&command, "cursors", &cursors);
+    BSON_APPEND_INT64(&cursors, "0", id);
+    bson_append_array_end(&command, &cursors);
+    if (mongo_read(m, &command, &done) == ERR_OK) /* else the server ends it after a while */
+        bson_destroy(&done);
+    bson_destroy(&command);
+    return true;
+}
+
+enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
+                    bson_iter_t *ret_batch)
+{
+    bson_t command = BSON_INITIALIZER;
+
+    BSON_APPEND_UTF8(&command, "find", q->collection);
+    BSON_APPEND_DOCUMENT(&command, "filter", q->filter);
+    if (q->projection)
+        BSON_APPEND_DOCUMENT(&command, "projection", q->projection);
+    if (q->sort)
+        BSON_APPEND_DOCUMENT(&command, "sort", q->sort);
+    if (q->hint)
+        BSON_APPEND_DOCUMENT(&command, "hint", q->hint);
+    BSON_APPEND_INT32(&command, "limit", q->limit);
+    BSON_APPEND_INT32(&command, "batchSize", q->limit); /* else it would be 101 */
+    if (!q->more)
+        BSON_APPEND_BOOL(&command, "singleBatch", true);
+    enum err e = mongo_read(m, &command, ret_reply);
+    bson_destroy(&command);
+    if (e)
+        return e;
+    if (q->more)
+        *q->more = end_cursor(m, q->collection, ret_reply);
+    bson_iter_t at;
+    if (!mongo_field(ret_reply, "cursor.firstBatch", &at) || !bson_iter_recurse(&at, ret_batch)) {
+        bson_destroy(ret_reply);
+        log_error("MongoDB answered a query without a batch; is it really a MongoDB?");
+        return ERR_INTERNAL;
+    }
+    return ERR_OK;
+}
+
+bool mongo_document(const bson_iter_t *it, bson_t *ret_doc)
+{
+    const uint8_t *data;
+    uint32_t len;
+
+    if (!BSON_ITER_HOLDS_DOCUMENT(it))
+        return false;
+    bson_iter_document(it, &len, &data);
+    return bson_init_static(ret_doc, data, len);
+}
+
+bool mongo_next(bson_iter_t *batch, bson_t *ret_doc)
+{
+    return bson_iter_next(batch) && mongo_document(batch, ret_doc);
+}
+
+void mongo_change_append(bson_t *updates, size_t index, const struct mongo_change *c)
+{
+    bson_t statement;
+    char key[MONGO_INDEX_SIZE];
+
+    BSON_APPEND_DOCUMENT_BEGIN(updates, mongo_index(index, key), &statement);
+    BSON_APPEND_DOCUMENT(&statement, "q", c->filter);
+    if (c->pipeline)
+        BSON_APPEND_ARRAY(&statement, "u", c->update);
+    else
+        BSON_APPEND_DOCUMENT(&statement, "u", c->update);
+    if (c->upsert)
+        BSON_APPEND_BOOL(&statement, "upsert", true);
+    if (c->hint)
+        BSON_APPEND_DOCUMENT(&statement, "hint", c->hint);
+    bson_append_document_end(updates, &statement);
+}
+
+/* Logs and returns the first write error of a reply. */
+static enum err write_error(const bson_t *command, const bson_t *reply)
+{
+    bson_iter_t at, code;
+
+    if (!bson_iter_init_find(&at, reply, "writeErrors"))
+        return ERR_OK;
+    int number = mongo_field(reply, "writeErrors.0.code", &code) ? bson_iter_int32(&code) : 0;
+    enum err e = mongo_code_err(number);
+    if (e != ERR_CONFLICT && e != ERR_TOO_LARGE) {
+        bool has = mongo_field(reply, "writeErrors.0.errmsg", &at);
+        log_error("MongoDB fails \"%s\": %s (code %d); see the server's log", command_name(command),
+                  has ? bson_iter_utf8(&at, NULL) : "no reason given", number);
+    }
+    return e;
+}
+
+static void take_changed(const bson_t *reply, struct mongo_changed *ret)
+{
+    bson_iter_t it;
+
+    *ret = (struct mongo_changed){0};
+    if (bson_iter_init_find(&it, reply, "n"))
+        ret->matched = bson_iter_as_int64(&it);
+    if (bson_iter_init_find(&it, reply, "nModified"))
+        ret->modified = bson_iter_as_int64(&it);
+}
+
+enum err mongo_write_all(struct mongo *m, const bson_t *command, const bson_t *options,
+                         struct mongo_changed *ret)
+{
+    bson_t reply;
+    enum err e = options ? run(m, true, command, options, &reply) : mongo_write(m, command, &reply);
+
+    if (e)
+        return e;
+    e = write_error(command, &reply);
+    if (!e && ret)
+        take_changed(&reply, ret);
+    bson_destroy(&reply);
+    return e;
+}
+
+enum err mongo_update(struct mongo *m, const char *collection, const struct mongo_change *c,
+                      struct mongo_changed *ret)
+{
+    bson_t command = BSON_INITIALIZER, updates;
+
+    BSON_APPEND_UTF8(&command, "update", collection);
+    bson_append_array_begin(&command, "updates", -1, &updates);
+    mongo_change_append(&updates, 0, c);
+    bson_append_array_end(&command, &updates);
+    enum err e = mongo_write_all(m, &command, NULL, ret);
+    bson_destroy(&command);
+    return e;
+}
+
+enum err mongo_update_many(struct mongo *m, const char *collection, const bson_t *updates, size_t n,
+                           struct mongo_changed *ret, size_t *ret_done)
+{
+    bson_t command = BSON_INITIALIZER, reply;
+    bson_iter_t it;
+
+    BSON_APPEND_UTF8(&command, "update", collection);
+    BSON_APPEND_ARRAY(&command, "updates", updates);
+    enum err e = mongo_write(m, &command, &reply);
+    bson_destroy(&command);
+    if (e)
+        return e;
+    *ret_done =
+        mongo_field(&reply, "writeErrors.0.index", &it) ? (size_t)bson_iter_as_int64(&it) : n;
+    take_changed(&reply, ret);
+    bson_destroy(&reply);
+    return ERR_OK;
+}
+
+bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret)
+{
+    bson_iter_t it;
+
+    return bson_iter_init(&it, doc) && bson_iter_find_descendant(&it, path, ret);
+}
+
+enum err mongo_flush(struct mongo *m)
+{
+    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set, command = BSON_INITIALIZER,
+           updates, reply;
+    struct mongo_change change = {.filter = &filter, .update = &update};
+
+    BSON_APPEND_BOOL(&filter, "_id", false); /* no document has this _id */
+    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
+    BSON_APPEND_BOOL(&set, "flush", true);
+    bson_append_document_end(&update, &set);
+    BSON_APPEND_UTF8(&command, "update", JOBS);
+    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
+    mongo_change_append(&updates, 0, &change);
+    bson_append_array_end(&command, &updates);
+    enum err e = run(m, true, &command, NULL, &reply);
+    if (!e)
+        bson_destroy(&reply);
+    bson_destroy(&filter);
+    bson_destroy(&update);
+    bson_destroy(&command);
+    return e;
+}
+
+const char *mongo_index(size_t i, char out[MONGO_INDEX_SIZE])
+{
+    const char *key;
+
+    bson_uint32_to_string((uint32_t)i, &key, out, MONGO_INDEX_SIZE);
+    return key;
+}
+
+void mongo_append_int(bson_t *to, const char *key, int64_t value)
+{
+    if (value >= INT32_MIN && value <= INT32_MAX)
+        BSON_APPEND_INT32(to, key, (int32_t)value);
+    else
+        BSON_APPEND_INT64(to, key, value);
+}
+
+int64_t mongo_date(const bson_t *doc, const char *path)
+{
+    bson_iter_t it;
+
+    return mongo_field(doc, path, &it) && BSON_ITER_HOLDS_DATE_TIME(&it) ? bson_iter_date_time(&it)
+                                                                         : 0;
+}
+
+void mongo_append_as_read(bson_t *to, const char *key, const bson_t *doc, const char *path)
+{
+    bson_iter_t it;
+
+    if (mongo_field(doc, path, &it))
+        bson_append_iter(to, key, -1, &it);
+    else
+        BSON_APPEND_NULL(to, key);
+}

@@ -1,0 +1,217 @@
+/* The MongoDB back end: opening, options, the driver's log. */
+#include "worker/store/mongo/mongo.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define APP_NAME "testflinger-worker"
+
+/* hello.maxWireVersion of MongoDB 4.4, the first with all we use (hint in every write). */
+#define WIRE_VERSION_MIN 9
+
+/* Making an index of a large database for the first time takes longer than any other command. */
+#define BUILD_TIMEOUT_MS (30 * 60 * 1000)
+
+/* How often the driver looks at members that it does not use. */
+#define LOOK_MS (30 * 1000)
+
+/* What the driver says while it reads a URI may quote parts of it, so it is not logged then, but
+ * for one message that names an option only. */
+static bool quiet;
+#define SPOKEN "Unsupported URI option"
+
+static void driver_log(mongoc_log_level_t level, const char *domain, const char *message,
+                       void *user_data)
+{
+    (void)user_data;
+    if (quiet && strncmp(message, SPOKEN, strlen(SPOKEN)) != 0)
+        return;
+    if (quiet || level <= MONGOC_LOG_LEVEL_CRITICAL)
+        log_warn("MongoDB driver (%s): %s; see the documentation of libmongoc", domain, message);
+    else /* failures of commands come as results too and are logged there */
+        log_debug("MongoDB driver (%s): %s", domain, message);
+}
+
+static void driver_init(void)
+{
+    static bool done;
+
+    if (done)
+        return;
+    done = true;
+    mongoc_init();
+    atexit(mongoc_cleanup);
+    mongoc_log_set_handler(driver_log, NULL);
+}
+
+static void option_default(mongoc_uri_t *uri, const char *name, int64_t value)
+{
+    if (!mongoc_uri_has_option(uri, name))
+        mongoc_uri_set_option_as_int32(uri, name, (int32_t)value);
+}
+
+/* A single server that is down is found out at once. In a replica set another member may become
+ * primary within the store timeout, so it is waited for.
+ *
+ * A server that stands still is found out by the silence of its socket: after twice the store
+ * timeout, within which a write that takes long to reach a majority has failed by itself. The
+ * driver looks at all members now and then, and waits for one that stands still: not long, and not
+ * often, since it looks at once when a command fails. */
+static void options_set(mongoc_uri_t *uri, const struct config *cfg, bool *ret_durable)
+{
+    const mongoc_host_list_t *hosts = mongoc_uri_get_hosts(uri);
+    bool several = mongoc_uri_get_replica_set(uri) || !hosts || hosts->next;
+
+    option_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, cfg->store_timeout);
+    option_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, cfg->store_timeout / 2);
+    option_default(uri, MONGOC_URI_SOCKETTIMEOUTMS, 2 * cfg->store_timeout);
+    option_default(uri, MONGOC_URI_HEARTBEATFREQUENCYMS, LOOK_MS);
+    if (!mongoc_uri_has_option(uri, MONGOC_URI_SERVERSELECTIONTRYONCE))
+        mongoc_uri_set_option_as_bool(uri, MONGOC_URI_SERVERSELECTIONTRYONCE, !several);
+    if (!mongoc_uri_get_appname(uri))
+        mongoc_uri_set_appname(uri, APP_NAME);
+    const mongoc_write_concern_t *given = mongoc_uri_get_write_concern(uri);
+    *ret_durable = !given || mongoc_write_concern_is_default(given);
+    if (*ret_durable) {
+        mongoc_write_concern_t *majority = mongoc_write_concern_new();
+        mongoc_write_concern_set_wmajority(majority, (int32_t)(cfg->store_timeout * 3 / 2));
+        mongoc_uri_set_write_concern(uri, majority);
+        mongoc_write_concern_destroy(majority);
+    }
+}
+
+/* *ret_durable: writes are acknowledged as the server's promises need it, not as the URI asks. */
+static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_t **ret,
+                         bool *ret_durable)
+{
+    bson_error_t error;
+
+    quiet = true;
+    mongoc_uri_t *uri = mongoc_uri_new_with_error(text, &error);
+    quiet = false;
+    if (!uri) {
+        log_error("the store's URI is not one of MongoDB; check its form, "
+                  "mongodb://USER:PASSWORD@HOST:PORT/DATABASE, with special characters in user and "
+                  "password percent-encoded");
+        return ERR_INVALID;
+    }
+    const char *database = mongoc_uri_get_database(uri);
+    if (!database || !*database) {
+        log_error("the store's URI names no database; add its name: mongodb://HOST/DATABASE");
+        mongoc_uri_destroy(uri);
+        return ERR_INVALID;
+    }
+    options_set(uri, cfg, ret_durable);
+    *ret = uri;
+    return ERR_OK;
+}
+
+/* Connects, logs in, sees whether the server is new enough and what kind it is. */
+static enum err greet(struct mongo *m)
+{
+    bson_t hello = BSON_INITIALIZER, reply;
+    bson_iter_t it;
+
+    BSON_APPEND_INT32(&hello, "isMaster", 1);
+    enum err e = mongo_read(m, &hello, &reply);
+    bson_destroy(&hello);
+    if (e)
+        return e;
+    if (!bson_iter_init_find(&it, &reply, "maxWireVersion") ||
+        bson_iter_as_int64(&it) < WIRE_VERSION_MIN) {
+        log_error("the server is older than MongoDB 4.4; use a newer one");
+        e = ERR_INVALID;
+    }
+    m->replica_set = bson_has_field(&reply, "setName") || bson_has_field(&reply, "msg");
+    bson_destroy(&reply);
+    return e;
+}
+
+/* Greets the server and makes the indexes over a connection of its own, which waits longer. */
+static enum err prepare(struct mongo *m)
+{
+    struct mongo patient = {.database = m->database};
+
+    patient.uri = mongoc_uri_copy(m->uri);
+    mongoc_uri_set_option_as_int32(patient.uri, MONGOC_URI_SOCKETTIMEOUTMS, BUILD_TIMEOUT_MS);
+    patient.client = mongo_client_new(patient.uri);
+    enum err e = patient.client ? greet(&patient) : ERR_UNAVAILABLE;
+    if (!e)
+        e = mongo_indexes_make(&patient);
+    m->replica_set = patient.replica_set;
+    mongoc_client_destroy(patient.client);
+    mongoc_uri_destroy(patient.uri);
+    return e;
+}
+
+static void mongo_close(struct store *s)
+{
+    struct mongo *m = mongo_of(s);
+
+    mongoc_client_destroy(m->client);
+    mongoc_uri_destroy(m->uri);
+    mongo_fixed_free(&m->fixed);
+    free(m);
+}
+
+static const struct store_ops mongo_ops = {
+    .name = "mongodb",
+    .close = mongo_close,
+#define STORE_OP(name, params, args) .name = mongo_##name,
+#include "worker/store/store.def"
+#undef STORE_OP
+};
+
+enum err mongo_open(const char *uri, const struct config *cfg, struct store **ret)
+{
+    bool durable;
+    mongoc_uri_t *parsed;
+
+    driver_init();
+    enum err e = uri_read(uri, cfg, &parsed, &durable);
+    if (e)
+        return e;
+    struct mongo *m = mem_alloc(sizeof *m);
+    m->store.ops = &mongo_ops;
+    m->uri = parsed;
+    m->database = mongoc_uri_get_database(parsed);
+    mongo_fixed_init(&m->fixed);
+    e = prepare(m);
+    m->may_defer = durable && !m->replica_set;
+    if (m->may_defer) /* else it would hide that the connection broke */
+        mongoc_uri_set_option_as_bool(m->uri, MONGOC_URI_RETRYREADS, false);
+    m->client = e ? NULL : mongo_client_new(m->uri);
+    if (!e && !m->client)
+        e = ERR_UNAVAILABLE;
+    if (e)
+        mongo_close(&m->store);
+    else
+        *ret = &m->store;
+    return e;
+}
+
+enum err mongo_group_begin(struct store *s)
+{
+    mongo_of(s)->group = (struct mongo_group){.open = true};
+    return ERR_OK;
+}
+
+/* A replica set makes each write durable by itself: a new primary may lack writes that were not. */
+enum err mongo_group_commit(struct store *s)
+{
+    struct mongo *m = mongo_of(s);
+    enum err e = ERR_OK;
+
+    if (m->group.deferred && !m->group.lost)
+        e = mongo_flush(m);
+    if (m->group.lost) {
+        log_warn("MongoDB was started again in the middle of requests: they are answered with 503 "
+                 "and may be sent again");
+        e = ERR_UNAVAILABLE;
+    }
+    m->group = (struct mongo_group){0};
+    return e;
+}

@@ -1,0 +1,166 @@
+/* Agents, and the queues that they serve. */
+#include "worker/store/sqlite/sqlite.h"
+
+#include "common/clock.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+/* An agent as it is stored. */
+struct agent {
+    json_t *fields, *log; /* owned */
+};
+
+static void agent_free(struct agent *a)
+{
+    json_decref(a->fields);
+    json_decref(a->log);
+}
+
+/* A new agent has no fields and an empty log. agent_free() in any case. */
+static enum err load(struct sqlite *q, struct text name, struct agent *ret)
+{
+    struct query r = query_new(q, SQL_AGENT);
+
+    query_text(&r, name);
+    enum err e = query_step(&r);
+    if (!e) {
+        ret->fields = query_col_json(&r, 1);
+        ret->log = query_col_json(&r, 2);
+        if (!ret->fields || !ret->log)
+            e = ERR_INTERNAL;
+    } else if (e == ERR_NOT_FOUND) {
+        ret->fields = json_object();
+        ret->log = json_array();
+        e = ERR_OK;
+    }
+    query_end(&r);
+    return e;
+}
+
+/* True when the lines stand in the log already, one after the other. */
+static bool log_holds(const json_t *log, const json_t *lines)
+{
+    size_t n = json_array_size(lines), total = json_array_size(log);
+
+    for (size_t start = 0; start + n <= total; start++) {
+        size_t i = 0;
+        while (i < n && json_equal(json_array_get(log, start + i), json_array_get(lines, i)))
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
+static void append_log(json_t *log, const struct agent_put *a)
+{
+    if (!a->log || (a->asked.repeat && log_holds(log, a->log)))
+        return;
+    json_array_extend(log, a->log);
+    while (json_array_size(log) > AGENT_LOG_MAX)
+        json_array_remove(log, 0);
+}
+
+/* Stores the agent; *ret_id is its number. */
+static enum err store(struct sqlite *q, struct text name, const struct agent *a, int64_t *ret_id)
+{
+    char *fields = NULL, *log = NULL;
+    size_t fields_len, log_len;
+    enum err e = sqlite_json(a->fields, &fields, &fields_len);
+
+    if (!e)
+        e = sqlite_json(a->log, &log, &log_len);
+    if (!e && fields_len + log_len > STORE_DOCUMENT_MAX)
+        e = ERR_TOO_LARGE;
+    if (!e) {
+        struct query r = query_new(q, SQL_AGENT_PUT);
+        query_text(&r, name);
+        query_int(&r, clock_wall_us() / 1000);
+        query_text(&r, (struct text){fields, fields_len});
+        query_text(&r, (struct text){log, log_len});
+        e = query_step(&r);
+        if (!e)
+            *ret_id = query_col_int(&r, 0);
+        query_end(&r);
+    }
+    free(fields);
+    free(log);
+    return e;
+}
+
+/* Lists the agent under its queues. */
+static enum err list_queues(struct sqlite *q, int64_t id, const json_t *queues)
+{
+    struct query drop = query_new(q, SQL_AGENT_QUEUES_DROP);
+    enum err e;
+    json_t *queue;
+    size_t i;
+
+    query_int(&drop, id);
+    e = query_run(&drop);
+    json_array_foreach (queues, i, queue) {
+        struct query add = query_new(q, SQL_AGENT_QUEUE_ADD);
+        if (e || !json_is_string(queue))
+            continue;
+        query_text(&add, (struct text){json_string_value(queue), json_string_length(queue)});
+        query_int(&add, id);
+        e = query_run(&add);
+    }
+    return e;
+}
+
+static enum err put(struct sqlite *q, const struct agent_put *a)
+{
+    struct agent agent = {0};
+    const json_t *queues = json_object_get(a->fields, "queues");
+    int64_t id;
+    enum err e = load(q, a->name, &agent);
+
+    if (!e) {
+        bool other = queues && !json_equal(queues, json_object_get(agent.fields, "queues"));
+        json_object_update(agent.fields, a->fields);
+        append_log(agent.log, a);
+        e = store(q, a->name, &agent, &id);
+        if (!e && other)
+            e = list_queues(q, id, queues);
+    }
+    agent_free(&agent);
+    return e;
+}
+
+enum err sqlite_agent_put(struct store *s, const struct agent_put *a)
+{
+    struct sqlite *q = sqlite_of(s);
+    enum err e = sqlite_write_begin(q);
+
+    return e ? e : sqlite_write_end(q, put(q, a));
+}
+
+static bool names(const json_t *list, struct text name)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach (list, i, item)
+        if (json_is_string(item) &&
+            sqlite_text_is(name, (struct text){json_string_value(item), json_string_length(item)}))
+            return true;
+    return false;
+}
+
+enum err sqlite_queue_serves(struct store *s, struct text queue, const json_t *exclude, bool *ret)
+{
+    struct query r = query_new(sqlite_of(s), SQL_QUEUE_AGENTS);
+    enum err e;
+
+    query_text(&r, queue);
+    do {
+        e = query_step(&r);
+    } while (!e && names(exclude, query_col_text(&r, 0)));
+    query_end(&r);
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    *ret = !e;
+    return ERR_OK;
+}

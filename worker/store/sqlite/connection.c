@@ -1,0 +1,186 @@
+/* The connection to a file that several processes share. */
+#include "worker/store/sqlite/sqlite.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Pause between attempts to switch a new file to its journal while others do the same. */
+#define SWITCH_PAUSE_US 2000
+
+/* How often the file is looked for at its path. */
+#define FILE_CHECK_MS 1000
+
+/* Each process keeps up to 2 MiB of pages: the kernel keeps the rest. A log that grew beyond
+ * 64 MiB is cut when it begins anew. */
+static const char settings[] = "PRAGMA cache_size = -2000;"
+                               "PRAGMA journal_size_limit = 67108864;"
+                               "PRAGMA trusted_schema = OFF;";
+
+static const char *const sync_settings[] = {
+    [SQLITE_SYNC_NORMAL] = "PRAGMA synchronous = NORMAL",
+    [SQLITE_SYNC_FULL] = "PRAGMA synchronous = FULL",
+};
+
+/* Pauses between looks at a lock that another process holds: most are held for one wait for the
+ * disk only. */
+static const struct {
+    int tries;
+    useconds_t us;
+} pauses[] = {
+    {20,  50  },
+    {60,  200 },
+    {200, 1000},
+};
+
+static useconds_t pause_us(int tries)
+{
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++)
+        if (tries < pauses[i].tries)
+            return pauses[i].us;
+    return 5000;
+}
+
+/* Called by SQLite while another process holds what it needs; 0: give up. */
+static int on_busy(void *arg, int tries)
+{
+    struct sqlite *q = arg;
+    int64_t now = clock_mono_ms();
+
+    if (tries == 0)
+        q->busy_since = now;
+    if (now - q->busy_since >= q->timeout_ms)
+        return 0;
+    usleep(pause_us(tries));
+    return 1;
+}
+
+/* Called by SQLite after a commit. */
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct sqlite *q = arg;
+
+    (void)db;
+    (void)name;
+    q->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static void busy_init(struct sqlite *q)
+{
+    sqlite3_busy_handler(q->db, on_busy, q);
+    sqlite3_wal_hook(q->db, on_wal, q);
+}
+
+/* Makes the file when it is missing, for this user only: it holds whatever jobs hold. */
+static enum err make_file(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        log_error("the store's file %s cannot be opened: %s; see that its folder is there and "
+                  "both are writable for the server's user, or set --store",
+                  path, strerror(errno));
+        return ERR_UNAVAILABLE;
+    }
+    close(fd);
+    return ERR_OK;
+}
+
+static int mode_is(void *arg, int n, char **values, char **names)
+{
+    (void)names;
+    *(bool *)arg = n > 0 && values[0] && strcmp(values[0], "wal") == 0;
+    return 0;
+}
+
+/* Switches to the write-ahead log. SQLite does not wait by itself for other processes here. */
+static enum err use_wal(struct sqlite *q)
+{
+    int64_t end = clock_mono_ms() + q->timeout_ms;
+    bool wal = false;
+    int code;
+
+    for (;;) {
+        code = sqlite3_exec(q->db, "PRAGMA journal_mode = WAL", mode_is, &wal, NULL);
+        if ((code & 0xff) != SQLITE_BUSY || clock_mono_ms() >= end)
+            break;
+        usleep(SWITCH_PAUSE_US);
+    }
+    if ((code & 0xff) == SQLITE_NOTADB) {
+        log_error("%s is no SQLite database; set --store to another path", q->path);
+        return ERR_INVALID;
+    }
+    if (code)
+        return sqlite_fault(q, code);
+    if (!wal) {
+        log_error("the file system of %s cannot share memory between processes; set --store to a "
+                  "path on a local disk",
+                  q->path);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+enum err sqlite_connect(struct sqlite *q)
+{
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+                      SQLITE_OPEN_EXRESCODE;
+    enum err e = make_file(q->path);
+
+    if (e)
+        return e;
+    int code = sqlite3_open_v2(q->path, &q->db, flags, NULL);
+    if (code)
+        return sqlite_fault(q, code);
+    busy_init(q);
+    e = use_wal(q);
+    if (e)
+        return e;
+    code = sqlite3_exec(q->db, settings, NULL, NULL, NULL);
+    if (!code)
+        code = sqlite3_exec(q->db, sync_settings[q->sync], NULL, NULL, NULL);
+    return code ? sqlite_fault(q, code) : sqlite_schema_make(q);
+}
+
+void sqlite_disconnect(struct sqlite *q)
+{
+    for (size_t i = 0; i < SQL_COUNT_; i++) {
+        sqlite3_finalize(q->statements[i]);
+        q->statements[i] = NULL;
+    }
+    sqlite3_close(q->db);
+    q->db = NULL;
+}
+
+/* A file that was removed or replaced can be written to as ever, but nobody will read that. */
+static bool has_moved(struct sqlite *q)
+{
+    int moved = 0;
+
+    return sqlite3_file_control(q->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved;
+}
+
+enum err sqlite_file_check(struct sqlite *q)
+{
+    int64_t now = clock_mono_ms();
+    enum err e = ERR_OK;
+
+    if (q->begun || now - q->checked_ms < FILE_CHECK_MS)
+        return q->db ? ERR_OK : ERR_UNAVAILABLE;
+    if (q->db && has_moved(q)) {
+        log_error("the store's file %s was removed or replaced while the server ran; what is there "
+                  "now is used. Stop the server before files are exchanged",
+                  q->path);
+        sqlite_disconnect(q);
+    }
+    if (!q->db && (e = sqlite_connect(q)) != ERR_OK)
+        sqlite_disconnect(q);
+    q->checked_ms = now;
+    return e ? ERR_UNAVAILABLE : ERR_OK;
+}

@@ -1,0 +1,55 @@
+/* What several operations on jobs share. */
+#ifndef WORKER_STORE_SQLITE_JOB_H
+#define WORKER_STORE_SQLITE_JOB_H
+
+#include "worker/store/sqlite/sqlite.h"
+
+/* The attachments' state stands in a column of its own, not in the stored data. */
+#define ATTACHMENTS_STATUS "attachments_status"
+
+/* A job's data as it is stored. */
+struct job_text {
+    char *data; /* owned, as the next */
+    size_t data_len;
+    char *exclude;           /* NULL: nobody is excluded */
+    const char *attachments; /* points into job->data; NULL: none */
+    const struct job_new *job;
+};
+
+/* Makes the texts of a job; sqlite_job_text_free() in any case. ERR_TOO_LARGE, ERR_INTERNAL. */
+enum err sqlite_job_text_make(struct job_text *t, const struct job_new *job) MUST_CHECK;
+void sqlite_job_text_free(struct job_text *t);
+
+/* Inserts a job that waits, within a write. ERR_CONFLICT: there is one of this id. */
+enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t) MUST_CHECK;
+
+/* Binds what SQL_JOB_ADD and SQL_JOB_RENEW have in common. */
+void sqlite_job_bind(struct query *r, const struct job_text *t);
+
+enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text *t) MUST_CHECK;
+
+/* Stores a job whose id the client chose, within a write (see struct job_new). */
+enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t) MUST_CHECK;
+
+/* Keeps what the job is now as an attempt, within a write. */
+enum err sqlite_job_keep_attempt(struct sqlite *q, int64_t id) MUST_CHECK;
+
+/* Puts the reason of the server for the end of a job into its result, within a write. */
+enum err sqlite_job_reason_put(struct sqlite *q, int64_t id, const char *reason) MUST_CHECK;
+
+/* Changes of state that are kept of a job, the newest. */
+#define HISTORY_MAX 64
+
+/* Notes a change of state, within a write; `reason` may be NULL. */
+enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state,
+                            const char *reason) MUST_CHECK;
+
+/* Ends a job for a reason of the server, which goes into its result and history, within a write. */
+enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state,
+                        const char *reason) MUST_CHECK;
+
+/* job_data of a row: its text in one column, the attachments' state in another. New reference, NULL
+ * (logged) when it cannot be read. */
+json_t *sqlite_job_data_of(const struct query *r, int data, int attachments) MUST_CHECK;
+
+#endif

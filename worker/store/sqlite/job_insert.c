@@ -1,0 +1,88 @@
+/* A job as it is stored: its texts, its row. */
+#include "worker/store/sqlite/job.h"
+
+#include "worker/validation/bson_size.h"
+
+#include <stdlib.h>
+
+enum err sqlite_job_text_make(struct job_text *t, const struct job_new *job)
+{
+    const json_t *exclude = json_object_get(job->data, "exclude_agents");
+    const json_t *attachments = json_object_get(job->data, ATTACHMENTS_STATUS);
+    json_t *data = job->data, *copy = NULL;
+    size_t len;
+
+    *t = (struct job_text){.job = job};
+    if (json_is_string(attachments)) {
+        t->attachments = json_string_value(attachments);
+        data = copy = json_copy(job->data);
+        json_object_del(copy, ATTACHMENTS_STATUS);
+    }
+    enum err e = sqlite_json(data, &t->data, &t->data_len);
+    json_decref(copy);
+    if (!e && json_array_size(exclude))
+        e = sqlite_json(exclude, &t->exclude, &len);
+    return e;
+}
+
+void sqlite_job_text_free(struct job_text *t)
+{
+    free(t->data);
+    free(t->exclude);
+}
+
+void sqlite_job_bind(struct query *r, const struct job_text *t)
+{
+    const json_t *queue = json_object_get(t->job->data, "job_queue");
+
+    query_str(r, t->job->job_id);
+    query_text(r, (struct text){json_string_value(queue), json_string_length(queue)});
+    query_int(r, t->job->priority);
+    query_int(r, t->job->asked.received_us);
+    query_str(r, t->attachments);
+    query_str(r, t->exclude);
+    query_int(r, (int64_t)doc_bson_size(t->job->data));
+    query_given(r, t->job->submitter);
+}
+
+/* Lists the job under its tags. */
+static enum err put_tags(struct sqlite *q, int64_t id, const json_t *tags)
+{
+    enum err e = ERR_OK;
+    json_t *tag;
+    size_t i;
+
+    json_array_foreach (tags, i, tag) {
+        struct query r;
+        if (e)
+            break;
+        r = query_new(q, SQL_TAG_ADD);
+        query_text(&r, (struct text){json_string_value(tag), json_string_length(tag)});
+        query_int(&r, id);
+        e = query_run(&r);
+    }
+    return e;
+}
+
+enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text *t)
+{
+    struct query r = query_new(q, SQL_JOB_DATA_PUT);
+
+    query_int(&r, id);
+    query_text(&r, (struct text){t->data, t->data_len});
+    enum err e = query_run(&r);
+    return e ? e : put_tags(q, id, json_object_get(t->job->data, "tags"));
+}
+
+enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t)
+{
+    struct query r = query_new(q, SQL_JOB_ADD);
+
+    sqlite_job_bind(&r, t);
+    enum err e = query_run(&r);
+    if (e)
+        return e;
+    if (query_changes(&r) == 0)
+        return ERR_CONFLICT;
+    return sqlite_job_data_put(q, sqlite3_last_insert_rowid(q->db), t);
+}

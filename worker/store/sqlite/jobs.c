@@ -1,0 +1,82 @@
+/* Jobs: put in their queue, read, position. */
+#include "worker/store/sqlite/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum err add(struct sqlite *q, const struct job_new *job)
+{
+    struct job_text t;
+    enum err e = sqlite_job_text_make(&t, job);
+
+    if (!e)
+        e = sqlite_write_begin(q);
+    if (!e) {
+        e = job->given ? sqlite_job_put_given(q, &t) : sqlite_job_insert(q, &t);
+        e = sqlite_write_end(q, e);
+        if (e == ERR_CONFLICT) /* a repeat found its job stored */
+            e = ERR_OK;
+    }
+    sqlite_job_text_free(&t);
+    return e;
+}
+
+enum err sqlite_jobs_add(struct store *s, struct job_new *jobs, size_t n)
+{
+    enum err all = ERR_OK;
+
+    for (size_t i = 0; i < n; i++)
+        jobs[i].err = add(sqlite_of(s), &jobs[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (i && jobs[i].err != all)
+            return ERR_OK;
+        all = jobs[i].err;
+    }
+    return all;
+}
+
+json_t *sqlite_job_data_of(const struct query *r, int data, int attachments)
+{
+    json_t *value = query_col_json(r, data);
+    struct text status = query_col_text(r, attachments);
+
+    if (value && status.s)
+        json_object_set_new(value, ATTACHMENTS_STATUS, json_stringn(status.s, status.len));
+    return value;
+}
+
+static enum err get(struct sqlite *q, struct job_read *read)
+{
+    struct query r = query_new(q, SQL_JOB_DATA);
+
+    query_text(&r, read->job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        json_t *data = sqlite_job_data_of(&r, 0, 1);
+        if (data)
+            read->value = data;
+        else
+            e = ERR_INTERNAL;
+    }
+    query_end(&r);
+    return e;
+}
+
+enum err sqlite_jobs_get(struct store *s, struct job_read *reads, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        reads[i].err = get(sqlite_of(s), &reads[i]);
+    return ERR_OK;
+}
+
+enum err sqlite_job_position(struct store *s, struct text job_id, int64_t *ret)
+{
+    struct query r = query_new(sqlite_of(s), SQL_JOB_POSITION);
+
+    query_text(&r, job_id);
+    enum err e = query_step(&r);
+    if (!e)
+        *ret = query_col_int(&r, 0);
+    query_end(&r);
+    return e;
+}

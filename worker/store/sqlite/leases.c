@@ -1,0 +1,157 @@
+/* Leases of running jobs, and jobs whose lease has run out. */
+#include "worker/store/sqlite/job.h"
+
+#include "common/mem.h"
+#include "worker/jobs/lease.h"
+
+#include <stdlib.h>
+
+/* Looks whether the lease is due. ERR_NOT_FOUND: not, or there is no such job. */
+static enum err look(struct sqlite *q, const struct lease_renewal *l, int64_t *ret_id,
+                     int64_t *ret_end_ms)
+{
+    struct query r = query_new(q, SQL_LEASE_OF);
+
+    query_text(&r, l->job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        struct text state = query_col_text(&r, 1);
+        char *name = mem_strndup(state.s ? state.s : "", state.len);
+        struct lease_job job = {.state = name,
+                                .owner = query_col_text(&r, 2),
+                                .lease_ms = query_col_int(&r, 3),
+                                .open = query_col_int(&r, 4) == 1,
+                                .global_timeout = query_col_int(&r, 5),
+                                .reserve_timeout = query_col_int(&r, 6)};
+        *ret_id = query_col_int(&r, 0);
+        e = lease_is_due(&job, l, ret_end_ms) ? ERR_OK : ERR_NOT_FOUND;
+        free(name);
+    }
+    query_end(&r);
+    return e;
+}
+
+static enum err renew(struct sqlite *q, const struct lease_renewal *l)
+{
+    int64_t id = 0, end_ms = 0;
+    enum err e = look(q, l, &id, &end_ms);
+
+    if (!e)
+        e = sqlite_write_begin(q);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    e = look(q, l, &id, &end_ms);
+    if (!e) {
+        struct query r = query_new(q, SQL_LEASE_PUT);
+        query_int(&r, id);
+        query_int(&r, end_ms);
+        e = query_run(&r);
+    }
+    e = sqlite_write_end(q, e);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_leases_renew(struct store *s, const struct lease_renewal *renewals, size_t n)
+{
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; !e && i < n; i++)
+        e = renew(sqlite_of(s), &renewals[i]);
+    return e;
+}
+
+/* An owned copy of a column, NULL where it is null. */
+static char *copy_of(const struct query *r, int column)
+{
+    struct text t = query_col_text(r, column);
+
+    return t.s ? mem_strndup(t.s, t.len) : NULL;
+}
+
+enum err sqlite_leases_overdue(struct store *s, int64_t before_ms, struct orphan *orphans,
+                               size_t *ret_n)
+{
+    struct query r = query_new(sqlite_of(s), SQL_LEASES_OVERDUE);
+    size_t n = 0;
+    enum err e = ERR_OK;
+
+    query_int(&r, before_ms);
+    query_int(&r, SWEEP_MAX);
+    while (n < SWEEP_MAX && (e = query_step(&r)) == ERR_OK)
+        orphans[n++] = (struct orphan){.job_id = copy_of(&r, 0),
+                                       .queue = copy_of(&r, 1),
+                                       .state = copy_of(&r, 2),
+                                       .owner = copy_of(&r, 3),
+                                       .lease_ms = query_col_int(&r, 4),
+                                       .reruns = query_col_int(&r, 5),
+                                       .webhook = copy_of(&r, 6),
+                                       .allowed = query_col_int(&r, 7)};
+    query_end(&r);
+    *ret_n = n;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* Lets the job wait again, as a new attempt. */
+static enum err rerun(struct sqlite *q, int64_t id, const char *reason)
+{
+    static const enum sql steps[] = {SQL_RESULT_DROP, SQL_JOB_RERUN};
+    enum err e = sqlite_job_reason_put(q, id, reason);
+
+    if (!e)
+        e = sqlite_job_keep_attempt(q, id);
+    for (size_t i = 0; !e && i < sizeof steps / sizeof *steps; i++) {
+        struct query r = query_new(q, steps[i]);
+        query_int(&r, id);
+        e = query_run(&r);
+    }
+    return e ? e : sqlite_history_add(q, id, "waiting", reason);
+}
+
+static enum err end_orphan(struct sqlite *q, const struct orphan_end *end)
+{
+    struct query r = query_new(q, SQL_LEASE_IS);
+    int64_t id = 0;
+
+    query_text(&r, end->job_id);
+    query_int(&r, end->lease_ms);
+    enum err e = query_step(&r);
+    if (!e)
+        id = query_col_int(&r, 0);
+    query_end(&r);
+    if (e)
+        return e;
+    return end->rerun ? rerun(q, id, end->reason) : sqlite_job_end(q, id, "cancelled", end->reason);
+}
+
+enum err sqlite_orphan_end(struct store *s, const struct orphan_end *end)
+{
+    struct sqlite *q = sqlite_of(s);
+    enum err e = sqlite_write_begin(q);
+
+    return e ? e : sqlite_write_end(q, end_orphan(q, end));
+}
+
+/* ---- holders ---- */
+
+static enum err holder(struct sqlite *q, struct job_holder *job)
+{
+    struct query r = query_new(q, SQL_HOLDER);
+
+    query_text(&r, job->job_id);
+    enum err e = query_step(&r);
+    if (!e) {
+        job->waits = sqlite_text_is(query_col_text(&r, 0), (struct text){"waiting", 7});
+        job->owner = copy_of(&r, 1);
+        job->tried = query_col_int(&r, 2) != 0;
+        job->former = copy_of(&r, 3);
+    }
+    query_end(&r);
+    return e;
+}
+
+enum err sqlite_job_holders(struct store *s, struct job_holder *jobs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        jobs[i].err = holder(sqlite_of(s), &jobs[i]);
+    return ERR_OK;
+}

@@ -1,0 +1,255 @@
+/* Logs of jobs: fragments, and live output seen as such. */
+#include "worker/store/sqlite/job.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct query of_log(struct sqlite *q, enum sql which, struct text job_id,
+                           enum output_type type)
+{
+    struct query r = query_new(q, which);
+
+    query_text(&r, job_id);
+    query_int(&r, type);
+    return r;
+}
+
+/* ---- adding ---- */
+
+/* ERR_NOT_FOUND: it is there already. */
+static enum err add_row(struct sqlite *q, const struct log_fragment *f, int64_t *ret_id)
+{
+    struct query r = of_log(q, SQL_FRAGMENT_ADD, f->job_id, f->type);
+
+    query_str(&r, phase_names[f->phase]);
+    query_int(&r, f->number);
+    query_int(&r, f->at_ms);
+    query_int(&r, clock_wall_us() / 1000);
+    query_blob(&r, (struct text){(const char *)f->key, sizeof f->key});
+    enum err e = query_step(&r);
+    if (!e)
+        *ret_id = query_col_int(&r, 0);
+    query_end(&r);
+    return e;
+}
+
+static enum err add(struct sqlite *q, const struct log_fragment *f)
+{
+    int64_t id;
+    enum err e = add_row(q, f, &id);
+
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    struct query r = query_new(q, SQL_FRAGMENT_TEXT);
+    query_int(&r, id);
+    query_blob(&r, f->text);
+    return query_run(&r);
+}
+
+enum err sqlite_logs_add(struct store *s, struct log_fragment *fragments, size_t n)
+{
+    struct sqlite *q = sqlite_of(s);
+
+    for (size_t i = 0; i < n; i++) {
+        enum err e = sqlite_write_begin(q);
+        fragments[i].err = e ? e : sqlite_write_end(q, add(q, &fragments[i]));
+    }
+    return ERR_OK;
+}
+
+/* ---- looking ---- */
+
+static enum err look(struct sqlite *q, struct log_look *l)
+{
+    struct query r = query_new(q, SQL_LOGS_LOOK);
+    enum err e;
+
+    for (int type = 0; type < OUTPUT_TYPES; type++) {
+        l->types[type].count = 0;
+        l->types[type].last = -1;
+    }
+    query_text(&r, l->job_id);
+    while ((e = query_step(&r)) == ERR_OK) {
+        int64_t type = query_col_int(&r, 0);
+        if (type < 0 || type >= OUTPUT_TYPES)
+            continue;
+        l->types[type].count = query_col_int(&r, 1);
+        l->types[type].last = query_col_int(&r, 2);
+    }
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_logs_look(struct store *s, struct log_look *looks, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        looks[i].err = look(sqlite_of(s), &looks[i]);
+    return ERR_OK;
+}
+
+enum err sqlite_logs_numbers(struct store *s, struct log_numbers *n)
+{
+    struct query r = of_log(sqlite_of(s), SQL_LOG_NUMBERS, n->job_id, n->type);
+    struct log_number *numbers = NULL;
+    size_t len = 0, room = 0;
+    enum err e;
+
+    query_int(&r, n->start);
+    query_int(&r, LOG_NUMBERS_MAX);
+    while ((e = query_step(&r)) == ERR_OK) {
+        int phase = phase_of(query_col_text(&r, 0));
+        if (phase < 0)
+            continue;
+        if (len == room)
+            numbers = mem_realloc(numbers, (room = room ? 2 * room : 64) * sizeof *numbers);
+        numbers[len++] = (struct log_number){phase, query_col_int(&r, 1)};
+    }
+    query_end(&r);
+    if (e != ERR_NOT_FOUND) {
+        free(numbers);
+        return e;
+    }
+    n->numbers = numbers;
+    n->len = len;
+    return ERR_OK;
+}
+
+/* ---- reading ---- */
+
+enum err sqlite_logs_read(struct store *s, const struct log_read *read)
+{
+    struct query r = of_log(sqlite_of(s), SQL_LOG_READ, read->job_id, read->type);
+    bool more = true;
+    enum err e = ERR_OK;
+
+    query_int(&r, read->start);
+    query_str(&r, read->phase < 0 ? NULL : phase_names[read->phase]);
+    query_int(&r, read->since_ms);
+    while (more && (e = query_step(&r)) == ERR_OK) {
+        struct log_piece piece = {.phase = phase_of(query_col_text(&r, 0)),
+                                  .number = query_col_int(&r, 1),
+                                  .at_ms = query_col_int(&r, 2),
+                                  .text = query_col_text(&r, 3)};
+        more = piece.phase < 0 || read->take(read->arg, &piece);
+    }
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* ---- taking ---- */
+
+/* Where a reader of live output stops. */
+struct mark {
+    int64_t number, id;
+};
+
+/* Appends what is unread, as much as fits. ERR_NOT_FOUND: nothing. */
+static enum err read_unread(struct sqlite *q, struct text job_id, enum output_type type, size_t max,
+                            json_t *entries, struct mark *ret)
+{
+    struct query r = of_log(q, SQL_LOG_UNREAD, job_id, type);
+    size_t before = json_array_size(entries), size = 0;
+    enum err e;
+
+    while ((e = query_step(&r)) == ERR_OK) {
+        struct text text = query_col_text(&r, 2);
+        size += text.len + 1;
+        if (size > max)
+            break;
+        json_array_append_new(entries, json_stringn(text.s, text.len));
+        *ret = (struct mark){query_col_int(&r, 1), query_col_int(&r, 0)};
+    }
+    query_end(&r);
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    return json_array_size(entries) > before ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static enum err take(struct sqlite *q, struct text job_id, enum output_type type, size_t max,
+                     json_t *entries)
+{
+    struct mark mark;
+    enum err e = read_unread(q, job_id, type, max, entries, &mark);
+
+    if (e)
+        return e;
+    struct query r = of_log(q, SQL_LOG_TAKEN, job_id, type);
+    query_int(&r, mark.number);
+    query_int(&r, mark.id);
+    return query_run(&r);
+}
+
+/* Whoever only asks whether there is something new does not wait for writers. */
+static enum err any(struct sqlite *q, struct text job_id, enum output_type type)
+{
+    struct query r = of_log(q, SQL_LOG_UNREAD, job_id, type);
+
+    return query_probe(&r);
+}
+
+enum err sqlite_logs_take(struct store *s, struct text job_id, enum output_type type, size_t max,
+                          bool peek, json_t *entries)
+{
+    struct sqlite *q = sqlite_of(s);
+    json_t *taken = json_array();
+    struct mark mark;
+    enum err e;
+
+    if (peek) {
+        e = read_unread(q, job_id, type, max, taken, &mark);
+    } else {
+        e = any(q, job_id, type);
+        if (!e)
+            e = sqlite_write_begin(q);
+        if (!e)
+            e = sqlite_write_end(q, take(q, job_id, type, max, taken));
+    }
+    if (!e)
+        json_array_extend(entries, taken);
+    json_decref(taken);
+    return e;
+}
+
+/* ---- live output ---- */
+
+/* Reads the changes of the job's phase; none for a job that is not there. */
+static enum err read_changes(struct sqlite *q, struct text job_id,
+                             struct phase_change changes[HISTORY_MAX], size_t *ret_n)
+{
+    struct query r = query_new(q, SQL_HISTORY);
+    size_t n = 0;
+    enum err e;
+
+    query_text(&r, job_id);
+    while ((e = query_step(&r)) == ERR_OK && n < HISTORY_MAX)
+        changes[n++] =
+            (struct phase_change){phase_of_state(query_col_text(&r, 0)), query_col_int(&r, 1)};
+    query_end(&r);
+    *ret_n = n;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_output_view(struct store *s, struct text job_id, enum output_type type,
+                            log_take_fn *take_piece, void *arg)
+{
+    struct sqlite *q = sqlite_of(s);
+    struct phase_change changes[HISTORY_MAX];
+    size_t changes_len = 0;
+    struct query r = of_log(q, SQL_OUTPUT_VIEW, job_id, type);
+    enum err e;
+    bool more = true;
+
+    for (int64_t n = 0; more && (e = query_step(&r)) == ERR_OK; n++) {
+        if (n == 0 && (e = read_changes(q, job_id, changes, &changes_len)))
+            break;
+        struct log_piece piece = {
+            .number = n, .at_ms = query_col_int(&r, 0), .text = query_col_text(&r, 1)};
+        piece.phase = phase_at(changes, changes_len, piece.at_ms);
+        more = take_piece(arg, &piece);
+    }
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}

@@ -1,0 +1,119 @@
+/* The tables of a new file, and what an older file lacks. */
+#include "worker/store/sqlite/sqlite.h"
+
+#include "common/log.h"
+
+#include <stdio.h>
+
+/* Tells our files from those of other programs (PRAGMA application_id): "TFSC". */
+#define APPLICATION_ID 0x54465343
+
+static const char *const migrations[] = {
+#define MIGRATION(...) __VA_ARGS__,
+#include "worker/store/sqlite/migrations.def"
+#undef MIGRATION
+};
+
+enum { VERSION = sizeof migrations / sizeof *migrations };
+
+static enum err exec(struct sqlite *q, const char *sql)
+{
+    int code = sqlite3_exec(q->db, sql, NULL, NULL, NULL);
+
+    return code ? sqlite_fault(q, code) : ERR_OK;
+}
+
+/* The number that a statement gives. */
+static enum err number(struct sqlite *q, const char *sql, int64_t *ret)
+{
+    sqlite3_stmt *st = NULL;
+    int code = sqlite3_prepare_v2(q->db, sql, -1, &st, NULL);
+
+    if (!code)
+        code = sqlite3_step(st);
+    if (code == SQLITE_ROW)
+        *ret = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return code == SQLITE_ROW ? ERR_OK : sqlite_fault(q, code);
+}
+
+/* The version of the file's tables, read within a transaction: another process may be making them.
+ */
+static enum err version_of(struct sqlite *q, int64_t *ret)
+{
+    int64_t id = 0, version = 0, things = 0;
+    /* Another process may make the tables meanwhile: the id, which tells that they are ours, is
+     * read last. */
+    enum err e = number(q, "SELECT count(*) FROM sqlite_schema", &things);
+
+    if (!e)
+        e = number(q, "PRAGMA user_version", &version);
+    if (!e)
+        e = number(q, "PRAGMA application_id", &id);
+    if (e)
+        return e == ERR_INTERNAL ? ERR_INVALID : e;
+    if (id != APPLICATION_ID && (id || version || things)) {
+        log_error("%s is the database of another program; set --store to another path", q->path);
+        return ERR_INVALID;
+    }
+    if (version > VERSION) {
+        log_error("%s was made by a newer version of this server; use that version, or set --store "
+                  "to another path",
+                  q->path);
+        return ERR_INVALID;
+    }
+    *ret = version;
+    return ERR_OK;
+}
+
+static enum err version_now(struct sqlite *q, int64_t *ret)
+{
+    enum err e = exec(q, "BEGIN");
+
+    if (e)
+        return e;
+    e = version_of(q, ret);
+    enum err end = exec(q, "COMMIT");
+    return e ? e : end;
+}
+
+/* Brings the file to our version, in a transaction. */
+static enum err migrate(struct sqlite *q)
+{
+    char pragma[64];
+    int64_t version;
+    enum err e = version_of(q, &version); /* another process may have done it meanwhile */
+
+    if (e || version == VERSION)
+        return e;
+    for (int64_t i = version; !e && i < VERSION; i++)
+        e = exec(q, migrations[i]);
+    snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", (int)VERSION);
+    if (!e)
+        e = exec(q, pragma);
+    snprintf(pragma, sizeof pragma, "PRAGMA application_id = %d", APPLICATION_ID);
+    if (!e)
+        e = exec(q, pragma);
+    if (!e)
+        log_info("the tables of %s are now of version %d", q->path, (int)VERSION);
+    return e;
+}
+
+enum err sqlite_schema_make(struct sqlite *q)
+{
+    int64_t version;
+    enum err e = version_now(q, &version); /* no lock, nor space, is needed when all is there */
+
+    if (e || version == VERSION)
+        return e;
+    e = exec(q, "BEGIN IMMEDIATE");
+    if (e)
+        return e;
+    e = migrate(q);
+    if (!e)
+        e = exec(q, "COMMIT");
+    if (e && !sqlite3_get_autocommit(q->db) && exec(q, "ROLLBACK"))
+        log_error("the change of the tables of %s could not be undone; see the message before",
+                  q->path);
+    return e;
+}

@@ -1,0 +1,141 @@
+/* What the files of the SQLite back end share: the connection, transactions, statements. */
+#ifndef WORKER_STORE_SQLITE_SQLITE_H
+#define WORKER_STORE_SQLITE_SQLITE_H
+
+#include "worker/store/store.h"
+
+#include <sqlite3.h>
+
+/* The statements of statements.def. */
+enum sql {
+#define SQL(name, text) name,
+#include "worker/store/sqlite/statements.def"
+#undef SQL
+    SQL_COUNT_
+};
+
+/* The calls of a group share one transaction, which begins with the first of them that writes:
+ * those that only read never wait for other writers. */
+struct sqlite_group {
+    bool open;
+    bool refused;     /* no transaction could be begun; the others are not kept waiting for it */
+    enum err failure; /* why it was refused, or the transaction ended early: all of it is lost */
+};
+
+/* One connection; every process has its own. */
+enum { SQLITE_LOOKS = 256 };
+
+/* How far an agent has looked through a queue whose first jobs all exclude it (heads.h). */
+struct sqlite_look {
+    uint64_t key; /* hash of queue and agent; who shares a place begins again */
+    int64_t id;   /* the last job looked at; 0: none */
+    int64_t priority, created_us;
+};
+
+struct sqlite {
+    struct store store; /* first member */
+    sqlite3 *db;
+    char *path;
+    enum sqlite_sync sync;
+    int64_t checked_ms; /* when the file was last seen to be the one at its path */
+    int64_t timeout_ms; /* that another process may keep us waiting */
+    int64_t busy_since; /* clock_mono_ms, while another process holds a lock */
+    bool begun;         /* a transaction that writes is open */
+    struct sqlite_group group;
+    int wal_pages;  /* in the write-ahead log after the last commit */
+    int wal_tidied; /* of them when a checkpoint was last made */
+    int fault;      /* code of the fault that was logged last, and when */
+    int64_t fault_ms;
+    struct sqlite_look looks[SQLITE_LOOKS];
+    sqlite3_stmt *statements[SQL_COUNT_];
+};
+
+static inline struct sqlite *sqlite_of(struct store *s)
+{
+    return (struct sqlite *)s;
+}
+
+#define STORE_OP(name, params, args) enum err sqlite_##name params MUST_CHECK;
+#include "worker/store/store.def"
+#undef STORE_OP
+
+/* Makes or completes the tables. ERR_INVALID: the file is not ours, or of a newer version. */
+enum err sqlite_schema_make(struct sqlite *q) MUST_CHECK;
+
+/* ---- the connection (connection.c) ---- */
+
+/* Opens the file, which is made when it is missing, and its tables. On an error the connection is
+ * to be closed. ERR_INVALID: it is no database of ours; ERR_UNAVAILABLE: it cannot be opened just
+ * now. */
+enum err sqlite_connect(struct sqlite *q) MUST_CHECK;
+
+/* Closes it; the rest of q stays. */
+void sqlite_disconnect(struct sqlite *q);
+
+/* Opens the file once more when another one stands at its path. ERR_UNAVAILABLE: it cannot be
+ * opened just now; the next call tries again. */
+enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
+
+/* The error that SQLite's code stands for, logged with what the operator can do. */
+enum err sqlite_fault(struct sqlite *q, int code) MUST_CHECK;
+
+/* ---- transactions (transaction.c) ---- */
+
+/* Around everything that an operation writes, and what it reads to decide on it. end() takes how
+ * it went: on any error nothing of it stays. It returns that, or the error of the commit. They do
+ * not nest. */
+enum err sqlite_write_begin(struct sqlite *q) MUST_CHECK;
+enum err sqlite_write_end(struct sqlite *q, enum err e) MUST_CHECK;
+
+/* ---- statements (query.c) ---- */
+
+/* One run of a statement. A failure to prepare or bind shows at the next step. */
+struct query {
+    struct sqlite *q;
+    sqlite3_stmt *st;
+    int bound; /* parameters so far */
+    int code;  /* of SQLite */
+};
+
+struct query query_new(struct sqlite *q, enum sql which);
+
+/* Bind the next parameter. Text is borrowed until the query ends. */
+void query_int(struct query *r, int64_t value);
+void query_text(struct query *r, struct text t);
+void query_str(struct query *r, const char *s); /* NULL: null */
+void query_blob(struct query *r, struct text t);
+void query_null(struct query *r);
+void query_int_or_null(struct query *r, int64_t value); /* 0: null */
+void query_given(struct query *r, struct text t);       /* s NULL: null */
+
+/* ERR_OK: a row; ERR_NOT_FOUND: no further row; else a fault, logged. */
+enum err query_step(struct query *r) MUST_CHECK;
+
+/* Ends the run; its texts and columns are gone then. */
+void query_end(struct query *r);
+
+/* Runs a statement that gives no rows and ends it. */
+enum err query_run(struct query *r) MUST_CHECK;
+
+/* The first row's presence: steps once and ends. ERR_NOT_FOUND. */
+enum err query_probe(struct query *r) MUST_CHECK;
+
+/* How many rows the last statement that changed some did. */
+int query_changes(const struct query *r);
+
+/* Columns of the row, from 0. Texts are gone with the row. */
+int64_t query_col_int(const struct query *r, int column);
+struct text query_col_text(const struct query *r, int column); /* s NULL: null */
+
+/* A column of JSON text as a new reference; NULL (logged): it is no JSON. */
+json_t *query_col_json(const struct query *r, int column) MUST_CHECK;
+
+/* ---- documents ---- */
+
+/* The JSON text of a value, owned by the caller. ERR_TOO_LARGE; ERR_INTERNAL (logged): it cannot be
+ * text. */
+enum err sqlite_json(const json_t *value, char **ret, size_t *ret_len) MUST_CHECK;
+
+bool sqlite_text_is(struct text a, struct text b);
+
+#endif

@@ -1,0 +1,12 @@
+/* How long the store's operations take, and which fail. */
+#include "worker/store/store.h"
+
+enum err store_measured(enum store_op op, int64_t began_us, enum err e)
+{
+    if (began_us) {
+        metric_time(M_STORE_SECONDS, op, clock_mono_us() - began_us);
+        if (e == ERR_UNAVAILABLE || e == ERR_INTERNAL)
+            metric_add(M_STORE_ERRORS, op, 1);
+    }
+    return e;
+}

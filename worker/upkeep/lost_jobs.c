@@ -1,0 +1,124 @@
+#include "worker/upkeep/lost_jobs.h"
+
+#include "common/log.h"
+#include "common/metrics.h"
+#include "worker/events/server_events.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON_SIZE 256
+
+/* ---- the setting: NAME or NAME=TIMES, separated by commas ---- */
+
+/* Takes the entry at `text`; returns where the next one begins. *ret_times: -1 where it is wrong.
+ */
+static const char *entry_take(const char *text, struct text *ret_name, int64_t *ret_times)
+{
+    size_t len = strcspn(text, ",");
+    const char *equals = memrchr(text, '=', len);
+    char *end;
+
+    *ret_name = (struct text){text, equals ? (size_t)(equals - text) : len};
+    *ret_times = 1;
+    if (equals) {
+        *ret_times = strtol(equals + 1, &end, 10);
+        if (end != text + len || end == equals + 1 || *ret_times < 0 || *ret_times > RERUNS_MAX)
+            *ret_times = -1;
+    }
+    return text + len + (text[len] == ',');
+}
+
+int64_t orphans_reruns_of(const char *setting, const char *queue)
+{
+    struct text name;
+    int64_t times;
+
+    while (*setting) {
+        setting = entry_take(setting, &name, &times);
+        if (name.len == strlen(queue) && memcmp(name.s, queue, name.len) == 0)
+            return times;
+    }
+    return 0;
+}
+
+bool orphans_check(const struct config *cfg)
+{
+    const char *text = cfg->rerun_queues;
+    struct text name;
+    int64_t times;
+
+    while (*text) {
+        text = entry_take(text, &name, &times);
+        if (times >= 0 && name.len)
+            continue;
+        fprintf(stderr,
+                "testflinger-worker: rerun-queues: '%s' must be names of queues, separated by "
+                "commas, each with =TIMES from 0 to %d where it is not 1\n",
+                cfg->rerun_queues, RERUNS_MAX);
+        return false;
+    }
+    return true;
+}
+
+/* ---- the sweep ---- */
+
+static bool may_run_again(const struct config *cfg, const struct orphan *o)
+{
+    int64_t allowed = o->allowed > 0
+                          ? o->allowed
+                          : orphans_reruns_of(cfg->rerun_queues, o->queue ? o->queue : "");
+
+    return o->reruns < (allowed < RERUNS_MAX ? allowed : RERUNS_MAX);
+}
+
+static enum err end_one(const struct config *cfg, struct store *s, struct orphan *o,
+                        struct sweep *sweep)
+{
+    char reason[REASON_SIZE];
+    struct orphan_end end = {
+        .job_id = {o->job_id, strlen(o->job_id)},
+        .lease_ms = o->lease_ms,
+        .reason = reason,
+        .rerun = may_run_again(cfg, o)
+    };
+
+    snprintf(reason, sizeof reason, "orphaned: agent %.80s was not heard of in state %.80s",
+             o->owner ? o->owner : "(unknown)", o->state ? o->state : "(unknown)");
+    enum err e = store_orphan_end(s, &end);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    log_warn("job %s is %s and %s; see what became of its agent", o->job_id, reason,
+             end.rerun ? "waits again" : "cancelled");
+    sweep->done++;
+    metric_add(M_LEASES_EXPIRED, 0, 1);
+    metric_add(M_LEASES_RERUN, 0, end.rerun);
+    notice_send(cfg, s,
+                &(struct notice){.job_id = o->job_id,
+                                 .agent = o->owner,
+                                 .queue = o->queue,
+                                 .webhook = o->webhook,
+                                 .event = end.rerun ? "job_orphaned" : "job_end",
+                                 .detail = reason});
+    if (end.rerun && o->queue) {
+        sweep->wake[sweep->wake_len++] = o->queue;
+        o->queue = NULL;
+    }
+    return ERR_OK;
+}
+
+enum err orphans_sweep(const struct config *cfg, struct store *s, struct sweep *sweep)
+{
+    struct orphan orphans[SWEEP_MAX];
+    size_t n = 0;
+    enum err e = store_leases_overdue(s, sweep->now_ms, orphans, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (!e && orphans[i].job_id)
+            e = end_one(cfg, s, &orphans[i], sweep);
+        orphan_free(&orphans[i]);
+    }
+    sweep->more = !e && n == SWEEP_MAX;
+    return e;
+}

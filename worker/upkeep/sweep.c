@@ -1,0 +1,233 @@
+#include "worker/upkeep/sweep.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/metrics.h"
+#include "worker/events/server_events.h"
+#include "worker/upkeep/lost_jobs.h"
+
+#include <stdlib.h>
+#include <uuid/uuid.h>
+
+/* The turn outlives so many intervals, but not less than this: its end is how long nothing is swept
+ * after the death of the process that has it. */
+#define TURN_INTERVALS 3
+#define TURN_MIN_MS    3000
+
+/* What need not be looked for at each interval is at each of so many, beginning with the first. */
+#define SLOW_ROUNDS 10
+
+/* Chunks of files that one step removes at most. */
+#define CHUNKS_MAX 64
+
+/* A gap between steps, or a step of the clock, that agents may have suffered from. */
+#define PAUSE_MS 2000
+
+struct sweeper {
+    const struct config *cfg;
+    sweep_wake_fn *wake;
+    void *arg;
+    char id[REQUEST_ID_SIZE];
+    int64_t next;         /* ms, monotonic: time of the next step */
+    int64_t turn_end;     /* likewise; 0: another process has the turn */
+    size_t task;          /* the one that comes next */
+    int64_t served_since; /* ms, monotonic: from then on the store has answered */
+    unsigned round;       /* of all tasks, counted */
+    int64_t last;         /* ms, monotonic: time of the last step */
+    int64_t offset;       /* ms, of the wall clock to the monotonic one at that time */
+    struct expiry walk;
+};
+
+/* ---- tasks: each makes one bounded step ---- */
+
+/* Claims that nobody has confirmed. */
+static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    sweep->before_ms = sweep->now_ms - w->cfg->claim_timeout * 1000;
+    enum err e = store_claims_overdue(s, sweep);
+    metric_add(M_CLAIMS_RETURNED, 0, sweep->wake_len);
+    if (sweep->wake_len)
+        log_info("%zu jobs that were handed out did not arrive and wait again", sweep->wake_len);
+    return e;
+}
+
+/* Jobs whose agents are lost. While the server was away, no agent could renew a lease: they all get
+ * the time of one lease to do so. */
+static enum err orphans(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    if (!w->cfg->job_lease || clock_mono_ms() - w->served_since < w->cfg->job_lease * 1000)
+        return ERR_OK;
+    return orphans_sweep(w->cfg, s, sweep);
+}
+
+/* Pieces of files that gave way, and of uploads that were given up. */
+static enum err files(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    struct file_sweep step = {.now_ms = sweep->now_ms, .chunks_max = CHUNKS_MAX};
+    enum err e = store_files_sweep(s, &step);
+
+    (void)w;
+    sweep->more = step.more;
+    if (step.removed)
+        log_debug("%lld pieces of old files were removed", (long long)step.removed);
+    return e;
+}
+
+/* The setting of a kind in seconds, and its name in messages. */
+static int64_t kept_s(const struct config *cfg, enum expiry_kind kind, const char **ret_name)
+{
+    switch (kind) {
+#define EXPIRY(id, setting, name)                                                                  \
+    case id:                                                                                       \
+        *ret_name = name;                                                                          \
+        return cfg->setting;
+        EXPIRIES
+#undef EXPIRY
+    case EXPIRY_KINDS:
+        break;
+    }
+    return 0;
+}
+
+/* Begins or goes on with a walk through the things of one kind. */
+static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
+                       enum expiry_kind kind)
+{
+    struct expiry *x = &w->walk;
+    const char *name = "";
+    int64_t kept_ms = kept_s(w->cfg, kind, &name) * 1000;
+    int64_t ended_ms = kept_ms < EXPIRY_ENDED_MS ? kept_ms : EXPIRY_ENDED_MS;
+
+    if (!x->more)
+        *x = (struct expiry){.kind = kind};
+    x->now_ms = sweep->now_ms;
+    x->before_ms = x->now_ms - kept_ms;
+    x->ended_before_ms = x->now_ms - ended_ms;
+    if (kind == EXPIRY_JOBS && w->cfg->expire_waiting)
+        x->waiting_before_ms = x->now_ms - w->cfg->expire_waiting * 1000;
+    enum err e = store_expire(s, x);
+    metric_add(M_EXPIRED, 0, x->removed);
+    if (x->removed)
+        log_info("%zu %s were removed, their time is over", x->removed, name);
+    for (size_t i = 0; i < x->cancelled; i++)
+        notice_expired(w->cfg, s, x->cancelled_ids[i]);
+    if (x->cancelled)
+        log_info("%zu jobs were cancelled, no agent took them in time", x->cancelled);
+    sweep->more = !e && x->more;
+    x->more = sweep->more;
+    return e;
+}
+
+static enum err (*const tasks[])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
+    claims,
+    orphans,
+    files,
+};
+
+/* The walks follow the tasks. From SLOW_FIRST on they are for slow rounds. */
+enum { SLOW_FIRST = 2, WALK_FIRST = sizeof tasks / sizeof *tasks };
+
+static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    if (w->task < WALK_FIRST)
+        return tasks[w->task](w, s, sweep);
+    return expire(w, s, sweep, (enum expiry_kind)(w->task - WALK_FIRST));
+}
+
+/* ---- steps ---- */
+
+static bool take_turn(struct sweeper *w, struct store *s, int64_t now)
+{
+    int64_t length = TURN_INTERVALS * w->cfg->sweep_interval;
+    struct sweep_turn turn = {.owner = w->id, .now_ms = clock_wall_us() / 1000};
+    bool mine = false;
+
+    if (length < TURN_MIN_MS)
+        length = TURN_MIN_MS;
+    if (w->turn_end - now > length / 2)
+        return true;
+    turn.end_ms = turn.now_ms + length;
+    if (store_sweep_turn(s, &turn, &mine)) { /* logged; the next step tries again */
+        w->served_since = now;
+        mine = false;
+    }
+    w->turn_end = mine ? now + length : 0;
+    return mine;
+}
+
+static void next_task(struct sweeper *w)
+{
+    w->task++;
+    if (w->task == WALK_FIRST + EXPIRY_KINDS || (w->task >= SLOW_FIRST && w->round % SLOW_ROUNDS)) {
+        w->task = 0;
+        w->round++;
+    }
+}
+
+/* A machine that was suspended, processes that were stopped, a clock that was set: leases seem to
+ * have run out that nobody could renew. */
+static void notice_pause(struct sweeper *w, int64_t now, int64_t wall_ms)
+{
+    int64_t offset = wall_ms - now;
+
+    if (now - w->last > 2 * w->cfg->sweep_interval + PAUSE_MS ||
+        llabs(offset - w->offset) > PAUSE_MS)
+        w->served_since = now;
+    w->last = now;
+    w->offset = offset;
+}
+
+void sweep_step(struct sweeper *w, struct store *s)
+{
+    struct sweep sweep = {.now_ms = clock_wall_us() / 1000};
+    int64_t now = clock_mono_ms();
+
+    notice_pause(w, now, sweep.now_ms);
+
+    w->next = now + w->cfg->sweep_interval;
+    if (w->task == 0 && !take_turn(w, s, now))
+        return;
+    enum err e = run_task(w, s, &sweep);
+    for (size_t i = 0; i < sweep.wake_len; i++) {
+        w->wake(w->arg, sweep.wake[i]);
+        free(sweep.wake[i]);
+    }
+    if (e) {
+        w->served_since = clock_mono_ms();
+        w->task = 0;
+        return;
+    }
+    if (!sweep.more)
+        next_task(w);
+    if (w->task || sweep.more)
+        w->next = now; /* after the requests that have come meanwhile */
+}
+
+long sweep_due(const struct sweeper *w)
+{
+    int64_t left = w->next - clock_mono_ms();
+
+    return left > 0 ? (long)left : 0;
+}
+
+struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *arg)
+{
+    struct sweeper *w = mem_alloc(sizeof *w);
+    uuid_t id;
+
+    uuid_generate_random(id);
+    uuid_unparse_lower(id, w->id);
+    w->cfg = cfg;
+    w->wake = wake;
+    w->arg = arg;
+    w->served_since = w->last = clock_mono_ms();
+    w->offset = clock_wall_us() / 1000 - w->last;
+    w->next = w->last + cfg->sweep_interval;
+    return w;
+}
+
+void sweep_free(struct sweeper *w)
+{
+    free(w);
+}

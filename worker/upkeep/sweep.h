@@ -1,0 +1,23 @@
+/* The sweep: what has outlived its time in the store. All workers are ready to do it, one at a time
+ * does, in small steps between its requests. */
+#ifndef WORKER_UPKEEP_SWEEP_H
+#define WORKER_UPKEEP_SWEEP_H
+
+#include "common/config.h"
+#include "worker/store/store.h"
+
+struct sweeper;
+
+/* Hears that a job waits in a queue again. */
+typedef void sweep_wake_fn(void *arg, const char *queue);
+
+struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *arg);
+void sweep_free(struct sweeper *w); /* NULL is fine */
+
+/* Milliseconds until the next step; 0: now. */
+long sweep_due(const struct sweeper *w);
+
+/* Makes one step, which is bounded. */
+void sweep_step(struct sweeper *w, struct store *s);
+
+#endif

@@ -1,0 +1,22 @@
+/* The dead letters on the command line, straight in the store. */
+#ifndef WORKER_WEBHOOK_DEAD_LETTERS_CLI_H
+#define WORKER_WEBHOOK_DEAD_LETTERS_CLI_H
+
+#include "common/config.h"
+
+#include <stdbool.h>
+
+struct letterbox {
+    bool list;          /* --list-dead */
+    const char *resend; /* --resend ID, or "all" */
+};
+
+/* Takes these options out of the arguments; *argc becomes less. False: said on stderr what is
+ * wrong. */
+bool letterbox_args(struct letterbox *l, int *argc, char **argv);
+
+/* Does what is asked for: prints the letters, a JSON object a line, or revives one or all. Returns
+ * an exit status. */
+int letterbox_run(const struct letterbox *l, const struct config *cfg, const char *store_uri);
+
+#endif
