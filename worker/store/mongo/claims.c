@@ -28,42 +28,6 @@ static bool same_queues(const struct claim *a, const struct claim *b)
 
 /* ---- parts of the commands ---- */
 
-static void append_queues(bson_t *filter, const struct claim *c)
-{
-    bson_t in, list;
-    char key[MONGO_INDEX_SIZE];
-
-    if (c->queues_len == 1) {
-        mongo_append_text(filter, "job_data.job_queue", c->queues[0]);
-        return;
-    }
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "job_data.job_queue", &in);
-    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
-    for (size_t i = 0; i < c->queues_len; i++)
-        mongo_append_text(&list, mongo_index(i, key), c->queues[i]);
-    bson_append_array_end(&in, &list);
-    bson_append_document_end(filter, &in);
-}
-
-void claims_filter(bson_t *filter, const struct claim *c, bool exclude)
-{
-    bson_t child, list;
-
-    BSON_APPEND_UTF8(filter, STATE_PATH, "waiting");
-    append_queues(filter, c);
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "job_data.attachments_status", &child);
-    BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
-    BSON_APPEND_NULL(&list, "0"); /* a missing field too */
-    BSON_APPEND_UTF8(&list, "1", "complete");
-    bson_append_array_end(&child, &list);
-    bson_append_document_end(filter, &child);
-    if (exclude && c->agent.s) {
-        BSON_APPEND_DOCUMENT_BEGIN(filter, "job_data.exclude_agents", &child);
-        mongo_append_text(&child, "$ne", c->agent);
-        bson_append_document_end(filter, &child);
-    }
-}
-
 /* What a claim sets; its started_ms is the time. */
 static void append_update(bson_t *update, const struct claim *c)
 {
@@ -122,7 +86,7 @@ static enum err find_claimed(struct mongo *m, struct wish *w)
                             .limit = 1};
 
     BSON_APPEND_UTF8(&filter, STATE_PATH, "running");
-    append_queues(&filter, w->claim);
+    claims_append_queues(&filter, w->claim);
     BSON_APPEND_UTF8(&filter, "claim.token", w->claim->asked.request_id);
     append_projection(&projection);
     enum err e = mongo_find(m, &q, &reply, &batch);
