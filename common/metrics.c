@@ -192,11 +192,14 @@ void metric_histogram(enum metric m, unsigned label, uint64_t counts[METRIC_BUCK
     *ret_sum_us = sum_cell(first + HISTOGRAM_CELLS - 1);
 }
 
+/* Requests that frontends make themselves have no path: their names tell them apart, since a series
+ * of the same labels twice would cost the whole scrape. */
 static const char *route_label(unsigned op, char out[METRIC_LABEL_SIZE])
 {
     if (op < OP_COUNT_)
         snprintf(out, METRIC_LABEL_SIZE, "method=\"%s\",route=\"%s\"",
-                 http_method_name(routes[op].method), routes[op].path);
+                 http_method_name(routes[op].method),
+                 *routes[op].path ? routes[op].path : routes[op].name);
     else
         snprintf(out, METRIC_LABEL_SIZE, "method=\"\",route=\"none\"");
     return out;

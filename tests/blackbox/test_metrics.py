@@ -104,6 +104,17 @@ def test_metrics_of_each_role(monitored, queue):
     assert 0 <= server.value("worker", "testflinger_queue_oldest_waiting_seconds", queue=queue) < 30
 
 
+def test_requests_of_the_frontends_themselves(monitored, queue):
+    """They have no path; samples() fails on two series of the same labels."""
+    server = monitored()
+    job = server.api.submit(queue)
+    assert server.api.claimed(queue) == job
+    expect(server.api.post(f"/v1/result/{job}/artifact", files={"file": ("a", b"x" * 100_000)}), 200)
+    for name in ("OP_CLAIMS_SETTLE", "OP_ASK", "OP_FILE_PUT", "OP_FILE_COMMIT"):
+        wait_until(lambda: server.value("worker", "testflinger_worker_requests_total",
+                                        method="POST", route=name) > 0, name)
+
+
 @pytest.mark.stores("sqlite", "mongodb")
 def test_queues_with_the_most_jobs(monitored, queue):
     """The label has at most 50 values; what must be escaped in it is."""
