@@ -122,6 +122,9 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     client_free(&c->client);
     if (c->tls)
         tls_bye(c);
+    /* TLS may be in the midst of a write that failed: it books that after this call. */
+    evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);
+    evbuffer_remove_cb(bufferevent_get_output(c->bev), pace_on_output, c);
     intake_done(&c->intake);
     event_free(c->hook);
     free(c);

@@ -235,6 +235,34 @@ def sockets(pid, port):
     return found
 
 
+def test_clients_that_close_before_a_long_answer(certificate):
+    """An answer of several pieces, of which the first is written and the second fails: the client
+    has gone while so much waited behind its request that nothing was read."""
+    with TlsStack(certificate, workers=1) as stack:
+        document = {"job_queue": "tls", "test_data": {"test_cmds": "x" * 300_000}}
+        job_id = expect(stack.session().post(stack.url + "/v1/job", json=document), 200).json()["job_id"]
+        get = f"GET /v1/job/{job_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        workers = stack.children("worker")
+        for _ in range(5):
+            clients = [stack.connect() for _ in range(10)]
+            for client in clients:  # nothing is left unread, so that closing is no reset
+                client.sendall(GET)
+                answer = b""
+                while b"Testflinger Server" not in answer:
+                    answer += client.recv(65536)
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            for client in clients:
+                client.sendall(get + GET * 1000)
+            time.sleep(0.2)
+            for client in clients:
+                client.close()
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+            expect(stack.session().get(f"{stack.url}/v1/job/{job_id}"), 200)
+        expect(stack.session().get(stack.url + "/v1/"), 200)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(SANITIZED, reason="memory says nothing there")
 def test_many_connections_leave_nothing(tls):
