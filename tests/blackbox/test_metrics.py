@@ -45,6 +45,12 @@ class Monitored:
         self.ports = free_ports()
         self.stack = private("--metrics-port", self.ports, "--heartbeat", 100, *options, **counts)
         self.api = Api(self.stack.url)
+        for role in ROLES:  # the monitor of a role starts beside its children, HTTP may be up before
+            wait_until(lambda: self.listens(role), f"{role} serves its metrics")
+
+    def listens(self, role):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.ports + ROLES[role])) == 0
 
     def get(self, role, path):
         return requests.get(f"http://127.0.0.1:{self.ports + ROLES[role]}{path}", timeout=10)

@@ -223,8 +223,10 @@ static bool next_id(void *arg, struct text name, json_t *value)
     struct ids *ids = arg;
 
     (void)name;
-    if (ids->n == ids->end)
+    if (ids->n == ids->end) {
+        json_decref(value);
         return false;
+    }
     assert_string_equal(json_string_value(json_object_get(value, "job_id")), ids->ids[ids->n++]);
     json_decref(value);
     return true;

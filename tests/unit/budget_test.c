@@ -18,6 +18,28 @@ static struct tenant *join(struct budget *b, uint8_t number)
     return tenant_join(b, &key);
 }
 
+/* Tenants and shares of a test that it does not give back itself; leave_all() does. */
+static struct tenant *visitors[1000];
+static struct budget_share shares[100000];
+static size_t visitors_len, shares_len;
+
+static struct tenant *visit(struct budget *b, uint8_t number)
+{
+    return visitors[visitors_len++] = join(b, number);
+}
+
+static void leave_all(const struct budget *b)
+{
+    for (; shares_len; shares_len--) {
+        budget_give(&shares[shares_len - 1], 0);
+        shares[shares_len - 1] = (struct budget_share){0};
+    }
+    while (visitors_len)
+        tenant_leave(visitors[--visitors_len]);
+    assert_int_equal(b->used, 0);
+    assert_null(b->tenants);
+}
+
 static void test_a_share_grows_and_shrinks(void **state)
 {
     struct budget b = {.max = 1024 * KIB};
@@ -44,21 +66,20 @@ static void test_tenants_are_shared_by_address(void **state)
     struct tenant *t = join(&b, 1);
 
     (void)state;
-    assert_ptr_equal(t, join(&b, 1));
-    assert_ptr_not_equal(t, join(&b, 2));
+    assert_ptr_equal(t, visit(&b, 1));
+    assert_ptr_not_equal(t, visit(&b, 2));
     tenant_leave(t);
-    assert_ptr_equal(t, join(&b, 1));
+    assert_ptr_equal(t, visit(&b, 1));
+    leave_all(&b);
 }
 
 /* Takes in steps of `step` as often as it gets them; one share each. */
 static uint64_t take_all(struct tenant *t, uint64_t step)
 {
-    static struct budget_share shares[100000];
-    static size_t n;
     uint64_t sum = 0;
 
-    while (budget_take(&shares[n], t, step)) {
-        n++;
+    while (budget_take(&shares[shares_len], t, step)) {
+        shares_len++;
         sum += step;
     }
     return sum;
@@ -69,9 +90,10 @@ static void test_an_address_gets_half_of_the_rest(void **state)
     struct budget b = {.max = 64 * 1024 * KIB};
 
     (void)state;
-    assert_int_equal(take_all(join(&b, 1), KIB), 32 * 1024 * KIB);
-    assert_int_equal(take_all(join(&b, 2), KIB), 16 * 1024 * KIB);
-    assert_int_equal(take_all(join(&b, 3), KIB), 8 * 1024 * KIB);
+    assert_int_equal(take_all(visit(&b, 1), KIB), 32 * 1024 * KIB);
+    assert_int_equal(take_all(visit(&b, 2), KIB), 16 * 1024 * KIB);
+    assert_int_equal(take_all(visit(&b, 3), KIB), 8 * 1024 * KIB);
+    leave_all(&b);
 }
 
 static void test_large_shares_leave_room_for_small_ones(void **state)
@@ -81,27 +103,31 @@ static void test_large_shares_leave_room_for_small_ones(void **state)
 
     (void)state;
     for (uint8_t i = 1; i < 20; i++)
-        take_all(join(&b, i), 128 * KIB);
+        take_all(visit(&b, i), 128 * KIB);
     assert_true(b.used <= 48 * 1024 * KIB);
-    assert_true(budget_take(&small, join(&b, 100), 64 * KIB));
-    assert_false(budget_take(&small, join(&b, 100), 64 * KIB)); /* it would be a large one */
+    assert_true(budget_take(&small, visit(&b, 100), 64 * KIB));
+    assert_false(budget_take(&small, visit(&b, 100), 64 * KIB)); /* it would be a large one */
     for (uint8_t i = 101; i < 150; i++)
-        take_all(join(&b, i), KIB);
+        take_all(visit(&b, i), KIB);
     assert_true(b.used <= b.max);
+    budget_give(&small, 0);
+    leave_all(&b);
 }
 
 static void test_what_is_there_already_counts(void **state)
 {
     struct budget b = {.max = 1024 * KIB};
-    struct tenant *t = join(&b, 1);
+    struct tenant *t = visit(&b, 1);
     struct budget_share s = {0}, more = {0};
 
     (void)state;
     budget_force(&s, t, 4096 * KIB);
     assert_int_equal(b.used, 4096 * KIB);
     assert_false(budget_take(&more, t, 1));
-    assert_false(budget_take(&more, join(&b, 2), 1));
-    assert_false(budget_take(&more, join(&b, 2), UINT64_MAX));
+    assert_false(budget_take(&more, visit(&b, 2), 1));
+    assert_false(budget_take(&more, visit(&b, 2), UINT64_MAX));
+    budget_give(&s, 0);
+    leave_all(&b);
 }
 
 static void test_the_disk_is_shared_by_address(void **state)

@@ -15,7 +15,7 @@
 #define LIST_CURSOR_SIZE  512
 
 /* Takes the reference to a member of a list, of this name where it has one. False: the list is
- * full, the member was not taken, no more are wanted. */
+ * full without it, no more are wanted; the reference is taken all the same. */
 typedef bool list_take_fn(void *arg, struct text name, json_t *value);
 
 /* Members of a list in the order of their names' bytes, those behind `after`. */
