@@ -61,6 +61,21 @@ def test_agent_is_gone(api, queue):
     assert api.get(f"/v1/result/{late}").json() == {"test_status": 0, "job_state": "complete"}
 
 
+@pytest.mark.slow
+def test_name_of_a_lost_agent(api, queue):
+    """Whatever it is, the reason can be read: a long one is cut between characters, and what is no
+    text is no name."""
+    names = {("a" + "\U0001f600" * 30).encode(): "a" + "\U0001f600" * 19, b"\xff\xfe": "(unknown)"}
+    ids = {}
+    for name in names:
+        ids[name] = api.submit(queue)
+        quoted = "".join(f"\\{byte:03o}" for byte in name)
+        assert api.claimed(queue, cookie=f'agent_name="{quoted}"') == ids[name]
+    for name, job_id in ids.items():
+        reason = f"orphaned: agent {names[name]} was not heard of in state running"
+        assert lost(api, job_id) == {"job_state": "cancelled", "end_reason": reason}
+
+
 CALLS = {
     "result": lambda api, j: api.get(f"/v1/result/{j}", headers=cookie("a1")),
     "state": lambda api, j: api.post(f"/v1/result/{j}", {"job_state": "test"}),

@@ -19,6 +19,7 @@ static const struct {
     {"agent_name=\"a b\"",                            "a b",      "quoted"                        },
     {"agent_name=\"a\\073b\"",                        "a;b",      "octal"                         },
     {"agent_name=\"\\303\\251\"",                     "\xc3\xa9", "octal UTF-8"                   },
+    {"agent_name=\"a\\377\"",                         NULL,       "octal, not UTF-8"              },
     {"agent_name=\"a\\\"b\"",                         "a\"b",     "escaped quote"                 },
     {"x=\"a;agent_name=no\"; agent_name=y",           "y",        "a semicolon within quotes"     },
     {"agent_name=",                                   NULL,       "empty"                         },

@@ -1,5 +1,7 @@
 #include "worker/http/cookie.h"
 
+#include "common/utf8.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -57,6 +59,15 @@ static size_t pair_len(struct text t)
     return i < t.len ? i : t.len;
 }
 
+static bool is_utf8(const struct buf *b)
+{
+    size_t i = 0, n;
+
+    while (i < b->len && (n = utf8_sequence(b->data + i, b->len - i)))
+        i += n;
+    return i == b->len;
+}
+
 bool cookie_get(struct text header, const char *name, struct buf *out)
 {
     size_t name_len = strlen(name);
@@ -70,7 +81,7 @@ bool cookie_get(struct text header, const char *name, struct buf *out)
             if (quoted)
                 value = (struct text){value.s + 1, value.len - 2};
             bool ok = quoted ? unquote(value, out) : buf_add(out, value.s, value.len) == ERR_OK;
-            return ok && out->len > 0;
+            return ok && out->len > 0 && is_utf8(out);
         }
         n = n < header.len ? n + 1 : n;
         header = (struct text){header.s + n, header.len - n};

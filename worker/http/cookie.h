@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 /* Finds a cookie in a Cookie header and appends its unquoted value to `out`. False: not there,
- * empty, or longer than the buffer's maximum. */
+ * empty, longer than the buffer's maximum, or not UTF-8. */
 bool cookie_get(struct text header, const char *name, struct buf *out);
 
 /* Appends a value, quoted where it must be. */

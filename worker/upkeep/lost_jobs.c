@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/utf8.h"
 #include "worker/events/server_events.h"
 
 #include <stdio.h>
@@ -9,6 +10,9 @@
 #include <string.h>
 
 #define REASON_SIZE 256
+
+/* Bytes of a name in a reason, with the NUL. */
+#define SHOWN_SIZE 81
 
 /* ---- the setting: NAME or NAME=TIMES, separated by commas ---- */
 
@@ -73,10 +77,27 @@ static bool may_run_again(const struct config *cfg, const struct orphan *o)
     return o->reruns < (allowed < RERUNS_MAX ? allowed : RERUNS_MAX);
 }
 
+/* As many characters as there is room for. What is cut within one, or is no UTF-8 as names of older
+ * releases may be, would make a result that nobody can read. */
+static const char *shown(const char *name, char out[SHOWN_SIZE])
+{
+    size_t left = name ? strlen(name) : 0, len = 0, n;
+
+    for (; left; left -= n, name += n, len += n) {
+        bool is_text = (n = utf8_sequence(name, left)) > 0;
+        n = is_text ? n : 1;
+        if (len + n >= SHOWN_SIZE)
+            break;
+        memcpy(out + len, is_text ? name : "?", n);
+    }
+    out[len] = '\0';
+    return len ? out : "(unknown)";
+}
+
 static enum err end_one(const struct config *cfg, struct store *s, struct orphan *o,
                         struct sweep *sweep)
 {
-    char reason[REASON_SIZE];
+    char reason[REASON_SIZE], agent[SHOWN_SIZE], state[SHOWN_SIZE];
     struct orphan_end end = {
         .job_id = {o->job_id, strlen(o->job_id)},
         .lease_ms = o->lease_ms,
@@ -84,8 +105,8 @@ static enum err end_one(const struct config *cfg, struct store *s, struct orphan
         .rerun = may_run_again(cfg, o)
     };
 
-    snprintf(reason, sizeof reason, "orphaned: agent %.80s was not heard of in state %.80s",
-             o->owner ? o->owner : "(unknown)", o->state ? o->state : "(unknown)");
+    snprintf(reason, sizeof reason, "orphaned: agent %s was not heard of in state %s",
+             shown(o->owner, agent), shown(o->state, state));
     enum err e = store_orphan_end(s, &end);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
