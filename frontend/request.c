@@ -1,6 +1,7 @@
 #include "frontend/request.h"
 
 #include "common/mem.h"
+#include "common/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,26 +19,6 @@ static const struct {
 };
 
 /* ---- decoding ---- */
-
-/* Length of a well-formed UTF-8 sequence at s (Unicode table 3-7), 0 when there is none. */
-static size_t utf8_sequence(const unsigned char *s, size_t left)
-{
-    size_t n = s[0] < 0x80                   ? 1
-               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-               : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-               : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                             : 0;
-
-    if (!n || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
 
 static int hex(char c)
 {
@@ -76,7 +57,7 @@ static struct text decode(struct arena *a, const char *s, size_t len, bool plus_
     struct text t = {a->at, 0};
 
     for (size_t i = 0; i < n;) {
-        size_t sequence = utf8_sequence((const unsigned char *)raw + i, n - i);
+        size_t sequence = utf8_sequence(raw + i, n - i);
         memcpy(a->at, sequence ? raw + i : "\xef\xbf\xbd", sequence ? sequence : 3);
         a->at += sequence ? sequence : 3;
         i += sequence ? sequence : 1;
