@@ -64,14 +64,15 @@ def test_agent_is_gone(api, queue):
 @pytest.mark.slow
 def test_name_of_a_lost_agent(api, queue):
     """Whatever it is, the reason can be read: a long one is cut between characters, and what is no
-    text is no name."""
-    names = {("a" + "\U0001f600" * 30).encode(): "a" + "\U0001f600" * 19, b"\xff\xfe": "(unknown)"}
+    text is no name. Who looks at a job whose agent has no name renews its lease, so that job comes
+    first and is only looked at once the other one, whose lease is younger, has ended."""
+    names = {b"\xff\xfe": "(unknown)", ("a" + "\U0001f600" * 30).encode(): "a" + "\U0001f600" * 19}
     ids = {}
     for name in names:
         ids[name] = api.submit(queue)
         quoted = "".join(f"\\{byte:03o}" for byte in name)
         assert api.claimed(queue, cookie=f'agent_name="{quoted}"') == ids[name]
-    for name, job_id in ids.items():
+    for name, job_id in reversed(ids.items()):
         reason = f"orphaned: agent {names[name]} was not heard of in state running"
         assert lost(api, job_id) == {"job_state": "cancelled", "end_reason": reason}
 

@@ -42,6 +42,9 @@ static void driver_init(void)
     if (done)
         return;
     done = true;
+    /* The driver's counters, which nobody reads, would be a file in /dev/shm named by the process'
+     * number: it stays after kill -9 and disturbs the next process of that number. */
+    setenv("MONGOC_DISABLE_SHM", "1", 0);
     mongoc_init();
     atexit(mongoc_cleanup);
     mongoc_log_set_handler(driver_log, NULL);
