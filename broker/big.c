@@ -24,8 +24,11 @@ void big_push(struct big *b, struct work *w)
     size_t client = client_of(&w->header);
     int64_t next = b->clients[client].next;
 
-    w->turn.key = next > b->turn ? next : b->turn;
-    b->clients[client].next = w->turn.key + 1 + (int64_t)(w->expected / TURN_UNIT);
+    if (!w->charged) {
+        w->charged = 1 + (int64_t)(w->expected / TURN_UNIT);
+        w->turn.key = next > b->turn ? next : b->turn;
+        b->clients[client].next = w->turn.key + w->charged;
+    }
     b->clients[client].waiting++;
     heap_push(&b->waiting, &w->turn);
 }
@@ -36,6 +39,12 @@ void big_remove(struct big *b, struct work *w)
         return;
     heap_remove(&b->waiting, &w->turn);
     b->clients[client_of(&w->header)].waiting--;
+}
+
+void big_refund(struct big *b, struct work *w)
+{
+    b->clients[client_of(&w->header)].next -= w->charged;
+    w->charged = 0;
 }
 
 struct work *big_first(const struct big *b)

@@ -43,11 +43,15 @@ struct big {
 /* Whether the client of this request has as many big ones waiting as it may. */
 bool big_is_crowded(const struct big *b, const struct bus_header *h, size_t limit_count);
 
-/* The request waits for its turn; w->expected is set. */
+/* Adds a waiting request; w->expected is set. Charges its cost to its client, once: a request that
+ * is pushed again (its worker died) keeps its turn. */
 void big_push(struct big *b, struct work *w);
 
-/* It waits no longer. Nothing happens when it does not. */
+/* Takes a request out of the heap; does nothing when it is not there. Its client stays charged. */
 void big_remove(struct big *b, struct work *w);
+
+/* Gives the client back what it was charged for a request that is dropped while it waits. */
+void big_refund(struct big *b, struct work *w);
 
 /* The request whose turn it is, or NULL. */
 struct work *big_first(const struct big *b);

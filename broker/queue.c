@@ -319,10 +319,12 @@ void queue_put_back(struct queue *q, struct work *w)
 
 void queue_remove(struct queue *q, struct work *w)
 {
-    if (w->worker)
+    if (w->worker) {
         leave_hand(q, w);
-    else
+    } else {
         stop_waiting(q, w);
+        big_refund(&q->big, w);
+    }
     if (w->lane)
         lane_settle(q, w->lane);
     queue_attach(w, NULL);

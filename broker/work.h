@@ -23,6 +23,7 @@ struct work {
     struct lane *lane;                  /* NULL without a key */
     struct heap_node order;             /* in the heap of its service, by number */
     struct heap_node turn;              /* in that of big requests instead */
+    int64_t charged;                    /* units of turn that its client paid for it; 0: none */
     size_t expected;                    /* bytes: payload and what the answer will probably have */
     int64_t began;                      /* ms: when it went to its worker */
     bool is_big;                        /* in hand as a big one */

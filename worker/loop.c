@@ -23,10 +23,10 @@ struct loop {
     const char *store_uri;
     struct store *store;
     int64_t store_tried; /* ms; when the store was last tried in vain */
-    struct buslink link;
+    struct bus_client link;
     struct sweeper *sweeper; /* NULL: others do that */
     bool stopping;
-    struct buslink_item items[BUS_BUNDLE_MAX];
+    struct bus_item items[BUS_BUNDLE_MAX];
     struct call calls[BUS_BUNDLE_MAX];
     size_t len;
 };
@@ -65,17 +65,17 @@ static void serve(struct loop *l, size_t broker)
     }
     if (!e)
         dispatch_bundle(api_handlers, l->store, l->calls, l->len);
-    for (size_t i = 0;
-         i < l->len && buslink_reply(&l->link, broker, l->items[i].header.id,
-                                     l->calls[i].route->name, &l->calls[i].reply, i + 1 < l->len);
+    for (size_t i = 0; i < l->len && bus_client_reply(&l->link, broker, l->items[i].header.id,
+                                                      l->calls[i].route->name, &l->calls[i].reply,
+                                                      i + 1 < l->len);
          i++)
         ;
     for (size_t i = 0; i < l->len; i++) {
         if (l->calls[i].wake && l->calls[i].reply.status < 300)
-            buslink_wake(&l->link, broker,
-                         (struct text){l->calls[i].wake, strlen(l->calls[i].wake)});
+            bus_client_wake(&l->link, broker,
+                            (struct text){l->calls[i].wake, strlen(l->calls[i].wake)});
         call_done(&l->calls[i]);
-        buslink_item_free(&l->items[i]);
+        bus_item_free(&l->items[i]);
     }
     l->len = 0;
     if (began_us)
@@ -88,7 +88,7 @@ static bool serve_round(struct loop *l)
     bool served = false;
 
     for (size_t b = 0; b < BROKERS_MAX; b++)
-        while (buslink_take(&l->link, b, l->items, &l->len)) {
+        while (bus_client_take(&l->link, b, l->items, &l->len)) {
             if (!l->len)
                 continue; /* only signs of life: take the next */
             serve(l, b);
@@ -105,9 +105,9 @@ static void wait_turn(struct loop *l, int stop_fd, long timeout_ms)
     int n = 0;
 
     for (size_t b = 0; b < BROKERS_MAX; b++)
-        if (buslink_socket(&l->link, b))
+        if (bus_client_socket(&l->link, b))
             poll[n++] =
-                (zmq_pollitem_t){.socket = buslink_socket(&l->link, b), .events = ZMQ_POLLIN};
+                (zmq_pollitem_t){.socket = bus_client_socket(&l->link, b), .events = ZMQ_POLLIN};
     poll[n] = (zmq_pollitem_t){.fd = stop_fd, .events = ZMQ_POLLIN};
     if (zmq_poll(poll, n + !l->stopping, timeout_ms) > 0 && !l->stopping && poll[n].revents)
         l->stopping = true;
@@ -120,7 +120,7 @@ static void on_wake(void *arg, const char *queue)
 
     for (size_t b = 0; b < BROKERS_MAX; b++)
         if (l->link.instances[b]) {
-            buslink_wake(&l->link, b, (struct text){queue, strlen(queue)});
+            bus_client_wake(&l->link, b, (struct text){queue, strlen(queue)});
             return;
         }
 }
@@ -146,19 +146,20 @@ static long pause_ms(const struct loop *l)
 static int run(struct loop *l, int stop_fd)
 {
     /* Logins come one at a time: each takes long, and its answer must not wait for others. */
-    if (buslink_open(&l->link, l->cfg, l->service, l->service == SERVICE_LOGIN ? 1 : 0, "worker"))
+    if (bus_client_open(&l->link, l->cfg, l->service, l->service == SERVICE_LOGIN ? 1 : 0,
+                        "worker"))
         return EXIT_BAD_SETTING;
     if (want_store(l) == ERR_INVALID)
         return EXIT_BAD_SETTING;
     while (!l->stopping) {
         wait_turn(l, stop_fd, pause_ms(l));
-        buslink_step(&l->link);
-        metric_set(M_BUS_BROKERS, 0, buslink_alive(&l->link));
+        bus_client_step(&l->link);
+        metric_set(M_BUS_BROKERS, 0, bus_client_alive(&l->link));
         while (serve_round(l) && !l->stopping)
             ;
         sweep(l);
     }
-    buslink_leave(&l->link);
+    bus_client_leave(&l->link);
     int64_t quiet_since = clock_mono_ms(), end = quiet_since + l->cfg->grace * 1000;
     for (int64_t now = quiet_since; now < end && now - quiet_since < DRAIN_MS;
          now = clock_mono_ms()) {
@@ -169,7 +170,7 @@ static int run(struct loop *l, int stop_fd)
     return 0;
 }
 
-int busloop_run(const struct config *cfg, enum service service, const char *store_uri, int stop_fd)
+int loop_run(const struct config *cfg, enum service service, const char *store_uri, int stop_fd)
 {
     struct loop *l = calloc(1, sizeof *l);
 
@@ -180,7 +181,7 @@ int busloop_run(const struct config *cfg, enum service service, const char *stor
     l->store_uri = store_uri;
     l->sweeper = service == SERVICE_API ? sweep_new(cfg, on_wake, l) : NULL;
     int status = run(l, stop_fd);
-    buslink_close(&l->link);
+    bus_client_close(&l->link);
     sweep_free(l->sweeper);
     store_close(l->store);
     free(l);

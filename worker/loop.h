@@ -9,6 +9,6 @@
 /* Serves requests of `service` until stop_fd is readable, then says BYE to the brokers and finishes
  * what they had sent before they heard it. Opens the store, and again when it was away. Returns an
  * exit status. */
-int busloop_run(const struct config *cfg, enum service service, const char *store_uri, int stop_fd);
+int loop_run(const struct config *cfg, enum service service, const char *store_uri, int stop_fd);
 
 #endif

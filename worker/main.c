@@ -30,7 +30,7 @@ static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg
     /* Hashing fills a processor for as long as logins come; whoever else has work goes first. */
     if (logins && setpriority(PRIO_PROCESS, 0, LOGIN_NICE) != 0)
         log_warn("logins run with the priority of everything else: %s", strerror(errno));
-    return busloop_run(cfg, logins ? SERVICE_LOGIN : SERVICE_API, arg, stop_fd);
+    return loop_run(cfg, logins ? SERVICE_LOGIN : SERVICE_API, arg, stop_fd);
 }
 
 static int monitor(const struct config *cfg, int stop_fd, void *arg)

@@ -204,6 +204,50 @@ static void test_clients_take_turns(void **state)
     assert_true(take_client(f) + take_client(f) == ANN + BOB);
 }
 
+/* Requests that leave before their turn cost their client nothing. */
+static void test_dropped_requests_are_not_charged(void **state)
+{
+    struct fixture *f = *state;
+    struct work *w;
+
+    learn(f, 1, OP(1), 10 * MIB);
+    for (int way = 0; way < 2; way++) {
+        for (char id = 'a'; id <= 'd'; id++)
+            put(f, id, ANN, OP(1));
+        if (way == 0)
+            queue_frontend_gone(&f->q, &f->frontend);
+        else
+            while ((w = queue_due(&f->q, NOW + 1000)))
+                queue_remove(&f->q, w);
+        put(f, 'e', ANN, OP(1));
+        put(f, '1', BOB, OP(1));
+        put(f, '2', BOB, OP(1));
+        assert_true(take_client(f) + take_client(f) == ANN + BOB);
+        assert_true(take_client(f) == BOB);
+        put(f, 'f', ANN, OP(1)); /* so that both have paid for as many */
+        assert_true(take_client(f) == ANN);
+    }
+}
+
+/* A request whose worker died keeps its turn and is paid for once. */
+static void test_put_back_is_charged_once(void **state)
+{
+    struct fixture *f = *state;
+
+    learn(f, 1, OP(1), 5 * MIB);
+    learn(f, 1, OP(2), 1 * MIB);
+    put(f, 'a', ANN, OP(1));
+    struct work *w = queue_take_big(&f->q, &f->worker, NOW);
+    for (char id = '0'; id <= '5'; id++)
+        put(f, id, BOB, OP(2));
+    queue_put_back(&f->q, w);
+    put(f, 'b', ANN, OP(1));
+    assert_true(take_client(f) + take_client(f) == ANN + BOB);
+    for (int i = 0; i < 4; i++) /* what the five times larger answer of 'a' costs */
+        assert_true(take_client(f) == BOB);
+    assert_true(take_client(f) == ANN);
+}
+
 static void test_a_client_has_its_share_of_the_places(void **state)
 {
     struct fixture *f = *state;
@@ -301,6 +345,8 @@ int main(void)
         TEST(test_found_out_later),
         TEST(test_bundles_by_expected_bytes),
         TEST(test_clients_take_turns),
+        TEST(test_dropped_requests_are_not_charged),
+        TEST(test_put_back_is_charged_once),
         TEST(test_a_client_has_its_share_of_the_places),
         TEST(test_lane),
         TEST(test_share_of_the_workers),

@@ -14,36 +14,36 @@ enum {
     WARNING_MS = 1000 /* between two warnings of requests that could not be read */
 };
 
-void *buslink_socket(const struct buslink *l, size_t broker)
+void *bus_client_socket(const struct bus_client *l, size_t broker)
 {
     return l->bus.slots[broker].socket;
 }
 
-static void send_header(struct buslink *l, size_t broker, const struct bus_header *h)
+static void send_header(struct bus_client *l, size_t broker, const struct bus_header *h)
 {
     zmq_msg_t msg, empty;
 
-    if (!buslink_socket(l, broker))
+    if (!bus_client_socket(l, broker))
         return;
     bus_header_pack(h, &msg);
     zmq_msg_init(&empty);
-    if (zmq_msg_send(&msg, buslink_socket(l, broker), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+    if (zmq_msg_send(&msg, bus_client_socket(l, broker), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&msg); /* no connection: the broker says HELLO at the next one */
         l->instances[broker] = 0;
         return;
     }
-    if (zmq_msg_send(&empty, buslink_socket(l, broker), ZMQ_DONTWAIT) < 0)
+    if (zmq_msg_send(&empty, bus_client_socket(l, broker), ZMQ_DONTWAIT) < 0)
         zmq_msg_close(&empty);
 }
 
-static void send_simple(struct buslink *l, size_t broker, enum bus_type type)
+static void send_simple(struct bus_client *l, size_t broker, enum bus_type type)
 {
     struct bus_header h = {.type = type, .service = l->service, .window = l->window};
 
     send_header(l, broker, &h);
 }
 
-void buslink_wake(struct buslink *l, size_t broker, struct text queue)
+void bus_client_wake(struct bus_client *l, size_t broker, struct text queue)
 {
     struct bus_header h = {.type = BUS_WAKE, .service = l->service};
 
@@ -55,13 +55,13 @@ void buslink_wake(struct buslink *l, size_t broker, struct text queue)
 
 static void on_change(void *arg, size_t slot)
 {
-    struct buslink *l = arg;
+    struct bus_client *l = arg;
 
     l->heard_ms[slot] = 0;
     l->instances[slot] = 0;
 }
 
-static bool heard(const struct buslink *l, size_t slot)
+static bool heard(const struct bus_client *l, size_t slot)
 {
     return l->heard_ms[slot] && clock_mono_ms() - l->heard_ms[slot] <= l->silence_ms;
 }
@@ -71,25 +71,25 @@ static bool is_alive(void *arg, size_t slot)
     return heard(arg, slot);
 }
 
-enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
-                      uint32_t window, const char *role)
+enum err bus_client_open(struct bus_client *l, const struct config *cfg, enum service service,
+                         uint32_t window, const char *role)
 {
     const struct bus_brokers_owner owner = {
         .opened = on_change, .closing = on_change, .is_alive = is_alive, .arg = l};
 
-    *l = (struct buslink){
+    *l = (struct bus_client){
         .service = service, .window = window, .silence_ms = DEAD_BEATS * cfg->heartbeat};
     return bus_brokers_open(&l->bus, cfg, BUS_WORKERS, role, &owner);
 }
 
-void buslink_step(struct buslink *l)
+void bus_client_step(struct bus_client *l)
 {
     bus_brokers_step(&l->bus, clock_mono_ms());
 }
 
 /* Answers a request that this worker cannot serve, so that the broker's count of what the worker
  * has in hand stays true and the client does not wait in vain. */
-static void refuse(struct buslink *l, size_t broker, const struct bus_header *h, const char *why)
+static void refuse(struct bus_client *l, size_t broker, const struct bus_header *h, const char *why)
 {
     static const char body[] =
         "{\"detail\": {}, \"message\": \"Internal Server Error: a worker could "
@@ -111,10 +111,10 @@ static void refuse(struct buslink *l, size_t broker, const struct bus_header *h,
         l->refused = 0;
         l->next_warning_ms = now + WARNING_MS;
     }
-    buslink_reply(l, broker, h->id, "(not read)", &reply, false);
+    bus_client_reply(l, broker, h->id, "(not read)", &reply, false);
 }
 
-static void on_control(struct buslink *l, size_t broker, const struct bus_header *h)
+static void on_control(struct bus_client *l, size_t broker, const struct bus_header *h)
 {
     if (h->type != BUS_HELLO && h->type != BUS_PING)
         return;
@@ -137,8 +137,8 @@ static bool receive(void *socket, zmq_msg_t *msg)
 }
 
 /* What one pair of header and payload asks for; true: it has become an item. */
-static bool take_pair(struct buslink *l, size_t broker, const struct bus_header *h,
-                      struct buslink_item *it, bool has_room)
+static bool take_pair(struct bus_client *l, size_t broker, const struct bus_header *h,
+                      struct bus_item *it, bool has_room)
 {
     const char *fault = "its bundle is too large";
 
@@ -146,18 +146,18 @@ static bool take_pair(struct buslink *l, size_t broker, const struct bus_header 
         on_control(l, broker, h);
     } else {
         it->header = *h;
-        if (has_room && !(fault = busitem_decode(it, l->service)))
+        if (has_room && !(fault = bus_item_decode(it, l->service)))
             return true;
         refuse(l, broker, h, fault);
     }
     return false;
 }
 
-bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
-                  size_t *ret_n)
+bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[BUS_BUNDLE_MAX],
+                     size_t *ret_n)
 {
-    void *socket = buslink_socket(l, broker);
-    struct buslink_item extra;
+    void *socket = bus_client_socket(l, broker);
+    struct bus_item extra;
     zmq_msg_t head;
 
     *ret_n = 0;
@@ -169,7 +169,7 @@ bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BU
         bool bad = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) != ERR_OK;
         bool more = zmq_msg_more(&head);
         metric_add(M_BUS_MALFORMED, 0, bad || !more);
-        struct buslink_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
+        struct bus_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
         zmq_msg_close(&head);
         if (!more || !receive(socket, &it->payload))
             return true;
@@ -217,11 +217,11 @@ static void pack_fitting(const uint8_t id[BUS_ID_SIZE], const char *route, const
         abort();
 }
 
-bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
-                   const char *route, const struct reply *reply, bool more)
+bool bus_client_reply(struct bus_client *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
+                      const char *route, const struct reply *reply, bool more)
 {
     struct bus_header h = {.type = BUS_REPLY};
-    void *socket = buslink_socket(l, broker);
+    void *socket = bus_client_socket(l, broker);
     msgpack_sbuffer out;
     zmq_msg_t head, payload;
 
@@ -241,23 +241,23 @@ bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZ
     return true;
 }
 
-size_t buslink_alive(const struct buslink *l)
+size_t bus_client_alive(const struct bus_client *l)
 {
     size_t n = 0;
 
     for (size_t b = 0; b < BROKERS_MAX; b++)
-        n += buslink_socket(l, b) && heard(l, b);
+        n += bus_client_socket(l, b) && heard(l, b);
     return n;
 }
 
-void buslink_leave(struct buslink *l)
+void bus_client_leave(struct bus_client *l)
 {
     l->leaving = true;
     for (size_t b = 0; b < BROKERS_MAX; b++)
         send_simple(l, b, BUS_BYE);
 }
 
-void buslink_close(struct buslink *l)
+void bus_client_close(struct bus_client *l)
 {
     bus_brokers_close(&l->bus, LINGER_MS);
 }

@@ -7,7 +7,7 @@
 #include "worker/request/bus_item.h"
 
 /* Brokers are numbered by their slots in `bus`, 0 to BROKERS_MAX - 1. */
-struct buslink {
+struct bus_client {
     enum service service;
     uint32_t window; /* requests that may be in hand, over all brokers each; 0: one bundle */
     struct bus_brokers bus;
@@ -20,39 +20,39 @@ struct buslink {
 };
 
 /* Connects to all brokers, in the background; `role` names the worker there. ERR_INVALID (logged):
- * the setting is wrong. buslink_close is due in any case. */
-enum err buslink_open(struct buslink *l, const struct config *cfg, enum service service,
-                      uint32_t window, const char *role) MUST_CHECK;
+ * the setting is wrong. bus_client_close is due in any case. */
+enum err bus_client_open(struct bus_client *l, const struct config *cfg, enum service service,
+                         uint32_t window, const char *role) MUST_CHECK;
 
 /* Socket of a broker; NULL: there is none of this number now. */
-void *buslink_socket(const struct buslink *l, size_t broker);
+void *bus_client_socket(const struct bus_client *l, size_t broker);
 
 /* Looks after brokers that come and go (bus_brokers.h): between two messages, about every
  * heartbeat. Sockets may change. */
-void buslink_step(struct buslink *l);
+void bus_client_step(struct bus_client *l);
 
 /* Takes one message of a broker; false: there was none. Its requests, *ret_n of them and perhaps 0,
- * become items, which the caller frees by buslink_item_free. Answers the broker's greetings, and
+ * become items, which the caller frees by bus_item_free. Answers the broker's greetings, and
  * with 500 the requests that this worker cannot serve. */
-bool buslink_take(struct buslink *l, size_t broker, struct buslink_item items[BUS_BUNDLE_MAX],
-                  size_t *ret_n);
+bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[BUS_BUNDLE_MAX],
+                     size_t *ret_n);
 
 /* Sends the reply to the request with this id; `more`: another one follows in the same message. One
  * that no message can hold becomes a 500; `route` names the request in the log line. False: the
  * broker is gone, it or another one gives the request out again. */
-bool buslink_reply(struct buslink *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
-                   const char *route, const struct reply *reply, bool more);
+bool bus_client_reply(struct bus_client *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
+                      const char *route, const struct reply *reply, bool more);
 
 /* Number of brokers that are alive. */
-size_t buslink_alive(const struct buslink *l);
+size_t bus_client_alive(const struct bus_client *l);
 
 /* Tells the frontends, by this broker, that a job waits in the queue. It may get lost. */
-void buslink_wake(struct buslink *l, size_t broker, struct text queue);
+void bus_client_wake(struct bus_client *l, size_t broker, struct text queue);
 
 /* Tells all brokers that no more requests are wanted. */
-void buslink_leave(struct buslink *l);
+void bus_client_leave(struct bus_client *l);
 
 /* Closes the connections once what was sent has left, within half a second. */
-void buslink_close(struct buslink *l);
+void bus_client_close(struct bus_client *l);
 
 #endif

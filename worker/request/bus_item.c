@@ -27,7 +27,7 @@ static size_t params_of(const struct route *route)
 }
 
 /* The claim's token is the id of the envelope, the answer goes by that of the header. */
-static bool same_id(const struct buslink_item *it)
+static bool same_id(const struct bus_item *it)
 {
     char text[REQUEST_ID_SIZE];
 
@@ -46,7 +46,7 @@ static bool texts_are_sound(const struct request *r)
     return true;
 }
 
-static const char *fault_of(const struct buslink_item *it, enum service service)
+static const char *fault_of(const struct bus_item *it, enum service service)
 {
     const struct request *r = &it->request;
     const struct route *route = &routes[r->op];
@@ -62,7 +62,7 @@ static const char *fault_of(const struct buslink_item *it, enum service service)
     return NULL;
 }
 
-const char *busitem_decode(struct buslink_item *it, enum service service)
+const char *bus_item_decode(struct bus_item *it, enum service service)
 {
     if (!msgpack_zone_init(&it->zone, ZONE_CHUNK))
         abort(); /* out of memory, as in mem.c */
@@ -75,7 +75,7 @@ const char *busitem_decode(struct buslink_item *it, enum service service)
     return fault;
 }
 
-void buslink_item_free(struct buslink_item *it)
+void bus_item_free(struct bus_item *it)
 {
     msgpack_zone_destroy(&it->zone);
     zmq_msg_close(&it->payload);

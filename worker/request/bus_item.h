@@ -6,20 +6,20 @@
 #include "common/envelope.h"
 
 /* A request as it came. Texts of `request` point into payload and zone. */
-struct buslink_item {
+struct bus_item {
     struct bus_header header;
     zmq_msg_t payload;
     msgpack_zone zone;
     struct request request;
 };
 
-/* Decodes it->payload for a worker of this service. NULL: the item is usable, and buslink_item_free
+/* Decodes it->payload for a worker of this service. NULL: the item is usable, and bus_item_free
  * is due. Otherwise what is wrong with it (static storage); only the payload is left to close.
  *
  * A frontend may be of another release, or in foreign hands: parameters that a handler counts on
  * are checked here, once. */
-const char *busitem_decode(struct buslink_item *it, enum service service);
+const char *bus_item_decode(struct bus_item *it, enum service service);
 
-void buslink_item_free(struct buslink_item *it);
+void bus_item_free(struct bus_item *it);
 
 #endif

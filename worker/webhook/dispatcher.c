@@ -24,7 +24,7 @@ enum {
 
 /* ---- requests ---- */
 
-static void serve(struct dispatcher *d, size_t broker, struct buslink_item *items, size_t n)
+static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, size_t n)
 {
     struct call calls[BUS_BUNDLE_MAX];
     struct store *s = dispatcher_store(d);
@@ -45,23 +45,23 @@ static void serve(struct dispatcher *d, size_t broker, struct buslink_item *item
         if (calls[i].later)
             post_begin(d, &calls[i], &items[i], broker);
         if (calls[i].reply.status)
-            buslink_reply(&d->link, broker, items[i].header.id, calls[i].route->name,
-                          &calls[i].reply, false);
+            bus_client_reply(&d->link, broker, items[i].header.id, calls[i].route->name,
+                             &calls[i].reply, false);
         call_done(&calls[i]);
-        buslink_item_free(&items[i]);
+        bus_item_free(&items[i]);
     }
 }
 
 /* True when requests were among what the brokers had sent. */
 static bool take_requests(struct dispatcher *d)
 {
-    struct buslink_item items[BUS_BUNDLE_MAX];
+    struct bus_item items[BUS_BUNDLE_MAX];
     bool any = false;
     size_t n;
 
     for (size_t b = 0; b < BROKERS_MAX; b++)
-        for (int i = 0; i < TURN_BUNDLES && buslink_socket(&d->link, b) &&
-                        buslink_take(&d->link, b, items, &n);
+        for (int i = 0; i < TURN_BUNDLES && bus_client_socket(&d->link, b) &&
+                        bus_client_take(&d->link, b, items, &n);
              i++) {
             any |= n > 0;
             if (n)
@@ -76,7 +76,7 @@ static bool has_messages(const struct dispatcher *d)
     for (size_t b = 0; b < BROKERS_MAX; b++) {
         int events = 0;
         size_t size = sizeof events;
-        void *socket = buslink_socket(&d->link, b);
+        void *socket = bus_client_socket(&d->link, b);
         if (socket && zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 &&
             events & ZMQ_POLLIN)
             return true;
@@ -111,11 +111,11 @@ static void watch_brokers(struct dispatcher *d)
 {
     bool changed[BROKERS_MAX];
 
-    buslink_step(&d->link);
+    bus_client_step(&d->link);
     /* All that is gone first: its descriptor's number may be that of a new one. */
     for (size_t b = 0; b < BROKERS_MAX; b++) {
-        changed[b] = d->sockets[b] != buslink_socket(&d->link, b);
-        d->sockets[b] = buslink_socket(&d->link, b);
+        changed[b] = d->sockets[b] != bus_client_socket(&d->link, b);
+        d->sockets[b] = bus_client_socket(&d->link, b);
         if (changed[b] && d->readable[b]) {
             event_free(d->readable[b]);
             d->readable[b] = NULL;
@@ -156,7 +156,7 @@ static void upkeep(struct dispatcher *d)
         receivers_rest(d->receivers, now);
     }
     metric_set(M_EVENTS_IN_HAND, 0, d->attempts);
-    metric_set(M_BUS_BROKERS, 0, buslink_alive(&d->link));
+    metric_set(M_BUS_BROKERS, 0, bus_client_alive(&d->link));
 }
 
 /* ---- the loop ---- */
@@ -202,7 +202,7 @@ static void drain(struct dispatcher *d)
     int64_t quiet_since = clock_mono_ms(), grace = d->cfg->grace * 1000;
     int64_t end = quiet_since + grace - (grace / 2 < END_MS ? grace / 2 : END_MS);
 
-    buslink_leave(&d->link);
+    bus_client_leave(&d->link);
     for (int64_t now = quiet_since;
          now < end && (d->attempts || d->posts || now - quiet_since < DRAIN_MS);
          now = clock_mono_ms()) {
@@ -216,7 +216,8 @@ static int open_all(struct dispatcher *d, int stop_fd)
 {
     const struct config *cfg = d->cfg;
 
-    if (buslink_open(&d->link, cfg, SERVICE_WEBHOOK, (uint32_t)cfg->webhook_transfers, "webhook"))
+    if (bus_client_open(&d->link, cfg, SERVICE_WEBHOOK, (uint32_t)cfg->webhook_transfers,
+                        "webhook"))
         return EXIT_BAD_SETTING;
     if (store_open(d->store_uri, cfg, &d->store) == ERR_INVALID)
         return EXIT_BAD_SETTING;
@@ -267,7 +268,7 @@ static void close_all(struct dispatcher *d)
         event_free(d->wait);
     if (d->base)
         event_base_free(d->base);
-    buslink_close(&d->link);
+    bus_client_close(&d->link);
     store_close(d->store);
 }
 

@@ -30,7 +30,8 @@ static void post_reply(struct dispatcher *d, struct post *p, struct call *c,
                        enum outbox_state state)
 {
     answer_state(c, p->event_id, state);
-    buslink_reply(&d->link, p->broker, p->request_id, routes[OP_JOB_EVENTS].name, &c->reply, false);
+    bus_client_reply(&d->link, p->broker, p->request_id, routes[OP_JOB_EVENTS].name, &c->reply,
+                     false);
     call_done(c);
     post_free(d, p);
 }
@@ -151,7 +152,7 @@ static struct outbox_event event_of(struct event_post *e)
 }
 
 static struct post *post_new(struct dispatcher *d, struct lane *l, const struct event_post *e,
-                             const struct buslink_item *item, size_t broker)
+                             const struct bus_item *item, size_t broker)
 {
     struct post *p = mem_alloc(sizeof *p);
     int64_t now = clock_mono_ms();
@@ -168,8 +169,7 @@ static struct post *post_new(struct dispatcher *d, struct lane *l, const struct 
     return p;
 }
 
-void post_begin(struct dispatcher *d, struct call *c, const struct buslink_item *item,
-                size_t broker)
+void post_begin(struct dispatcher *d, struct call *c, const struct bus_item *item, size_t broker)
 {
     struct event_post *e = c->later;
     struct lane *l = lane_get(d, e->lane, e->receiver);

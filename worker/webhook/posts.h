@@ -5,8 +5,7 @@
 #include "worker/webhook/state.h"
 
 /* Takes a call's event and lets the request wait for what becomes of it. */
-void post_begin(struct dispatcher *d, struct call *c, const struct buslink_item *item,
-                size_t broker);
+void post_begin(struct dispatcher *d, struct call *c, const struct bus_item *item, size_t broker);
 /* The lane's attempt `a` has ended and is settled: answers its posts, as far as that is their
  * answer. */
 void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct attempt *a);

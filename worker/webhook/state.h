@@ -63,7 +63,7 @@ struct dispatcher {
     struct event *stop, *wait;
     struct event *readable[BROKERS_MAX];
     void *sockets[BROKERS_MAX]; /* that these watch */
-    struct buslink link;
+    struct bus_client link;
     struct transfers *transfers;
     struct receivers *receivers;
     struct lane *lanes;
