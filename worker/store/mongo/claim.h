@@ -16,11 +16,6 @@ struct wish {
     int64_t wait_s;
 };
 
-static inline bool mongo_text_is(struct text a, struct text b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.s, b.s, a.len) == 0);
-}
-
 /* Appends to a filter of jobs: those of the queues that the claim asks for. */
 void claims_append_queues(bson_t *filter, const struct claim *c);
 

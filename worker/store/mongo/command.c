@@ -265,6 +265,11 @@ enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
     return e;
 }
 
+enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_reply)
+{
+    return run(m, true, command, m->fixed.light, ret_reply);
+}
+
 /* Ends the open transaction. */
 static enum err finish(struct mongo *m, enum err e)
 {

@@ -4,22 +4,17 @@
 
 #include "common/log.h"
 #include "worker/store/mongo/auth.h"
+#include "worker/store/mongo/db.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define KEYS_MAX  6
 #define NAME_SIZE 128
 
 #define BUILD_TRIES    20
 #define BUILD_PAUSE_MS 100
-
-struct index_key {
-    const char *field;
-    int order;
-};
 
 enum flag {
     UNIQUE = 1,
@@ -38,67 +33,41 @@ static const struct index_row {
     const char *name; /* NULL: the default that drivers make of the keys */
     unsigned flags;
     int64_t expire_s;
-    struct index_key keys[KEYS_MAX + 1];
+    const char *keys;
 } rows[] = {
-#define INDEX(id, collection, name, flags, ...) {collection, name, flags, NEVER, {__VA_ARGS__}},
-#define EXPIRING(id, collection, flags, seconds, ...)                                              \
-    {collection, NULL, flags, seconds, {__VA_ARGS__}},
+#define INDEX(id, collection, name, flags, keys)       {collection, name, flags, NEVER, keys},
+#define EXPIRING(id, collection, flags, seconds, keys) {collection, NULL, flags, seconds, keys},
 #include "worker/store/mongo/indexes.def"
 #undef INDEX
 #undef EXPIRING
 };
-
-enum row {
-#define INDEX(id, ...) ROW_##id,
-#define EXPIRING       INDEX
-#include "worker/store/mongo/indexes.def"
-#undef INDEX
-#undef EXPIRING
-    ROWS
-};
+#define ROWS (sizeof rows / sizeof *rows)
 
 /* Collections whose documents belong to jobs: one that is active must not expire. */
 static const char *const kept[] = {JOBS, OUTPUT, SERIAL, LOGS, "fs.files", "fs.chunks"};
 
-static void keys_append(bson_t *to, const struct index_key *keys, size_t from)
-{
-    for (size_t i = from; keys[i].field; i++)
-        BSON_APPEND_INT32(to, keys[i].field, keys[i].order);
-}
-
-static bson_t *keys_new(const struct index_key *keys, size_t from)
-{
-    bson_t *b = bson_new();
-
-    keys_append(b, keys, from);
-    return b;
-}
+/* ---- what the old commands name as hints ---- */
 
 void mongo_fixed_init(struct mongo_fixed *f)
 {
-    static const struct index_key id[] = {
-        {"_id", 1},
-        {NULL,  0}
-    };
-
-    f->by_id = keys_new(id, 0);
-    f->by_job_id = keys_new(rows[ROW_JOB_ID].keys, 0);
-    f->by_job_state = keys_new(rows[ROW_JOB_STATE].keys, 0);
-    f->waiting = keys_new(rows[ROW_WAITING].keys, 0);
-    f->claim_order = keys_new(rows[ROW_WAITING].keys, 2);
-    f->by_token = keys_new(rows[ROW_TOKEN].keys, 0);
-    f->by_owner = keys_new(rows[ROW_OWNER].keys, 0);
-    f->by_queue = keys_new(rows[ROW_QUEUE].keys, 0);
-    f->by_tag = keys_new(rows[ROW_TAG].keys, 0);
-    f->by_age = keys_new(rows[ROW_AGE].keys, 0);
-    f->light = BCON_NEW("writeConcern", "{", "w", BCON_INT32(1), "}");
-    f->by_output = keys_new(rows[ROW_OUTPUT].keys, 0);
-    f->by_lane = keys_new(rows[ROW_LANE].keys, 0);
-    f->by_state = keys_new(rows[ROW_STATE].keys, 0);
-    f->by_due = keys_new(rows[ROW_DUE].keys, 0);
-    f->by_fragment = keys_new(rows[ROW_FRAGMENT].keys, 0);
-    f->unread = keys_new(rows[ROW_UNREAD].keys, 0);
-    f->by_lease = keys_new(rows[ROW_LEASE].keys, 0);
+    f->by_id = doc_of(index_keys(IX_ID));
+    f->by_job_id = doc_of(index_keys(IX_JOB_ID));
+    f->by_job_state = doc_of(index_keys(IX_JOB_STATE));
+    f->waiting = doc_of(index_keys(IX_WAITING));
+    f->by_token = doc_of(index_keys(IX_TOKEN));
+    f->by_owner = doc_of(index_keys(IX_OWNER));
+    f->by_queue = doc_of(index_keys(IX_QUEUE));
+    f->by_tag = doc_of(index_keys(IX_TAG));
+    f->by_age = doc_of(index_keys(IX_AGE));
+    f->by_output = doc_of(index_keys(IX_OUTPUT));
+    f->by_lane = doc_of(index_keys(IX_LANE));
+    f->by_state = doc_of(index_keys(IX_STATE));
+    f->by_due = doc_of(index_keys(IX_DUE));
+    f->by_fragment = doc_of(index_keys(IX_FRAGMENT));
+    f->unread = doc_of(index_keys(IX_UNREAD));
+    f->by_lease = doc_of(index_keys(IX_LEASE));
+    f->claim_order = doc_of(CLAIM_ORDER);
+    f->light = doc_of("writeConcern: {w: 1}");
 }
 
 void mongo_fixed_free(struct mongo_fixed *f)
@@ -107,13 +76,11 @@ void mongo_fixed_free(struct mongo_fixed *f)
     bson_destroy(f->by_job_id);
     bson_destroy(f->by_job_state);
     bson_destroy(f->waiting);
-    bson_destroy(f->claim_order);
     bson_destroy(f->by_token);
     bson_destroy(f->by_owner);
     bson_destroy(f->by_queue);
     bson_destroy(f->by_tag);
     bson_destroy(f->by_age);
-    bson_destroy(f->light);
     bson_destroy(f->by_output);
     bson_destroy(f->by_lane);
     bson_destroy(f->by_state);
@@ -121,75 +88,58 @@ void mongo_fixed_free(struct mongo_fixed *f)
     bson_destroy(f->by_fragment);
     bson_destroy(f->unread);
     bson_destroy(f->by_lease);
+    bson_destroy(f->claim_order);
+    bson_destroy(f->light);
 }
 
-static void name_of(const struct index_row *row, char out[NAME_SIZE])
+static void name_of(const struct index_row *row, const bson_t *keys, char out[NAME_SIZE])
 {
     size_t used = 0;
+    bson_iter_t it;
 
-    if (row->name) {
+    if (row->name)
         snprintf(out, NAME_SIZE, "%s", row->name);
-        return;
-    }
-    for (const struct index_key *k = row->keys; k->field && used < NAME_SIZE; k++)
-        used += (size_t)snprintf(out + used, NAME_SIZE - used, "%s%s_%d", used ? "_" : "", k->field,
-                                 k->order);
+    else if (bson_iter_init(&it, keys))
+        while (bson_iter_next(&it) && used < NAME_SIZE)
+            used += (size_t)snprintf(out + used, NAME_SIZE - used, "%s%s_%d", used ? "_" : "",
+                                     bson_iter_key(&it), bson_iter_int32(&it));
 }
 
-/* The filter of a partial index. */
-static void only_append(bson_t *index, unsigned flags)
+/* The filter of a partial index; NULL: it holds all documents. */
+static const char *only(unsigned flags)
 {
-    const char *field = flags & LEASED ? "lease" : flags & WITH_SUB ? "sub" : NULL;
-    bson_t filter, exists;
-
-    if (!(flags & ~(unsigned)(UNIQUE | SPARSE)))
-        return;
-    BSON_APPEND_DOCUMENT_BEGIN(index, "partialFilterExpression", &filter);
-    if (flags & WAITING) {
-        BSON_APPEND_UTF8(&filter, STATE_PATH, "waiting");
-    } else if (field) {
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, field, &exists);
-        BSON_APPEND_BOOL(&exists, "$exists", true);
-        bson_append_document_end(&filter, &exists);
-    } else {
-        BSON_APPEND_BOOL(&filter, flags & OPEN ? "claim.open" : "unread", true);
-    }
-    bson_append_document_end(index, &filter);
+    return flags & WAITING    ? STATE_PATH ": 'waiting'"
+           : flags & OPEN     ? "claim.open: true"
+           : flags & UNREAD   ? "unread: true"
+           : flags & LEASED   ? "lease: {$exists: true}"
+           : flags & WITH_SUB ? "sub: {$exists: true}"
+                              : NULL;
 }
 
 static enum err create(struct mongo *m, const struct index_row *row, bool unique)
 {
-    bson_t command = BSON_INITIALIZER, indexes, index, child, reply;
+    bson_t *keys = doc_of(row->keys), reply;
+    const char *filter = only(row->flags);
     char name[NAME_SIZE];
 
-    name_of(row, name);
-    BSON_APPEND_UTF8(&command, "createIndexes", row->collection);
-    BSON_APPEND_ARRAY_BEGIN(&command, "indexes", &indexes);
-    BSON_APPEND_DOCUMENT_BEGIN(&indexes, "0", &index);
-    BSON_APPEND_DOCUMENT_BEGIN(&index, "key", &child);
-    keys_append(&child, row->keys, 0);
-    bson_append_document_end(&index, &child);
-    BSON_APPEND_UTF8(&index, "name", name);
-    if (unique)
-        BSON_APPEND_BOOL(&index, "unique", true);
-    if (row->flags & SPARSE)
-        BSON_APPEND_BOOL(&index, "sparse", true);
-    if (row->expire_s != NEVER)
-        mongo_append_int(&index, "expireAfterSeconds", row->expire_s);
-    only_append(&index, row->flags);
-    bson_append_document_end(&indexes, &index);
-    bson_append_array_end(&command, &indexes);
-    if (m->replica_set) /* a member that is down must not keep us from starting */
-        BSON_APPEND_UTF8(&command, "commitQuorum", "majority");
-    enum err e = mongo_write(m, &command, &reply);
-    bson_destroy(&command);
+    name_of(row, keys, name);
+    enum err e = db_write(
+        m,
+        doc_of("createIndexes: ?, indexes: [{key: ?, name: ?, unique: ?, sparse: ?, "
+               "expireAfterSeconds: ?, partialFilterExpression: ?}], commitQuorum: ?",
+               v_str(row->collection), v_own(keys), v_str(name), unique ? v_bool(true) : v_none(),
+               row->flags & SPARSE ? v_bool(true) : v_none(),
+               row->expire_s != NEVER ? v_int(row->expire_s) : v_none(),
+               filter ? v_own(doc_of(filter)) : v_none(),
+               /* a member that is down must not keep us from starting */
+               m->replica_set ? v_str("majority") : v_none()),
+        &reply);
     if (!e)
         bson_destroy(&reply);
     return e;
 }
 
-/* Whether to try again: several processes start at once, and the server does not let all through.
- */
+/* Tries again: several processes start at once, and the server does not let all through. */
 static bool once_more(enum err e, int *tries)
 {
     const struct timespec pause = {.tv_nsec = BUILD_PAUSE_MS * 1000000L};
@@ -213,7 +163,9 @@ static enum err make(struct mongo *m, const struct index_row *row)
     while (once_more(e, &tries));
     if (e != ERR_CONFLICT)
         return e;
-    name_of(row, name);
+    bson_t *keys = doc_of(row->keys);
+    name_of(row, keys, name);
+    bson_destroy(keys);
     if (unique)
         log_warn("the index %s of collection %s cannot be made unique, which lookups do without; "
                  "remove all but the newest of documents of one name, and any other index %s",
@@ -229,24 +181,22 @@ static enum err make(struct mongo *m, const struct index_row *row)
 /* Indexes of an existing database that delete by age, whatever the state of the job. */
 static enum err warn_of_expiry(struct mongo *m, const char *collection)
 {
-    bson_t command = BSON_INITIALIZER, reply, index;
-    bson_iter_t at, batch, name;
+    bson_t reply, index;
+    bson_iter_t batch;
+    enum err e = db_read(m, doc_of("listIndexes: ?", v_str(collection)), &reply);
 
-    BSON_APPEND_UTF8(&command, "listIndexes", collection);
-    enum err e = mongo_read(m, &command, &reply);
-    bson_destroy(&command);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    if (mongo_field(&reply, "cursor.firstBatch", &at) && bson_iter_recurse(&at, &batch))
-        while (mongo_next(&batch, &index))
-            if (mongo_field(&index, "expireAfterSeconds", &at) &&
-                mongo_field(&index, "name", &name) && BSON_ITER_HOLDS_UTF8(&name))
+    if (doc_list(&reply, "cursor.firstBatch", &batch))
+        while (bson_iter_next(&batch) && doc_view(&batch, &index)) {
+            int64_t seconds = doc_int(&index, "expireAfterSeconds", -1);
+            const char *name = doc_str(&index, "name");
+            if (seconds >= 0 && name)
                 log_warn("index %s of collection %s deletes data %lld s after its date, that of "
                          "active jobs too; remove it in mongosh: "
                          "db.getCollection(\"%s\").dropIndex(\"%s\")",
-                         bson_iter_utf8(&name, NULL), collection,
-                         (long long)bson_iter_as_int64(&at), collection,
-                         bson_iter_utf8(&name, NULL));
+                         name, collection, (long long)seconds, collection, name);
+        }
     bson_destroy(&reply);
     return ERR_OK;
 }
@@ -259,12 +209,10 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
 /* Makes it, a collection of bounded size. */
 static enum err audit_make(struct mongo *m)
 {
-    bson_t *command = BCON_NEW("create", BCON_UTF8(AUDIT), "capped", BCON_BOOL(true), "size",
-                               BCON_INT64(AUDIT_BYTES));
     bson_t reply;
-    enum err e = mongo_write(m, command, &reply);
+    enum err e = db_write(
+        m, doc_of("create: ?, capped: true, size: ?", v_str(AUDIT), v_int64(AUDIT_BYTES)), &reply);
 
-    bson_destroy(command);
     if (!e)
         bson_destroy(&reply);
     if (e == ERR_INTERNAL)

@@ -8,6 +8,9 @@
  * milliseconds only. */
 #define ORDER_PATH "claim.order"
 
+/* The waiting jobs of a queue in the order of claims: the last keys of IX_WAITING. */
+#define CLAIM_ORDER "job_priority: -1, created_at: 1, " ORDER_PATH ": 1, _id: 1"
+
 /* Earlier runs that are kept of a job, the newest. */
 #define ATTEMPTS_MAX 20
 

@@ -5,6 +5,7 @@
 #include "worker/store/store.h"
 
 #include <mongoc/mongoc.h>
+#include <string.h>
 
 #define JOBS           "jobs"
 #define OUTPUT         "output"
@@ -113,6 +114,9 @@ mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri);
 enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
+/* A write that is acknowledged before it is durable. */
+enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
+
 /* The error that a server's code stands for; ERR_INTERNAL when it is none of the known ones. */
 enum err mongo_code_err(int code);
 
@@ -213,6 +217,11 @@ const char *mongo_index(size_t i, char out[MONGO_INDEX_SIZE]);
 
 /* Appends int32 where the value fits, else int64. */
 void mongo_append_int(bson_t *to, const char *key, int64_t value);
+
+static inline bool mongo_text_is(struct text a, struct text b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.s, b.s, a.len) == 0);
+}
 
 static inline void mongo_append_text(bson_t *to, const char *key, struct text t)
 {

@@ -1,0 +1,302 @@
+#include "worker/store/mongo/db.h"
+
+#include "common/log.h"
+#include "worker/store/mongo/job.h"
+
+#include <string.h>
+
+static const char *const keys[] = {
+#define INDEX(id, collection, name, flags, keys)       keys,
+#define EXPIRING(id, collection, flags, seconds, keys) keys,
+#include "worker/store/mongo/indexes.def"
+#undef INDEX
+#undef EXPIRING
+};
+
+const char *index_keys(enum db_index index)
+{
+    return index == IX_ID ? "_id: 1" : keys[index - IX_ID - 1];
+}
+
+/* A document that is taken is there, or cannot be BSON. */
+static bool is_bad(const bson_t *doc)
+{
+    if (!doc)
+        log_error("a document cannot be stored: it is nested too deep or has a NUL in a name; such "
+                  "a body should have been refused: report it");
+    return !doc;
+}
+
+static struct doc_value keys_of(enum db_index index)
+{
+    return index ? v_own(doc_of_values(index_keys(index), &(struct doc_value){.kind = V_END}))
+                 : v_none();
+}
+
+/* A constant text of a document; NULL: none. */
+static struct doc_value constant(const char *form)
+{
+    return form ? v_own(doc_of_values(form, &(struct doc_value){.kind = V_END})) : v_none();
+}
+
+/* Operators begin with a name, a pipeline with position 0. */
+static struct doc_value update_of(bson_t *update)
+{
+    bson_iter_t it;
+    bool pipeline =
+        update && bson_iter_init(&it, update) && bson_iter_next(&it) && *bson_iter_key(&it) == '0';
+
+    return pipeline ? v_own_array(update) : v_own(update);
+}
+
+/* ---- reads ---- */
+
+enum err db_read(struct mongo *m, bson_t *command, bson_t *ret_reply)
+{
+    enum err e = is_bad(command) ? ERR_INTERNAL : mongo_read(m, command, ret_reply);
+
+    bson_destroy(command);
+    return e;
+}
+
+enum err db_write(struct mongo *m, bson_t *command, bson_t *ret_reply)
+{
+    enum err e = is_bad(command) ? ERR_INTERNAL : mongo_write(m, command, ret_reply);
+
+    bson_destroy(command);
+    return e;
+}
+
+/* Ends the cursor of a reply; false: there is none, the batch was all. */
+static bool end_cursor(struct mongo *m, const char *collection, const bson_t *reply)
+{
+    int64_t id = doc_int(reply, "cursor.id", 0);
+    bson_t done;
+
+    if (!id)
+        return false;
+    if (db_read(m, doc_of("killCursors: ?, cursors: [?]", v_str(collection), v_int64(id)), &done) ==
+        ERR_OK) /* else the server ends it after a while */
+        bson_destroy(&done);
+    return true;
+}
+
+/* Runs a command whose reply has a cursor; takes it. */
+static enum err run_cursor(struct mongo *m, const char *collection, bson_t *command, bool *more,
+                           struct db_found *ret)
+{
+    enum err e = db_read(m, command, &ret->reply);
+
+    if (e) {
+        bson_init(&ret->reply);
+        return e;
+    }
+    if (more)
+        *more = end_cursor(m, collection, &ret->reply);
+    if (!doc_list(&ret->reply, "cursor.firstBatch", &ret->batch)) {
+        db_end(ret);
+        log_error("MongoDB answered a query without a batch; is it really a MongoDB?");
+        return ERR_INTERNAL;
+    }
+    return ERR_OK;
+}
+
+enum err db_find(struct mongo *m, const struct db_query *q, struct db_found *ret)
+{
+    const char *sort = q->in_order ? index_keys(q->index) : q->sort;
+    bson_t *command =
+        doc_of("find: ?, filter: ?, projection: ?, sort: ?, hint: ?, limit: ?, "
+               "batchSize: ?, singleBatch: ?",
+               v_str(q->collection), v_own(q->filter), constant(q->fields), constant(sort),
+               keys_of(q->index), v_int(q->limit), v_int(q->limit), /* else a batch has 101 */
+               q->more ? v_none() : v_bool(true));
+
+    return run_cursor(m, q->collection, command, q->more, ret);
+}
+
+bool db_next(struct db_found *f)
+{
+    return bson_iter_next(&f->batch) && doc_view(&f->batch, &f->doc);
+}
+
+void db_end(struct db_found *f)
+{
+    bson_destroy(&f->reply);
+    bson_init(&f->reply);
+}
+
+enum err db_first(struct mongo *m, const struct db_query *q, struct db_found *ret)
+{
+    struct db_query one = *q;
+
+    one.limit = 1;
+    enum err e = db_find(m, &one, ret);
+    if (e || db_next(ret))
+        return e;
+    db_end(ret);
+    return ERR_NOT_FOUND;
+}
+
+enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
+                      enum db_index index, struct db_found *ret)
+{
+    return run_cursor(m, collection,
+                      doc_of("aggregate: ?, pipeline: ?, cursor: {}, hint: ?", v_str(collection),
+                             v_own_array(pipeline), keys_of(index)),
+                      NULL, ret);
+}
+
+/* ---- writes ---- */
+
+static void add(struct db_batch *b, const char *verb, bson_t *statement)
+{
+    b->verb = verb;
+    b->bad = !doc_put_at(&b->list, b->n++, v_own(statement)) || b->bad;
+}
+
+void db_add_insert(struct db_batch *b, bson_t *doc)
+{
+    add(b, "insert", doc);
+}
+
+void db_add_update(struct db_batch *b, const struct db_change *c)
+{
+    add(b, "update",
+        doc_of("q: ?, u: ?, upsert: ?, multi: ?, hint: ?", v_own(c->filter), update_of(c->update),
+               c->upsert ? v_bool(true) : v_none(), c->all ? v_bool(true) : v_none(),
+               keys_of(c->index)));
+}
+
+void db_add_delete(struct db_batch *b, bson_t *filter, bool all)
+{
+    add(b, "delete", doc_of("q: ?, limit: ?", v_own(filter), v_int(!all)));
+}
+
+void db_drop(struct db_batch *b)
+{
+    bson_reinit(&b->list);
+    b->n = 0;
+    b->bad = false;
+}
+
+enum err db_run_reply(struct mongo *m, struct db_batch *b, bool keep, bson_t *ret_reply)
+{
+    const char *list = *b->verb == 'i' ? "documents" : *b->verb == 'u' ? "updates" : "deletes";
+    enum err e = ERR_INTERNAL;
+
+    if (!b->bad) {
+        bson_t *command = doc_of("?: ?, ordered: ?, ?: ?", v_str(b->verb), v_str(b->collection),
+                                 v_bool(!b->unordered), v_str(list), v_array(&b->list));
+        e = (b->light ? mongo_write_light : mongo_write)(m, command, ret_reply);
+        bson_destroy(command);
+    } else {
+        is_bad(NULL);
+    }
+    if (!keep)
+        db_drop(b);
+    return e;
+}
+
+/* Logs and returns the first write error of a reply. */
+static enum err write_error(const char *verb, const bson_t *reply)
+{
+    bson_t first;
+
+    if (!doc_inner(reply, "writeErrors.0", &first))
+        return ERR_OK;
+    int code = (int)doc_int(&first, "code", 0);
+    enum err e = mongo_code_err(code);
+    if (e != ERR_CONFLICT && e != ERR_TOO_LARGE) {
+        const char *why = doc_str(&first, "errmsg");
+        log_error("MongoDB fails \"%s\": %s (code %d); see the server's log", verb,
+                  why ? why : "no reason given", code);
+    }
+    return e;
+}
+
+enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret)
+{
+    struct db_done done = {0};
+    size_t n = b->n;
+    bson_t reply;
+    enum err e = n ? db_run_reply(m, b, false, &reply) : ERR_OK;
+
+    if (n && !e) {
+        e = write_error(b->verb, &reply);
+        done.matched = doc_int(&reply, "n", 0);
+        done.modified = doc_int(&reply, "nModified", 0);
+        done.went_in = (size_t)doc_int(&reply, "writeErrors.0.index", (int64_t)n);
+        bson_destroy(&reply);
+    }
+    if (ret)
+        *ret = done;
+    return e;
+}
+
+enum err db_insert(struct mongo *m, const char *collection, bson_t *doc)
+{
+    struct db_batch b = DB_BATCH(collection);
+
+    db_add_insert(&b, doc);
+    return db_run(m, &b, NULL);
+}
+
+enum err db_update(struct mongo *m, const char *collection, const struct db_change *c,
+                   struct db_done *ret)
+{
+    struct db_batch b = DB_BATCH(collection);
+
+    db_add_update(&b, c);
+    return db_run(m, &b, ret);
+}
+
+enum err db_delete(struct mongo *m, const char *collection, bson_t *filter, bool all,
+                   struct db_done *ret)
+{
+    struct db_batch b = DB_BATCH(collection);
+
+    db_add_delete(&b, filter, all);
+    return db_run(m, &b, ret);
+}
+
+enum err db_upsert(struct mongo *m, const char *collection, bson_t *filter, bson_t *update)
+{
+    struct db_batch b = DB_BATCH(collection);
+    bson_t reply;
+
+    db_add_update(&b, &(struct db_change){.filter = filter, .update = update, .upsert = true});
+    enum err e = db_run_reply(m, &b, true, &reply);
+    if (e) {
+        db_drop(&b);
+        return e;
+    }
+    e = write_error(b.verb, &reply);
+    bson_destroy(&reply);
+    if (e == ERR_CONFLICT)
+        return db_run(m, &b, NULL);
+    db_drop(&b);
+    return e;
+}
+
+enum err db_modify(struct mongo *m, const char *collection, const struct db_change *c,
+                   struct db_found *ret)
+{
+    bson_t *command =
+        doc_of("findAndModify: ?, query: ?, update: ?, sort: ?, hint: ?, upsert: ?, "
+               "new: ?, fields: ?",
+               v_str(collection), v_own(c->filter), update_of(c->update), constant(c->sort),
+               keys_of(c->index), v_bool(c->upsert), v_bool(c->after), constant(c->fields));
+    enum err e = is_bad(command) ? ERR_INTERNAL : mongo_write(m, command, &ret->reply);
+
+    if (e == ERR_CONFLICT && c->upsert)
+        e = mongo_write(m, command, &ret->reply);
+    bson_destroy(command);
+    if (e) {
+        bson_init(&ret->reply);
+        return e == ERR_CONFLICT && c->upsert ? ERR_UNAVAILABLE : e;
+    }
+    if (doc_inner(&ret->reply, "value", &ret->doc))
+        return ERR_OK;
+    db_end(ret);
+    return ERR_NOT_FOUND;
+}

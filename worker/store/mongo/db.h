@@ -1,0 +1,137 @@
+/* Queries and writes. Every document that is handed over (`filter`, `update`, ...) is taken: it is
+ * destroyed by the call, also when that fails. A NULL one, which cannot be BSON: ERR_INTERNAL.
+ *
+ *     struct db_found f;
+ *     enum err e = db_find(m, &(struct db_query){.collection = JOBS,
+ *                                                .filter = doc_of("job_id: ?", v_text(id)),
+ *                                                .fields = "job_data: true, created_at: true",
+ *                                                .index = IX_JOB_ID, .limit = 9}, &f);
+ *     while (!e && db_next(&f))
+ *         use(&f.doc);
+ *     db_end(&f);
+ *
+ *     e = db_update(m, JOBS, &(struct db_change){.filter = ..., .update = ...}, &done);
+ *
+ * Errors as in store.h, logged; ERR_CONFLICT: duplicate key; ERR_INVALID: not allowed to this user.
+ */
+#ifndef WORKER_STORE_MONGO_DB_H
+#define WORKER_STORE_MONGO_DB_H
+
+#include "worker/store/mongo/doc.h"
+#include "worker/store/mongo/mongo.h"
+
+/* The index that a command must use: a row of indexes.def, or that of _id. */
+enum db_index {
+    IX_NONE, /* the server chooses */
+    IX_ID,
+#define INDEX(id, ...) IX_##id,
+#define EXPIRING       INDEX
+#include "worker/store/mongo/indexes.def"
+#undef INDEX
+#undef EXPIRING
+    IX_COUNT_
+};
+
+/* The keys of an index, as a text for doc_of(). */
+const char *index_keys(enum db_index index);
+
+/* ---- reads ---- */
+
+struct db_query {
+    const char *collection;
+    bson_t *filter;
+    const char *fields; /* projection; NULL: all */
+    const char *sort;   /* NULL: none, or that of the index with in_order */
+    enum db_index index;
+    bool in_order;
+    int limit;  /* of documents, at least 1 */
+    bool *more; /* out: others match that are not in the batch; NULL: nobody asks */
+};
+
+/* What was found; the documents point into it. */
+struct db_found {
+    bson_t reply;
+    bson_iter_t batch;
+    bson_t doc; /* the current one */
+};
+
+/* Runs a query; db_next() steps to the next document of its one batch, false: no more. The server
+ * ends a batch at 16 MiB, so few documents do not tell that there are no others: `more` does.
+ * db_end() frees; it may be called after a failure of what filled it. */
+enum err db_find(struct mongo *m, const struct db_query *q, struct db_found *ret) MUST_CHECK;
+bool db_next(struct db_found *f);
+void db_end(struct db_found *f);
+
+/* The first document, which is then the current one. ERR_NOT_FOUND. `limit` is 1. */
+enum err db_first(struct mongo *m, const struct db_query *q, struct db_found *ret) MUST_CHECK;
+
+/* An aggregation; `pipeline` is an array. One batch of at most 16 MiB. */
+enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
+                      enum db_index index, struct db_found *ret) MUST_CHECK;
+
+/* Other commands: as mongo_read() and mongo_write(), which take nothing. */
+enum err db_read(struct mongo *m, bson_t *command, bson_t *ret_reply) MUST_CHECK;
+enum err db_write(struct mongo *m, bson_t *command, bson_t *ret_reply) MUST_CHECK;
+
+/* ---- writes ---- */
+
+/* An update of the first document that matches. `update` holds operators, or is a pipeline. */
+struct db_change {
+    bson_t *filter, *update;
+    enum db_index index;
+    bool all; /* every document that matches */
+    bool upsert;
+    /* of db_modify() only, as in db_query; `after`: the document as it is then, else as it was */
+    const char *fields, *sort;
+    bool after;
+};
+
+struct db_done {
+    int64_t matched; /* or inserted, deleted; an upsert counts */
+    int64_t modified;
+    size_t went_in; /* statements before the first that failed */
+};
+
+/* Statements of one kind, at most one command's worth, run in their order up to the first that
+ * fails; `unordered`: all of them. `light`: acknowledged before it is durable. */
+struct db_batch {
+    const char *collection;
+    bool unordered, light;
+    bson_t list;
+    size_t n;
+    const char *verb; /* set by the first statement */
+    bool bad;         /* a document cannot be BSON */
+};
+#define DB_BATCH(name)                                                                             \
+    {                                                                                              \
+        .collection = (name), .list = BSON_INITIALIZER                                             \
+    }
+void db_add_insert(struct db_batch *b, bson_t *doc);
+void db_add_update(struct db_batch *b, const struct db_change *c);
+void db_add_delete(struct db_batch *b, bson_t *filter, bool all);
+
+/* Runs the batch, if it holds anything, and empties it. The error is that of the first statement
+ * that failed; *ret (may be NULL) is filled then, too. */
+enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret) MUST_CHECK;
+
+/* The same with the server's reply: on success the caller's to destroy; it may hold writeErrors,
+ * which are not looked at. The batch is not empty; it is kept with `keep`, to run it again. */
+enum err db_run_reply(struct mongo *m, struct db_batch *b, bool keep, bson_t *ret_reply) MUST_CHECK;
+void db_drop(struct db_batch *b); /* empties it */
+
+/* Batches of one statement. */
+enum err db_insert(struct mongo *m, const char *collection, bson_t *doc) MUST_CHECK;
+enum err db_update(struct mongo *m, const char *collection, const struct db_change *c,
+                   struct db_done *ret) MUST_CHECK;
+enum err db_delete(struct mongo *m, const char *collection, bson_t *filter, bool all,
+                   struct db_done *ret) MUST_CHECK;
+/* An upsert, once more after ERR_CONFLICT: two made the document at once. */
+enum err db_upsert(struct mongo *m, const char *collection, bson_t *filter,
+                   bson_t *update) MUST_CHECK;
+
+/* Updates the first document (findAndModify) and gives it, as the current one. ERR_NOT_FOUND. With
+ * `upsert` once more after ERR_CONFLICT. */
+enum err db_modify(struct mongo *m, const char *collection, const struct db_change *c,
+                   struct db_found *ret) MUST_CHECK;
+
+#endif
