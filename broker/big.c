@@ -4,7 +4,7 @@
 
 enum {
     TURN_UNIT = 1024,  /* bytes */
-    REST_MAX_MS = 2000 /* an answer that hangs must not keep the others of its size away */
+    REST_MAX_MS = 2000 /* after a request that hung, big ones wait no longer than this */
 };
 
 #define OWNER(node) ((struct work *)(void *)((char *)(node)-offsetof(struct work, turn)))

@@ -1,12 +1,13 @@
-/* Requests that cost much, big answers or big bodies: what bounds what the others notice of them.
+/* Big requests: those with a large body or a large expected answer. Keeps them from delaying the
+ * small ones.
  *
- * They wait apart, go to workers one at a time, and at most half of the workers (at least one) have
- * one in hand. Of a single worker they take turns with the others by time: after one has run, the
- * others have the worker for as long as it took, if there are any.
+ * Big requests wait in a heap of their own and go to workers one at a time; at most half of the
+ * workers (at least one) have one in hand. A single worker is shared by time: after a big request
+ * that took T ms, small ones have the worker for T ms, if any wait.
  *
- * Clients take turns by bytes: each request's turn is after that of the one before it of its
- * client's, by what that one costs (start-time fair queueing). So a client that asks for much waits
- * for itself, and not others for it. Clients whose hashes share a place take turns as one. */
+ * Start-time fair queueing by client: a request's turn is that of its client's previous one plus
+ * the previous one's cost in bytes, so a client that asks for much delays only itself. Clients
+ * whose hashes fall into the same place share their turns. */
 #ifndef BROKER_BIG_H
 #define BROKER_BIG_H
 
@@ -15,11 +16,11 @@
 
 #include <stdbool.h>
 
-/* A request of at least this many bytes, with the answer expected, is a big one. Sizes between a
- * bundle's and this one go alone, but as the others do. */
+/* A request is big from this many bytes on, body and expected answer together. One between
+ * BUNDLE_BYTES_MAX and this is a bundle of its own in the ordinary order. */
 #define BIG_BYTES ((size_t)512 * 1024)
 
-/* Of all places in the queue a client's big requests may take this part. */
+/* A client's big requests may take 1/8 of the places in the queue. */
 #define BIG_CLIENT_SHARE 8
 
 enum { BIG_CLIENTS = 1024 };
@@ -29,18 +30,18 @@ struct work;
 struct big {
     struct heap waiting; /* by turn */
     size_t in_hand;
-    int64_t turn; /* of the one that went last */
+    int64_t turn; /* of the request that went last */
     struct {
         int64_t next; /* turn of its next request */
         size_t waiting;
     } clients[BIG_CLIENTS];
-    int64_t began;       /* ms: when the last one went to a worker */
-    int64_t rest_until;  /* ms: until then a single worker is for the others */
-    int64_t other_began; /* ms: when the last of the others went to a worker */
+    int64_t began;       /* ms: when the last big request went to a worker */
+    int64_t rest_until;  /* ms: until then a single worker is for small requests */
+    int64_t other_began; /* ms: when the last small request went to a worker */
     struct costs costs;
 };
 
-/* Whether the client of this request has as many big ones waiting as it may. */
+/* Whether the client of this request already has its share of big requests waiting. */
 bool big_is_crowded(const struct big *b, const struct bus_header *h, size_t limit_count);
 
 /* Adds a waiting request; w->expected is set. Charges its cost to its client, once: a request that
@@ -56,13 +57,13 @@ void big_refund(struct big *b, struct work *w);
 /* The request whose turn it is, or NULL. */
 struct work *big_first(const struct big *b);
 
-/* Whether one may go to a worker now. `others`: how many others wait and may run. */
+/* Whether a big request may go to a worker now. `others`: small ones that could run. */
 bool big_may_run(const struct big *b, size_t workers, size_t others, int64_t now);
 
-/* When the answer may change only because time passes; INT64_MAX: it does not. */
+/* When big_may_run may change by time alone, ms; INT64_MAX: it does not. */
 int64_t big_next_due(const struct big *b, int64_t now);
 
-/* One went to a worker, was answered after that many ms. */
+/* A big request went to a worker; was answered after `took` ms. */
 void big_began(struct big *b, int64_t now);
 void big_answered(struct big *b, int64_t took, int64_t now);
 

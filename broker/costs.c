@@ -1,11 +1,11 @@
 #include "broker/costs.h"
 
 enum {
-    WORTH = 32 * 1024, /* bytes: smaller answers are not remembered, they make no difference */
-    AVERAGE_OF = 4     /* answers, about, over which a client's average goes */
+    WORTH = 32 * 1024, /* bytes: smaller answers are not remembered */
+    AVERAGE_OF = 4     /* weight of a new answer in a client's average: 1/4 */
 };
 
-/* One to one, so that different kinds stay different. */
+/* A bijection: different kinds stay different. */
 static uint64_t mix(uint64_t n)
 {
     n = (n ^ (n >> 33)) * 0xff51afd7ed558ccdu; /* the final mix of MurmurHash3 */
@@ -13,13 +13,13 @@ static uint64_t mix(uint64_t n)
     return n ^ (n >> 33);
 }
 
-/* The kind of a request; 0: its frontend does not tell. */
+/* 0: the frontend did not tell. */
 static uint64_t kind_of(const struct bus_header *h)
 {
     return h->subject;
 }
 
-/* All that its client asks for by the same operation. */
+/* Key of the client's average over one operation; 0: unknown. */
 static uint64_t client_kind(const struct bus_header *h)
 {
     uint64_t operation = h->subject >> BUS_SUBJECT_OP_SHIFT;

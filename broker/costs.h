@@ -1,6 +1,6 @@
-/* What requests of a kind cost lately, by the bytes of their answers. The broker does not look into
- * payloads: two numbers of a request's header name its kind and its client (docs/protocol.md).
- * Fixed memory, O(1); of two kinds that share a place the larger one is remembered. */
+/* Remembers how many bytes recent answers had, to predict those of the next requests. The broker
+ * does not read payloads: the header's `subject` and `origin` identify kind and client
+ * (docs/protocol.md). Fixed memory, O(1); of two kinds that hash to one place the larger stays. */
 #ifndef BROKER_COSTS_H
 #define BROKER_COSTS_H
 
@@ -17,9 +17,8 @@ struct costs {
     } places[COSTS_PLACES];
 };
 
-/* Bytes that the answer to this request will probably have: those of the last one of its kind; for
- * a kind that is not known, the average of what its client got lately of the same operation; else
- * 0. */
+/* Expected bytes of the answer: those of the last answer of the same kind; for an unknown kind the
+ * client's recent average of the same operation; else 0. */
 size_t costs_expect(const struct costs *c, const struct bus_header *h);
 
 /* Notes the size of an answer. */

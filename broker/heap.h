@@ -1,4 +1,4 @@
-/* A binary heap of nodes that are members of their owners: the smallest key comes first. */
+/* A binary min-heap of intrusive nodes. */
 #ifndef BROKER_HEAP_H
 #define BROKER_HEAP_H
 
@@ -15,11 +15,11 @@ struct heap {
     size_t len, size;
 };
 
-/* Adds a node that is in no heap; its key stays as it is while it is in one. O(log n), and O(1)
- * when no key in the heap is larger. */
+/* Adds a node that is in no heap. Its key must not change while it is in one. O(log n); O(1) when
+ * no key in the heap is larger. */
 void heap_push(struct heap *h, struct heap_node *n);
 
-/* Takes a node out; nothing happens when it is in no heap. O(log n). */
+/* Removes a node; does nothing when it is in no heap. O(log n). */
 void heap_remove(struct heap *h, struct heap_node *n);
 
 /* The node with the smallest key, or NULL. O(1). */

@@ -88,7 +88,7 @@ static struct lane *lane_of(struct queue *q, const struct bus_header *h)
     return lane;
 }
 
-/* What a request is expected to cost; true: it is a big one. */
+/* Sets w->expected; true: the request is big. */
 static bool look_big(const struct queue *q, struct work *w)
 {
     w->expected = zmq_msg_size(&w->payload);
@@ -108,7 +108,8 @@ static void let_run(struct queue *q, struct work *w)
         heap_push(&q->runnable[w->header.service], &w->order);
 }
 
-/* After a change: lets the lane's oldest request run when it may, forgets a lane that is empty. */
+/* After a change of the lane: makes its oldest request runnable when none is in hand; frees an
+ * empty lane. */
 static void lane_settle(struct queue *q, struct lane *lane)
 {
     struct work *first = lane->waiting;
@@ -129,13 +130,13 @@ static void lane_settle(struct queue *q, struct lane *lane)
     q->spare_lanes_len++;
 }
 
-/* What a request counts against the limit of bytes. */
+/* Bytes that a request counts against limit_bytes. */
 static size_t cost(const zmq_msg_t *payload)
 {
     return sizeof(struct work) + zmq_msg_size(payload);
 }
 
-/* Notes a request as waiting; its place in the order is up to the caller. */
+/* Counts a request as waiting; the caller puts it into its lane or heap. */
 static void start_waiting(struct queue *q, struct work *w)
 {
     q->waiting++;
@@ -143,7 +144,7 @@ static void start_waiting(struct queue *q, struct work *w)
     heap_push(&q->due, &w->due);
 }
 
-/* Takes a request out of everything in which those that wait stand. */
+/* Removes a waiting request from all heaps and its lane. */
 static void stop_waiting(struct queue *q, struct work *w)
 {
     q->waiting--;
@@ -204,7 +205,7 @@ size_t queue_runnable(const struct queue *q, enum service service)
     return q->runnable[service].len;
 }
 
-/* A bundle in the making. */
+/* A bundle being put together. */
 struct bundle {
     struct work **works;
     size_t len, room, bytes;
@@ -223,7 +224,7 @@ static void into_hand(struct queue *q, struct work *w, struct peer *worker, int6
         w->lane->in_hand++;
 }
 
-/* Gives a waiting request to the worker if it fits. */
+/* Adds a waiting request; false: it does not fit. */
 static bool bundle_add(struct queue *q, struct bundle *b, struct work *w)
 {
     if (b->len == b->room || (b->len && b->bytes + w->expected > BUNDLE_BYTES_MAX))
@@ -234,7 +235,7 @@ static bool bundle_add(struct queue *q, struct bundle *b, struct work *w)
     return true;
 }
 
-/* Adds the requests that wait behind one that was added; false: the bundle is full. */
+/* Adds what else waits in the lane of a request just added; false: the bundle is full. */
 static bool bundle_add_lane(struct queue *q, struct bundle *b, struct lane *lane)
 {
     struct work *w;
@@ -256,7 +257,7 @@ size_t queue_take(struct queue *q, enum service service, size_t share, struct pe
 
     for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service]));) {
         struct work *w = OWNER(node, order);
-        if (look_big(q, w)) { /* known since it came */
+        if (look_big(q, w)) { /* an answer since it came has told */
             heap_remove(&q->runnable[service], node);
             big_push(&q->big, w);
             continue;
@@ -293,7 +294,7 @@ void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, int6
         big_answered(&q->big, now - w->began, now);
 }
 
-/* Takes a request out of the hands of its worker. */
+/* Removes a request from its worker's hand. */
 static void leave_hand(struct queue *q, struct work *w)
 {
     q->big.in_hand -= w->is_big;

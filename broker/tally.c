@@ -9,31 +9,11 @@
 enum { WARNING_MS = 1000, REPORT_MS = 60000, REPORT_MAX = 1024 };
 
 static const struct {
-    const char *name;
-    const char *warning; /* NULL: business as usual */
+    const char *label, *warning;
 } kinds[TALLY_COUNT_] = {
-    [TALLY_REQUESTS] = {"requests",                           NULL            },
-    [TALLY_REPLIES] = {"replies",                            NULL            },
-    [TALLY_FULL] = {"rejected, queue full",
-                        "the queue was full, clients got 503. Start more workers, or raise "
-                    "--queue-limit or --queue-bytes"                          },
-    [TALLY_LATE] = {"rejected, too late",
-                        "no worker was free before the deadline, clients got 504. Are the workers "
-                    "running, and is the store fast? Start more workers if so"},
-    [TALLY_AGAIN] = {"sent again",
-                        "workers were gone with requests in hand, which go to others. Look for the "
-                     "reason in the workers' log"                             },
-    [TALLY_GIVEN_UP] = {"given up",
-                        "requests were given up since every worker that had them was gone. Look "
-                        "for the reason in the workers' log"                  },
-    [TALLY_UNDELIVERED] = {"not delivered",                      NULL            },
-    [TALLY_STRAY] = {"stray replies",                      NULL            },
-    [TALLY_GARBAGE] = {"malformed messages",
-                        "messages on the bus were malformed and were dropped. Do all processes run "
-                       "the same version, and does nobody else use the bus?"  },
-    [TALLY_CROWD] = {"messages of peers beyond the limit",
-                        "messages were dropped since the bus has too many peers. Start more brokers "
-                     "with fewer peers each"                                  },
+#define TALLY(id, label, warning) {label, warning},
+#include "broker/tally.def"
+#undef TALLY
 };
 
 void tally_init(struct tally *t, int64_t now)
@@ -50,8 +30,7 @@ void tally_add(struct tally *t, enum tally_kind kind, int64_t now)
     t->untold[kind]++;
     if (now < t->next_warning[kind])
         return;
-    log_warn("%s: %llu: %s", kinds[kind].name, (unsigned long long)t->untold[kind],
-             kinds[kind].warning);
+    log_warn("%llu %s", (unsigned long long)t->untold[kind], kinds[kind].warning);
     t->untold[kind] = 0;
     t->next_warning[kind] = now + WARNING_MS;
 }
@@ -68,7 +47,7 @@ void tally_report(struct tally *t, int64_t now, size_t waiting, size_t in_hand)
     for (int k = 0; k < TALLY_COUNT_ && !e; k++) {
         if (!t->counts[k])
             continue;
-        e = buf_printf(&line, ", %s %llu", kinds[k].name, (unsigned long long)t->counts[k]);
+        e = buf_printf(&line, ", %s %llu", kinds[k].label, (unsigned long long)t->counts[k]);
         if (kinds[k].warning)
             level = LOG_INFO;
     }
@@ -84,6 +63,6 @@ void tally_name_metrics(void)
     static const char *names[TALLY_COUNT_];
 
     for (int k = 0; k < TALLY_COUNT_; k++)
-        names[k] = kinds[k].name;
+        names[k] = kinds[k].label;
     metrics_name_labels(LABELS_BROKER_EVENT, names, TALLY_COUNT_);
 }

@@ -1,5 +1,5 @@
-/* What a broker counts, and how it tells: a line a minute with the counts when there were any; a
- * warning at once, but at most one a second, for a kind of event that an operator should know. */
+/* Counts a broker's events. Logs the counts once a minute when there were any, and warns of the
+ * kinds that need an operator at once, at most once a second each. */
 #ifndef BROKER_TALLY_H
 #define BROKER_TALLY_H
 
@@ -7,17 +7,9 @@
 #include <stdint.h>
 
 enum tally_kind {
-    TALLY_REQUESTS,
-    TALLY_REPLIES,
-    TALLY_FULL,        /* rejected: the queue was full */
-    TALLY_LATE,        /* rejected: waited past the deadline */
-    TALLY_AGAIN,       /* taken back from a worker that is gone */
-    TALLY_GIVEN_UP,    /* rejected: too many workers died of it */
-    TALLY_UNDELIVERED, /* answers whose frontend is gone or does not read */
-    TALLY_STRAY,   /* replies to requests that the worker does not hold, messages of peers that left
-                    */
-    TALLY_GARBAGE, /* malformed or misplaced messages, dropped */
-    TALLY_CROWD,   /* messages of peers beyond the limit, dropped */
+#define TALLY(id, label, warning) id,
+#include "broker/tally.def"
+#undef TALLY
     TALLY_COUNT_
 };
 

@@ -12,15 +12,15 @@
 
 enum { LINGER_MS = 500 };
 
-/* Takes the lock of a broker number in a folder. Binding a local socket takes it away from whoever
- * had it without a word, and whoever had it removes the file at its end: two brokers of one number
- * would lose requests. The lock goes with the process. */
+/* Locks a broker number of a folder for the life of this process. Two brokers of one number would
+ * lose requests: ZeroMQ binds an ipc:// path that is in use without an error, and the first of the
+ * two removes the file at its end. */
 static enum err lock_slot(struct wire *w, const char *bus, unsigned slot)
 {
     char path[BUS_ENDPOINT_SIZE];
 
     if (strncmp(bus, "tcp://", 6) == 0)
-        return ERR_OK; /* there the port cannot be taken twice */
+        return ERR_OK; /* binding a port twice fails */
     snprintf(path, sizeof path, "%s/broker-%u.lock", bus, slot);
     w->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (w->lock_fd < 0) {
@@ -97,8 +97,7 @@ enum err wire_begin(struct wire *w, enum bus_side side, const struct peer *peer)
 
 void wire_part(struct wire *w, enum bus_side side, zmq_msg_t *msg, bool more)
 {
-    /* Once the first part was accepted, the others are: of a peer that is gone meanwhile they are
-     * dropped inside. */
+    /* ZeroMQ accepts the rest of a message once it accepted the first part. */
     if (zmq_msg_send(msg, w->sockets[side], ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
         zmq_msg_close(msg);
 }

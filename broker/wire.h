@@ -1,4 +1,4 @@
-/* The two sockets of a broker, and how messages go out of them. No call ever waits. */
+/* The two ROUTER sockets of a broker. No call blocks. */
 #ifndef BROKER_WIRE_H
 #define BROKER_WIRE_H
 
@@ -10,21 +10,21 @@ struct wire {
     void *ctx;
     void *sockets[2]; /* by enum bus_side */
     void *guard;      /* of keys; NULL: the bus has none */
-    int lock_fd;      /* the folder's number `slot` is ours; -1: none */
+    int lock_fd;      /* holds the lock of this broker's number in the folder; -1: none */
 };
 
-/* Binds both endpoints of broker number `slot`. Logs why it cannot; ERR_INVALID: the setting is
- * wrong, ERR_UNAVAILABLE: trying again may help. wire_close is due in any case. */
+/* Binds both endpoints of broker number `slot`. ERR_INVALID: the setting is wrong; ERR_UNAVAILABLE:
+ * a retry may help; both are logged. Call wire_close in any case. */
 enum err wire_open(struct wire *w, const char *bus, unsigned slot) MUST_CHECK;
 
-/* Closes the sockets once what was sent has left, within half a second. */
+/* Closes the sockets; lets what was sent leave for at most 0.5 s. */
 void wire_close(struct wire *w);
 
-/* Begins a message to a peer. ERR_NOT_FOUND: it cannot be reached any more; ERR_FULL: it does not
- * take what was sent before. On ERR_OK the parts must follow. */
+/* Begins a message to a peer. ERR_NOT_FOUND: it is gone; ERR_FULL: it does not read (its queue is
+ * full). On ERR_OK the parts must follow. */
 enum err wire_begin(struct wire *w, enum bus_side side, const struct peer *peer) MUST_CHECK;
 
-/* Sends the next part of the message and takes it. */
+/* Sends the next part and takes it. */
 void wire_part(struct wire *w, enum bus_side side, zmq_msg_t *msg, bool more);
 
 /* Sends a header with an empty payload; errors as wire_begin. */

@@ -13,24 +13,24 @@ struct lane;
 struct peer;
 
 struct work {
-    struct bus_header header;           /* as it came, but for `attempt` */
-    zmq_msg_t payload;                  /* kept until the answer, for sending it again */
+    struct bus_header header;           /* as received; `attempt` is raised at each death */
+    zmq_msg_t payload;                  /* kept until the answer, to send it again */
     int64_t deadline;                   /* ms */
     int64_t came;                       /* ms */
     unsigned deaths;                    /* of workers that had it in hand */
-    struct peer *frontend;              /* who gets the answer; NULL: gone */
-    struct peer *worker;                /* who has it in hand; NULL: it waits */
+    struct peer *frontend;              /* gets the answer; NULL: gone */
+    struct peer *worker;                /* has it in hand; NULL: it waits */
     struct lane *lane;                  /* NULL without a key */
-    struct heap_node order;             /* in the heap of its service, by number */
-    struct heap_node turn;              /* in that of big requests instead */
+    struct heap_node order;             /* in queue.runnable, by number; or */
+    struct heap_node turn;              /* in big.waiting, by turn */
     int64_t charged;                    /* units of turn that its client paid for it; 0: none */
-    size_t expected;                    /* bytes: payload and what the answer will probably have */
+    size_t expected;                    /* bytes: payload and expected answer */
     int64_t began;                      /* ms: when it went to its worker */
     bool is_big;                        /* in hand as a big one */
-    struct heap_node due;               /* in the heap of deadlines */
-    struct work *prev, *next;           /* its lane while it waits, the worker's hand */
-    struct work *sent_prev, *sent_next; /* the frontend's */
-    UT_hash_handle hh;                  /* all, by id */
+    struct heap_node due;               /* in queue.due, by deadline, while it waits */
+    struct work *prev, *next;           /* lane.waiting, or peer.hand */
+    struct work *sent_prev, *sent_next; /* frontend.sent */
+    UT_hash_handle hh;                  /* queue.by_id */
 };
 
 #endif

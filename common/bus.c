@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 enum {
-    HEADER_FIELDS = 10, /* a later release may send more: they are skipped */
+    HEADER_FIELDS = 10, /* further ones, of a later release, are skipped */
     HEADER_MAX = 512,   /* bytes */
-    /* ZMTP heartbeats: the library drops a connection whose peer is dead, stopped or unreachable
-     * within 1.5 s, so that a broker is told (EHOSTUNREACH) in less than two seconds. */
+    /* ZMTP heartbeats: ZeroMQ closes a connection whose other end is dead, stopped or unreachable
+     * within 2 s; a broker's send then fails with EHOSTUNREACH. */
     ZMTP_HEARTBEAT_MS = 500,
     ZMTP_TIMEOUT_MS = 1500,
     RECONNECT_MS = 20,
@@ -48,7 +48,7 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
     msgpack_sbuffer_destroy(&out);
 }
 
-/* The unsigned integer o if it is at most max. */
+/* False: o is not an unsigned integer, or above max. */
 static bool get_uint(const msgpack_object *o, uint64_t max, uint64_t *ret)
 {
     if (o->type != MSGPACK_OBJECT_POSITIVE_INTEGER || o->via.u64 > max)
@@ -139,8 +139,8 @@ void *bus_bind(void *ctx, const char *endpoint, enum bus_side peers)
 {
     void *socket = zmq_socket(ctx, ZMQ_ROUTER);
 
-    /* Handover: a peer that lost its connection comes back under its name while the old connection
-     * may still look alive. Mandatory: a send to a peer that is gone fails instead of vanishing. */
+    /* Handover: a peer may reconnect before its old connection is found dead. Mandatory: a send to
+     * a peer that is gone fails instead of being dropped. */
     if (!socket || !set_common(socket) || !set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
         !set_int(socket, ZMQ_ROUTER_HANDOVER, 1) || !bus_key_serve(socket, endpoint, peers) ||
         zmq_bind(socket, endpoint) != 0)
@@ -158,8 +158,8 @@ void *bus_connect(void *ctx, const char *endpoint, const char *role)
         unique = (uint64_t)clock_wall_us();
     int n = snprintf(identity, sizeof identity, "%s-%d-%016llx", role, (int)getpid(),
                      (unsigned long long)unique);
-    /* Immediate: queue only to completed connections, so that a send tells when no broker is
-     * there. The probe makes the broker say HELLO at every (re)connect. */
+    /* Immediate: a send without a connection fails. Probe: the broker says HELLO at each
+     * (re)connect. */
     if (!socket || !set_common(socket) ||
         zmq_setsockopt(socket, ZMQ_ROUTING_ID, identity, (size_t)n) != 0 ||
         !set_int(socket, ZMQ_IMMEDIATE, 1) || !set_int(socket, ZMQ_PROBE_ROUTER, 1) ||

@@ -1,12 +1,13 @@
 /* The bus between frontends, brokers and workers (ZeroMQ; docs/protocol.md).
  *
- * Peers use DEALER sockets, a broker two ROUTER sockets: one that frontends connect to, one for
- * workers. A message is a sequence of parts: one or more pairs of a header (struct bus_header as
- * msgpack) and a payload (an envelope, or an empty frame). Only workers get and send more than one
- * pair to a message: a bundle. Conversation (-> B: to the broker, B ->: from it):
+ * Peers use DEALER sockets, a broker two ROUTER sockets: one for frontends, one for workers. A
+ * message is one or more pairs of a header (struct bus_header as msgpack) and a payload (an
+ * envelope or an empty frame). Only workers receive and send more than one pair: a bundle.
+ * Conversation
+ * (-> B: to the broker, B ->: from it):
  *
  *   -> B  (empty)  of ZMQ_PROBE_ROUTER at each (re)connect
- *   B ->  HELLO    instance: a new value tells that the broker forgot what it had in hand
+ *   B ->  HELLO    instance: a new value means that the broker knows none of our requests
  *   -> B  READY    service, window; sent by a worker on HELLO, makes it available
  *   B ->  PING     every heartbeat interval; a peer that hears nothing for the dead time takes the
  *                  broker for dead
@@ -20,8 +21,9 @@
  *   -> B  BYE      of a worker: takes no more work (drain)
  *   B ->  BYE      to frontends: as PING, but wants no more requests where another broker is
  *
- * A worker without a window gets its next bundle when all of one are answered; one with a window
- * gets more as long as it has fewer requests in hand than that, for answers that come late. */
+ * A worker without a window gets its next bundle once it answered all of the last one. A worker
+ * with a window of N, whose answers depend on others, gets requests while it has fewer than N in
+ * hand. */
 #ifndef COMMON_BUS_H
 #define COMMON_BUS_H
 
@@ -35,7 +37,7 @@
 
 #define BUS_VERSION     1
 #define BUS_ID_SIZE     16
-#define BUS_KEY_MAX     128 /* longer keys are cut: requests that then share one merely queue */
+#define BUS_KEY_MAX     128 /* longer keys are cut; requests that then share one run in turn */
 #define BUS_BUNDLE_MAX  32  /* requests in one message to a worker */
 #define BUS_MESSAGE_MAX (20 * MIB)
 #define BROKERS_MAX     16
@@ -66,36 +68,34 @@ struct bus_header {
     size_t key_len;          /* 0: none */
 };
 
-/* A subject holds the operation in its upper bits, never 0, and a hash of its parameters below. On
- * the bus origin and subject stand in the places of instance and window: releases that do not know
- * them take no notice. */
+/* A subject is the operation + 1 in the upper bits and a hash of its parameters below. On the bus,
+ * origin and subject take the places of instance and window, which a REQUEST does not use. */
 #define BUS_SUBJECT_OP_SHIFT 24
 
-/* Packs a header into an uninitialised message, which the caller sends or closes. */
+/* Initialises `msg` with the packed header; the caller sends or closes it. */
 void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg);
 
-/* ERR_INVALID for anything but a well-formed header of this version. */
+/* ERR_INVALID: not a well-formed header of this version; *ret is untouched. */
 enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret) MUST_CHECK;
 
 #define BUS_ENDPOINT_SIZE 256
-/* The endpoint of one broker for one side: "ipc://DIR/broker-K.frontends" for a bus that is a
- * directory; for "tcp://HOST:PORT" the port is PORT + 2K for frontends, PORT + 2K + 1 for workers.
- * ERR_INVALID when `bus` is neither or too long for a socket path. */
+/* The endpoint of broker K for one side: "ipc://DIR/broker-K.frontends" where `bus` is a folder; of
+ * "tcp://HOST:PORT" port PORT + 2K for frontends, PORT + 2K + 1 for workers. ERR_INVALID: `bus` is
+ * neither, or too long for a socket path. */
 enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
                       char out[BUS_ENDPOINT_SIZE]) MUST_CHECK;
 
-/* Splits "tcp://HOST:PORT"; ERR_INVALID for all else. An IPv6 address keeps its brackets. */
+/* Splits "tcp://HOST:PORT"; ERR_INVALID: it is something else. IPv6 keeps its brackets. */
 enum err bus_split(const char *bus, char *host, size_t size, unsigned *port) MUST_CHECK;
 
-/* True when the bus leaves this machine: tcp:// to an address that is no loopback one. */
+/* True for tcp:// with an address that is not a loopback one. */
 bool bus_is_remote(const char *bus);
 
-/* Makes the broker's ROUTER socket for one side of its peers and binds it; NULL with errno set when
- * it cannot. */
+/* Makes and binds the broker's ROUTER socket for one side; NULL: errno is set. */
 void *bus_bind(void *ctx, const char *endpoint, enum bus_side peers);
 
-/* Makes a peer's DEALER socket with a fresh identity and connects it (in the background); NULL
- * with errno set when it cannot. */
+/* Makes a peer's DEALER socket with a new identity, which connects in the background; NULL: errno
+ * is set. */
 void *bus_connect(void *ctx, const char *endpoint, const char *role);
 
 #endif

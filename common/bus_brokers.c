@@ -12,21 +12,21 @@
 #include <string.h>
 
 enum {
-    FIRST_MS = 1000, /* wait for the first answer */
+    FIRST_MS = 1000, /* longest wait for the first lookup */
     CALM_MS = 5000,  /* between two lookups */
-    EAGER_MS = 1000, /* the same, while a broker is away */
+    EAGER_MS = 1000, /* while a broker is away */
     ADDRESSES_MAX = 64
 };
 
-/* A request to the resolver's own threads. */
+/* A lookup by glibc's resolver thread (getaddrinfo_a). */
 struct bus_lookup {
     struct gaicb request;
     struct addrinfo hints;
     char host[BUS_ENDPOINT_SIZE];
     unsigned port;
-    bool is_open;     /* asked and not answered yet */
-    int last_error;   /* of the last answer */
-    bool was_crowded; /* more brokers than slots, said once */
+    bool is_open;     /* a lookup runs */
+    int last_error;   /* of the last answer: each is logged once */
+    bool was_crowded; /* logged that there are more brokers than slots */
     int64_t answered_ms;
 };
 
@@ -55,7 +55,7 @@ static void close_slot(struct bus_brokers *b, size_t slot)
     *b->slots[slot].endpoint = '\0';
 }
 
-/* Slot of an endpoint, or of nothing ("": a free one); BROKERS_MAX: there is none. */
+/* Slot of an endpoint ("": a free slot); BROKERS_MAX: there is none. */
 static size_t find_slot(const struct bus_brokers *b, const char *endpoint)
 {
     size_t i = 0;
@@ -65,19 +65,21 @@ static size_t find_slot(const struct bus_brokers *b, const char *endpoint)
     return i;
 }
 
-/* Sockets of addresses that the name has no longer, and where nobody answers. */
+/* Closes sockets whose address the name lost and where no broker answers. */
 static void drop_unlisted(struct bus_brokers *b)
 {
     for (size_t i = 0; i < BROKERS_MAX; i++)
         if (b->slots[i].socket && !b->slots[i].listed && !b->owner.is_alive(b->owner.arg, i)) {
-            log_info("the broker at %s is gone, as is its address", b->slots[i].endpoint);
+            log_info("closed the connection to %s: the broker is gone and the name of --bus has no "
+                     "such address any more",
+                     b->slots[i].endpoint);
             close_slot(b, i);
         }
 }
 
 /* ---- the name ---- */
 
-/* A numeric address as it stands in an endpoint; false: it has none. */
+/* The numeric address as endpoints have it; false: it has none. */
 static bool address_text(const struct addrinfo *a, char *out, size_t size)
 {
     char text[INET6_ADDRSTRLEN];
@@ -93,8 +95,8 @@ static int compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The addresses of one kind, sorted, so that all processes leave out the same ones when there are
- * too many for the slots. */
+/* The addresses of one family, sorted: when there are more than slots, all processes use the same
+ * ones. */
 static size_t pick(const struct addrinfo *all, char out[ADDRESSES_MAX][BUS_ENDPOINT_SIZE / 2],
                    bool *ret_crowded)
 {
@@ -135,7 +137,7 @@ static size_t endpoints_of(const struct bus_brokers *b,
     return len;
 }
 
-/* The slots follow the answer. */
+/* Opens and closes sockets so that they match the answer. */
 static void follow(struct bus_brokers *b, const struct addrinfo *all)
 {
     struct bus_lookup *l = b->lookup;
@@ -181,7 +183,7 @@ static void ask(struct bus_lookup *l)
     l->is_open = getaddrinfo_a(GAI_NOWAIT, requests, 1, NULL) == 0;
 }
 
-/* Takes the answer, if it has come. */
+/* Takes the answer of the lookup, if it has come. */
 static void take_answer(struct bus_brokers *b, int64_t now)
 {
     struct bus_lookup *l = b->lookup;
@@ -195,9 +197,10 @@ static void take_answer(struct bus_brokers *b, int64_t now)
         freeaddrinfo(l->request.ar_result);
         l->request.ar_result = NULL;
     }
-    if (e && e != l->last_error) /* what is known is used on */
-        log_warn("the name of the bus, %s, cannot be looked up: %s; is it right in --bus?", l->host,
-                 gai_strerror(e));
+    if (e && e != l->last_error)
+        log_warn("the name of the bus, %s, cannot be looked up: %s; known addresses stay in use, "
+                 "check --bus",
+                 l->host, gai_strerror(e));
     l->last_error = e;
     l->answered_ms = now;
 }
@@ -268,7 +271,7 @@ void bus_brokers_close(struct bus_brokers *b, int linger_ms)
         }
     if (b->ctx)
         zmq_ctx_term(b->ctx);
-    /* What the resolver's thread is busy with stays its own. */
+    /* The resolver's thread still writes to a request that it works on: that one is not freed. */
     if (b->lookup && (!b->lookup->is_open || gai_cancel(&b->lookup->request) != EAI_NOTCANCELED)) {
         if (b->lookup->request.ar_result)
             freeaddrinfo(b->lookup->request.ar_result);

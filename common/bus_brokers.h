@@ -1,10 +1,10 @@
 /* A peer's sockets to all brokers of its bus, one each.
  *
- * In a folder, or at a numeric address, there are --brokers of them. The host of tcp://HOST:PORT
- * may be a name: then each of its addresses has --brokers of them, and the name is looked up again
- * every few seconds, oftener while a broker is away, without waiting for the answer. A new address
- * gets a socket; one that the name has no longer loses it once no broker answers there. A name of
- * both IPv4 and IPv6 addresses counts for the first kind only: they are the same hosts. */
+ * A folder or a numeric address has --brokers of them. Where HOST of tcp://HOST:PORT is a name,
+ * each of its addresses has --brokers of them; the name is resolved again every 5 s (1 s while a
+ * broker is away), without blocking. A new address gets a socket; an address that the name lost is
+ * closed once no broker answers there. IPv6 addresses are ignored where IPv4 ones exist: they are
+ * the same hosts. */
 #ifndef COMMON_BUS_BROKERS_H
 #define COMMON_BUS_BROKERS_H
 
@@ -13,43 +13,40 @@
 
 #include <stdint.h>
 
-struct bus_lookup; /* of the name */
+struct bus_lookup;
 
-/* What the owner does with sockets that come and go. `slot`: their place, kept as long as they
- * live.
- */
+/* Callbacks for sockets that are opened and closed. A socket keeps its `slot` for life. */
 struct bus_brokers_owner {
     void (*opened)(void *arg, size_t slot);
-    void (*closing)(void *arg, size_t slot); /* the socket still is there */
+    void (*closing)(void *arg, size_t slot); /* before the socket is closed */
     bool (*is_alive)(void *arg, size_t slot);
     void *arg;
 };
 
 struct bus_brokers {
     struct {
-        void *socket; /* NULL: none here */
+        void *socket; /* NULL: the slot is free */
         char endpoint[BUS_ENDPOINT_SIZE];
-        bool listed; /* the name has this address */
+        bool listed; /* the name still has this address */
     } slots[BROKERS_MAX];
     const struct config *cfg;
     enum bus_side side;
     const char *role;
     void *ctx;
     struct bus_brokers_owner owner;
-    struct bus_lookup *lookup; /* NULL: there is no name */
+    struct bus_lookup *lookup; /* NULL: no name to resolve */
 };
 
-/* Makes the context and the sockets. A name gets up to a second to be looked up; without an answer
- * there are no sockets yet. ERR_INVALID (logged): the setting is wrong. bus_brokers_close is due in
- * any case. */
+/* Makes the context and the sockets. Waits up to 1 s for a name to resolve; without an answer there
+ * are no sockets yet. ERR_INVALID (logged): the setting is wrong. Call bus_brokers_close in any
+ * case. */
 enum err bus_brokers_open(struct bus_brokers *b, const struct config *cfg, enum bus_side side,
                           const char *role, const struct bus_brokers_owner *owner) MUST_CHECK;
 
-/* Looks after the name when it is time; call it about every heartbeat. */
+/* Resolves the name when it is time; call it about every heartbeat. May open and close sockets. */
 void bus_brokers_step(struct bus_brokers *b, int64_t now_ms);
 
-/* Closes all sockets, which give what they have sent `linger_ms` to leave. The owner is not told.
- */
+/* Closes all sockets without calling the owner; what was sent has `linger_ms` to leave. */
 void bus_brokers_close(struct bus_brokers *b, int linger_ms);
 
 #endif

@@ -1,4 +1,4 @@
-/* Apart from bus.c, so that the launcher, which only looks at the setting, does not load ZeroMQ. */
+/* Apart from bus.c: the launcher checks the setting without loading ZeroMQ. */
 #include "common/bus.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* A folder in which the processes of a bus meet: only its owner may enter. */
+/* The folder of a local bus: whoever enters it can send and answer requests, so only the server's
+ * user may. */
 #ifndef COMMON_BUS_FOLDER_H
 #define COMMON_BUS_FOLDER_H
 
@@ -10,15 +11,16 @@
 
 #define BUS_FOLDER_REASON_SIZE 512
 
-/* A folder of this process's user that nobody else may enter. */
+/* True for a folder that belongs to this process's user and has mode 7xx without rights of others.
+ */
 bool bus_folder_is_private(const struct stat *st);
 
-/* Takes a folder that the operator names: makes it when it is missing, refuses it when others may
- * enter, since who reaches the bus may do everything. ERR_INVALID with a line in `reason`. */
+/* Makes the folder when it is missing. ERR_INVALID, with a line in `reason`: it cannot be made, or
+ * others may enter. */
 enum err bus_folder_check(const char *path, char reason[BUS_FOLDER_REASON_SIZE]) MUST_CHECK;
 
-/* The same for a role's main(), once privileges are dropped: false, and said on stderr as
- * `program`, when the bus of the settings is a folder that will not do. */
+/* The same check for a role's main(), after privileges are dropped; true where the bus is no
+ * folder. False: the reason is on stderr, prefixed by `program`. */
 bool bus_folder_allowed(const char *program, const struct config *cfg);
 
 #endif

@@ -9,17 +9,17 @@
 
 enum { ZAP_PARTS = 7, PART_MAX = 256, KEY_BYTES = 32, WARNING_MS = 10000 };
 
-/* What a connection is for, by enum bus_side; and the domain of those with one key for all. */
+/* ZAP domain of each port, by enum bus_side. */
 static const char *const domains[] = {"frontends", "workers"};
 
 static const char *const names[BUS_KEY_SIDES_] = {"frontend", "broker", "worker", "webhook"};
 
 static struct {
-    bool is_guarding; /* this process serves sockets that keys apply to */
-    bool is_shared;   /* one key for all sides: the public ones below are all the same */
+    bool is_guarding; /* this process is a broker that checks keys */
+    bool is_shared;   /* one key for all sides: all public keys are the same */
     char secret[BUS_KEY_TEXT + 1], public[BUS_KEY_TEXT + 1];
     struct {
-        char text[BUS_KEY_TEXT + 1]; /* "": not known */
+        char text[BUS_KEY_TEXT + 1]; /* "": unknown */
         uint8_t bytes[KEY_BYTES];
     } sides[BUS_KEY_SIDES_]; /* public keys */
 } keys;
@@ -40,7 +40,7 @@ static bool is_key(const char *s, size_t len, char out[BUS_KEY_TEXT + 1], uint8_
     return zmq_z85_decode(bytes, out) != NULL;
 }
 
-/* One line in the section of this process's side; false: it is no such line. */
+/* Reads a line of this side's section; false: its value is no key. */
 static bool take_line(const char *name, size_t name_len, const char *value, size_t len)
 {
     uint8_t bytes[KEY_BYTES];
@@ -51,10 +51,10 @@ static bool take_line(const char *name, size_t name_len, const char *value, size
     for (int i = 0; i < BUS_KEY_SIDES_; i++)
         if (name_len == strlen(names[i]) && memcmp(name, names[i], name_len) == 0)
             return is_key(value, len, keys.sides[i].text, keys.sides[i].bytes);
-    return true; /* of a later release */
+    return true; /* an unknown name, of a later release */
 }
 
-/* Reads the section of a side. NULL when it is complete, else what is wrong. */
+/* Reads the section of a side; NULL: it is complete, else what is wrong. */
 static const char *take_sides(const char *text, enum bus_key_side own)
 {
     bool is_own = false, was_there = false;
@@ -120,9 +120,9 @@ enum err bus_key_use(const char *program, const struct config *cfg, enum bus_key
         return ERR_INVALID;
     }
     if (keys.is_shared && strncmp(cfg->bus, "tcp://", 6) == 0)
-        log_warn("all processes of the bus share one key, so whoever takes one of them over can "
-                 "join as any other, as a worker of logins, too: make a key a side by "
-                 "testflinger-broker make-keys DIR, give each its own, and start all again");
+        log_warn("all processes of the bus share one key: whoever takes one over can join as any "
+                 "other, also as a worker of logins; make a key for each side with "
+                 "testflinger-broker make-keys DIR, give each process its own and restart all");
     return ERR_OK;
 }
 
@@ -181,7 +181,7 @@ void *bus_key_guard(void *ctx)
     return guard;
 }
 
-/* The parts of a question that matter, by their place; longer ones are cut and match nothing. */
+/* Indices of the parts that are read; a part longer than PART_MAX is cut and matches nothing. */
 enum part { PART_ID = 1, PART_DOMAIN, PART_ADDRESS, PART_MECHANISM = 5, PART_KEY };
 
 struct question {
@@ -192,7 +192,7 @@ struct question {
     int count;
 };
 
-/* Receives one question; false: there is none. */
+/* Receives one authentication request; false: there is none. */
 static bool ask(void *guard, struct question *q)
 {
     char dropped[PART_MAX];
@@ -219,7 +219,7 @@ static bool part_is(const struct question *q, enum part part, const void *data, 
     return q->parts[part].len == len && memcmp(q->parts[part].data, data, len) == 0;
 }
 
-/* The side that the key of a connection belongs to, of those that may use this port; NULL: none. */
+/* The side whose key the connection has, if it may use this port; NULL: refuse. */
 static const char *side_of(const struct question *q)
 {
     static const enum bus_key_side may[][2] = {
@@ -246,8 +246,8 @@ static void warn_refused(const struct question *q)
     refused++;
     if (now < next)
         return;
-    log_warn("refused %zu connections to the port of %.*s, the last one from %.*s: the key is not "
-             "one that belongs there",
+    log_warn("refused %zu connections to the port of %.*s, the last one from %.*s: their key does "
+             "not belong there; give each process the key file of its side",
              refused, (int)q->parts[PART_DOMAIN].len, q->parts[PART_DOMAIN].data,
              (int)q->parts[PART_ADDRESS].len, q->parts[PART_ADDRESS].data);
     refused = 0;
@@ -275,8 +275,8 @@ bool bus_key_allows(zmq_msg_t *part, enum service service)
 {
     const char *side;
 
-    if (!keys.is_guarding || keys.is_shared) /* all who reach the bus are trusted alike */
+    if (!keys.is_guarding || keys.is_shared)
         return true;
-    side = zmq_msg_gets(part, "User-Id"); /* as the guard has told it */
+    side = zmq_msg_gets(part, "User-Id"); /* set by bus_key_answer */
     return side && (strcmp(side, names[BUS_KEY_WEBHOOK]) == 0) == (service == SERVICE_WEBHOOK);
 }

@@ -1,14 +1,13 @@
-/* Keys of a bus between machines. Connections over tcp:// are encrypted by them (ZeroMQ's CURVE),
- * and each end proves that it has its own: a broker takes, on each of its ports, connections of the
- * sides only that belong there, and peers speak only to brokers.
+/* Keys of a bus between machines (ZeroMQ's CURVE): connections over tcp:// are encrypted, and both
+ * ends prove their side. Each port of a broker accepts only the sides that belong there; peers
+ * speak only to brokers.
  *
- * The setting holds the key of a side, as `testflinger-broker make-keys` writes it: lines of a name
- * and a value. "side NAME" begins what a side needs; "secret KEY" is its own; the others are public
- * keys of those that it speaks with, by the name of their side. Further sides may follow, for a
- * machine with several roles: a process takes what is its own.
+ * The setting holds the keys of one or more sides as `testflinger-broker make-keys` writes them:
+ * lines of a name and a value. "side NAME" begins a section; "secret KEY" is the side's own; the
+ * others are the public keys of its peers. A process reads the section of its side.
  *
- * Or it is one key that all processes share (`make-key`). Then whoever has it can join as anything:
- * that is for a bus of processes of older releases. */
+ * Or the setting is one key that all processes share (`make-key`, for older releases): whoever has
+ * it can join as any side. */
 #ifndef COMMON_BUS_KEY_H
 #define COMMON_BUS_KEY_H
 
@@ -35,29 +34,29 @@ enum bus_key_side {
 /* "frontend" and so on, static storage. */
 const char *bus_key_side_name(enum bus_key_side side);
 
-/* Takes the key of the settings, if there is one, for all sockets that this process and its
- * children make later. ERR_INVALID: it is no key of this side, or this libzmq has no CURVE; said on
- * stderr. Warns where all processes of a TCP bus share one. */
+/* Sets the key of the settings, if any, for all sockets that this process and its children make
+ * later; warns where a TCP bus shares one key. ERR_INVALID (on stderr): the setting holds no key of
+ * this side, or libzmq has no CURVE. */
 enum err bus_key_use(const char *program, const struct config *cfg,
                      enum bus_key_side side) MUST_CHECK;
 
-/* Whether sockets of this endpoint have a key. */
+/* Whether sockets of this endpoint use keys. */
 bool bus_key_applies(const char *endpoint);
 
-/* Set the options of a broker's socket for a side of its peers, of a peer's socket, before it is
- * bound, connected; without effect where no key applies. False: errno is set. */
+/* Sets the key options of a broker's socket before it is bound, of a peer's before it connects;
+ * does nothing where keys do not apply. False: errno is set. */
 bool bus_key_serve(void *socket, const char *endpoint, enum bus_side peers);
 bool bus_key_connect(void *socket, const char *endpoint);
 
-/* Makes the socket that answers a context's questions about who may connect; before the sockets of
- * brokers are bound. NULL with errno set when it cannot. */
+/* Makes the socket of ZeroMQ's authentication requests (ZAP); before the broker's sockets are
+ * bound. NULL: errno is set. */
 void *bus_key_guard(void *ctx);
 
-/* Answers the questions that are there. Refusals are logged, at most one line in 10 s. */
+/* Answers pending authentication requests. Logs refusals, at most one line in 10 s. */
 void bus_key_answer(void *guard);
 
-/* Whether the peer that sent this part may take work of a service: where sides have keys of their
- * own, webhook workers take none but theirs, and no other worker takes that. */
+/* Whether the sender of this part may take work of a service: with keys of the sides, webhook
+ * workers take SERVICE_WEBHOOK only and other workers all but that. */
 bool bus_key_allows(zmq_msg_t *part, enum service service);
 
 #endif

@@ -1,5 +1,5 @@
-/* The worker's side of the bus: takes bundles from every broker, one at a time, and answers them.
- */
+/* The main loop of a worker process: takes bundles from all brokers, one at a time, and answers
+ * them. */
 #ifndef WORKER_LOOP_H
 #define WORKER_LOOP_H
 
@@ -7,8 +7,7 @@
 #include "common/config.h"
 
 /* Serves requests of `service` until stop_fd is readable, then says BYE to the brokers and finishes
- * what they had sent before they heard it. Opens the store, and again when it was away. Returns an
- * exit status. */
+ * what they sent before. Opens the store, and retries while it is away. Returns an exit status. */
 int loop_run(const struct config *cfg, enum service service, const char *store_uri, int stop_fd);
 
 #endif

@@ -1,4 +1,5 @@
-/* A worker's connections to the brokers: joining, taking requests, sending replies. No waiting. */
+/* A worker's connections to the brokers: joins them, receives requests, sends replies. No call
+ * blocks. */
 #ifndef WORKER_REQUEST_BUS_CLIENT_H
 #define WORKER_REQUEST_BUS_CLIENT_H
 
@@ -9,11 +10,11 @@
 /* Brokers are numbered by their slots in `bus`, 0 to BROKERS_MAX - 1. */
 struct bus_client {
     enum service service;
-    uint32_t window; /* requests that may be in hand, over all brokers each; 0: one bundle */
+    uint32_t window; /* most requests in hand, of each broker; 0: one bundle */
     struct bus_brokers bus;
-    int64_t silence_ms;              /* a broker not heard for so long is taken for dead */
+    int64_t silence_ms;              /* a broker that is silent for longer counts as dead */
     int64_t heard_ms[BROKERS_MAX];   /* when it last sent something; 0: never */
-    uint64_t instances[BROKERS_MAX]; /* the broker process that knows this worker */
+    uint64_t instances[BROKERS_MAX]; /* broker process that READY was sent to; 0: none */
     bool leaving;
     size_t refused; /* since the last warning */
     int64_t next_warning_ms;
