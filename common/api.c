@@ -1,18 +1,90 @@
 #include "common/api.h"
 
+#include "common/op.h"
+
 #include <string.h>
 
-const struct route routes[OP_COUNT_] = {
-#define LOCAL(op, method, path, handler, summary)                                                  \
-    [op] = {op, #op, method, path, SERVICE_LOCAL, ROLES_ANYONE, 0, "", 0, summary},
-#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)           \
-    [op] = {op, #op, method, path, service, roles, limit, too_large, flags, summary},
+/* Defaults are zeros; what is not said of path and too_large is a text (see their accessors). */
+struct route {
+    unsigned op, wire;
+    const char *name;
+    enum http_method method;
+    const char *path;
+    enum service service;
+    unsigned roles;
+    size_t body_limit;
+    const char *too_large;
+    unsigned flags;
+    const char *summary;
+};
+
+static const struct route routes[OP_COUNT_] = {
+#define ROUTE(op_, service_, handler, ...)                                                         \
+    [op_] = {.op = op_, .name = #op_, .service = service_, __VA_ARGS__},
 #include "common/api.def"
-#undef LOCAL
-#undef API
 };
 
 const char *const role_names[] = {"admin", "manager", "contributor", "agent", NULL};
+
+const struct route *route_of(unsigned op)
+{
+    return op < OP_COUNT_ ? &routes[op] : NULL;
+}
+
+unsigned route_op(const struct route *r)
+{
+    return r->op;
+}
+
+unsigned route_wire(const struct route *r)
+{
+    return r->wire;
+}
+
+const char *route_name(const struct route *r)
+{
+    return r->name;
+}
+
+const char *route_path(const struct route *r)
+{
+    return r->path ? r->path : "";
+}
+
+enum http_method route_method(const struct route *r)
+{
+    return r->method;
+}
+
+enum service route_service(const struct route *r)
+{
+    return r->service;
+}
+
+unsigned route_roles(const struct route *r)
+{
+    return r->roles;
+}
+
+size_t route_body_limit(const struct route *r)
+{
+    return r->body_limit;
+}
+
+const char *route_too_large(const struct route *r)
+{
+    return r->too_large ? r->too_large : TOO_LARGE_DEFAULT;
+}
+
+unsigned route_flags(const struct route *r)
+{
+    return r->flags;
+}
+
+const char *route_summary(const struct route *r)
+{
+    return r->summary;
+}
 
 /* Length of the segment at s, up to the next slash or end. */
 static size_t segment_len(const char *s, const char *end)
@@ -61,7 +133,7 @@ bool route_match(const char *path, size_t len, struct route_match *ret)
         const struct route *r = &routes[i];
         struct route_param params[ROUTE_PARAMS_MAX];
         size_t n;
-        if (!*r->path || !pattern_match(r->path, path, len, params, &n))
+        if (!r->path || !pattern_match(r->path, path, len, params, &n))
             continue;
         found.by_method[r->method] = r;
         memcpy(found.params, params, n * sizeof *params);

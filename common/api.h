@@ -1,4 +1,4 @@
-/* The endpoint table of api.def as C: operations, routes, and the match of a path against them. */
+/* Routes: what a row of common/api.def says, and the match of a path against the table. */
 #ifndef COMMON_API_H
 #define COMMON_API_H
 
@@ -28,12 +28,13 @@ enum service {
     SERVICE_LOCAL, /* the frontend itself */
     SERVICE_API,
     SERVICE_WEBHOOK,
-    SERVICE_LOGIN, /* hashes secrets, which is slow: workers of their own, one request at a time */
+    SERVICE_LOGIN, /* bcrypt is slow: workers of their own, one request at a time */
     SERVICE_COUNT_
 };
 
+/* A set of roles is 0 for nobody. */
 enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT = 8 };
-#define ROLES_ANYONE     0u
+#define ROLES_ANYONE     16u /* no token is needed */
 #define ROLES_USERS      (ROLE_ADMIN | ROLE_MANAGER | ROLE_CONTRIBUTOR)
 #define ROLES_EVERY      (ROLES_USERS | ROLE_AGENT)
 #define ROLES_AGENT_DATA (ROLE_ADMIN | ROLE_MANAGER | ROLE_AGENT)
@@ -43,41 +44,49 @@ enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT =
 extern const char *const role_names[];
 
 enum route_flags {
+    /* Requests with the same first `queue` parameter run one bundle at a time, in order. */
     ROUTE_BY_QUEUE = 1,
+    /* The handler takes all calls of its row in a bundle at once. */
     ROUTE_GATHER = 2,
+    /* The body goes to a temporary file, up to max-upload. The handler gets what was found in it
+     * (common/file.h) and says whether it is wanted. */
     ROUTE_UPLOAD = 4,
+    /* The roles count in the open mode too: otherwise anyone could give himself any permission. */
     ROUTE_GUARDED = 8,
+    /* The handler answers with the info of a file, which the frontend reads piece by piece. */
     ROUTE_DOWNLOAD = 16,
+    /* The body is plain text, not JSON. */
     ROUTE_TEXT = 32,
+    /* Requests for the same job (first parameter of the path) run one bundle at a time, in order. */
     ROUTE_BY_JOB = 64,
+    /* The answers hold tokens: Cache-Control: no-store. */
     ROUTE_NO_STORE = 128,
+    /* With the setting agent-identity, an agent's token must be one of the agent that holds the
+     * claim of the job (first parameter of the path). */
     ROUTE_HOLDER = 256
 };
 
-enum op {
-#define LOCAL(op, method, path, handler, summary)                                        op,
-#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary) op,
-#include "common/api.def"
-#undef LOCAL
-#undef API
-    OP_COUNT_
-};
+/* A row of the table. All are static: pointers stay valid and tell rows apart. */
+struct route;
 
-struct route {
-    enum op op;
-    const char *name; /* "OP_JOB_ADD" */
-    enum http_method method;
-    const char *path; /* placeholders as <name>, one segment each; "": none matches */
-    enum service service;
-    unsigned roles;
-    size_t body_limit;
-    const char *too_large;
-    unsigned flags;
-    const char *summary;
-};
+/* The row of an operation (enum op); NULL when there is none of this number. */
+const struct route *route_of(unsigned op);
 
-/* One row an operation, indexed by enum op. */
-extern const struct route routes[OP_COUNT_];
+/* The row of this name ("OP_JOB_ADD"); NULL: none. `name` need not end with a NUL. */
+const struct route *route_named(const char *name, size_t len);
+
+/* What the row says; texts have static storage. */
+unsigned route_op(const struct route *r);
+unsigned route_wire(const struct route *r);    /* number on the bus; 0: a LOCAL row */
+const char *route_name(const struct route *r); /* "OP_JOB_ADD" */
+const char *route_path(const struct route *r); /* "": requests of frontends themselves */
+enum http_method route_method(const struct route *r);
+enum service route_service(const struct route *r);
+unsigned route_roles(const struct route *r);
+size_t route_body_limit(const struct route *r); /* bytes; 0: takes no body */
+const char *route_too_large(const struct route *r);
+unsigned route_flags(const struct route *r);
+const char *route_summary(const struct route *r);
 
 #define ROUTE_PARAMS_MAX 2
 
@@ -98,9 +107,6 @@ struct route_match {
  * Returns false when no row knows the path; *ret is then untouched. Pointers in *ret go into
  * `path`. */
 bool route_match(const char *path, size_t len, struct route_match *ret);
-
-/* The row of this name ("OP_JOB_ADD"), NULL: none. `name` need not end with a NUL. */
-const struct route *route_named(const char *name, size_t len);
 
 /* "GET"... of a method, static storage. */
 const char *http_method_name(enum http_method m);

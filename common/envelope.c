@@ -221,9 +221,9 @@ static bool get_request_field(uint64_t key, const msgpack_object *o, struct requ
     case RQ_ID:
         return get_id(o, r->id);
     case RQ_OP:
-        if (!get_uint(o, OP_COUNT_ - 1, &n))
+        if (!get_uint(o, UINT16_MAX, &n) || !route_of((unsigned)n))
             return false;
-        r->op = (enum op)n;
+        r->op = (unsigned)n;
         return true;
     case RQ_HEAD:
         if (!get_uint(o, 1, &n))

@@ -35,7 +35,7 @@ const char *header_name(enum header h);
 
 struct request {
     char id[REQUEST_ID_SIZE];
-    enum op op;
+    unsigned op;         /* enum op */
     bool head;           /* a HEAD request: the handler must have no effect */
     int64_t received_us; /* wall clock of the frontend; the same when the request is sent again */
     struct text params[ROUTE_PARAMS_MAX]; /* percent-decoded, valid UTF-8 */

@@ -1,6 +1,7 @@
 #include "common/metrics.h"
 
 #include "common/api.h"
+#include "common/op.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -196,10 +197,11 @@ void metric_histogram(enum metric m, unsigned label, uint64_t counts[METRIC_BUCK
  * of the same labels twice would cost the whole scrape. */
 static const char *route_label(unsigned op, char out[METRIC_LABEL_SIZE])
 {
-    if (op < OP_COUNT_)
+    const struct route *r = route_of(op);
+
+    if (r)
         snprintf(out, METRIC_LABEL_SIZE, "method=\"%s\",route=\"%s\"",
-                 http_method_name(routes[op].method),
-                 *routes[op].path ? routes[op].path : routes[op].name);
+                 http_method_name(route_method(r)), *route_path(r) ? route_path(r) : route_name(r));
     else
         snprintf(out, METRIC_LABEL_SIZE, "method=\"\",route=\"none\"");
     return out;

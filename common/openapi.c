@@ -1,5 +1,6 @@
 /* Prints docs/openapi.json: the OpenAPI document of all endpoints, made from common/api.def. */
 #include "common/api.h"
+#include "common/op.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -27,15 +28,15 @@ static json_t *request_body(const struct route *r)
 {
     json_t *file, *text;
 
-    if (r->body_limit == 0)
+    if (route_body_limit(r) == 0)
         return NULL;
-    if (r->flags & ROUTE_UPLOAD) {
+    if (route_flags(r) & ROUTE_UPLOAD) {
         file = json_pack("{s:s, s:[s], s:{s:{s:s, s:s}}}", "type", "object", "required", "file",
                          "properties", "file", "type", "string", "format", "binary");
         return json_pack("{s:b, s:o}", "required", 1, "content",
                          content("multipart/form-data", file));
     }
-    if (r->flags & ROUTE_TEXT) {
+    if (route_flags(r) & ROUTE_TEXT) {
         text = json_pack("{s:s}", "type", "string");
         return json_pack("{s:o}", "content", content("text/plain", text));
     }
@@ -59,8 +60,8 @@ static json_t *responses(const struct route *r)
     char ref[64];
 
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
-        bool takes_part =
-            answers[i].status[0] == '5' ? r->service != SERVICE_LOCAL : i == 0 || r->body_limit > 0;
+        bool takes_part = answers[i].status[0] == '5' ? route_service(r) != SERVICE_LOCAL
+                                                      : i == 0 || route_body_limit(r) > 0;
         snprintf(ref, sizeof ref, "#/components/responses/%s", answers[i].name);
         if (takes_part)
             json_object_set_new(all, answers[i].status, json_pack("{s:s}", "$ref", ref));
@@ -71,11 +72,11 @@ static json_t *responses(const struct route *r)
 /* Bearer tokens; in the open mode only guarded endpoints need one. */
 static json_t *security(const struct route *r)
 {
-    if (r->service == SERVICE_LOGIN && r->roles == ROLES_ANYONE)
+    if (route_service(r) == SERVICE_LOGIN && route_roles(r) == ROLES_ANYONE)
         return json_pack("[{s:[]}]", "client");
-    if (r->roles == ROLES_ANYONE)
+    if (route_roles(r) == ROLES_ANYONE)
         return json_array();
-    if (r->flags & ROUTE_GUARDED)
+    if (route_flags(r) & ROUTE_GUARDED)
         return json_pack("[{s:[]}]", "token");
     return json_pack("[{}, {s:[]}]", "token");
 }
@@ -85,7 +86,7 @@ static json_t *roles_of(const struct route *r)
     json_t *names = json_array();
 
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-        if (r->roles & roles[i].role)
+        if (route_roles(r) & roles[i].role)
             json_array_append_new(names, json_string(roles[i].name));
     return names;
 }
@@ -104,15 +105,16 @@ static json_t *operation(const struct route *r)
     char id[64];
     json_t *o, *body = request_body(r);
 
-    lower(r->name + strlen("OP_"), id, sizeof id);
-    o = json_pack("{s:s, s:s, s:o, s:o}", "operationId", id, "summary", r->summary, "security",
-                  security(r), "x-roles", roles_of(r));
+    lower(route_name(r) + strlen("OP_"), id, sizeof id);
+    o = json_pack("{s:s, s:s, s:o, s:o}", "operationId", id, "summary", route_summary(r),
+                  "security", security(r), "x-roles", roles_of(r));
     if (body)
         json_object_set_new(o, "requestBody", body);
     /* 0: the limit is a setting. */
     if (body)
-        json_object_set_new(o, "x-body-limit",
-                            json_integer(r->flags & ROUTE_UPLOAD ? 0 : (json_int_t)r->body_limit));
+        json_object_set_new(
+            o, "x-body-limit",
+            json_integer(route_flags(r) & ROUTE_UPLOAD ? 0 : (json_int_t)route_body_limit(r)));
     json_object_set_new(o, "responses", responses(r));
     return o;
 }
@@ -140,20 +142,20 @@ static json_t *paths(void)
     json_t *all = json_object(), *item;
     char template[256], method[16];
 
-    for (size_t i = 0; i < OP_COUNT_; i++) {
-        const struct route *r = &routes[i];
+    for (unsigned i = 0; i < OP_COUNT_; i++) {
+        const struct route *r = route_of(i);
         json_t *parameters = json_array();
-        path_template(r->path, template, sizeof template, parameters);
-        lower(http_method_name(r->method), method, sizeof method);
+        path_template(route_path(r), template, sizeof template, parameters);
+        lower(http_method_name(route_method(r)), method, sizeof method);
         item = json_object_get(all, template);
-        if (*r->path && !item) {
+        if (*route_path(r) && !item) {
             item = json_object();
             if (json_array_size(parameters))
                 json_object_set(item, "parameters", parameters);
             json_object_set_new(all, template, item);
         }
         json_decref(parameters);
-        if (*r->path)
+        if (*route_path(r))
             json_object_set_new(item, method, operation(r));
     }
     return all;

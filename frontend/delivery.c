@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/op.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/op.h"
 #include "frontend/piece.h"
 #include "frontend/range.h"
 
@@ -60,7 +61,8 @@ static void cut(struct download *d, const char *why)
 
     log_set_request(d->x.id);
     log_warn("%s %s: cut after %" PRId64 " of %" PRId64 " bytes: %s",
-             http_method_name(d->x.route->method), d->x.route->path, d->at, d->end, why);
+             http_method_name(route_method(d->x.route)), route_path(d->x.route), d->at, d->end,
+             why);
     log_set_request(NULL);
     exchange_detach(&d->x);
     download_free(d);

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "common/op.h"
 #include "frontend/delivery.h"
 #include "frontend/download.h"
 #include "frontend/forward.h"
@@ -135,7 +136,7 @@ static void count(unsigned route, int status, int64_t began_us)
 
 void exchange_count(const struct exchange *x, int status)
 {
-    count(x->route->op, status, x->began_us);
+    count(route_op(x->route), status, x->began_us);
 }
 
 void exchange_headers(struct exchange *x, const struct reply *reply)
@@ -188,8 +189,8 @@ void exchange_answer_err(struct exchange *x, enum err e)
     const char *peer = x->conn ? x->conn->peer : "";
     if (log_admit(err_text(e), peer, strlen(peer))) {
         log_set_request(x->id);
-        log_warn("%s %s: %s%s%s", http_method_name(x->route->method), x->route->path, err_text(e),
-                 own ? "; the client calls it " : "", own ? own : "");
+        log_warn("%s %s: %s%s%s", http_method_name(route_method(x->route)), route_path(x->route),
+                 err_text(e), own ? "; the client calls it " : "", own ? own : "");
         log_set_request(NULL);
     }
     local_err(&local, e);
@@ -220,7 +221,7 @@ static void on_answer(struct link_request *r, enum err e, const struct reply *re
 {
     struct exchange *x = (struct exchange *)r;
 
-    if (e == ERR_TIMEOUT && x->route->op == OP_READYZ)
+    if (e == ERR_TIMEOUT && route_op(x->route) == OP_READYZ)
         e = ERR_NO_WORKER;
     if (e)
         exchange_answer_err(x, e);
@@ -255,11 +256,11 @@ static void new_id(char text[REQUEST_ID_SIZE])
 
 struct exchange *exchange_new(const struct route *route)
 {
-    if (route->flags & ROUTE_UPLOAD)
+    if (route_flags(route) & ROUTE_UPLOAD)
         return upload_new();
-    if (route->flags & ROUTE_DOWNLOAD)
+    if (route_flags(route) & ROUTE_DOWNLOAD)
         return download_new();
-    if (route->op == OP_JOB_CLAIM)
+    if (route_op(route) == OP_JOB_CLAIM)
         return park_exchange_new();
     struct exchange *x = mem_alloc(sizeof *x);
     x->link.done = on_answer;
@@ -273,7 +274,7 @@ static void answer_here(struct conn *c, struct evhttp_request *req, const struct
     if (item->coming && !intake_refuse(&c->intake, false) && !c->server->draining)
         evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
     send_reply(c, req, reply, id);
-    count(p->route ? p->route->op : metric_no_route(), reply->status, 0);
+    count(p->route ? route_op(p->route) : metric_no_route(), reply->status, 0);
 }
 
 /* Why a request of a browser is not served; NULL: it is, or it is of another client. */
@@ -281,7 +282,7 @@ static const char *browser_refusal(const struct conn *c, struct evhttp_request *
                                    const struct parsed *p)
 {
     struct evkeyvalq *in = evhttp_request_get_input_headers(req);
-    bool get = p->route->method == HTTP_GET;
+    bool get = route_method(p->route) == HTTP_GET;
     const struct origin_request r = {
         .host = client_host(c, req),
         .scheme = *c->client.scheme ? c->client.scheme : NULL,
@@ -292,13 +293,13 @@ static const char *browser_refusal(const struct conn *c, struct evhttp_request *
         .accept_language = evhttp_find_header(in, "Accept-Language"),
         .user_agent = evhttp_find_header(in, "User-Agent"),
         .get = get,
-        .changes = !get || p->route->op == OP_JOB_CLAIM,
+        .changes = !get || route_op(p->route) == OP_JOB_CLAIM,
     };
     const char *why = origin_refusal(&c->server->origins, &r);
 
     if (why && log_admit("browser refused", c->peer, strlen(c->peer)))
-        log_warn("%s %s of a browser at %s is refused: %s", http_method_name(p->route->method),
-                 p->route->path, c->peer, why);
+        log_warn("%s %s of a browser at %s is refused: %s",
+                 http_method_name(route_method(p->route)), route_path(p->route), c->peer, why);
     return why;
 }
 
@@ -323,7 +324,7 @@ void exchange_begin(struct evhttp_request *req, void *server)
     } else if (item->verdict) {
         local_verdict(&local, item->verdict, &p);
         answer_here(c, req, item, &p, &local.reply, id);
-    } else if (p.kind != REQUEST_ROUTED || p.route->service == SERVICE_LOCAL) {
+    } else if (p.kind != REQUEST_ROUTED || route_service(p.route) == SERVICE_LOCAL) {
         local_reply(&local, &p);
         answer_here(c, req, item, &p, &local.reply, id);
     } else if ((refusal = browser_refusal(c, req, &p))) {

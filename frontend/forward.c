@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/op.h"
 #include "frontend/local.h"
 #include "frontend/park.h"
 #include "frontend/spool.h"
@@ -29,9 +30,9 @@ static void take_key(struct link_request *link, struct text key)
 /* Requests of one queue, or about one job, meet in one bundle. */
 static void set_key(struct link_request *link, const struct route *route, const struct request *r)
 {
-    if ((route->flags & ROUTE_BY_JOB) && r->params_len)
+    if ((route_flags(route) & ROUTE_BY_JOB) && r->params_len)
         take_key(link, r->params[0]);
-    if (!(route->flags & ROUTE_BY_QUEUE))
+    if (!(route_flags(route) & ROUTE_BY_QUEUE))
         return;
     for (size_t i = 0; i < r->query_len; i++) {
         struct text name = r->query[i].name, value = r->query[i].value;
@@ -119,9 +120,9 @@ static void set_link(struct exchange *x, const struct request *r)
 
     uuid_parse(x->id, id);
     memcpy(x->link.id, id, sizeof x->link.id);
-    x->link.service = x->route->service;
+    x->link.service = route_service(x->route);
     x->link.timeout_ms = x->server->cfg->request_timeout;
-    if (x->route->op == OP_READYZ && x->link.timeout_ms > READYZ_MS)
+    if (route_op(x->route) == OP_READYZ && x->link.timeout_ms > READYZ_MS)
         x->link.timeout_ms = READYZ_MS;
     set_key(&x->link, x->route, r);
     x->link.origin = subject_origin(r->peer);
@@ -151,7 +152,7 @@ static void wait_for_room(struct exchange *x);
 /* The request is complete: sends it. */
 static void send_it(struct exchange *x, struct request *r)
 {
-    bool claim = x->route->op == OP_JOB_CLAIM;
+    bool claim = route_op(x->route) == OP_JOB_CLAIM;
 
     complete(x, r);
     set_link(x, r);
@@ -159,11 +160,11 @@ static void send_it(struct exchange *x, struct request *r)
         refuse_wait(x);
         return;
     }
-    if (x->route->flags & ROUTE_UPLOAD) {
+    if (route_flags(x->route) & ROUTE_UPLOAD) {
         upload_begin(x, r);
         return;
     }
-    if (!x->route->body_limit) /* it takes none: what came is dropped */
+    if (!route_body_limit(x->route)) /* it takes none: what came is dropped */
         body_free(&x->body);
     enum err e = pack(x, r);
     if (e == ERR_FULL) {
@@ -281,7 +282,7 @@ static void ask(struct exchange *x, struct request *r)
     uuid_t id;
 
     complete(x, r);
-    snprintf(about, sizeof about, "%s %s", x->route->name, x->id);
+    snprintf(about, sizeof about, "%s %s", route_name(x->route), x->id);
     uuid_generate_random(id);
     uuid_unparse_lower(id, r->id);
     r->op = OP_ASK;
@@ -291,7 +292,7 @@ static void ask(struct exchange *x, struct request *r)
         pack_failed();
     size_t size = out.size;
     x->done = x->link.done;
-    x->link = (struct link_request){.service = routes[OP_ASK].service,
+    x->link = (struct link_request){.service = route_service(route_of(OP_ASK)),
                                     .timeout_ms = x->server->cfg->request_timeout,
                                     .origin = subject_origin(r->peer),
                                     .done = on_asked};

@@ -213,7 +213,7 @@ static void go_ahead(struct intake *in, bool ask, struct evbuffer *out)
 /* ---- bodies ---- */
 
 /* The route that a head means; NULL: none. */
-static const struct route *route_of(const struct head *h)
+static const struct route *route_asked(const struct head *h)
 {
     struct route_match m;
     struct span path = head_path(h->target);
@@ -232,9 +232,9 @@ static const struct route *route_of(const struct head *h)
 /* The body of this route must stay below so many bytes. */
 static uint64_t body_limit(const struct intake *in, const struct route *r)
 {
-    if (r && r->flags & ROUTE_UPLOAD)
+    if (r && route_flags(r) & ROUTE_UPLOAD)
         return in->limits->upload_max + 1;
-    return r && r->body_limit ? r->body_limit : BODY_IGNORED;
+    return r && route_body_limit(r) ? route_body_limit(r) : BODY_IGNORED;
 }
 
 /* From now on the body is dropped. The first reason is the one that is told. */
@@ -272,8 +272,8 @@ static bool too_much(const struct intake *in, uint64_t more)
 /* Starts to read the body of the head in hand. */
 static void begin_body(struct intake *in, const struct head *h, struct evbuffer *out)
 {
-    const struct route *r = route_of(h);
-    bool upload = r && r->flags & ROUTE_UPLOAD;
+    const struct route *r = route_asked(h);
+    bool upload = r && route_flags(r) & ROUTE_UPLOAD;
 
     in->limit = body_limit(in, r);
     in->left = h->chunked ? 0 : h->content_length;
@@ -282,7 +282,7 @@ static void begin_body(struct intake *in, const struct head *h, struct evbuffer 
     in->drop_max = INTAKE_DISCARD_MAX;
     in->is_chunked = h->chunked;
     in->expects_continue = h->expects_continue;
-    in->large_ok = r && r->body_limit > BODY_UNASKED;
+    in->large_ok = r && route_body_limit(r) > BODY_UNASKED;
     in->state = h->chunked ? INTAKE_CHUNKS : INTAKE_BODY;
     body_begin(&in->body, false);
     if (in->left >= in->limit)

@@ -1,5 +1,7 @@
 #include "frontend/local.h"
 
+#include "common/op.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,8 +91,8 @@ void local_verdict(struct local_answer *a, int verdict, const struct parsed *p)
     for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
         if (verdicts[i].status == verdict)
             text = verdicts[i].text;
-    if (verdict == 413 && p->route && *p->route->too_large)
-        text = p->route->too_large;
+    if (verdict == 413 && p->route)
+        text = route_too_large(p->route);
     local_error(a, verdict, text);
 }
 
@@ -107,18 +109,15 @@ static void local_healthz(struct local_answer *a)
 }
 
 static void (*const handlers[OP_COUNT_])(struct local_answer *a) = {
-#define LOCAL(op, method, path, handler, summary) [op] = handler,
-#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)
+#define LOCAL(op, handler, ...) [op] = handler,
 #include "common/api.def"
-#undef LOCAL
-#undef API
 };
 
 void local_reply(struct local_answer *a, const struct parsed *p)
 {
     switch (p->kind) {
     case REQUEST_ROUTED:
-        handlers[p->route->op](a);
+        handlers[route_op(p->route)](a);
         break;
     case REQUEST_OPTIONS:
         set(a, 200, TYPE_TEXT, "%s", "");

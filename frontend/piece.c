@@ -93,7 +93,7 @@ static void start(struct piece *p)
     uuid_unparse_lower(binary, id);
     if (!p->give_up)
         p->give_up = clock_mono_ms() + p->server->cfg->request_timeout;
-    p->link = (struct link_request){.service = routes[p->op].service,
+    p->link = (struct link_request){.service = route_service(route_of(p->op)),
                                     .origin = p->origin,
                                     .timeout_ms = p->server->cfg->request_timeout,
                                     .done = on_answer};

@@ -17,7 +17,7 @@ typedef void piece_done_fn(struct piece *p, enum err e, const struct reply *repl
 struct piece {
     struct link_request link; /* first member */
     struct server *server;
-    enum op op;
+    unsigned op;             /* enum op */
     uint64_t origin;         /* whose it is (subject.h) */
     const char *id;          /* of the request that it belongs to, for the log */
     const char *info;        /* of the file; as the next two, borrowed until `done` */

@@ -125,7 +125,7 @@ static char *single_slashes(struct span path, const char *rest)
 }
 
 /* The route of the request's method, NULL where the path has none. */
-static const struct route *route_of(struct evhttp_request *req, const struct route_match *m)
+static const struct route *route_chosen(struct evhttp_request *req, const struct route_match *m)
 {
     enum evhttp_cmd_type type = evhttp_request_get_command(req);
 
@@ -159,7 +159,7 @@ void request_parse(struct evhttp_request *req, struct span target, bool known, s
         return;
     }
     list_methods(&m, ret->allow, sizeof ret->allow);
-    ret->route = known ? route_of(req, &m) : NULL;
+    ret->route = known ? route_chosen(req, &m) : NULL;
     ret->kind = ret->route ? REQUEST_ROUTED
                 : known && evhttp_request_get_command(req) == EVHTTP_REQ_OPTIONS
                     ? REQUEST_OPTIONS
@@ -167,7 +167,7 @@ void request_parse(struct evhttp_request *req, struct span target, bool known, s
     if (!ret->route)
         return;
     struct arena a = {ret->memory = mem_alloc(3 * target.len + 1)};
-    r->op = ret->route->op;
+    r->op = route_op(ret->route);
     r->params_len = m.params_len;
     for (size_t i = 0; i < m.params_len; i++)
         r->params[i] = decode(&a, m.params[i].start, m.params[i].len, false);

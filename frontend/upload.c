@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/op.h"
 #include "frontend/multipart.h"
 #include "frontend/piece.h"
 

@@ -2,6 +2,7 @@
 
 #include "common/bus.h"
 #include "common/log.h"
+#include "common/op.h"
 #include "worker/auth/authorize.h"
 #include "worker/auth/claim_holder.h"
 #include "worker/http/compress.h"
@@ -21,8 +22,8 @@ static void fail_all(struct call *calls, size_t n, enum err e)
 static void run_from(handler_fn *const handlers[], struct call *calls, size_t first, size_t n)
 {
     const struct route *route = calls[first].route;
-    bool gather = (route->flags & ROUTE_GATHER) && !calls[first].ask;
-    handler_fn *handler = handlers[calls[first].ask ? OP_ASK : route->op];
+    bool gather = (route_flags(route) & ROUTE_GATHER) && !calls[first].ask;
+    handler_fn *handler = handlers[calls[first].ask ? OP_ASK : route_op(route)];
     struct call *batch[BUS_BUNDLE_MAX];
     size_t len = 0;
 
@@ -35,7 +36,7 @@ static void run_from(handler_fn *const handlers[], struct call *calls, size_t fi
         handler(batch, len);
     for (size_t i = 0; i < len; i++)
         if (!batch[i]->reply.status && !batch[i]->later) {
-            log_error("no answer from the handler of %s; this is a defect", route->name);
+            log_error("no answer from the handler of %s; this is a defect", route_name(route));
             reply_err(batch[i], ERR_INTERNAL);
         }
     log_set_request(NULL);
@@ -51,7 +52,7 @@ static void run_all(handler_fn *const handlers[], struct call *calls, size_t n)
 void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct call *calls,
                      size_t n)
 {
-    bool grouped = n > 0 && calls[0].route->service != SERVICE_LOGIN;
+    bool grouped = n > 0 && route_service(calls[0].route) != SERVICE_LOGIN;
 
     for (size_t i = 0; i < n; i++) {
         log_set_request(calls[i].request->id);
@@ -69,7 +70,7 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
     if (e)
         fail_all(calls, n, e);
     for (size_t i = 0; i < n; i++) {
-        if (calls[i].route->flags & ROUTE_NO_STORE)
+        if (route_flags(calls[i].route) & ROUTE_NO_STORE)
             reply_header(&calls[i], "Cache-Control", "no-store");
         compress_reply(&calls[i]);
     }

@@ -51,7 +51,7 @@ static void serve(struct loop *l, size_t broker)
     enum err e = want_store(l);
 
     for (size_t i = 0; i < l->len; i++) {
-        l->calls[i] = (struct call){.route = &routes[l->items[i].request.op],
+        l->calls[i] = (struct call){.route = route_of(l->items[i].request.op),
                                     .request = &l->items[i].request,
                                     .cfg = l->cfg,
                                     .store = l->store,
@@ -66,8 +66,8 @@ static void serve(struct loop *l, size_t broker)
     if (!e)
         dispatch_bundle(api_handlers, l->store, l->calls, l->len);
     for (size_t i = 0; i < l->len && bus_client_reply(&l->link, broker, l->items[i].header.id,
-                                                      l->calls[i].route->name, &l->calls[i].reply,
-                                                      i + 1 < l->len);
+                                                      route_name(l->calls[i].route),
+                                                      &l->calls[i].reply, i + 1 < l->len);
          i++)
         ;
     for (size_t i = 0; i < l->len; i++) {

@@ -22,7 +22,7 @@ zmq = pytest.importorskip("zmq")
 msgpack = pytest.importorskip("msgpack")
 
 OPS = {name: n for n, name in enumerate(
-    re.findall(r"^(?:LOCAL|API)\((\w+)", (ROOT / "common/api.def").read_text(), re.M))}
+    re.findall(r"^(?:LOCAL|API|LOGIN|WEBHOOK)\((\w+)", (ROOT / "common/api.def").read_text(), re.M))}
 HEADERS = len(re.findall(r"^HEADER\(", (ROOT / "common/headers.def").read_text(), re.M))
 UNREADABLE = b"a worker could not read the request"
 

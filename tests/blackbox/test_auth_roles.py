@@ -65,7 +65,7 @@ TABLE = {
 GUARDED = {key for key, roles in TABLE.items() if key[1].startswith((
     "/v1/client-permissions", "/v1/audit", "/v1/oauth2/revoke", "/v1/webhooks/dead"))} | {
     key for key in TABLE if key[1] == "/v1/restricted-queues/<queue>" and key[0] != "GET"}
-ROW = re.compile(r'^API\(\w+,\s*HTTP_(\w+),\s*"([^"]+)"', re.M)
+ROW = re.compile(r'^(?:API|LOGIN|WEBHOOK)\(\w+,[^()]*?\.method = HTTP_(\w+),\s*\.path = "([^"]+)"', re.M)
 ENDPOINTS = ROW.findall((ROOT / "common/api.def").read_text())
 AUTHENTICATION = message("Authentication is required for specified endpoint")
 

@@ -2,6 +2,7 @@
  * What one of them takes must survive being packed and read again. */
 #include "common/bus.h"
 #include "common/envelope.h"
+#include "common/op.h"
 #include "common/packed.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 #include "common/api.h"
+#include "common/op.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +39,7 @@ static const struct {
 
 static int op_of(const struct route *r)
 {
-    return r ? (int)r->op : -1;
+    return r ? (int)route_op(r) : -1;
 }
 
 static void test_match(void **state)
@@ -62,13 +63,107 @@ static void test_match(void **state)
 static void test_rows_are_distinct(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < OP_COUNT_; i++) {
-        assert_int_equal(routes[i].op, i);
-        for (size_t j = 0; j < i; j++)
-            if (*routes[i].path && routes[i].method == routes[j].method &&
-                !strcmp(routes[i].path, routes[j].path))
-                fail_msg("%s and %s are the same", routes[i].name, routes[j].name);
+    for (unsigned i = 0; i < OP_COUNT_; i++) {
+        const struct route *a = route_of(i);
+        assert_int_equal(route_op(a), i);
+        assert_ptr_equal(route_named(route_name(a), strlen(route_name(a))), a);
+        for (unsigned j = 0; j < i; j++) {
+            const struct route *b = route_of(j);
+            if (*route_path(a) && route_method(a) == route_method(b) &&
+                !strcmp(route_path(a), route_path(b)))
+                fail_msg("%s and %s have the same path", route_name(a), route_name(b));
+        }
     }
+    assert_null(route_of(OP_COUNT_));
+}
+
+static void test_each_row_says_who_may_call_it(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < OP_COUNT_; i++)
+        if (!route_roles(route_of(i)))
+            fail_msg("%s has no roles: nobody may call it", route_name(route_of(i)));
+}
+
+/* The numbers of operations on the bus, for ever: append, change none. The name of a row that is
+ * gone becomes "", so that nobody takes its number again. */
+static const char *const on_the_bus[] = {
+    [2] = "OP_READYZ",
+    [3] = "OP_JOB_ADD",
+    [4] = "OP_JOB_CLAIM",
+    [5] = "OP_JOB_GET",
+    [6] = "OP_JOB_POSITION",
+    [7] = "OP_JOB_ACTION",
+    [8] = "OP_RESULT_PUT",
+    [9] = "OP_RESULT_GET",
+    [10] = "OP_OUTPUT_ADD",
+    [11] = "OP_OUTPUT_GET",
+    [12] = "OP_SERIAL_ADD",
+    [13] = "OP_SERIAL_GET",
+    [14] = "OP_AGENT_PUT",
+    [15] = "OP_TOKEN",
+    [16] = "OP_TOKEN_GET",
+    [17] = "OP_TOKEN_REFRESH",
+    [18] = "OP_TOKEN_REVOKE",
+    [19] = "OP_RESTRICTED_LIST",
+    [20] = "OP_RESTRICTED_GET",
+    [21] = "OP_RESTRICTED_ADD",
+    [22] = "OP_RESTRICTED_DELETE",
+    [23] = "OP_CLIENTS_LIST",
+    [24] = "OP_CLIENT_GET",
+    [25] = "OP_CLIENT_PUT",
+    [26] = "OP_CLIENT_DELETE",
+    [27] = "OP_AUDIT_LIST",
+    [28] = "OP_ATTACHMENTS_PUT",
+    [29] = "OP_ATTACHMENTS_GET",
+    [30] = "OP_ARTIFACT_PUT",
+    [31] = "OP_ARTIFACT_GET",
+    [32] = "OP_FILE_PUT",
+    [33] = "OP_FILE_COMMIT",
+    [34] = "OP_FILE_READ",
+    [35] = "OP_CLAIMS_SETTLE",
+    [36] = "OP_JOB_SEARCH",
+    [37] = "OP_QUEUES_PUT",
+    [38] = "OP_QUEUES_GET",
+    [39] = "OP_IMAGES_PUT",
+    [40] = "OP_IMAGES_GET",
+    [41] = "OP_AGENTS_GET",
+    [42] = "OP_AGENT_GET",
+    [43] = "OP_PROVISION_ADD",
+    [44] = "OP_WAIT_TIMES",
+    [45] = "OP_QUEUE_AGENTS",
+    [46] = "OP_QUEUE_JOBS",
+    [47] = "OP_LOG_OUTPUT_ADD",
+    [48] = "OP_LOG_OUTPUT_GET",
+    [49] = "OP_LOG_SERIAL_ADD",
+    [50] = "OP_LOG_SERIAL_GET",
+    [51] = "OP_JOB_EVENTS",
+    [52] = "OP_WEBHOOKS_DEAD",
+    [53] = "OP_WEBHOOKS_RESEND",
+    [54] = "OP_ASK",
+};
+
+static void test_numbers_on_the_bus_stay(void **state)
+{
+    size_t known = sizeof on_the_bus / sizeof *on_the_bus, rows_seen = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < OP_COUNT_; i++) {
+        const struct route *r = route_of(i);
+        unsigned wire = route_wire(r);
+        if (route_service(r) == SERVICE_LOCAL) {
+            assert_int_equal(wire, 0);
+            continue;
+        }
+        if (wire >= known || !on_the_bus[wire] || strcmp(on_the_bus[wire], route_name(r)) != 0)
+            fail_msg("%s: the number %u is not the one of on_the_bus", route_name(r), wire);
+        /* Envelopes carry the position of the row: it must not move. */
+        assert_int_equal(wire, i);
+        rows_seen++;
+    }
+    for (size_t i = 0; i < known; i++)
+        rows_seen -= on_the_bus[i] && *on_the_bus[i];
+    assert_int_equal(rows_seen, 0);
 }
 
 int main(void)
@@ -76,6 +171,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_match),
         cmocka_unit_test(test_rows_are_distinct),
+        cmocka_unit_test(test_each_row_says_who_may_call_it),
+        cmocka_unit_test(test_numbers_on_the_bus_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #include "common/bus.h"
 #include "common/envelope.h"
+#include "common/op.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

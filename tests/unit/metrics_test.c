@@ -1,6 +1,7 @@
 #include "common/api.h"
 #include "common/buf.h"
 #include "common/metrics.h"
+#include "common/op.h"
 #include "common/prom.h"
 #include "common/utf8.h"
 

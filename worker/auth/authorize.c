@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/op.h"
 #include "worker/auth/security_log.h"
 #include "worker/auth/signing_keys.h"
 #include "worker/clients/roles.h"
@@ -101,9 +102,9 @@ static enum err demand(struct call *c, struct text header)
 /* With owner rules whoever submitted a job may also fetch what he uploaded for it. */
 static unsigned allowed_roles(const struct call *c)
 {
-    bool owners = c->cfg->owner_rules && c->route->op == OP_ATTACHMENTS_GET;
+    bool owners = c->cfg->owner_rules && route_op(c->route) == OP_ATTACHMENTS_GET;
 
-    return c->route->roles | (owners ? (unsigned)ROLES_USERS : 0);
+    return route_roles(c->route) | (owners ? (unsigned)ROLES_USERS : 0);
 }
 
 static void check_role(struct call *c)
@@ -143,9 +144,9 @@ static void check_client(struct call *c)
 void gate_pass(struct call *c)
 {
     struct text header = c->request->headers[HDR_AUTHORIZATION];
-    bool open = c->cfg->auth == AUTH_OPEN && !(c->route->flags & ROUTE_GUARDED);
+    bool open = c->cfg->auth == AUTH_OPEN && !(route_flags(c->route) & ROUTE_GUARDED);
 
-    if (c->reply.status || c->route->roles == ROLES_ANYONE)
+    if (c->reply.status || route_roles(c->route) == ROLES_ANYONE)
         return;
     enum err e = open ? look(c, header) : demand(c, header);
     if (e)
@@ -153,7 +154,7 @@ void gate_pass(struct call *c)
     if (c->reply.status || open)
         return;
     check_role(c);
-    if (!c->reply.status && (c->route->flags & ROUTE_GUARDED))
+    if (!c->reply.status && (route_flags(c->route) & ROUTE_GUARDED))
         check_client(c);
 }
 

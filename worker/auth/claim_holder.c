@@ -1,6 +1,7 @@
 #include "worker/auth/claim_holder.h"
 
 #include "common/bus.h"
+#include "common/op.h"
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/http/cookie.h"
@@ -16,14 +17,14 @@
 static bool is_asked(const struct call *c)
 {
     struct text id = c->request->params[0];
-    bool reads = c->route->op == OP_RESULT_GET;
+    bool reads = route_op(c->route) == OP_RESULT_GET;
 
-    if (!(c->route->flags & ROUTE_HOLDER) || c->reply.status ||
+    if (!(route_flags(c->route) & ROUTE_HOLDER) || c->reply.status ||
         c->cfg->agent_identity == AGENT_IDENTITY_ANY || !job_id_valid(id.s, id.len))
         return false;
     if (!c->caller.has_token)
         return !reads;
-    if (c->route->method == HTTP_GET) /* users read as their roles allow */
+    if (route_method(c->route) == HTTP_GET) /* users read as their roles allow */
         return c->caller.role == ROLE_AGENT;
     return !(c->caller.role & (unsigned)ROLES_MANAGERS);
 }
@@ -40,7 +41,7 @@ static bool names_itself(const struct call *c)
     struct text cookie = c->request->headers[HDR_COOKIE];
     struct buf name = BUF_INIT(AGENT_NAME_MAX);
 
-    if (c->route->op != OP_RESULT_PUT)
+    if (route_op(c->route) != OP_RESULT_PUT)
         return true;
     bool own = cookie.s && cookie_get(cookie, "agent_name", &name) &&
                gate_speaks_for(c->caller.permissions, (struct text){name.data, name.len});
@@ -51,7 +52,7 @@ static bool names_itself(const struct call *c)
 /* What came of the agent that had the job before goes where it always went. */
 static bool is_late(const struct call *c, const struct job_holder *h)
 {
-    if (c->route->op == OP_ATTACHMENTS_GET || !h->tried)
+    if (route_op(c->route) == OP_ATTACHMENTS_GET || !h->tried)
         return false;
     return (!h->former || is_one_of(c, h->former)) && (!h->owner || names_itself(c));
 }
@@ -62,7 +63,7 @@ static bool may(const struct call *c, const struct job_holder *h)
         return true;
     if (h->owner)
         return false;
-    return !h->waits || c->route->op == OP_RESULT_GET;
+    return !h->waits || route_op(c->route) == OP_RESULT_GET;
 }
 
 static void refuse(struct call *c)

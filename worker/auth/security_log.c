@@ -71,7 +71,7 @@ static void set_uri(json_t *event, const struct call *c)
     char path[SHOWN_MAX];
     size_t used = 0, param = 0;
 
-    for (const char *s = c->route->path; *s && used + 1 < sizeof path;) {
+    for (const char *s = route_path(c->route); *s && used + 1 < sizeof path;) {
         if (*s != '<') {
             path[used++] = *s++;
             continue;
@@ -108,7 +108,7 @@ static json_t *event_new(const struct call *c, enum security_level level, const 
     set_uri(event, c);
     json_object_set_new(
         event, "request_method",
-        json_string(c->request->head ? "HEAD" : http_method_name(c->route->method)));
+        json_string(c->request->head ? "HEAD" : http_method_name(route_method(c->route))));
     json_object_set_new(event, "request_id", json_string(c->request->id));
     return event;
 }

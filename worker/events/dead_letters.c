@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+handler_fn h_webhooks_dead, h_webhooks_resend;
+
 /* Gives the letters to the list; `page->next` leads to what follows its last one. */
 static void give(struct listing *l, struct list_page *page, json_t *letters)
 {

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_job_events;
+
 #define INVALID_URL "Invalid job_status_webhook URL specified"
 
 /* The open mode takes any text, as the old servers did; with a NUL it could not be kept. */

@@ -9,6 +9,8 @@
 #include "worker/validation/names.h"
 #include "worker/validation/schemas.h"
 
+handler_fn h_agent_put, h_agents_get, h_agent_get, h_provision_add, h_readyz;
+
 /* The cookie by which the agent's later claims tell who asks. */
 static void set_agent_cookie(struct call *c, struct text name)
 {

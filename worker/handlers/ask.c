@@ -5,20 +5,23 @@
 #include "worker/request/ask.h"
 
 #include "common/log.h"
+#include "common/op.h"
 #include "worker/auth/authorize.h"
 #include "worker/handlers/upload_wanted.h"
 
 #include <string.h>
 
+handler_fn h_ask;
+
 void ask_resolve(struct call *c, struct request *r)
 {
     const char *space = r->body.len ? memchr(r->body.s, ' ', r->body.len) : NULL;
 
-    if (c->route->op != OP_ASK)
+    if (route_op(c->route) != OP_ASK)
         return;
     size_t len = space ? (size_t)(space - r->body.s) : 0;
     const struct route *asked = route_named(r->body.s, len);
-    if (asked && *asked->path && r->body.len == len + 1 + REQUEST_ID_SIZE - 1) {
+    if (asked && *route_path(asked) && r->body.len == len + 1 + REQUEST_ID_SIZE - 1) {
         memcpy(r->id, space + 1, REQUEST_ID_SIZE - 1);
         c->route = asked;
         c->ask = true;
@@ -45,6 +48,6 @@ void h_ask(struct call *calls[], size_t n)
     struct call *c = calls[0];
 
     (void)n;
-    if (!questions[c->route->op] || questions[c->route->op](c))
+    if (!questions[route_op(c->route)] || questions[route_op(c->route)](c))
         reply_bytes(c, ASK_GO_ON, "text/plain", "", 0);
 }

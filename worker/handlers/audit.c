@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_audit_list;
+
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000
 

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+handler_fn h_token, h_token_get;
+
 #define NO_HEADER       "No authorization header specified"
 #define NO_CREDENTIALS  "Client id and key must be specified in authorization header"
 #define BAD_CREDENTIALS "Invalid client id or client key"

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_job_claim;
+
 #define AGENT_NAME_MAX 1024
 
 /* One claim of a bundle with the memory it points to. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_claims_settle;
+
 #define LINE_SIZE (sizeof "+\n" - 1 + REQUEST_ID_SIZE - 1)
 
 /* "+TOKEN\n": arrived, "-TOKEN\n": not. False: it is something else. */

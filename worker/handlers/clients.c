@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+handler_fn h_clients_list, h_client_get, h_client_put, h_client_delete;
+
 #define NO_CLIENT   "Error: Specified client_id does not exist."
 #define NO_MODIFY   "Error: System admin client cannot by modified from API."
 #define NO_DELETE   "Error: System admin client cannot by deleted from API."

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+handler_fn h_attachments_put, h_artifact_put, h_file_put, h_file_commit, h_attachments_get,
+    h_artifact_get, h_file_read;
+
 #define ATTACHMENTS ".attachments"
 #define ARTIFACT    ".artifact"
 

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_job_add, h_job_get, h_job_position, h_job_action;
+
 #define JOB_ID_MAX 64 /* the longest valid spelling is urn:uuid:{...} */
 
 /* A job between its checks and the store. */

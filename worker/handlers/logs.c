@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_log_output_add, h_log_serial_add, h_log_output_get, h_log_serial_get;
+
 /* ---- posts ---- */
 
 static struct text text_field(const json_t *body, const char *name)

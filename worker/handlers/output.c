@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+handler_fn h_output_add, h_output_get, h_serial_add, h_serial_get;
+
 static bool is_utf8(struct text t)
 {
     json_t *s = json_stringn(t.len ? t.s : "", t.len);

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_queues_put, h_images_put, h_queues_get, h_images_get, h_queue_agents, h_queue_jobs,
+    h_wait_times;
+
 /* Answers a body with one fault of its own; takes the text. */
 static void refuse(struct call *c, json_t *text)
 {

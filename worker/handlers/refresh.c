@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+handler_fn h_token_refresh, h_token_revoke;
+
 #define INVALID "Invalid refresh token."
 #define REVOKED "Refresh token revoked."
 

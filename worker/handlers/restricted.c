@@ -6,6 +6,8 @@
 #include "worker/request/path_name.h"
 #include "worker/validation/schemas.h"
 
+handler_fn h_restricted_list, h_restricted_get, h_restricted_add, h_restricted_delete;
+
 #define NOT_RESTRICTED "Error: Restricted queue not found."
 #define NO_CLIENT_ID   "Error: Missing client ID."
 #define NO_CLIENT      "Error: Specified client_id does not exist."

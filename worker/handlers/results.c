@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+handler_fn h_result_put, h_result_get;
+
 #define AGENT_NAME_MAX 1024
 
 /* Removes job_state from the fields and returns it, NULL when it was not sent. */

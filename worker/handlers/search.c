@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+handler_fn h_job_search;
+
 /* The states that the reference server knows here come first, in its order: its text names them.
  * Those that it forgot are accepted, too. */
 static const char *const known_states[] = {

@@ -135,9 +135,9 @@ void compress_reply(struct call *c)
     struct text body = c->reply.body;
     size_t len;
 
-    if (c->route->method != HTTP_GET || !*c->route->path || (c->route->flags & ROUTE_DOWNLOAD) ||
-        c->reply.status != 200 || body.len < COMPRESS_MIN || body.len > UINT32_MAX ||
-        !is_text(&c->reply))
+    if (route_method(c->route) != HTTP_GET || !*route_path(c->route) ||
+        (route_flags(c->route) & ROUTE_DOWNLOAD) || c->reply.status != 200 ||
+        body.len < COMPRESS_MIN || body.len > UINT32_MAX || !is_text(&c->reply))
         return;
     reply_header(c, "Vary", "Accept-Encoding");
     if (!accepts_gzip(c->request->headers[HDR_ACCEPT_ENCODING]))

@@ -121,8 +121,8 @@ bool listing_take(void *listing, struct text name, json_t *value)
     if (e)
         log_error("request %s, %s: %.*s is larger than any answer and is left out of the list; "
                   "remove it",
-                  l->c->request->id, l->c->route->name, (int)(name.len < 256 ? name.len : 256),
-                  name.s);
+                  l->c->request->id, route_name(l->c->route),
+                  (int)(name.len < 256 ? name.len : 256), name.s);
     else
         l->members++;
     l->left--;

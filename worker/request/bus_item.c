@@ -21,7 +21,7 @@ static size_t params_of(const struct route *route)
 {
     size_t n = 0;
 
-    for (const char *p = strchr(route->path, '<'); p; p = strchr(p + 1, '<'))
+    for (const char *p = strchr(route_path(route), '<'); p; p = strchr(p + 1, '<'))
         n++;
     return n;
 }
@@ -49,13 +49,13 @@ static bool texts_are_sound(const struct request *r)
 static const char *fault_of(const struct bus_item *it, enum service service)
 {
     const struct request *r = &it->request;
-    const struct route *route = &routes[r->op];
+    const struct route *route = route_of(r->op);
 
-    if (route->service != service)
+    if (route_service(route) != service)
         return "its operation is not of this worker's service";
     if (!same_id(it))
         return "its two ids differ";
-    if (*route->path && r->params_len != params_of(route))
+    if (*route_path(route) && r->params_len != params_of(route))
         return "its parameters are not those of its operation";
     if (!texts_are_sound(r))
         return "its parameters are not UTF-8";

@@ -59,7 +59,7 @@ static void reply_too_long(struct call *c, size_t len)
         log_error(
             "request %s, %s %.*s: the answer would hold %zu bytes, a message takes %zu; 500 is "
             "answered instead, remove what it is about or ask for a part of it",
-            c->request ? c->request->id : "-", c->route ? c->route->name : "-",
+            c->request ? c->request->id : "-", c->route ? route_name(c->route) : "-",
             (int)(about.len < 256 ? about.len : 256), about.s, len, ANSWER_MAX);
     c->reply.claimed = false;
     reply_err(c, ERR_ANSWER_TOO_LARGE);

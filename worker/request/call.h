@@ -47,15 +47,9 @@ struct call {
     struct event_post *later;
 };
 
-/* Handlers of rows without ROUTE_GATHER get n = 1. */
+/* Handlers of rows without ROUTE_GATHER get n = 1. The file of a handler declares it:
+ * `handler_fn h_job_add;`, the tables of handlers do so by api.def. */
 typedef void handler_fn(struct call *calls[], size_t n);
-
-#define LOCAL(op, method, path, handler, summary)
-#define API(op, method, path, service, roles, limit, too_large, flags, handler, summary)           \
-    handler_fn handler;
-#include "common/api.def"
-#undef LOCAL
-#undef API
 
 /* The request as the store knows it. */
 struct asked call_asked(const struct call *c);

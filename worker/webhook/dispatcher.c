@@ -30,7 +30,7 @@ static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, s
     struct store *s = dispatcher_store(d);
 
     for (size_t i = 0; i < n; i++) {
-        calls[i] = (struct call){.route = &routes[items[i].request.op],
+        calls[i] = (struct call){.route = route_of(items[i].request.op),
                                  .request = &items[i].request,
                                  .cfg = d->cfg,
                                  .store = s,
@@ -45,7 +45,7 @@ static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, s
         if (calls[i].later)
             post_begin(d, &calls[i], &items[i], broker);
         if (calls[i].reply.status)
-            bus_client_reply(&d->link, broker, items[i].header.id, calls[i].route->name,
+            bus_client_reply(&d->link, broker, items[i].header.id, route_name(calls[i].route),
                              &calls[i].reply, false);
         call_done(&calls[i]);
         bus_item_free(&items[i]);

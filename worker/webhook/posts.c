@@ -1,6 +1,7 @@
 #include "worker/webhook/posts.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/op.h"
 #include "worker/webhook/answer.h"
 #include "worker/webhook/attempts.h"
 #include "worker/webhook/lanes.h"
@@ -30,8 +31,8 @@ static void post_reply(struct dispatcher *d, struct post *p, struct call *c,
                        enum outbox_state state)
 {
     answer_state(c, p->event_id, state);
-    bus_client_reply(&d->link, p->broker, p->request_id, routes[OP_JOB_EVENTS].name, &c->reply,
-                     false);
+    bus_client_reply(&d->link, p->broker, p->request_id, route_name(route_of(OP_JOB_EVENTS)),
+                     &c->reply, false);
     call_done(c);
     post_free(d, p);
 }
