@@ -126,7 +126,8 @@ static void test_reading(void **state)
     assert_int_equal(doc_int(doc, "a.s", -1), -1);
     assert_int_equal(doc_date(doc, "a.d"), 9);
     assert_true(doc_bool(doc, "a.t"));
-    assert_false(doc_bool(doc, "a.n"));
+    assert_true(doc_bool(doc, "a.n"));
+    assert_false(doc_bool(doc, "a.none"));
     assert_true(doc_inner(doc, "a", &inner));
     assert_int_equal(doc_int(&inner, "n", 0), 5);
     assert_true(doc_list(doc, "a.l", &list));

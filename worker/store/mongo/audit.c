@@ -1,93 +1,67 @@
 /* The audit trail, and who submitted a job. */
 #include "worker/store/mongo/auth.h"
+#include "worker/store/mongo/db.h"
 #include "worker/store/mongo/job.h"
-
-#include "worker/store/mongo/bsonjson.h"
-
-#include <string.h>
-
-static void append_given(bson_t *doc, const char *name, struct text t)
-{
-    if (t.s)
-        mongo_append_text(doc, name, t);
-}
 
 enum err mongo_audit_add(struct store *s, const struct audit_entry *entry)
 {
-    bson_t doc = BSON_INITIALIZER;
-    bool ok = true;
+    bson_t *doc = doc_of("_id: ?, at: ?, actor: ?, role: ?, action: ?, target: ?, detail: ?, "
+                         "address: ?",
+                         v_str(entry->id), v_date(entry->at_ms), v_given(entry->actor),
+                         *entry->role ? v_str(entry->role) : v_none(), v_str(entry->action),
+                         v_given(entry->target), entry->detail ? v_json(entry->detail) : v_none(),
+                         v_given(entry->address));
 
-    BSON_APPEND_UTF8(&doc, "_id", entry->id);
-    BSON_APPEND_DATE_TIME(&doc, "at", entry->at_ms);
-    append_given(&doc, "actor", entry->actor);
-    if (*entry->role)
-        BSON_APPEND_UTF8(&doc, "role", entry->role);
-    BSON_APPEND_UTF8(&doc, "action", entry->action);
-    append_given(&doc, "target", entry->target);
-    if (entry->detail)
-        ok = bsonjson_append(&doc, "detail", strlen("detail"), entry->detail);
-    append_given(&doc, "address", entry->address);
-    enum err e = ok ? mongo_insert(mongo_of(s), AUDIT, &doc) : ERR_UNPROCESSABLE;
-    bson_destroy(&doc);
+    if (!doc)
+        return ERR_UNPROCESSABLE;
+    enum err e = db_insert(mongo_of(s), AUDIT, doc);
     return e == ERR_CONFLICT ? ERR_OK : e;
 }
 
 static json_t *entry_json(const bson_t *doc)
 {
-    json_t *entry = json_object();
-    bson_iter_t it;
+    json_t *entry = json_object(), *others = doc_object(doc);
 
-    if (bson_iter_init(&it, doc))
-        while (bson_iter_next(&it)) {
-            const char *name = bson_iter_key(&it);
-            json_object_set_new(entry, strcmp(name, "_id") == 0 ? "id" : name, bsonjson_value(&it));
-        }
+    json_object_set_new(entry, "id", doc_json(doc, "_id"));
+    json_object_update(entry, others);
+    json_decref(others);
     return entry;
 }
 
 enum err mongo_audit_list(struct store *s, const struct audit_query *query, json_t **ret)
 {
-    bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, range, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = AUDIT,
-                            .filter = &filter,
-                            .sort = &sort,
-                            .limit = query->limit,
-                            .more = query->cut};
+    bson_t *filter =
+        doc_of("_id: ?, actor: ?, target: ?, action: ?",
+               query->before ? v_own(doc_of("$lt: ?", v_str(query->before))) : v_none(),
+               v_given(query->actor), v_given(query->target), v_given(query->action));
+    struct db_found f;
+    enum err e = db_find(mongo_of(s),
+                         &(struct db_query){.collection = AUDIT,
+                                            .filter = filter,
+                                            .sort = "_id: -1",
+                                            .limit = query->limit,
+                                            .more = query->cut},
+                         &f);
 
-    if (query->before) {
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &range);
-        BSON_APPEND_UTF8(&range, "$lt", query->before);
-        bson_append_document_end(&filter, &range);
-    }
-    append_given(&filter, "actor", query->actor);
-    append_given(&filter, "target", query->target);
-    append_given(&filter, "action", query->action);
-    BSON_APPEND_INT32(&sort, "_id", -1);
-    enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&sort);
     if (e)
         return e;
     *ret = json_array();
-    while (mongo_next(&batch, &doc))
-        json_array_append_new(*ret, entry_json(&doc));
-    bson_destroy(&reply);
+    while (db_next(&f))
+        json_array_append_new(*ret, entry_json(&f.doc));
+    db_end(&f);
     return ERR_OK;
 }
 
 enum err mongo_job_submitter(struct store *s, struct text job_id, json_t **ret)
 {
-    bson_t projection = BSON_INITIALIZER, reply, doc;
-    bson_iter_t it;
+    bson_t *projection = doc_of("submitter: true"), reply, doc;
+    enum err e = job_find(mongo_of(s), job_id, projection, &reply, &doc);
 
-    BSON_APPEND_BOOL(&projection, "submitter", true);
-    enum err e = job_find(mongo_of(s), job_id, &projection, &reply, &doc);
-    bson_destroy(&projection);
+    bson_destroy(projection);
     if (e)
         return e;
-    *ret = mongo_field(&doc, "submitter", &it) && BSON_ITER_HOLDS_UTF8(&it) ? bsonjson_value(&it)
-                                                                            : NULL;
+    struct text submitter = doc_text(&doc, "submitter");
+    *ret = submitter.s ? json_stringn(submitter.s, submitter.len) : NULL;
     bson_destroy(&reply);
     return ERR_OK;
 }

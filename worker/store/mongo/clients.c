@@ -2,63 +2,49 @@
 #include "worker/store/mongo/auth.h"
 
 #include "worker/clients/document.h"
-#include "worker/store/mongo/bsonjson.h"
-
-#include <string.h>
+#include "worker/store/mongo/db.h"
 
 /* Documents of one batch, so that a list of any length comes in batches. */
 #define BATCH_LEN 500
 
 static json_t *client_json(const bson_t *doc)
 {
-    json_t *client = mongo_document_json(doc);
-    bson_iter_t it;
+    json_t *client = doc_object(doc);
 
-    if (bson_iter_init_find(&it, doc, "_id"))
-        json_object_set_new(client, CLIENT_SELF, bsonjson_value(&it));
+    json_object_set_new(client, CLIENT_SELF, doc_json(doc, "_id"));
     return client;
 }
 
 enum err mongo_client_get(struct store *s, struct text client_id, json_t **ret)
 {
-    bson_t filter = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = CLIENTS, .filter = &filter, .limit = 1};
+    struct db_found f;
+    enum err e = db_first(mongo_of(s),
+                          &(struct db_query){.collection = CLIENTS,
+                                             .filter = doc_of("client_id: ?", v_text(client_id))},
+                          &f);
 
-    mongo_append_text(&filter, "client_id", client_id);
-    enum err e = mongo_find(mongo_of(s), &q, &reply, &batch);
-    bson_destroy(&filter);
-    if (e)
-        return e;
-    if (mongo_next(&batch, &doc))
-        *ret = client_json(&doc);
-    else
-        e = ERR_NOT_FOUND;
-    bson_destroy(&reply);
+    if (!e)
+        *ret = client_json(&f.doc);
+    db_end(&f);
     return e;
 }
 
 /* Appends the clients whose id is greater than `after` to an array; *ret_n how many. */
 static enum err list_batch(struct mongo *m, struct text after, json_t *clients, size_t *ret_n)
 {
-    bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, range, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {
-        .collection = CLIENTS, .filter = &filter, .sort = &sort, .limit = BATCH_LEN};
+    struct db_query q = {
+        .collection = CLIENTS,
+        /* only ids that are texts, by BSON's order */
+        .filter = doc_of("client_id: {?: ?}", v_str(after.s ? "$gt" : "$gte"), v_text(after)),
+        .sort = "client_id: 1",
+        .limit = BATCH_LEN};
+    struct db_found f;
+    enum err e = db_find(m, &q, &f);
 
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "client_id", &range);
-    mongo_append_text(&range, after.s ? "$gt" : "$gte", after); /* texts only, by BSON's order */
-    bson_append_document_end(&filter, &range);
-    BSON_APPEND_INT32(&sort, "client_id", 1);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&sort);
-    if (e)
-        return e;
-    for (*ret_n = 0; mongo_next(&batch, &doc); ++*ret_n)
-        json_array_append_new(clients, client_json(&doc));
-    bson_destroy(&reply);
-    return ERR_OK;
+    for (*ret_n = 0; !e && db_next(&f); ++*ret_n)
+        json_array_append_new(clients, client_json(&f.doc));
+    db_end(&f);
+    return e;
 }
 
 enum err mongo_clients_list(struct store *s, json_t **ret)
@@ -80,81 +66,61 @@ enum err mongo_clients_list(struct store *s, json_t **ret)
     return e;
 }
 
+/* The fields without those that are null, which are appended to *unset. */
+static json_t *fields_set(const json_t *fields, bson_t *unset)
+{
+    json_t *set = json_object(), *value;
+    const char *name;
+
+    json_object_foreach ((json_t *)(uintptr_t)fields, name, value)
+        if (json_is_null(value))
+            doc_put(unset, name, v_bool(true));
+        else
+            json_object_set(set, name, value);
+    return set;
+}
+
 static enum err create(struct mongo *m, const struct client_put *put)
 {
-    bson_t doc = BSON_INITIALIZER;
-    json_t *fields = json_deep_copy(put->fields), *value;
-    const char *name;
-    void *next;
+    bson_t unset = BSON_INITIALIZER;
+    json_t *set = fields_set(put->fields, &unset);
+    bson_t *doc = doc_of("client_id: ?, ?", v_text(put->client_id), v_json(set));
 
-    json_object_foreach_safe(fields, next, name, value) if (json_is_null(value))
-        json_object_del(fields, name);
-    mongo_append_text(&doc, "client_id", put->client_id);
-    enum err e =
-        bsonjson_append_members(&doc, fields) ? mongo_insert(m, CLIENTS, &doc) : ERR_UNPROCESSABLE;
-    json_decref(fields);
-    bson_destroy(&doc);
-    return e;
-}
-
-/* {$set: {...}, $unset: {...}}; client_id is set to itself so that $set is never empty. False: a
- * value cannot be BSON. */
-static bool append_changes(bson_t *update, const struct client_put *put)
-{
-    bson_t set, unset = BSON_INITIALIZER;
-    json_t *fields = json_deep_copy(put->fields), *value;
-    const char *name;
-    void *next;
-
-    json_object_foreach_safe(fields, next, name, value) if (json_is_null(value))
-    {
-        BSON_APPEND_BOOL(&unset, name, true);
-        json_object_del(fields, name);
-    }
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set);
-    mongo_append_text(&set, "client_id", put->client_id);
-    bool ok = bsonjson_append_members(&set, fields);
-    bson_append_document_end(update, &set);
-    if (bson_count_keys(&unset))
-        BSON_APPEND_DOCUMENT(update, "$unset", &unset);
+    json_decref(set);
     bson_destroy(&unset);
-    json_decref(fields);
-    return ok;
+    return doc ? db_insert(m, CLIENTS, doc) : ERR_UNPROCESSABLE;
 }
 
-/* The role is still as it was read. One of another type than text, which other programs may leave,
- * is no role, whatever it is shown as. */
-static void append_role(bson_t *filter, const json_t *role)
+/* client_id is set to itself so that $set is never empty. NULL: a value cannot be BSON. */
+static bson_t *changes(const struct client_put *put)
 {
-    bson_t any, child;
+    bson_t *unset = bson_new();
+    json_t *set = fields_set(put->fields, unset);
+    bool any = !bson_empty(unset);
+    bson_t *update = doc_of("$set: {client_id: ?, ?}, $unset: ?", v_text(put->client_id),
+                            v_json(set), any ? v_doc(unset) : v_none());
 
-    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &any);
-    BSON_APPEND_DOCUMENT_BEGIN(&any, "0", &child);
-    BCON_APPEND(&child, "$expr", "{", "$ne", "[", "{", "$type", BCON_UTF8("$role"), "}",
-                BCON_UTF8("string"), "]", "}");
-    bson_append_document_end(&any, &child);
-    if (json_is_string(role)) {
-        BSON_APPEND_DOCUMENT_BEGIN(&any, "1", &child);
-        mongo_append_text(&child, "role",
-                          (struct text){json_string_value(role), json_string_length(role)});
-        bson_append_document_end(&any, &child);
-    }
-    bson_append_array_end(filter, &any);
+    bson_destroy(unset);
+    json_decref(set);
+    return update;
 }
 
 static enum err update_client(struct mongo *m, const struct client_put *put)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER;
-    struct mongo_change change = {.filter = &filter, .update = &update};
-    struct mongo_changed done = {0};
+    bson_t *update = changes(put);
+    struct db_done done;
     json_t *found = NULL;
 
-    mongo_append_text(&filter, "client_id", put->client_id);
-    append_role(&filter, put->role);
+    if (!update)
+        return ERR_UNPROCESSABLE;
+    /* The role is still as it was read. One of another type than text, which other programs may
+     * leave, is no role, whatever it is shown as. */
+    bson_t *filter =
+        doc_of("client_id: ?, $or: [{$expr: {$ne: [{$type: '$role'}, 'string']}}, ?]",
+               v_text(put->client_id),
+               json_is_string(put->role) ? v_own(doc_of("role: ?", v_json(put->role))) : v_none());
     enum err e =
-        append_changes(&update, put) ? mongo_update(m, CLIENTS, &change, &done) : ERR_UNPROCESSABLE;
-    bson_destroy(&filter);
-    bson_destroy(&update);
+        db_update(m, CLIENTS, &(struct db_change){.filter = filter, .update = update}, &done);
     if (e || done.matched)
         return e;
     e = mongo_client_get(&m->store, put->client_id, &found);
@@ -164,13 +130,10 @@ static enum err update_client(struct mongo *m, const struct client_put *put)
 
 static enum err delete_client(struct mongo *m, struct text client_id)
 {
-    bson_t filter = BSON_INITIALIZER;
-    int64_t n = 0;
+    struct db_done done;
+    enum err e = db_delete(m, CLIENTS, doc_of("client_id: ?", v_text(client_id)), false, &done);
 
-    mongo_append_text(&filter, "client_id", client_id);
-    enum err e = mongo_delete(m, CLIENTS, &filter, false, &n);
-    bson_destroy(&filter);
-    return e ? e : n ? ERR_OK : ERR_NOT_FOUND;
+    return e ? e : done.matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
 /* A change that ends the client's refresh tokens. */
@@ -253,17 +216,14 @@ static json_t *no_owners(const bson_t *doc)
 /* The restricted queues, or one, as {NAME: []}. */
 static enum err restricted_names(struct mongo *m, struct text queue, json_t **ret)
 {
-    bson_t in = BSON_INITIALIZER;
+    bson_t *in = queue.s ? doc_of("[?]", v_text(queue)) : NULL;
     json_t *queues = json_object();
     const struct name_walk walk = {.take = add_name, .arg = queues};
-    struct mongo_names names = {.collection = RESTRICTED, .key = "queue_name", .make = no_owners};
-
-    if (queue.s) {
-        mongo_append_text(&in, "0", queue);
-        names.in = &in;
-    }
+    const struct mongo_names names = {
+        .collection = RESTRICTED, .key = "queue_name", .in = in, .make = no_owners};
     enum err e = mongo_walk_names(m, &names, &walk);
-    bson_destroy(&in);
+
+    bson_destroy(in);
     if (e)
         json_decref(queues);
     else
@@ -313,43 +273,25 @@ enum err mongo_restricted_list(struct store *s, struct text queue, json_t **ret)
 
 static enum err mark_restricted(struct mongo *m, struct text queue)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set;
-    struct mongo_change change = {.filter = &filter, .update = &update, .upsert = true};
-
-    mongo_append_text(&filter, "queue_name", queue);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    mongo_append_text(&set, "queue_name", queue);
-    bson_append_document_end(&update, &set);
-    enum err e = mongo_update(m, RESTRICTED, &change, NULL);
-    bson_destroy(&filter);
-    bson_destroy(&update);
-    return e;
+    return db_upsert(m, RESTRICTED, doc_of("queue_name: ?", v_text(queue)),
+                     doc_of("$set: {queue_name: ?}", v_text(queue)));
 }
 
 /* Adds the queue to the client's allowed_queues or takes it out. A list that is missing, null or of
  * another type, as other programs may leave it, is as good as an empty one. */
 static enum err change_allowed(struct mongo *m, bool add, struct text queue, struct text client_id)
 {
-    bson_t filter = BSON_INITIALIZER, name = BSON_INITIALIZER, added = BSON_INITIALIZER;
-    struct mongo_change change = {.filter = &filter, .pipeline = true};
-    struct mongo_changed done;
+    bson_t *name = doc_of("$literal: ?", v_text(queue));
+    struct db_change change = {
+        .filter = doc_of("client_id: ?", v_text(client_id)),
+        .update = doc_of("[{$set: {allowed_queues: {$concatArrays: [{$filter: {"
+                         "input: {$cond: [{$isArray: '$allowed_queues'}, '$allowed_queues', []]}, "
+                         "cond: {$ne: ['$$this', ?]}}}, [?]]}}}]",
+                         v_doc(name), add ? v_doc(name) : v_none())};
+    struct db_done done;
 
-    mongo_append_text(&filter, "client_id", client_id);
-    mongo_append_text(&name, "$literal", queue);
-    if (add)
-        BSON_APPEND_DOCUMENT(&added, "0", &name);
-    bson_t *update =
-        BCON_NEW("0", "{", "$set", "{", "allowed_queues", "{", "$concatArrays", "[", "{", "$filter",
-                 "{", "input", "{", "$cond", "[", "{", "$isArray", BCON_UTF8("$allowed_queues"),
-                 "}", BCON_UTF8("$allowed_queues"), "[", "]", "]", "}", "cond", "{", "$ne", "[",
-                 BCON_UTF8("$$this"), BCON_DOCUMENT(&name), "]", "}", "}", "}", BCON_ARRAY(&added),
-                 "]", "}", "}", "}");
-    change.update = update;
-    enum err e = mongo_update(m, CLIENTS, &change, &done);
-    bson_destroy(&name);
-    bson_destroy(&added);
-    bson_destroy(&filter);
-    bson_destroy(update);
+    bson_destroy(name);
+    enum err e = db_update(m, CLIENTS, &change, &done);
     return e ? e : done.matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
@@ -362,35 +304,29 @@ enum err mongo_queue_restrict(struct store *s, struct text queue, struct text cl
 
 static enum err has_owner(struct mongo *m, struct text queue, bool *ret)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {
-        .collection = CLIENTS, .filter = &filter, .projection = &projection, .limit = 1};
+    struct db_found f;
+    enum err e = db_first(m,
+                          &(struct db_query){.collection = CLIENTS,
+                                             .filter = doc_of("allowed_queues: ?", v_text(queue)),
+                                             .fields = "_id: true"},
+                          &f);
 
-    mongo_append_text(&filter, "allowed_queues", queue);
-    BSON_APPEND_BOOL(&projection, "_id", true);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&projection);
-    if (e)
+    if (e && e != ERR_NOT_FOUND)
         return e;
-    *ret = mongo_next(&batch, &doc);
-    bson_destroy(&reply);
+    *ret = !e;
+    db_end(&f);
     return ERR_OK;
 }
 
 /* Lifts the restriction unless somebody owns the queue: also when a new owner comes meanwhile. */
 static enum err lift(struct mongo *m, struct text queue)
 {
-    bson_t filter = BSON_INITIALIZER;
     bool owned = false;
     enum err e = has_owner(m, queue, &owned);
 
     if (e || owned)
         return e;
-    mongo_append_text(&filter, "queue_name", queue);
-    e = mongo_delete(m, RESTRICTED, &filter, true, NULL);
-    bson_destroy(&filter);
+    e = db_delete(m, RESTRICTED, doc_of("queue_name: ?", v_text(queue)), true, NULL);
     if (!e)
         e = has_owner(m, queue, &owned);
     return e ? e : owned ? mark_restricted(m, queue) : ERR_OK;

@@ -1,8 +1,10 @@
 #include "worker/store/mongo/doc.h"
 
 #include "common/log.h"
+#include "common/mem.h"
 #include "worker/store/mongo/bsonjson.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -319,6 +321,22 @@ const char *doc_str(const bson_t *doc, const char *path)
     return doc_text(doc, path).s;
 }
 
+char *doc_dup(const bson_t *doc, const char *path)
+{
+    struct text t = doc_text(doc, path);
+
+    return mem_strndup(t.s ? t.s : "", t.len);
+}
+
+void doc_copy(const bson_t *doc, const char *path, char *out, size_t size)
+{
+    struct text t = doc_text(doc, path);
+
+    *out = '\0';
+    if (t.len < size)
+        snprintf(out, size, "%.*s", (int)t.len, t.s ? t.s : "");
+}
+
 bool doc_text_is(const bson_t *doc, const char *path, const char *text)
 {
     const char *s = doc_str(doc, path);
@@ -345,7 +363,20 @@ bool doc_bool(const bson_t *doc, const char *path)
 {
     bson_iter_t it;
 
-    return doc_at(doc, path, &it) && BSON_ITER_HOLDS_BOOL(&it) && bson_iter_bool(&it);
+    return doc_at(doc, path, &it) && bson_iter_as_bool(&it);
+}
+
+struct text doc_bytes(const bson_t *doc, const char *path)
+{
+    bson_subtype_t type;
+    const uint8_t *data;
+    bson_iter_t it;
+    uint32_t len;
+
+    if (!doc_at(doc, path, &it) || !BSON_ITER_HOLDS_BINARY(&it))
+        return (struct text){"", 0};
+    bson_iter_binary(&it, &type, &len, &data);
+    return (struct text){(const char *)data, len};
 }
 
 const bson_oid_t *doc_oid(const bson_t *doc, const char *path)

@@ -106,12 +106,17 @@ bool doc_at(const bson_t *doc, const char *path, bson_iter_t *ret);
 /* A string, NULL when it is missing or none; it points into the document, as the text does. */
 const char *doc_str(const bson_t *doc, const char *path);
 struct text doc_text(const bson_t *doc, const char *path);
+char *doc_dup(const bson_t *doc, const char *path); /* a copy; "" when it is missing */
+/* Copies a string that fits; "" when it is missing or longer. */
+void doc_copy(const bson_t *doc, const char *path, char *out, size_t size);
 bool doc_text_is(const bson_t *doc, const char *path, const char *text);
-/* A number, `otherwise` when it is missing or none; milliseconds of a date, else 0; true only if
- * it is there and true. */
+/* A number, `otherwise` when it is missing or none; milliseconds of a date, else 0; whether it is
+ * true or a number but 0; the bytes of binary data, {"", 0} when there are none. */
 int64_t doc_int(const bson_t *doc, const char *path, int64_t otherwise);
 int64_t doc_date(const bson_t *doc, const char *path);
 bool doc_bool(const bson_t *doc, const char *path);
+struct text doc_bytes(const bson_t *doc, const char *path);
+/* NULL when it is missing or none. */
 const bson_oid_t *doc_oid(const bson_t *doc, const char *path);
 /* A document inside, as a view; false when it is missing or none. */
 bool doc_inner(const bson_t *doc, const char *path, bson_t *ret);
