@@ -148,86 +148,132 @@ enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
 
 /* ---- writes ---- */
 
-static void add(struct db_batch *b, const char *verb, bson_t *statement)
+/* Appends a statement, or a document: its members. */
+static void add(struct db_batch *b, const char *verb, const char *list, struct doc_value members)
 {
-    b->verb = verb;
-    b->bad = !doc_put_at(&b->list, b->n++, v_own(statement)) || b->bad;
+    const char *key;
+    char text[16];
+    bson_t statement;
+
+    if (!b->n) {
+        b->bad = !doc_add(&b->command, "?: ?, ordered: ?", v_str(verb), v_str(b->collection),
+                          v_bool(!b->unordered));
+        bson_append_array_begin(&b->command, list, -1, &b->list);
+    }
+    size_t len = bson_uint32_to_string((uint32_t)b->n++, &key, text, sizeof text);
+    bson_append_document_begin(&b->list, key, (int)len, &statement);
+    b->bad = !doc_add(&statement, "?", members) || b->bad;
+    bson_append_document_end(&b->list, &statement);
 }
 
 void db_add_insert(struct db_batch *b, bson_t *doc)
 {
-    add(b, "insert", doc);
+    add(b, "insert", "documents", v_own(doc));
 }
 
 void db_add_update(struct db_batch *b, const struct db_change *c)
 {
-    add(b, "update",
-        doc_of("q: ?, u: ?, upsert: ?, multi: ?, hint: ?", v_own(c->filter), update_of(c->update),
-               c->upsert ? v_bool(true) : v_none(), c->all ? v_bool(true) : v_none(),
-               keys_of(c->index)));
+    add(b, "update", "updates",
+        v_own(doc_of("q: ?, u: ?, upsert: ?, multi: ?, hint: ?", v_own(c->filter),
+                     update_of(c->update), c->upsert ? v_bool(true) : v_none(),
+                     c->all ? v_bool(true) : v_none(), keys_of(c->index))));
 }
 
 void db_add_delete(struct db_batch *b, bson_t *filter, bool all)
 {
-    add(b, "delete", doc_of("q: ?, limit: ?", v_own(filter), v_int(!all)));
+    add(b, "delete", "deletes", v_own(doc_of("q: ?, limit: ?", v_own(filter), v_int(!all))));
 }
 
 void db_drop(struct db_batch *b)
 {
-    bson_reinit(&b->list);
+    bson_destroy(&b->command);
+    bson_init(&b->command);
     b->n = 0;
     b->bad = false;
 }
 
-enum err db_run_reply(struct mongo *m, struct db_batch *b, bool keep, bson_t *ret_reply)
+/* Logs an error of a statement, unless its caller knows what it means, and returns it. */
+static enum err statement_error(const struct db_batch *b, const bson_t *error)
 {
-    const char *list = *b->verb == 'i' ? "documents" : *b->verb == 'u' ? "updates" : "deletes";
-    enum err e = ERR_INTERNAL;
+    int code = (int)doc_int(error, "code", 0);
+    const char *why = doc_str(error, "errmsg");
+    enum err e = mongo_code_err(code);
 
-    if (!b->bad) {
-        bson_t *command = doc_of("?: ?, ordered: ?, ?: ?", v_str(b->verb), v_str(b->collection),
-                                 v_bool(!b->unordered), v_str(list), v_array(&b->list));
-        e = (b->light ? mongo_write_light : mongo_write)(m, command, ret_reply);
-        bson_destroy(command);
-    } else {
-        is_bad(NULL);
-    }
-    if (!keep)
-        db_drop(b);
+    if (e != ERR_CONFLICT && e != ERR_TOO_LARGE)
+        log_error("MongoDB fails a write in %s: %s (code %d); see the server's log", b->collection,
+                  why ? why : "no reason given", code);
     return e;
 }
 
-/* Logs and returns the first write error of a reply. */
-static enum err write_error(const char *verb, const bson_t *reply)
+/* Takes the errors of the statements; returns the first one if nobody asks for each. */
+static enum err take_errors(const struct db_batch *b, const bson_t *reply)
 {
-    bson_t first;
+    bson_iter_t list;
+    bson_t error;
 
-    if (!doc_inner(reply, "writeErrors.0", &first))
+    if (!doc_list(reply, "writeErrors", &list))
         return ERR_OK;
-    int code = (int)doc_int(&first, "code", 0);
-    enum err e = mongo_code_err(code);
-    if (e != ERR_CONFLICT && e != ERR_TOO_LARGE) {
-        const char *why = doc_str(&first, "errmsg");
-        log_error("MongoDB fails \"%s\": %s (code %d); see the server's log", verb,
-                  why ? why : "no reason given", code);
+    while (bson_iter_next(&list) && doc_view(&list, &error)) {
+        size_t i = (size_t)doc_int(&error, "index", 0);
+        enum err e = statement_error(b, &error);
+        if (!b->errs)
+            return e;
+        if (i < b->n)
+            b->errs[i] = e;
     }
+    return ERR_OK;
+}
+
+static void take_made(const struct db_batch *b, const bson_t *reply)
+{
+    bson_iter_t list;
+    bson_t one;
+
+    if (!b->made || !doc_list(reply, "upserted", &list))
+        return;
+    while (bson_iter_next(&list) && doc_view(&list, &one)) {
+        size_t i = (size_t)doc_int(&one, "index", 0);
+        if (i < b->n)
+            b->made[i] = true;
+    }
+}
+
+static enum err run_once(struct mongo *m, const struct db_batch *b, struct db_done *ret)
+{
+    bson_t reply;
+    enum err e = (b->light ? mongo_write_light : mongo_write)(m, &b->command, &reply);
+
+    if (e)
+        return e;
+    e = take_errors(b, &reply);
+    take_made(b, &reply);
+    ret->matched = doc_int(&reply, "n", 0);
+    ret->modified = doc_int(&reply, "nModified", 0);
+    ret->went_in = (size_t)doc_int(&reply, "writeErrors.0.index", (int64_t)b->n);
+    bson_destroy(&reply);
     return e;
 }
 
 enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret)
 {
     struct db_done done = {0};
-    size_t n = b->n;
-    bson_t reply;
-    enum err e = n ? db_run_reply(m, b, false, &reply) : ERR_OK;
+    enum err e = ERR_OK;
 
-    if (n && !e) {
-        e = write_error(b->verb, &reply);
-        done.matched = doc_int(&reply, "n", 0);
-        done.modified = doc_int(&reply, "nModified", 0);
-        done.went_in = (size_t)doc_int(&reply, "writeErrors.0.index", (int64_t)n);
-        bson_destroy(&reply);
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->errs)
+            b->errs[i] = ERR_OK;
+        if (b->made)
+            b->made[i] = false;
     }
+    if (b->n)
+        bson_append_array_end(&b->command, &b->list);
+    if (b->bad && is_bad(NULL))
+        e = ERR_INTERNAL;
+    else if (b->n)
+        e = run_once(m, b, &done);
+    if (e == ERR_CONFLICT && b->twice)
+        e = run_once(m, b, &done);
+    db_drop(b);
     if (ret)
         *ret = done;
     return e;
@@ -262,20 +308,10 @@ enum err db_delete(struct mongo *m, const char *collection, bson_t *filter, bool
 enum err db_upsert(struct mongo *m, const char *collection, bson_t *filter, bson_t *update)
 {
     struct db_batch b = DB_BATCH(collection);
-    bson_t reply;
 
+    b.twice = true;
     db_add_update(&b, &(struct db_change){.filter = filter, .update = update, .upsert = true});
-    enum err e = db_run_reply(m, &b, true, &reply);
-    if (e) {
-        db_drop(&b);
-        return e;
-    }
-    e = write_error(b.verb, &reply);
-    bson_destroy(&reply);
-    if (e == ERR_CONFLICT)
-        return db_run(m, &b, NULL);
-    db_drop(&b);
-    return e;
+    return db_run(m, &b, NULL);
 }
 
 enum err db_modify(struct mongo *m, const char *collection, const struct db_change *c,

@@ -93,18 +93,25 @@ struct db_done {
 };
 
 /* Statements of one kind, at most one command's worth, run in their order up to the first that
- * fails; `unordered`: all of them. `light`: acknowledged before it is durable. */
+ * fails. The flags are set before the first statement. */
 struct db_batch {
     const char *collection;
-    bool unordered, light;
-    bson_t list;
+    bool unordered; /* those behind one that fails run, too */
+    bool light;     /* acknowledged before they are durable */
+    bool
+        twice; /* all once more after ERR_CONFLICT: upserts, of which two made a document at once */
+    /* out, one for each statement, the caller's arrays; NULL: nobody asks. With `errs` an error of
+     * a statement is its own, not that of the call. */
+    enum err *errs;
+    bool *made; /* it made a document */
+    /* the command, and the array in it while that is open: the struct must not be moved */
+    bson_t command, list;
     size_t n;
-    const char *verb; /* set by the first statement */
-    bool bad;         /* a document cannot be BSON */
+    bool bad; /* a document cannot be BSON */
 };
 #define DB_BATCH(name)                                                                             \
     {                                                                                              \
-        .collection = (name), .list = BSON_INITIALIZER                                             \
+        .collection = (name), .command = BSON_INITIALIZER                                          \
     }
 void db_add_insert(struct db_batch *b, bson_t *doc);
 void db_add_update(struct db_batch *b, const struct db_change *c);
@@ -113,10 +120,6 @@ void db_add_delete(struct db_batch *b, bson_t *filter, bool all);
 /* Runs the batch, if it holds anything, and empties it. The error is that of the first statement
  * that failed; *ret (may be NULL) is filled then, too. */
 enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret) MUST_CHECK;
-
-/* The same with the server's reply: on success the caller's to destroy; it may hold writeErrors,
- * which are not looked at. The batch is not empty; it is kept with `keep`, to run it again. */
-enum err db_run_reply(struct mongo *m, struct db_batch *b, bool keep, bson_t *ret_reply) MUST_CHECK;
 void db_drop(struct db_batch *b); /* empties it */
 
 /* Batches of one statement. */
@@ -125,7 +128,7 @@ enum err db_update(struct mongo *m, const char *collection, const struct db_chan
                    struct db_done *ret) MUST_CHECK;
 enum err db_delete(struct mongo *m, const char *collection, bson_t *filter, bool all,
                    struct db_done *ret) MUST_CHECK;
-/* An upsert, once more after ERR_CONFLICT: two made the document at once. */
+/* An upsert; `twice`. */
 enum err db_upsert(struct mongo *m, const char *collection, bson_t *filter,
                    bson_t *update) MUST_CHECK;
 

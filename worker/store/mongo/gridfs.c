@@ -19,124 +19,67 @@ static int64_t now_ms(void)
 
 /* ---- what jobs expect ---- */
 
-static bool field_is(const bson_t *doc, const char *path, const char *text)
-{
-    bson_iter_t it;
-
-    return mongo_field(doc, path, &it) && BSON_ITER_HOLDS_UTF8(&it) &&
-           strcmp(bson_iter_utf8(&it, NULL), text) == 0;
-}
-
 enum err mongo_attachments_look(struct store *s, struct text job_id, enum attachments *ret)
 {
-    bson_t projection = BSON_INITIALIZER, reply, doc;
+    bson_t *projection = doc_of(STATE_PATH ": true, " STATUS_PATH ": true"), reply, doc;
     bson_iter_t it;
+    enum err e = job_find(mongo_of(s), job_id, projection, &reply, &doc);
 
-    BSON_APPEND_BOOL(&projection, STATE_PATH, true);
-    BSON_APPEND_BOOL(&projection, STATUS_PATH, true);
-    enum err e = job_find(mongo_of(s), job_id, &projection, &reply, &doc);
-    bson_destroy(&projection);
+    bson_destroy(projection);
     if (e)
         return e;
-    if (!field_is(&doc, STATE_PATH, "waiting"))
+    if (!doc_text_is(&doc, STATE_PATH, "waiting"))
         e = ERR_NOT_FOUND;
-    else if (!mongo_field(&doc, STATUS_PATH, &it) || BSON_ITER_HOLDS_NULL(&it))
+    else if (!doc_at(&doc, STATUS_PATH, &it) || BSON_ITER_HOLDS_NULL(&it))
         *ret = ATTACHMENTS_NONE;
     else
-        *ret = field_is(&doc, STATUS_PATH, "complete") ? ATTACHMENTS_COMPLETE : ATTACHMENTS_AWAITED;
+        *ret =
+            doc_text_is(&doc, STATUS_PATH, "complete") ? ATTACHMENTS_COMPLETE : ATTACHMENTS_AWAITED;
     bson_destroy(&reply);
     return e;
 }
 
 static enum err attachments_came(struct mongo *m, struct text job_id)
 {
-    bson_t projection = BSON_INITIALIZER, filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set;
-    bson_t reply, doc;
-    struct mongo_change change = {.filter = &filter, .update = &update};
+    bson_t *projection = doc_of("_id: true"), reply, doc;
+    enum err e = job_find(m, job_id, projection, &reply, &doc);
 
-    BSON_APPEND_BOOL(&projection, "_id", true);
-    enum err e = job_find(m, job_id, &projection, &reply, &doc);
-    bson_destroy(&projection);
-    if (!e) {
-        mongo_append_as_read(&filter, "_id", &doc, "_id");
-        BSON_APPEND_UTF8(&filter, STATUS_PATH, "waiting");
-        BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-        BSON_APPEND_UTF8(&set, STATUS_PATH, "complete");
-        bson_append_document_end(&update, &set);
-        e = mongo_update(m, JOBS, &change, NULL);
-        bson_destroy(&reply);
-    }
-    bson_destroy(&filter);
-    bson_destroy(&update);
-    return e == ERR_NOT_FOUND ? ERR_OK : e; /* the job is gone: the file expires */
+    bson_destroy(projection);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e; /* the job is gone: the file expires */
+    e = db_update(m, JOBS,
+                  &(struct db_change){
+                      .filter = doc_of("_id: ?, " STATUS_PATH ": 'waiting'", v_field(&doc, "_id")),
+                      .update = doc_of("$set: {" STATUS_PATH ": 'complete'}")},
+                  NULL);
+    bson_destroy(&reply);
+    return e;
 }
 
 /* ---- documents ---- */
 
-bson_t *gridfs_by_id(const char *id)
+static bson_oid_t oid_of(const struct file_info *f)
 {
-    bson_t *filter = bson_new();
     bson_oid_t oid;
 
-    bson_oid_init_from_string(&oid, id);
-    BSON_APPEND_OID(filter, "_id", &oid);
-    return filter;
+    bson_oid_init_from_string(&oid, f->id);
+    return oid;
 }
 
-enum err gridfs_first(struct mongo *m, const char *collection, const bson_t *filter,
-                      const bson_t *sort, bson_t *ret_reply, bson_t *ret_doc)
+enum err gridfs_newest(struct mongo *m, struct text name, struct db_found *ret)
 {
-    struct mongo_query q = {.collection = collection, .filter = filter, .sort = sort, .limit = 1};
-    bson_iter_t batch;
-    enum err e = mongo_find(m, &q, ret_reply, &batch);
-
-    if (e)
-        return e;
-    if (mongo_next(&batch, ret_doc))
-        return ERR_OK;
-    bson_destroy(ret_reply);
-    return ERR_NOT_FOUND;
-}
-
-enum err gridfs_newest(struct mongo *m, struct text name, bson_t *ret_reply, bson_t *ret_doc)
-{
-    bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER;
-
-    mongo_append_text(&filter, "filename", name);
-    BSON_APPEND_INT32(&sort, "uploadDate", -1);
-    enum err e = gridfs_first(m, FILES, &filter, &sort, ret_reply, ret_doc);
-    bson_destroy(&filter);
-    bson_destroy(&sort);
-    return e;
-}
-
-enum err gridfs_delete(struct mongo *m, const char *collection, const bson_t *filter)
-{
-    bson_t command = BSON_INITIALIZER, deletes, statement;
-
-    BSON_APPEND_UTF8(&command, "delete", collection);
-    BSON_APPEND_ARRAY_BEGIN(&command, "deletes", &deletes);
-    BSON_APPEND_DOCUMENT_BEGIN(&deletes, "0", &statement);
-    BSON_APPEND_DOCUMENT(&statement, "q", filter);
-    BSON_APPEND_INT32(&statement, "limit", 0);
-    bson_append_document_end(&deletes, &statement);
-    bson_append_array_end(&command, &deletes);
-    enum err e = mongo_write_all(m, &command, NULL, NULL);
-    bson_destroy(&command);
-    return e;
+    return db_first(m,
+                    &(struct db_query){.collection = FILES,
+                                       .filter = doc_of("filename: ?", v_text(name)),
+                                       .sort = "uploadDate: -1"},
+                    ret);
 }
 
 /* Inserts one document; it being there already is fine. */
-static enum err insert(struct mongo *m, const char *collection, const bson_t *doc)
+static enum err insert(struct mongo *m, const char *collection, bson_t *doc)
 {
-    bson_t command = BSON_INITIALIZER, documents;
+    enum err e = db_insert(m, collection, doc);
 
-    BSON_APPEND_UTF8(&command, "insert", collection);
-    BSON_APPEND_ARRAY_BEGIN(&command, "documents", &documents);
-    BSON_APPEND_DOCUMENT(&documents, "0", doc);
-    bson_append_array_end(&command, &documents);
-    enum err e = mongo_write_all(m, &command, NULL, NULL);
-    bson_destroy(&command);
     return e == ERR_CONFLICT ? ERR_OK : e;
 }
 
@@ -144,89 +87,48 @@ static enum err insert(struct mongo *m, const char *collection, const bson_t *do
 
 enum err mongo_file_begin(struct store *s, const struct file_info *f)
 {
-    bson_t *doc = gridfs_by_id(f->id);
+    bson_oid_t id = oid_of(f);
 
-    BSON_APPEND_DATE_TIME(doc, "due_at", now_ms() + FILE_ABANDONED_MS);
-    enum err e = insert(mongo_of(s), DROPS, doc);
-    bson_destroy(doc);
-    return e;
+    return insert(mongo_of(s), DROPS,
+                  doc_of("_id: ?, due_at: ?", v_oid(&id), v_date(now_ms() + FILE_ABANDONED_MS)));
 }
 
 /* A sign of life of an upload. ERR_NOT_FOUND: it was given up, or committed. */
 static enum err delay(struct mongo *m, const struct file_info *f)
 {
-    bson_t *filter = gridfs_by_id(f->id), update = BSON_INITIALIZER, child;
-    struct mongo_change change = {.filter = filter, .update = &update};
-    struct mongo_changed done = {0};
+    bson_oid_t id = oid_of(f);
+    struct db_done done;
+    enum err e =
+        db_update(m, DROPS,
+                  &(struct db_change){
+                      .filter = doc_of("_id: ?, dead: null", v_oid(&id)),
+                      .update = doc_of("$set: {due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS))},
+                  &done);
 
-    BSON_APPEND_NULL(filter, "dead");
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &child);
-    BSON_APPEND_DATE_TIME(&child, "due_at", now_ms() + FILE_ABANDONED_MS);
-    bson_append_document_end(&update, &child);
-    enum err e = mongo_update(m, DROPS, &change, &done);
-    bson_destroy(filter);
-    bson_destroy(&update);
-    return !e && !done.matched ? ERR_NOT_FOUND : e;
+    return e || done.matched ? e : ERR_NOT_FOUND;
 }
 
-/* {files_id, n} of a chunk, and {data, uploadDate}. */
-static void append_key(bson_t *to, const struct file_info *f, int64_t n)
-{
-    bson_oid_t id;
-
-    bson_oid_init_from_string(&id, f->id);
-    BSON_APPEND_OID(to, "files_id", &id);
-    mongo_append_int(to, "n", n);
-}
-
-static void append_data(bson_t *to, const struct file_info *f, struct text data)
-{
-    bson_append_binary(to, "data", -1, BSON_SUBTYPE_BINARY, (const uint8_t *)data.s,
-                       (uint32_t)data.len);
-    BSON_APPEND_DATE_TIME(to, "uploadDate", f->date_ms);
-}
-
-/* Appends a chunk as a document, or as the statement that makes it unless it is there. */
-static void append_chunk(bson_t *list, size_t index, const struct file_info *f, int64_t n,
-                         struct text data, bool upsert)
-{
-    char key[MONGO_INDEX_SIZE];
-    bson_t item, child, set;
-
-    BSON_APPEND_DOCUMENT_BEGIN(list, mongo_index(index, key), &item);
-    if (upsert) {
-        BSON_APPEND_DOCUMENT_BEGIN(&item, "q", &child);
-        append_key(&child, f, n);
-        bson_append_document_end(&item, &child);
-        BSON_APPEND_DOCUMENT_BEGIN(&item, "u", &child);
-        BSON_APPEND_DOCUMENT_BEGIN(&child, "$setOnInsert", &set);
-        append_data(&set, f, data);
-        bson_append_document_end(&child, &set);
-        bson_append_document_end(&item, &child);
-        BSON_APPEND_BOOL(&item, "upsert", true);
-    } else {
-        append_key(&item, f, n);
-        append_data(&item, f, data);
-    }
-    bson_append_document_end(list, &item);
-}
-
+/* Inserts the chunks, or upserts them: then those that are there stay. */
 static enum err put_chunks(struct mongo *m, const struct file_info *f, int64_t at, struct text data,
                            bool upsert)
 {
-    bson_t command = BSON_INITIALIZER, list;
+    struct db_batch b = DB_BATCH(CHUNKS);
+    int64_t n = at / FILE_CHUNK;
+    bson_oid_t id = oid_of(f);
 
-    BSON_APPEND_UTF8(&command, upsert ? "update" : "insert", CHUNKS);
-    BSON_APPEND_ARRAY_BEGIN(&command, upsert ? "updates" : "documents", &list);
-    for (size_t i = 0, done = 0; done < data.len; i++, done += (size_t)FILE_CHUNK) {
-        size_t left = data.len - done, len = left < FILE_CHUNK ? left : (size_t)FILE_CHUNK;
-        append_chunk(&list, i, f, at / FILE_CHUNK + (int64_t)i, (struct text){data.s + done, len},
-                     upsert);
+    for (size_t done = 0; done < data.len; n++, done += (size_t)FILE_CHUNK) {
+        size_t left = data.len - done;
+        struct text chunk = {data.s + done, left < FILE_CHUNK ? left : (size_t)FILE_CHUNK};
+        bson_t *key = doc_of("files_id: ?, n: ?", v_oid(&id), v_int(n));
+        bson_t *rest = doc_of("data: ?, uploadDate: ?", v_bytes(chunk), v_date(f->date_ms));
+        if (upsert)
+            db_add_update(&b, &(struct db_change){.filter = key,
+                                                  .update = doc_of("$setOnInsert: ?", v_own(rest)),
+                                                  .upsert = true});
+        else
+            db_add_insert(&b, doc_of("?, ?", v_own(key), v_own(rest)));
     }
-    bson_append_array_end(&command, &list);
-    enum err e = mongo_write_all(m, &command, NULL, NULL);
-    bson_destroy(&command);
-    return e;
+    return db_run(m, &b, NULL);
 }
 
 /* Chunks that are there already, of a piece that came before, are found by the upsert only. */
@@ -245,72 +147,46 @@ enum err mongo_file_put(struct store *s, const struct file_info *f, int64_t at, 
 /* Sets the date of the file: newer than any other of its name. *ret_there: it is committed. */
 static enum err choose_date(struct mongo *m, struct file_info *f, bool *ret_there)
 {
-    bson_t reply, doc;
-    bson_iter_t it;
-    char id[FILE_ID_SIZE] = {0};
-    enum err e = gridfs_newest(m, (struct text){f->name, strlen(f->name)}, &reply, &doc);
+    bson_oid_t id = oid_of(f);
+    struct db_found found;
+    enum err e = gridfs_newest(m, (struct text){f->name, strlen(f->name)}, &found);
 
     *ret_there = false;
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    if (mongo_field(&doc, "_id", &it) && BSON_ITER_HOLDS_OID(&it))
-        bson_oid_to_string(bson_iter_oid(&it), id);
-    *ret_there = strcmp(id, f->id) == 0;
-    int64_t newest = mongo_date(&doc, "uploadDate");
+    const bson_oid_t *other = doc_oid(&found.doc, "_id");
+    int64_t newest = doc_date(&found.doc, "uploadDate");
+    *ret_there = other && bson_oid_equal(other, &id);
     if (*ret_there)
         f->date_ms = newest;
     else if (newest >= f->date_ms)
         f->date_ms = newest + 1;
-    bson_destroy(&reply);
+    db_end(&found);
     return ERR_OK;
-}
-
-static enum err file_insert(struct mongo *m, const struct file_info *f)
-{
-    bson_t *doc = gridfs_by_id(f->id);
-
-    BSON_APPEND_UTF8(doc, "filename", f->name);
-    BSON_APPEND_INT32(doc, "chunkSize", (int32_t)f->chunk);
-    BSON_APPEND_INT64(doc, "length", f->length);
-    BSON_APPEND_DATE_TIME(doc, "uploadDate", f->date_ms);
-    enum err e = insert(m, FILES, doc);
-    bson_destroy(doc);
-    return e;
 }
 
 enum err gridfs_give_way(struct mongo *m, const bson_t *file)
 {
-    bson_t drop = BSON_INITIALIZER, filter = BSON_INITIALIZER;
+    enum err e = insert(
+        m, DROPS,
+        doc_of("_id: ?, due_at: ?", v_field(file, "_id"), v_date(now_ms() + FILE_REPLACED_MS)));
 
-    mongo_append_as_read(&filter, "_id", file, "_id");
-    mongo_append_as_read(&drop, "_id", file, "_id");
-    BSON_APPEND_DATE_TIME(&drop, "due_at", now_ms() + FILE_REPLACED_MS);
-    enum err e = insert(m, DROPS, &drop);
-    if (!e)
-        e = gridfs_delete(m, FILES, &filter);
-    bson_destroy(&drop);
-    bson_destroy(&filter);
-    return e;
+    return e ? e : db_delete(m, FILES, doc_of("_id: ?", v_field(file, "_id")), true, NULL);
 }
 
 /* Files of the name that are older give way: never a newer one that comes at the same time. */
 static enum err replace(struct mongo *m, const struct file_info *f)
 {
-    bson_t filter = BSON_INITIALIZER, child, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = FILES, .filter = &filter, .limit = 100};
+    struct db_query q = {
+        .collection = FILES,
+        .filter = doc_of("filename: ?, uploadDate: {$lt: ?}", v_str(f->name), v_date(f->date_ms)),
+        .limit = 100};
+    struct db_found found;
+    enum err e = db_find(m, &q, &found);
 
-    BSON_APPEND_UTF8(&filter, "filename", f->name);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "uploadDate", &child);
-    BSON_APPEND_DATE_TIME(&child, "$lt", f->date_ms);
-    bson_append_document_end(&filter, &child);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    if (e)
-        return e;
-    while (!e && mongo_next(&batch, &doc))
-        e = gridfs_give_way(m, &doc);
-    bson_destroy(&reply);
+    while (!e && db_next(&found))
+        e = gridfs_give_way(m, &found.doc);
+    db_end(&found);
     return e;
 }
 
@@ -328,43 +204,33 @@ enum err mongo_file_commit(struct store *s, const struct file_info *file,
     enum err e = choose_date(m, &f, &there);
     if (!e && alive && !there)
         return ERR_NOT_FOUND;
+    bson_oid_t id = oid_of(&f);
     if (!e && !there)
-        e = file_insert(m, &f);
+        e = insert(m, FILES,
+                   doc_of("_id: ?, filename: ?, chunkSize: ?, length: ?, uploadDate: ?", v_oid(&id),
+                          v_str(f.name), v_int(f.chunk), v_int64(f.length), v_date(f.date_ms)));
     if (!e && attached_to)
         e = attachments_came(m, *attached_to);
     if (!e)
         e = replace(m, &f);
-    if (e)
-        return e;
-    bson_t *filter = gridfs_by_id(f.id);
-    e = gridfs_delete(m, DROPS, filter);
-    bson_destroy(filter);
-    return e;
+    return e ? e : db_delete(m, DROPS, doc_of("_id: ?", v_oid(&id)), true, NULL);
 }
 
 /* ---- downloads ---- */
 
-static int64_t number_of(const bson_t *doc, const char *field)
-{
-    bson_iter_t it;
-
-    return mongo_field(doc, field, &it) && BSON_ITER_HOLDS_NUMBER(&it) ? bson_iter_as_int64(&it)
-                                                                       : -1;
-}
-
 enum err mongo_file_open(struct store *s, struct text name, struct file_info *ret)
 {
-    bson_t reply, doc;
-    bson_iter_t it;
-    enum err e = gridfs_newest(mongo_of(s), name, &reply, &doc);
+    struct db_found found;
+    enum err e = gridfs_newest(mongo_of(s), name, &found);
 
     if (e)
         return e;
-    struct file_info f = {.length = number_of(&doc, "length"),
-                          .chunk = number_of(&doc, "chunkSize"),
-                          .date_ms = mongo_date(&doc, "uploadDate")};
-    if (mongo_field(&doc, "_id", &it) && BSON_ITER_HOLDS_OID(&it) && f.length >= 0 && f.chunk > 0) {
-        bson_oid_to_string(bson_iter_oid(&it), f.id);
+    struct file_info f = {.length = doc_int(&found.doc, "length", -1),
+                          .chunk = doc_int(&found.doc, "chunkSize", -1),
+                          .date_ms = doc_date(&found.doc, "uploadDate")};
+    const bson_oid_t *id = doc_oid(&found.doc, "_id");
+    if (id && f.length >= 0 && f.chunk > 0) {
+        bson_oid_to_string(id, f.id);
         memcpy(f.name, name.s, name.len < FILE_NAME_SIZE ? name.len : FILE_NAME_SIZE - 1);
         *ret = f;
     } else {
@@ -372,7 +238,7 @@ enum err mongo_file_open(struct store *s, struct text name, struct file_info *re
                  (int)name.len, name.s);
         e = ERR_NOT_FOUND;
     }
-    bson_destroy(&reply);
+    db_end(&found);
     return e;
 }
 
@@ -380,45 +246,38 @@ enum err mongo_file_open(struct store *s, struct text name, struct file_info *re
 static bool chunk_take(const bson_t *doc, const struct file_info *f, int64_t at, int64_t end,
                        struct buf *out)
 {
-    int64_t first = number_of(doc, "n") * f->chunk;
-    const uint8_t *data;
-    uint32_t len;
-    bson_iter_t it;
+    int64_t first = doc_int(doc, "n", -1) * f->chunk;
+    struct text data = doc_bytes(doc, "data");
 
-    if (first < 0 || !mongo_field(doc, "data", &it) || !BSON_ITER_HOLDS_BINARY(&it))
+    if (first < 0)
         return false;
-    bson_iter_binary(&it, NULL, &len, &data);
+    int64_t len = (int64_t)data.len;
     int64_t from = at > first ? at - first : 0, to = end - first < len ? end - first : len;
-    return from < to && buf_add(out, data + from, (size_t)(to - from)) == ERR_OK;
+    return from < to && buf_add(out, data.s + from, (size_t)(to - from)) == ERR_OK;
 }
 
 /* Reads chunks from *n on, as many as one answer holds, and moves *n behind them. */
 static enum err read_some(struct mongo *m, const struct file_info *f, int64_t at, int64_t end,
                           int64_t *n, struct buf *out)
 {
-    bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, child, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {
-        .collection = CHUNKS, .filter = &filter, .sort = &sort, .limit = CHUNKS_READ_MAX};
     int64_t first = *n;
-    bson_oid_t id;
+    bson_oid_t id = oid_of(f);
+    struct db_found found;
+    enum err e = db_find(
+        m,
+        &(struct db_query){.collection = CHUNKS,
+                           .filter = doc_of("files_id: ?, n: {$gte: ?, $lte: ?}", v_oid(&id),
+                                            v_int(first), v_int((end - 1) / f->chunk)),
+                           .sort = "n: 1",
+                           .limit = CHUNKS_READ_MAX},
+        &found);
 
-    bson_oid_init_from_string(&id, f->id);
-    BSON_APPEND_OID(&filter, "files_id", &id);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "n", &child);
-    mongo_append_int(&child, "$gte", first);
-    mongo_append_int(&child, "$lte", (end - 1) / f->chunk);
-    bson_append_document_end(&filter, &child);
-    BSON_APPEND_INT32(&sort, "n", 1);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&sort);
     if (e)
         return e;
-    while (mongo_next(&batch, &doc) && number_of(&doc, "n") == *n &&
-           chunk_take(&doc, f, at, end, out))
+    while (db_next(&found) && doc_int(&found.doc, "n", -1) == *n &&
+           chunk_take(&found.doc, f, at, end, out))
         ++*n;
-    bson_destroy(&reply);
+    db_end(&found);
     return *n > first ? ERR_OK : ERR_NOT_FOUND;
 }
 

@@ -7,146 +7,121 @@
 /* Marks the note as the sweep's. ERR_NOT_FOUND: its time was put off meanwhile. */
 static enum err mark(struct mongo *m, const bson_t *note, int64_t now_ms)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, child;
-    struct mongo_change change = {.filter = &filter, .update = &update};
-    struct mongo_changed done = {0};
+    struct db_done done;
+    enum err e =
+        db_update(m, DROPS,
+                  &(struct db_change){.filter = doc_of("_id: ?, due_at: {$lte: ?}",
+                                                       v_field(note, "_id"), v_date(now_ms)),
+                                      .update = doc_of("$set: {dead: true}")},
+                  &done);
 
-    mongo_append_as_read(&filter, "_id", note, "_id");
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "due_at", &child);
-    BSON_APPEND_DATE_TIME(&child, "$lte", now_ms);
-    bson_append_document_end(&filter, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &child);
-    BSON_APPEND_BOOL(&child, "dead", true);
-    bson_append_document_end(&update, &child);
-    enum err e = mongo_update(m, DROPS, &change, &done);
-    bson_destroy(&filter);
-    bson_destroy(&update);
-    return !e && !done.matched ? ERR_NOT_FOUND : e;
+    return e || done.matched ? e : ERR_NOT_FOUND;
 }
 
 static bool same_id(const bson_t *a, const bson_t *b)
 {
-    bson_t x = BSON_INITIALIZER, y = BSON_INITIALIZER;
+    bson_t *x = doc_of("_id: ?", v_field(a, "_id")), *y = doc_of("_id: ?", v_field(b, "_id"));
+    bool same = bson_equal(x, y);
 
-    mongo_append_as_read(&x, "_id", a, "_id");
-    mongo_append_as_read(&y, "_id", b, "_id");
-    bool same = bson_equal(&x, &y);
-    bson_destroy(&x);
-    bson_destroy(&y);
+    bson_destroy(x);
+    bson_destroy(y);
     return same;
 }
 
 /* Whether this file is the newest of its name. */
 static enum err is_newest(struct mongo *m, const bson_t *file, bool *ret)
 {
-    bson_t reply, newest;
-    bson_iter_t name;
-    uint32_t len;
+    struct text name = doc_text(file, "filename");
+    struct db_found newest;
 
     *ret = false;
-    if (!mongo_field(file, "filename", &name) || !BSON_ITER_HOLDS_UTF8(&name))
+    if (!name.s)
         return ERR_OK;
-    const char *s = bson_iter_utf8(&name, &len);
-    enum err e = gridfs_newest(m, (struct text){s, len}, &reply, &newest);
+    enum err e = gridfs_newest(m, name, &newest);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    *ret = same_id(file, &newest);
-    bson_destroy(&reply);
+    *ret = same_id(file, &newest.doc);
+    db_end(&newest);
     return ERR_OK;
 }
 
 /* Whether the note is of a file that stays: its commit did not come to its end. Any other is taken
  * out of sight. */
-static enum err look(struct mongo *m, const bson_t *by_id, bool *ret_keep)
+static enum err look(struct mongo *m, const bson_t *note, bool *ret_keep)
 {
-    bson_t reply, doc;
-    enum err e = gridfs_first(m, FILES, by_id, NULL, &reply, &doc);
+    struct db_found f;
+    enum err e = db_first(
+        m,
+        &(struct db_query){.collection = FILES, .filter = doc_of("_id: ?", v_field(note, "_id"))},
+        &f);
 
     *ret_keep = false;
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    e = is_newest(m, &doc, ret_keep);
-    bson_destroy(&reply);
-    return !e && !*ret_keep ? gridfs_delete(m, FILES, by_id) : e;
+    e = is_newest(m, &f.doc, ret_keep);
+    db_end(&f);
+    return e || *ret_keep ? e
+                          : db_delete(m, FILES, doc_of("_id: ?", v_field(note, "_id")), true, NULL);
 }
 
 /* Removes the first chunks of a file, *ret of them, at most `limit`. */
-static enum err remove_chunks(struct mongo *m, const bson_t *by_id, int64_t limit, int64_t *ret)
+static enum err remove_chunks(struct mongo *m, const bson_t *note, int64_t limit, int64_t *ret)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, sort = BSON_INITIALIZER;
-    bson_t reply, doc, range;
-    bson_iter_t batch, it;
-    struct mongo_query q = {.collection = CHUNKS,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .sort = &sort,
-                            .limit = (int)limit};
+    struct db_query q = {.collection = CHUNKS,
+                         .filter = doc_of("files_id: ?", v_field(note, "_id")),
+                         .fields = "n: true, _id: false",
+                         .sort = "n: 1",
+                         .limit = (int)limit};
     int64_t last = 0;
+    struct db_found f;
+    enum err e = db_find(m, &q, &f);
 
-    *ret = 0;
-    mongo_append_as_read(&filter, "files_id", by_id, "_id");
-    BSON_APPEND_BOOL(&projection, "n", true);
-    BSON_APPEND_BOOL(&projection, "_id", false);
-    BSON_APPEND_INT32(&sort, "n", 1);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    while (!e && mongo_next(&batch, &doc)) {
-        last = mongo_field(&doc, "n", &it) ? bson_iter_as_int64(&it) : 0;
-        ++*ret;
-    }
-    if (!e)
-        bson_destroy(&reply);
-    if (!e && *ret) {
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, "n", &range);
-        mongo_append_int(&range, "$lte", last);
-        bson_append_document_end(&filter, &range);
-        e = gridfs_delete(m, CHUNKS, &filter);
-    }
-    bson_destroy(&filter);
-    bson_destroy(&projection);
-    bson_destroy(&sort);
-    return e;
+    for (*ret = 0; !e && db_next(&f); ++*ret)
+        last = doc_int(&f.doc, "n", 0);
+    db_end(&f);
+    if (e || !*ret)
+        return e;
+    return db_delete(m, CHUNKS,
+                     doc_of("files_id: ?, n: {$lte: ?}", v_field(note, "_id"), v_int(last)), true,
+                     NULL);
 }
 
 /* Takes care of one note that is due, as far as the limit allows. */
 static enum err sweep_note(struct mongo *m, const bson_t *note, struct file_sweep *sweep)
 {
-    bson_t by_id = BSON_INITIALIZER;
     bool keep = false;
     int64_t removed = 1;
     enum err e = mark(m, note, sweep->now_ms);
 
-    mongo_append_as_read(&by_id, "_id", note, "_id");
     if (!e)
-        e = look(m, &by_id, &keep);
+        e = look(m, note, &keep);
     while (!e && !keep && removed && sweep->removed < sweep->chunks_max) {
         int64_t left = sweep->chunks_max - sweep->removed;
-        e = remove_chunks(m, &by_id, left < STEP ? left : STEP, &removed);
+        e = remove_chunks(m, note, left < STEP ? left : STEP, &removed);
         sweep->removed += e ? 0 : removed;
     }
     if (!e && (keep || !removed))
-        e = gridfs_delete(m, DROPS, &by_id);
-    bson_destroy(&by_id);
+        e = db_delete(m, DROPS, doc_of("_id: ?", v_field(note, "_id")), true, NULL);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 enum err mongo_files_sweep(struct store *s, struct file_sweep *sweep)
 {
     struct mongo *m = mongo_of(s);
-    bson_t filter = BSON_INITIALIZER, child, reply, note;
     enum err e = ERR_OK;
 
     sweep->removed = 0;
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "due_at", &child);
-    BSON_APPEND_DATE_TIME(&child, "$lte", sweep->now_ms);
-    bson_append_document_end(&filter, &child);
     while (!e && sweep->removed < sweep->chunks_max) {
-        e = gridfs_first(m, DROPS, &filter, NULL, &reply, &note);
-        if (!e) {
-            e = sweep_note(m, &note, sweep);
-            bson_destroy(&reply);
-        }
+        struct db_found f;
+        e = db_first(
+            m,
+            &(struct db_query){.collection = DROPS,
+                               .filter = doc_of("due_at: {$lte: ?}", v_date(sweep->now_ms))},
+            &f);
+        if (!e)
+            e = sweep_note(m, &f.doc, sweep);
+        db_end(&f);
     }
-    bson_destroy(&filter);
     sweep->more = !e;
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
