@@ -99,6 +99,16 @@ struct outbox_settle {
     struct text answer; /* its text, cut to OUTBOX_ANSWER_MAX; any bytes */
 };
 
+/* What a try makes of an event. */
+struct outbox_after {
+    bool tried; /* one more try, with its answer; else the event stays as it is */
+    enum outbox_state state;
+    bool over;      /* the next event of the lane is its head; without one the lane is removed */
+    int64_t due_ms; /* of the lane */
+    struct text answer; /* what is kept of it */
+};
+struct outbox_after outbox_after(const struct outbox_settle *o);
+
 /* How an event stands. */
 struct outbox_look {
     enum outbox_state state;

@@ -29,3 +29,18 @@ bool outbox_too_large(const struct outbox_add *a)
 
     return strlen(a->body) + strlen(a->url) + others > STORE_DOCUMENT_MAX;
 }
+
+struct outbox_after outbox_after(const struct outbox_settle *o)
+{
+    struct outbox_after after = {.tried = o->outcome != OUTBOX_PUT_BACK,
+                                 .state = o->outcome == OUTBOX_DONE      ? OUTBOX_DELIVERED
+                                          : o->outcome == OUTBOX_GIVE_UP ? OUTBOX_DEAD
+                                                                         : OUTBOX_PENDING,
+                                 .answer = o->answer};
+
+    after.over = after.state != OUTBOX_PENDING;
+    after.due_ms = after.over ? o->now_ms : o->due_ms;
+    if (after.answer.len > OUTBOX_ANSWER_MAX)
+        after.answer.len = OUTBOX_ANSWER_MAX;
+    return after;
+}

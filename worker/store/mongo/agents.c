@@ -2,21 +2,7 @@
 #include "worker/store/mongo/db.h"
 
 #include "common/clock.h"
-
-/* True when the lines stand in the log already, one after the other. */
-static bool log_holds(const json_t *log, const json_t *lines)
-{
-    size_t n = json_array_size(lines), total = json_array_size(log);
-
-    for (size_t start = 0; start + n <= total; start++) {
-        size_t i = 0;
-        while (i < n && json_equal(json_array_get(log, start + i), json_array_get(lines, i)))
-            i++;
-        if (i == n)
-            return true;
-    }
-    return false;
-}
+#include "worker/jobs/agent_log.h"
 
 /* Whether the log lines of a repeat were stored by the first try. Agents have no field for request
  * ids (their documents are shown as they are), so this is told by the lines. */
@@ -33,7 +19,7 @@ static enum err log_stored(struct mongo *m, const struct agent_put *a, bool *ret
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
     json_t *log = doc_json(&f.doc, "log");
-    *ret = log && log_holds(log, a->log);
+    *ret = log && agent_log_holds(log, a->log);
     json_decref(log);
     db_end(&f);
     return ERR_OK;

@@ -158,7 +158,7 @@ static void add(struct db_batch *b, const char *verb, const char *list, struct d
     if (!b->n) {
         b->bad = !doc_add(&b->command, "?: ?, ordered: ?", v_str(verb), v_str(b->collection),
                           v_bool(!b->unordered));
-        bson_append_array_begin(&b->command, list, -1, &b->list);
+        b->open = bson_append_array_begin(&b->command, list, -1, &b->list);
     }
     size_t len = bson_uint32_to_string((uint32_t)b->n++, &key, text, sizeof text);
     bson_append_document_begin(&b->list, key, (int)len, &statement);
@@ -184,8 +184,16 @@ void db_add_delete(struct db_batch *b, bson_t *filter, bool all)
     add(b, "delete", "deletes", v_own(doc_of("q: ?, limit: ?", v_own(filter), v_int(!all))));
 }
 
+static void finish(struct db_batch *b)
+{
+    if (b->open)
+        bson_append_array_end(&b->command, &b->list);
+    b->open = false;
+}
+
 void db_drop(struct db_batch *b)
 {
+    finish(b);
     bson_destroy(&b->command);
     bson_init(&b->command);
     b->n = 0;
@@ -245,6 +253,7 @@ static enum err run_once(struct mongo *m, const struct db_batch *b, struct db_do
 
     if (e)
         return e;
+    ret->ran = true;
     e = take_errors(b, &reply);
     take_made(b, &reply);
     ret->matched = doc_int(&reply, "n", 0);
@@ -265,8 +274,7 @@ enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret)
         if (b->made)
             b->made[i] = false;
     }
-    if (b->n)
-        bson_append_array_end(&b->command, &b->list);
+    finish(b);
     if (b->bad && is_bad(NULL))
         e = ERR_INTERNAL;
     else if (b->n)

@@ -90,6 +90,7 @@ struct db_done {
     int64_t matched; /* or inserted, deleted; an upsert counts */
     int64_t modified;
     size_t went_in; /* statements before the first that failed */
+    bool ran;       /* the server ran the command: an error is that of a statement */
 };
 
 /* Statements of one kind, at most one command's worth, run in their order up to the first that
@@ -106,6 +107,7 @@ struct db_batch {
     bool *made; /* it made a document */
     /* the command, and the array in it while that is open: the struct must not be moved */
     bson_t command, list;
+    bool open;
     size_t n;
     bool bad; /* a document cannot be BSON */
 };

@@ -1,9 +1,6 @@
 /* The outbox: how events stand, dead letters, upkeep. */
 #include "worker/store/mongo/outbox.h"
 
-#include "common/log.h"
-#include "common/mem.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,116 +10,78 @@
 #define ADOPT_AGE_MS 30000
 
 static enum err find_by_id(struct mongo *m, const char *collection, const char *id,
-                           bson_t *ret_reply, bson_t *ret_doc)
+                           struct db_found *ret)
 {
-    bson_t filter = BSON_INITIALIZER;
-    struct mongo_query q = {.collection = collection, .filter = &filter, .limit = 1};
-    bson_iter_t batch;
-
-    BSON_APPEND_UTF8(&filter, "_id", id);
-    enum err e = mongo_find(m, &q, ret_reply, &batch);
-    bson_destroy(&filter);
-    if (!e && !mongo_next(&batch, ret_doc)) {
-        bson_destroy(ret_reply);
-        e = ERR_NOT_FOUND;
-    }
-    return e;
-}
-
-static struct text answer_of(const bson_t *doc)
-{
-    bson_iter_t it;
-    bson_subtype_t type;
-    const uint8_t *data;
-    uint32_t len;
-
-    if (!bson_iter_init_find(&it, doc, "answer") || !BSON_ITER_HOLDS_BINARY(&it))
-        return (struct text){"", 0};
-    bson_iter_binary(&it, &type, &len, &data);
-    return (struct text){(const char *)data, len};
+    return db_first(
+        m, &(struct db_query){.collection = collection, .filter = doc_of("_id: ?", v_str(id))},
+        ret);
 }
 
 enum err mongo_outbox_look(struct store *s, const char *id, struct outbox_look *ret)
 {
     struct mongo *m = mongo_of(s);
-    bson_t reply, doc;
-    enum err e = find_by_id(m, OUTBOX, id, &reply, &doc);
+    struct db_found f;
+    enum err e = find_by_id(m, OUTBOX, id, &f);
 
     if (e)
         return e;
-    struct text answer = answer_of(&doc);
-    ret->state = outbox_text_is(&doc, "state", PENDING) ? OUTBOX_PENDING
-                 : outbox_text_is(&doc, "state", DEAD)  ? OUTBOX_DEAD
-                                                        : OUTBOX_DELIVERED;
-    ret->status = (int)outbox_int(&doc, "status");
+    struct text answer = doc_bytes(&f.doc, "answer");
+    ret->state = outbox_state_of(&f.doc);
+    ret->status = (int)doc_int(&f.doc, "status", 0);
     ret->answer_len = answer.len < sizeof ret->answer ? answer.len : sizeof ret->answer;
     memcpy(ret->answer, answer.s, ret->answer_len);
     ret->due_ms = 0;
+    char *lane = doc_dup(&f.doc, "lane");
+    db_end(&f);
     if (ret->state == OUTBOX_PENDING) {
-        char *lane = outbox_text(&doc, "lane", NULL);
-        bson_destroy(&reply);
-        e = find_by_id(m, LANES, lane, &reply, &doc);
-        free(lane);
-        if (e)
-            return e == ERR_NOT_FOUND ? ERR_OK : e;
-        ret->due_ms = mongo_date(&doc, "due_at");
+        e = find_by_id(m, LANES, lane, &f);
+        if (!e)
+            ret->due_ms = doc_date(&f.doc, "due_at");
+        db_end(&f);
     }
-    bson_destroy(&reply);
-    return ERR_OK;
+    free(lane);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 /* ---- dead letters ---- */
 
 static json_t *letter(const bson_t *doc)
 {
-    static const char *const texts[] = {"job_id", "receiver", "url", "reason"};
-    struct text answer = answer_of(doc);
+    static const char *const texts[][2] = {
+        {"id",       "_id"     },
+        {"job_id",   "job_id"  },
+        {"receiver", "receiver"},
+        {"url",      "url"     },
+        {"reason",   "reason"  }
+    };
+    struct text answer = doc_bytes(doc, "answer");
     json_t *o = json_object(), *text = json_stringn(answer.s, answer.len);
-    char *id = outbox_text(doc, "_id", NULL);
 
-    json_object_set_new(o, "id", json_string(id));
-    free(id);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        char *value = outbox_text(doc, texts[i], NULL);
-        json_object_set_new(o, texts[i], json_string(value));
-        free(value);
+        const char *value = doc_str(doc, texts[i][1]);
+        json_object_set_new(o, texts[i][0], json_string(value ? value : ""));
     }
     json_object_set_new(o, "answer", text ? text : json_string("(not text)"));
-    json_object_set_new(o, "tries", json_integer(outbox_int(doc, "tries")));
-    json_object_set_new(o, "status", json_integer(outbox_int(doc, "status")));
-    json_object_set_new(o, "created_ms", json_integer(mongo_date(doc, "created_at")));
-    json_object_set_new(o, "dead_ms", json_integer(mongo_date(doc, "at")));
+    json_object_set_new(o, "tries", json_integer(doc_int(doc, "tries", 0)));
+    json_object_set_new(o, "status", json_integer(doc_int(doc, "status", 0)));
+    json_object_set_new(o, "created_ms", json_integer(doc_date(doc, "created_at")));
+    json_object_set_new(o, "dead_ms", json_integer(doc_date(doc, "at")));
     return o;
 }
 
 /* What comes after the dead letter of this id. ERR_NOT_FOUND: there is none of it. */
 static enum err append_after(struct mongo *m, bson_t *filter, const char *id)
 {
-    bson_t reply, doc, list, branch, child;
-    enum err e = find_by_id(m, OUTBOX, id, &reply, &doc);
+    struct db_found f;
+    enum err e = find_by_id(m, OUTBOX, id, &f);
 
-    if (e)
-        return e;
-    if (!outbox_text_is(&doc, "state", DEAD)) {
-        bson_destroy(&reply);
-        return ERR_NOT_FOUND;
-    }
-    int64_t at = mongo_date(&doc, "at");
-    bson_destroy(&reply);
-    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &list);
-    BSON_APPEND_DOCUMENT_BEGIN(&list, "0", &branch);
-    BSON_APPEND_DOCUMENT_BEGIN(&branch, "at", &child);
-    BSON_APPEND_DATE_TIME(&child, "$gt", at);
-    bson_append_document_end(&branch, &child);
-    bson_append_document_end(&list, &branch);
-    BSON_APPEND_DOCUMENT_BEGIN(&list, "1", &branch);
-    BSON_APPEND_DATE_TIME(&branch, "at", at);
-    BSON_APPEND_DOCUMENT_BEGIN(&branch, "_id", &child);
-    BSON_APPEND_UTF8(&child, "$gt", id);
-    bson_append_document_end(&branch, &child);
-    bson_append_document_end(&list, &branch);
-    bson_append_array_end(filter, &list);
-    return ERR_OK;
+    if (!e && outbox_state_of(&f.doc) != OUTBOX_DEAD)
+        e = ERR_NOT_FOUND;
+    if (!e)
+        doc_add(filter, "$or: [{at: {$gt: ?}}, {at: ?, _id: {$gt: ?}}]", v_field(&f.doc, "at"),
+                v_field(&f.doc, "at"), v_str(id));
+    db_end(&f);
+    return e;
 }
 
 /* Appends one batch of at most `limit` letters behind the one of this id (NULL: the first ones).
@@ -130,29 +89,25 @@ static enum err append_after(struct mongo *m, bson_t *filter, const char *id)
 static enum err dead_batch(struct mongo *m, const char *after, size_t limit, json_t *all,
                            bool *ret_more)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    struct mongo_query q = {.collection = OUTBOX,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .sort = m->fixed.by_state,
-                            .hint = m->fixed.by_state,
-                            .limit = (int)limit,
-                            .more = ret_more};
-    bson_iter_t batch;
+    struct db_query q = {.collection = OUTBOX,
+                         .filter = doc_of("state: 'dead'"),
+                         .fields = "body: false",
+                         .index = IX_STATE,
+                         .in_order = true,
+                         .limit = (int)limit,
+                         .more = ret_more};
+    struct db_found f;
+    enum err e = after ? append_after(m, q.filter, after) : ERR_OK;
 
-    BSON_APPEND_UTF8(&filter, "state", DEAD);
-    BSON_APPEND_BOOL(&projection, "body", false);
-    enum err e = after ? append_after(m, &filter, after) : ERR_OK;
-    if (!e)
-        e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&projection);
-    if (e)
+    if (e) {
+        bson_destroy(q.filter);
         return e;
-    while (mongo_next(&batch, &doc))
-        json_array_append_new(all, letter(&doc));
-    bson_destroy(&reply);
-    return ERR_OK;
+    }
+    e = db_find(m, &q, &f);
+    while (!e && db_next(&f))
+        json_array_append_new(all, letter(&f.doc));
+    db_end(&f);
+    return e;
 }
 
 enum err mongo_outbox_dead(struct store *s, const struct outbox_page *page, json_t **ret)
@@ -183,31 +138,16 @@ enum err mongo_outbox_dead(struct store *s, const struct outbox_page *page, json
 enum err mongo_outbox_resend(struct store *s, const char *id, int64_t now_ms)
 {
     struct mongo *m = mongo_of(s);
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set, reply, doc;
-    struct mongo_change change = {.filter = &filter, .update = &update};
-    struct mongo_changed done = {0};
-    enum err e = find_by_id(m, OUTBOX, id, &reply, &doc);
+    struct db_change revival = outbox_revival(id, now_ms);
+    struct db_found f;
 
+    revival.fields = "lane: true, receiver: true";
+    enum err e = db_modify(m, OUTBOX, &revival, &f);
     if (e)
         return e;
-    char *lane = outbox_text(&doc, "lane", NULL), *receiver = outbox_text(&doc, "receiver", NULL);
-    bson_destroy(&reply);
-    BSON_APPEND_UTF8(&filter, "_id", id);
-    BSON_APPEND_UTF8(&filter, "state", DEAD);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    BSON_APPEND_UTF8(&set, "state", PENDING);
-    BSON_APPEND_INT32(&set, "tries", 0);
-    BSON_APPEND_DATE_TIME(&set, "at", now_ms);
-    bson_append_document_end(&update, &set);
-    e = mongo_update(m, OUTBOX, &change, &done);
-    bson_destroy(&filter);
-    bson_destroy(&update);
-    if (!e && !done.matched)
-        e = ERR_NOT_FOUND;
-    if (!e)
-        e = outbox_wake_one(m, lane, receiver, now_ms);
-    free(lane);
-    free(receiver);
+    const char *lane = doc_str(&f.doc, "lane"), *receiver = doc_str(&f.doc, "receiver");
+    e = outbox_wake_one(m, lane ? lane : "", receiver ? receiver : "", now_ms);
+    db_end(&f);
     return e;
 }
 
@@ -216,78 +156,54 @@ enum err mongo_outbox_resend(struct store *s, const char *id, int64_t now_ms)
 /* Gives lanes to events that lost theirs when a process died (see outbox.h). */
 static enum err adopt(struct mongo *m, int64_t now_ms)
 {
-    bson_t *command =
-        BCON_NEW("aggregate", OUTBOX, "pipeline", "[", "{", "$match", "{", "state", PENDING, "at",
-                 "{", "$lt", BCON_DATE_TIME(now_ms - ADOPT_AGE_MS), "}", "}", "}", "{", "$sort",
-                 "{", "at", BCON_INT32(1), "}", "}", "{", "$limit", BCON_INT32(ADOPT_MAX), "}", "{",
-                 "$group", "{", "_id", "$lane", "receiver", "{", "$first", "$receiver", "}", "}",
-                 "}", "{", "$lookup", "{", "from", LANES, "localField", "_id", "foreignField",
-                 "_id", "as", "known", "}", "}", "{", "$match", "{", "known", "[", "]", "}", "}",
-                 "]", "cursor", "{", "batchSize", BCON_INT32(ADOPT_MAX), "}");
-    bson_t reply, doc;
-    bson_iter_t at, batch;
-    enum err e = mongo_read(m, command, &reply);
+    bson_t *pipeline =
+        doc_of("[{$match: {state: 'pending', at: {$lt: ?}}}, {$sort: {at: 1}}, {$limit: ?}, "
+               "{$group: {_id: '$lane', receiver: {$first: '$receiver'}}}, "
+               "{$lookup: {from: '" LANES "', localField: '_id', foreignField: '_id', "
+               "as: 'known'}}, {$match: {known: []}}]",
+               v_date(now_ms - ADOPT_AGE_MS), v_int(ADOPT_MAX));
+    struct db_found f;
+    enum err e = db_aggregate(m, OUTBOX, pipeline, IX_NONE, &f);
 
-    bson_destroy(command);
-    if (e)
-        return e;
-    if (mongo_field(&reply, "cursor.firstBatch", &at) && bson_iter_recurse(&at, &batch))
-        while (!e && mongo_next(&batch, &doc)) {
-            char *lane = outbox_text(&doc, "_id", NULL);
-            char *receiver = outbox_text(&doc, "receiver", NULL);
-            e = outbox_wake_one(m, lane, receiver, now_ms);
-            free(lane);
-            free(receiver);
-        }
-    bson_destroy(&reply);
+    while (!e && db_next(&f)) {
+        const char *lane = doc_str(&f.doc, "_id"), *receiver = doc_str(&f.doc, "receiver");
+        e = outbox_wake_one(m, lane ? lane : "", receiver ? receiver : "", now_ms);
+    }
+    db_end(&f);
     return e;
 }
 
 /* Removes up to `limit` events of a state that are older than a time. */
-static enum err purge(struct mongo *m, const char *state, int64_t before_ms, size_t limit,
+static enum err purge(struct mongo *m, enum outbox_state state, int64_t before_ms, size_t limit,
                       size_t *removed)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, child, list, reply, doc,
-           deletes = BSON_INITIALIZER, statement;
-    struct mongo_query q = {.collection = OUTBOX,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .sort = m->fixed.by_state,
-                            .hint = m->fixed.by_state,
-                            .limit = (int)limit};
-    struct mongo_changed done = {0};
-    bson_iter_t batch, it;
-    char key[MONGO_INDEX_SIZE];
+    const char *text = outbox_state_text(state);
+    bson_t ids = BSON_INITIALIZER;
+    struct db_batch b;
+    struct db_done done = {0};
+    struct db_found f;
     size_t n = 0;
+    enum err e = db_find(m,
+                         &(struct db_query){.collection = OUTBOX,
+                                            .filter = doc_of("state: ?, at: {$lt: ?}", v_str(text),
+                                                             v_date(before_ms)),
+                                            .fields = "_id: true",
+                                            .index = IX_STATE,
+                                            .in_order = true,
+                                            .limit = (int)limit},
+                         &f);
 
-    BSON_APPEND_UTF8(&filter, "state", state);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "at", &child);
-    BSON_APPEND_DATE_TIME(&child, "$lt", before_ms);
-    bson_append_document_end(&filter, &child);
-    BSON_APPEND_BOOL(&projection, "_id", true);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    if (!e) {
-        bson_reinit(&filter);
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
-        BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
-        while (mongo_next(&batch, &doc))
-            if (bson_iter_init_find(&it, &doc, "_id"))
-                bson_append_iter(&list, mongo_index(n++, key), -1, &it);
-        bson_append_array_end(&child, &list);
-        bson_append_document_end(&filter, &child);
-        BSON_APPEND_UTF8(&filter, "state", state);
-        BSON_APPEND_DOCUMENT_BEGIN(&deletes, "0", &statement);
-        BSON_APPEND_DOCUMENT(&statement, "q", &filter);
-        BSON_APPEND_INT32(&statement, "limit", 0);
-        bson_append_document_end(&deletes, &statement);
-        bson_destroy(&reply);
-        if (n)
-            e = outbox_run(m, "delete", OUTBOX, "deletes", &deletes, &done);
+    while (!e && db_next(&f))
+        doc_put_at(&ids, n++, v_field(&f.doc, "_id"));
+    db_end(&f);
+    if (n) {
+        outbox_batch(&b, OUTBOX);
+        b.light = true;
+        db_add_delete(&b, doc_of("_id: {$in: ?}, state: ?", v_array(&ids), v_str(text)), true);
+        e = db_run(m, &b, &done);
     }
+    bson_destroy(&ids);
     *removed += (size_t)done.matched;
-    bson_destroy(&filter);
-    bson_destroy(&projection);
-    bson_destroy(&deletes);
     return e;
 }
 
@@ -298,26 +214,24 @@ enum err mongo_outbox_purge(struct store *s, struct outbox_purge *p)
     p->removed = 0;
     enum err e = p->mend ? adopt(m, p->now_ms) : ERR_OK;
     if (!e)
-        e = purge(m, DELIVERED, p->delivered_before_ms, p->limit, &p->removed);
+        e = purge(m, OUTBOX_DELIVERED, p->delivered_before_ms, p->limit, &p->removed);
     if (!e)
-        e = purge(m, DEAD, p->dead_before_ms, p->limit, &p->removed);
+        e = purge(m, OUTBOX_DEAD, p->dead_before_ms, p->limit, &p->removed);
     return e;
 }
 
-static enum err count(struct mongo *m, const char *state, int64_t *ret)
+static enum err count(struct mongo *m, enum outbox_state state, int64_t *ret)
 {
-    bson_t command = BSON_INITIALIZER, query, reply;
+    bson_t reply;
+    enum err e =
+        db_read(m,
+                doc_of("count: '" OUTBOX "', query: {state: ?}, hint: ?",
+                       v_str(outbox_state_text(state)), v_own(doc_of(index_keys(IX_STATE)))),
+                &reply);
 
-    BSON_APPEND_UTF8(&command, "count", OUTBOX);
-    BSON_APPEND_DOCUMENT_BEGIN(&command, "query", &query);
-    BSON_APPEND_UTF8(&query, "state", state);
-    bson_append_document_end(&command, &query);
-    BSON_APPEND_DOCUMENT(&command, "hint", m->fixed.by_state);
-    enum err e = mongo_read(m, &command, &reply);
-    bson_destroy(&command);
     if (e)
         return e;
-    *ret = outbox_int(&reply, "n");
+    *ret = doc_int(&reply, "n", 0);
     bson_destroy(&reply);
     return ERR_OK;
 }
@@ -326,28 +240,25 @@ enum err mongo_outbox_count(struct store *s, struct outbox_backlog *ret)
 {
     struct mongo *m = mongo_of(s);
     struct outbox_backlog b = {0};
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    struct mongo_query q = {.collection = OUTBOX,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .sort = m->fixed.by_state,
-                            .hint = m->fixed.by_state,
-                            .limit = 1};
-    bson_iter_t batch;
-    enum err e = count(m, PENDING, &b.pending);
+    struct db_found f;
+    enum err e = count(m, OUTBOX_PENDING, &b.pending);
 
     if (!e)
-        e = count(m, DEAD, &b.dead);
-    BSON_APPEND_UTF8(&filter, "state", PENDING);
-    BSON_APPEND_BOOL(&projection, "at", true);
-    if (!e && !(e = mongo_find(m, &q, &reply, &batch))) {
-        if (mongo_next(&batch, &doc))
-            b.oldest_ms = mongo_date(&doc, "at");
-        bson_destroy(&reply);
-    }
-    bson_destroy(&filter);
-    bson_destroy(&projection);
+        e = count(m, OUTBOX_DEAD, &b.dead);
+    if (e)
+        return e;
+    e = db_first(m,
+                 &(struct db_query){.collection = OUTBOX,
+                                    .filter = doc_of("state: 'pending'"),
+                                    .fields = "at: true",
+                                    .index = IX_STATE,
+                                    .in_order = true},
+                 &f);
+    if (e && e != ERR_NOT_FOUND)
+        return e;
     if (!e)
-        *ret = b;
-    return e;
+        b.oldest_ms = doc_date(&f.doc, "at");
+    db_end(&f);
+    *ret = b;
+    return ERR_OK;
 }

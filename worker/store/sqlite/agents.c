@@ -2,6 +2,7 @@
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/clock.h"
+#include "worker/jobs/agent_log.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -38,24 +39,9 @@ static enum err load(struct sqlite *q, struct text name, struct agent *ret)
     return e;
 }
 
-/* True when the lines stand in the log already, one after the other. */
-static bool log_holds(const json_t *log, const json_t *lines)
-{
-    size_t n = json_array_size(lines), total = json_array_size(log);
-
-    for (size_t start = 0; start + n <= total; start++) {
-        size_t i = 0;
-        while (i < n && json_equal(json_array_get(log, start + i), json_array_get(lines, i)))
-            i++;
-        if (i == n)
-            return true;
-    }
-    return false;
-}
-
 static void append_log(json_t *log, const struct agent_put *a)
 {
-    if (!a->log || (a->asked.repeat && log_holds(log, a->log)))
+    if (!a->log || (a->asked.repeat && agent_log_holds(log, a->log)))
         return;
     json_array_extend(log, a->log);
     while (json_array_size(log) > AGENT_LOG_MAX)

@@ -5,31 +5,24 @@
 
 /* ---- settling ---- */
 
-/* What the receiver said: status and the beginning of its text. */
-static void bind_answer(struct query *r, const struct outbox_settle *o)
+static enum err put_outcome(struct sqlite *q, const struct outbox_settle *o,
+                            const struct outbox_after *after)
 {
-    query_int(r, o->status);
-    query_blob(r,
-               (struct text){o->answer.s, o->answer.len < OUTBOX_ANSWER_MAX ? o->answer.len
-                                                                            : OUTBOX_ANSWER_MAX});
-}
+    static const enum sql statements[] = {[OUTBOX_DELIVERED] = SQL_EVENT_DONE,
+                                          [OUTBOX_PENDING] = SQL_EVENT_RETRY,
+                                          [OUTBOX_DEAD] = SQL_EVENT_GIVE_UP};
 
-static enum err put_outcome(struct sqlite *q, const struct outbox_settle *o)
-{
-    static const enum sql statements[] = {[OUTBOX_DONE] = SQL_EVENT_DONE,
-                                          [OUTBOX_RETRY] = SQL_EVENT_RETRY,
-                                          [OUTBOX_GIVE_UP] = SQL_EVENT_GIVE_UP};
-
-    if (o->outcome == OUTBOX_PUT_BACK)
+    if (!after->tried)
         return ERR_OK;
-    struct query r = query_new(q, statements[o->outcome]);
+    struct query r = query_new(q, statements[after->state]);
     query_str(&r, o->event->id);
-    if (o->outcome == OUTBOX_DONE)
+    if (after->state == OUTBOX_DELIVERED)
         query_int(&r, o->now_ms);
-    bind_answer(&r, o);
-    if (o->outcome != OUTBOX_DONE)
+    query_int(&r, o->status);
+    query_blob(&r, after->answer);
+    if (after->state != OUTBOX_DELIVERED)
         query_str(&r, o->reason);
-    if (o->outcome == OUTBOX_GIVE_UP)
+    if (after->state == OUTBOX_DEAD)
         query_int(&r, o->now_ms);
     return query_run(&r);
 }
@@ -49,17 +42,18 @@ static enum err drop(struct sqlite *q, const struct outbox_event *ev, bool *ret_
 
 static enum err settle(struct sqlite *q, const struct outbox_settle *o)
 {
-    bool over = o->outcome == OUTBOX_DONE || o->outcome == OUTBOX_GIVE_UP, gone = false;
-    enum err e = put_outcome(q, o);
+    const struct outbox_after after = outbox_after(o);
+    bool gone = false;
+    enum err e = put_outcome(q, o, &after);
 
-    if (!e && over && !o->event->more)
+    if (!e && after.over && !o->event->more)
         e = drop(q, o->event, &gone);
     if (e || gone)
         return e;
     struct query r = query_new(q, SQL_LANE_RELEASE);
     query_str(&r, o->event->lane);
     query_str(&r, o->event->token);
-    query_int(&r, over ? o->now_ms : o->due_ms);
+    query_int(&r, after.due_ms);
     return query_run(&r);
 }
 
