@@ -19,7 +19,7 @@ enum agent_identity { AGENT_IDENTITY_ANY, AGENT_IDENTITY_TOKEN };
 enum webhook_private { WEBHOOK_PRIVATE_AUTO, WEBHOOK_PRIVATE_REFUSE, WEBHOOK_PRIVATE_ALLOW };
 enum webhook_reply { WEBHOOK_REPLY_TRIED, WEBHOOK_REPLY_QUEUED };
 enum proxy_headers { PROXY_HEADERS_X_FORWARDED, PROXY_HEADERS_FORWARDED };
-enum sqlite_sync { SQLITE_SYNC_NORMAL, SQLITE_SYNC_FULL };
+enum sqlite_sync { STORE_SYNC_NORMAL, STORE_SYNC_FULL };
 
 struct config {
 #define CFG_STR(field, flag, env, def, roles, help)            char *field;

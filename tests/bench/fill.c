@@ -85,7 +85,7 @@ static bool read_options(struct fill *f, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const struct config cfg = {.store_timeout = TIMEOUT_MS, .sqlite_sync = SQLITE_SYNC_NORMAL};
+    const struct config cfg = {.store_timeout = TIMEOUT_MS, .sqlite_sync = STORE_SYNC_NORMAL};
     struct fill f = {0};
     struct store *s = NULL;
     int64_t begin_us = clock_mono_us();

@@ -53,7 +53,7 @@ static int run_all(const char *uri)
     struct stores stores = {.uri = uri, .cfg = {.store_timeout = 5000}};
     int failed = 0;
 
-    stores.cfg.sqlite_sync = SQLITE_SYNC_NORMAL;
+    stores.cfg.sqlite_sync = STORE_SYNC_NORMAL;
     if (store_open(uri, &stores.cfg, &stores.a) || store_open(uri, &stores.cfg, &stores.b)) {
         store_close(stores.a);
         fprintf(stderr, "conformance: the store does not open\n");

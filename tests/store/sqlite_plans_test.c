@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const struct config cfg = {.store_timeout = 10000, .sqlite_sync = SQLITE_SYNC_NORMAL};
+static const struct config cfg = {.store_timeout = 10000, .sqlite_sync = STORE_SYNC_NORMAL};
 
 #define PAGE_LEN 10
 

@@ -20,7 +20,7 @@
 
 #define TIMEOUT_MS 300
 
-static const struct config cfg = {.store_timeout = TIMEOUT_MS, .sqlite_sync = SQLITE_SYNC_FULL};
+static const struct config cfg = {.store_timeout = TIMEOUT_MS, .sqlite_sync = STORE_SYNC_FULL};
 
 /* A folder for each test, and the file in it. */
 static char folder[64], path[96], uri[128];
@@ -381,7 +381,7 @@ static void add_until_killed(int out)
 {
     char ids[8][ID_SIZE];
     struct store *s = NULL;
-    struct config patient = {.store_timeout = 10000, .sqlite_sync = SQLITE_SYNC_NORMAL};
+    struct config patient = {.store_timeout = 10000, .sqlite_sync = STORE_SYNC_NORMAL};
 
     if (store_open(uri, &patient, &s))
         _exit(1);

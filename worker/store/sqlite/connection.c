@@ -21,9 +21,12 @@ static const char settings[] = "PRAGMA cache_size = -2000;"
                                "PRAGMA journal_size_limit = 67108864;"
                                "PRAGMA trusted_schema = OFF;";
 
-static const char *const sync_settings[] = {
-    [SQLITE_SYNC_NORMAL] = "PRAGMA synchronous = NORMAL",
-    [SQLITE_SYNC_FULL] = "PRAGMA synchronous = FULL",
+static const struct {
+    const char *set;
+    int level; /* as SQLite reads it back */
+} sync_settings[] = {
+    [STORE_SYNC_NORMAL] = {"PRAGMA synchronous = NORMAL", 1},
+    [STORE_SYNC_FULL] = {"PRAGMA synchronous = FULL",   2},
 };
 
 /* Pauses between looks at a lock that another process holds: most are held for one wait for the
@@ -126,6 +129,35 @@ static enum err use_wal(struct sqlite *q)
     return ERR_OK;
 }
 
+/* The level of syncs that SQLite reads back, -1: none. */
+static int sync_level(struct sqlite *q)
+{
+    sqlite3_stmt *st = NULL;
+    int level = -1;
+
+    if (sqlite3_prepare_v2(q->db, "PRAGMA synchronous", -1, &st, NULL) == SQLITE_OK &&
+        sqlite3_step(st) == SQLITE_ROW)
+        level = sqlite3_column_int(st, 0);
+    sqlite3_finalize(st);
+    return level;
+}
+
+/* SQLite passes over a PRAGMA that it does not know, so the value is read back. */
+static enum err set_sync(struct sqlite *q)
+{
+    int code = sqlite3_exec(q->db, sync_settings[q->sync].set, NULL, NULL, NULL);
+    int level = sync_level(q);
+
+    if (code)
+        return sqlite_fault(q, code);
+    if (level == sync_settings[q->sync].level)
+        return ERR_OK;
+    log_error("SQLite did not take the setting sqlite-sync (synchronous is %d, not %d); use the "
+              "library of Debian",
+              level, sync_settings[q->sync].level);
+    return ERR_INVALID;
+}
+
 enum err sqlite_connect(struct sqlite *q)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
@@ -142,9 +174,10 @@ enum err sqlite_connect(struct sqlite *q)
     if (e)
         return e;
     code = sqlite3_exec(q->db, settings, NULL, NULL, NULL);
-    if (!code)
-        code = sqlite3_exec(q->db, sync_settings[q->sync], NULL, NULL, NULL);
-    return code ? sqlite_fault(q, code) : sqlite_schema_make(q);
+    if (code)
+        return sqlite_fault(q, code);
+    e = set_sync(q);
+    return e ? e : sqlite_schema_make(q);
 }
 
 void sqlite_disconnect(struct sqlite *q)
