@@ -31,7 +31,7 @@ struct client_put {
 struct refresh_new {
     struct text client_id;
     const char *digest;
-    const char *binding; /* clients.h */
+    const char *binding; /* worker/clients/document.h */
     const char *family;  /* that of the token in whose place it comes; NULL: the first of one */
     int64_t issued_ms, expires_ms;
 };
@@ -99,35 +99,5 @@ struct audit_query {
     bool *
         cut; /* out: there are further ones, although fewer than `limit` came; it begins as false */
 };
-
-/* client_get        the document, with CLIENT_SELF, new reference. ERR_NOT_FOUND.
- * clients_list      all documents so, as an array ordered by client_id.
- * client_put        see struct client_put. Its tokens end together with the change; where the store
- *                   has no transactions, before it and once more after it.
- * client_delete     its refresh tokens end with it; *ended: how many. ERR_NOT_FOUND.
- * restricted_list   array of {queue, owners: [client ids whose allowed_queues name it]}; of one
- *                   queue unless its s is NULL (ERR_NOT_FOUND: it is not restricted).
- * queue_restrict    makes the queue restricted and adds it to the client's allowed_queues.
- *                   ERR_NOT_FOUND: there is no such client.
- * queue_unrestrict  removes it from the client's allowed_queues and, when no client is left that
- *                   has it there, from the restricted ones. ERR_NOT_FOUND: it is not restricted.
- * refresh_add       stores a token; revoked false, last_accessed as issued.
- * refresh_find      ERR_NOT_FOUND.
- * refresh_touch     sets last_accessed.
- * refresh_rotate    see struct refresh_rotation. ERR_NOT_FOUND.
- * refresh_revoke    *ret: it was not revoked before. ERR_NOT_FOUND.
- * refresh_revoke_family  all of a family; *ret: how many were not revoked before.
- * refresh_list      array of {id, client_id, issued_at, expires_at, revoked, last_accessed}, dates
- *                   as text; of one client unless its s is NULL.
- * login_counts      of n keys, count 0 when there are none or the window is over.
- * login_failed      counts one; begins a window of `window_ms` where there is none, or one that
- * ends later than that: the clock was set back. `count` as after it. login_trust       keeps it as
- * it is given. login_forget      of a key. signing_key       the store's own signing key as text:
- * the one that is there, or else `proposed`, which is kept then. All processes get the same.
- * audit_add         see struct audit_entry.
- * audit_list        array of {id, at, actor, role, action, target, detail, address}, newest first,
- *                   `at` as text.
- * job_submitter     the client id that submitted the job, as a JSON string, or NULL. ERR_NOT_FOUND:
- *                   there is no such job. */
 
 #endif

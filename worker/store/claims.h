@@ -89,17 +89,4 @@ struct job_holder {
 #define RERUN_FIELD "rerun_on_orphan"
 #define RERUNS_MAX  10
 
-/* job_unfit       the job is cancelled, the reason goes into its result and history. ERR_NOT_FOUND:
- *                 it does not carry the token any more.
- * claims_settle   in the order given; the outcome of each is in its .err.
- * job_holders     of each job; the outcome is in its .err.
- * claims_overdue  claims that are open since before `before_ms`: their jobs wait again as above; of
- *                 jobs that were reported meanwhile the claim is open no longer.
- * leases_renew    renews those that lease_is_due(), and closes their claims. Jobs that are not
- * there, or change at the same moment, are passed over. leases_overdue  jobs whose lease ended
- * before `before_ms`, at most SWEEP_MAX. orphan_end      the job is cancelled, the reason goes into
- * its result and history; or (`rerun`) it becomes a new attempt of itself, as a resubmission does,
- * in its old place. ERR_NOT_FOUND: its lease is another one by now. sweep_turn      takes the turn
- * when it is free, over, or the owner's already. */
-
 #endif

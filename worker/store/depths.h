@@ -1,7 +1,4 @@
-/* The store: how many jobs wait in which queue.
- *
- * queue_depths    the queues with the most waiting jobs, most first, then by name; whatever their
- *                 attachments. Fills at most `max` entries, whose `queue` the caller frees. */
+/* How many jobs wait in which queue: what queue_depths of store.def reads. */
 #ifndef WORKER_STORE_DEPTHS_H
 #define WORKER_STORE_DEPTHS_H
 

@@ -51,19 +51,4 @@ struct provision_entry {
     bool failed;    /* for the streak of the agent */
 };
 
-/* queues_describe   sets description and updated_at (now) of each queue: {NAME: TEXT, ...}.
- * queues_list       the descriptions of all queues, "" where there is none.
- * images_put        sets the images of each queue: {QUEUE: {IMAGE: TEXT}, ...}.
- * images_get        {IMAGE: TEXT, ...} of a queue, {} when nothing is known.
- * agents_list       all agents' documents but for _id and log; of one queue only, when its s is not
- *                   NULL.
- * agent_get         one agent likewise. ERR_NOT_FOUND.
- * queue_jobs        {job_id, created_at, job_state, job_queue} of each job of a queue, in any
- * state. ERR_INVALID: the cursor is none of this store. jobs_search       {job_id, created_at,
- * job_state} of each; likewise. wait_times        [seconds, ...] of each queue of those named that
- * has any entry; of all when n is 0. provision_add     appends to the agent's provision log with a
- * timestamp (now) and counts the streak on the agent. ERR_NOT_FOUND: no such agent; the log is kept
- * all the same.
- */
-
 #endif

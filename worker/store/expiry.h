@@ -61,11 +61,4 @@ static inline int64_t expiry_end_ms(const struct expiry *x)
     return x->waiting_before_ms > x->before_ms ? x->waiting_before_ms : x->before_ms;
 }
 
-/* expire   One step. Ages count from: created_at of a job; the last post of the output of a job;
- *          the post of a fragment; the upload of a file; the last post of an agent or a description
- * of a queue. Of a job goes the job itself with its attempts and history. Output, logs, and files
- * whose name begins with the id of a job, stay as long as that job is active (waits, or runs), an
- * agent as long as the job that it names. Files are noted for files_sweep. Queues that were never
- *          described have no age. */
-
 #endif

@@ -27,17 +27,4 @@ struct file_sweep {
     bool more;          /* out: the limit was reached */
 };
 
-/* attachments_look  what the job expects. ERR_NOT_FOUND: no such job, or it does not wait.
- * file_begin        notes an upload: without a commit it is swept FILE_ABANDONED_MS later.
- * file_put          stores the chunks from byte `at`, a multiple of FILE_CHUNK, on; a repeat
- *                   changes nothing. ERR_NOT_FOUND: the upload was given up.
- * file_commit       makes the file visible; files of this name that are older are noted for the
- *                   sweep. Its date is raised where one of the name is as new. `attached_to` not
- *                   NULL: the job of this id that awaits attachments has them now. A repeat changes
- *                   nothing. ERR_NOT_FOUND: the upload was given up.
- * file_open         the newest file of a name. ERR_NOT_FOUND.
- * file_read         appends `size` bytes from byte `at` on; `at` + `size` is within the file.
- *                   ERR_NOT_FOUND: a part is no longer there.
- * files_sweep       removes what is noted, as much as it may; see struct file_sweep. */
-
 #endif

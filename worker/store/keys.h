@@ -20,6 +20,4 @@ struct submit_key {
     enum err err;                    /* out: ERR_OK; ERR_CONFLICT: the first had another body */
 };
 
-/* submit_keys  in the order given; keys whose first came before `before_ms` are new. */
-
 #endif

@@ -77,15 +77,4 @@ struct log_numbers {
     size_t len;                 /* out: LOG_NUMBERS_MAX at most */
 };
 
-/* logs_add      stores the fragments; of those with one key the first. The outcome of each is in
- *               its .err.
- * logs_look     see struct log_look; likewise. Reads no texts.
- * logs_numbers  the fragments from a number on. Reads no texts.
- * logs_read     gives the fragments by number to `take`.
- * logs_take     appends to an array of strings what was not taken before, by number, up to `max`
- *               bytes with a line end each; it counts as taken then unless `peek`.
- *               ERR_NOT_FOUND: nothing, or nothing that fits.
- * output_view   gives the live output that was not taken (output_take) to `take`: numbered from 0,
- *               the time is the one at which it came, the phase the one that the job was in. */
-
 #endif

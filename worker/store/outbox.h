@@ -149,20 +149,4 @@ enum err outbox_lane(const char *job_id, const char *receiver,
 /* More than the stores hold in one document. */
 bool outbox_too_large(const struct outbox_add *a);
 
-/* outbox_add      see struct outbox_add; per-event results in .err; the return value is not ERR_OK
- *                 only when all failed for one reason. What is acknowledged is durable (with the
- *                 group that the call belongs to).
- * outbox_claim    see struct outbox_claim. A claim may be lost with the process or the machine.
- * outbox_settle   see struct outbox_settle, of n events of different lanes. One that is lost with
- *                 the machine leads to a further try.
- * outbox_look     see struct outbox_look. ERR_NOT_FOUND.
- * outbox_dead     dead letters as an array of objects: id, job_id, receiver, url, reason, answer
- *                 (texts; answer only valid UTF-8), tries, status (0: never answered), created_ms,
- *                 dead_ms. Credentials in url are the caller's to hide. ERR_NOT_FOUND: there is no
- *                 dead letter `after`.
- * outbox_resend   makes a dead letter pending, with no tries made, and its lane due.
- *                 ERR_NOT_FOUND: there is no dead letter of this id.
- * outbox_purge    see struct outbox_purge.
- * outbox_count    fills struct outbox_backlog. */
-
 #endif

@@ -129,30 +129,7 @@ struct queue_check {
     bool restricted; /* out */
 };
 
-/* ping            the store answers (a cheap round trip).
- * group_begin     the calls up to group_commit may be made durable together. ERR_OK means begun or
- * group_commit    that the back end has no groups. When group_commit fails, nothing of the group
- *                 is stored and every call of it has failed with this error. A call that fails
- *                 inside a group leaves the group's other calls as they are.
- * jobs_add        see struct job_new; per-job results in .err; the return value is not ERR_OK only
- *                 when all failed for one reason.
- * jobs_claim      see struct claim; likewise.
- * jobs_get        job_data of each. Of several with one id, the newest. This and all that take n of
- *                 something: the return value is not ERR_OK only for a fault of all; else each
- *                 one's outcome is in its .err.
- * job_position    how many waiting jobs of its queue (whatever their attachments) are before it in
- *                 the order of the claim. ERR_NOT_FOUND: no such job, or it does not wait.
- * job_cancel      state cancelled. ERR_NOT_FOUND; ERR_CONFLICT: it is over already.
- * results_put     in the order given.
- * results_get     result_data of each, as stored; see enum result_part.
- * outputs_append  appends the entries in the order given; the jobs need not exist.
- * output_take     the oldest entries as an array of strings, as many as fit into STORE_DOCUMENT_MAX
- *                 bytes with a line end each (at least one), removed unless `peek`.
- *                 ERR_NOT_FOUND: nothing was posted since the last take.
- * agent_put       sets the fields, name and updated_at (now), appends to the log, keeps its newest
- *                 AGENT_LOG_MAX lines (log is [] at least).
- * queue_serves    whether an agent that is not named in `exclude` (array) lists the queue.
- * queues_restricted fills .restricted: the queue is in restricted_queues. */
+/* What each operation does stands above its row in store.def. */
 struct store_ops {
     const char *name;
     void (*close)(struct store *s);
