@@ -201,6 +201,35 @@ enum err mongo_client_delete(struct store *s, struct text client_id, int64_t *en
 
 /* ---- restricted queues ---- */
 
+enum err mongo_queues_restricted(struct store *s, struct queue_check *queues, size_t n)
+{
+    bson_t names = BSON_INITIALIZER;
+    struct db_found f;
+
+    if (!n)
+        return ERR_OK;
+    for (size_t i = 0; i < n; i++)
+        doc_put_at(&names, i, v_text(queues[i].queue));
+    /* a queue may be there twice: nothing keeps others from that */
+    enum err e =
+        db_find(mongo_of(s),
+                &(struct db_query){.collection = RESTRICTED,
+                                   .filter = doc_of("queue_name: {$in: ?}", v_array(&names)),
+                                   .limit = (int)n * 8},
+                &f);
+    bson_destroy(&names);
+    for (size_t i = 0; !e && i < n; i++)
+        queues[i].restricted = false;
+    while (!e && db_next(&f)) {
+        struct text name = doc_text(&f.doc, "queue_name");
+        for (size_t i = 0; i < n; i++)
+            if (name.s && mongo_text_is(queues[i].queue, name))
+                queues[i].restricted = true;
+    }
+    db_end(&f);
+    return e;
+}
+
 static bool add_name(void *queues, struct text name, json_t *owners)
 {
     json_object_setn_new(queues, name.s, name.len, owners);

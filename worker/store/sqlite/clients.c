@@ -190,6 +190,20 @@ enum err sqlite_client_delete(struct store *s, struct text client_id, int64_t *e
 
 /* ---- restricted queues ---- */
 
+enum err sqlite_queues_restricted(struct store *s, struct queue_check *queues, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct query r = query_new(sqlite_of(s), SQL_RESTRICTED);
+
+        query_text(&r, queues[i].queue);
+        enum err e = query_probe(&r);
+        if (e && e != ERR_NOT_FOUND)
+            return e;
+        queues[i].restricted = !e;
+    }
+    return ERR_OK;
+}
+
 /* Adds a row (queue, owner or null), which comes after all of the queues before it. */
 static void add_row(json_t *list, const struct query *r)
 {

@@ -2,7 +2,9 @@
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/log.h"
+#include "common/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +135,20 @@ struct text query_col_text(const struct query *r, int column)
     if (!s && sqlite3_column_type(r->st, column) != SQLITE_NULL)
         t.s = ""; /* SQLite gives NULL for what is empty */
     return t;
+}
+
+char *query_col_dup(const struct query *r, int column)
+{
+    struct text t = query_col_text(r, column);
+
+    return mem_strndup(t.s ? t.s : "", t.len);
+}
+
+void query_col_copy(const struct query *r, int column, char *out, size_t size)
+{
+    struct text t = query_col_text(r, column);
+
+    snprintf(out, size, "%.*s", t.len < size ? (int)t.len : 0, t.s ? t.s : "");
 }
 
 json_t *query_col_json(const struct query *r, int column)

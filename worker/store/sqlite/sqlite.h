@@ -127,6 +127,10 @@ int query_changes(const struct query *r);
 int64_t query_col_int(const struct query *r, int column);
 struct text query_col_text(const struct query *r, int column); /* s NULL: null */
 
+char *query_col_dup(const struct query *r, int column); /* "" for null */
+/* Copies a text that fits; "" when it is null or longer. */
+void query_col_copy(const struct query *r, int column, char *out, size_t size);
+
 /* A column of JSON text as a new reference; NULL (logged): it is no JSON. */
 json_t *query_col_json(const struct query *r, int column) MUST_CHECK;
 
