@@ -9,11 +9,7 @@
 static enum err log_stored(struct mongo *m, const struct agent_put *a, bool *ret)
 {
     struct db_found f;
-    enum err e = db_first(m,
-                          &(struct db_query){.collection = AGENTS,
-                                             .filter = doc_of("name: ?", v_text(a->name)),
-                                             .fields = "log: true"},
-                          &f);
+    enum err e = db_get(m, AGENTS, doc_of("name: ?", v_text(a->name)), "log: true", &f);
 
     *ret = false;
     if (e)
@@ -44,12 +40,9 @@ enum err mongo_agent_put(struct store *s, const struct agent_put *a)
 enum err mongo_queue_serves(struct store *s, struct text queue, const json_t *exclude, bool *ret)
 {
     struct db_found f;
-    enum err e = db_first(mongo_of(s),
-                          &(struct db_query){.collection = AGENTS,
-                                             .filter = doc_of("queues: ?, name: {$nin: ?}",
-                                                              v_text(queue), v_json(exclude)),
-                                             .fields = "_id: true"},
-                          &f);
+    enum err e = db_get(mongo_of(s), AGENTS,
+                        doc_of("queues: ?, name: {$nin: ?}", v_text(queue), v_json(exclude)),
+                        "_id: true", &f);
 
     if (e && e != ERR_NOT_FOUND)
         return e;

@@ -35,13 +35,8 @@ enum err mongo_audit_list(struct store *s, const struct audit_query *query, json
                query->before ? v_own(doc_of("$lt: ?", v_str(query->before))) : v_none(),
                v_given(query->actor), v_given(query->target), v_given(query->action));
     struct db_found f;
-    enum err e = db_find(mongo_of(s),
-                         &(struct db_query){.collection = AUDIT,
-                                            .filter = filter,
-                                            .sort = "_id: -1",
-                                            .limit = query->limit,
-                                            .more = query->cut},
-                         &f);
+    enum err e = DB_FIND(mongo_of(s), &f, .collection = AUDIT, .filter = filter, .sort = "_id: -1",
+                         .limit = query->limit, .more = query->cut);
 
     if (e)
         return e;

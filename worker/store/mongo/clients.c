@@ -4,9 +4,6 @@
 #include "worker/clients/document.h"
 #include "worker/store/mongo/db.h"
 
-/* Documents of one batch, so that a list of any length comes in batches. */
-#define BATCH_LEN 500
-
 static json_t *client_json(const bson_t *doc)
 {
     json_t *client = doc_object(doc);
@@ -18,10 +15,7 @@ static json_t *client_json(const bson_t *doc)
 enum err mongo_client_get(struct store *s, struct text client_id, json_t **ret)
 {
     struct db_found f;
-    enum err e = db_first(mongo_of(s),
-                          &(struct db_query){.collection = CLIENTS,
-                                             .filter = doc_of("client_id: ?", v_text(client_id))},
-                          &f);
+    enum err e = db_get(mongo_of(s), CLIENTS, doc_of("client_id: ?", v_text(client_id)), NULL, &f);
 
     if (!e)
         *ret = client_json(&f.doc);
@@ -29,36 +23,21 @@ enum err mongo_client_get(struct store *s, struct text client_id, json_t **ret)
     return e;
 }
 
-/* Appends the clients whose id is greater than `after` to an array; *ret_n how many. */
-static enum err list_batch(struct mongo *m, struct text after, json_t *clients, size_t *ret_n)
+static bool add_client(void *clients, struct text client_id, json_t *client)
 {
-    struct db_query q = {
-        .collection = CLIENTS,
-        /* only ids that are texts, by BSON's order */
-        .filter = doc_of("client_id: {?: ?}", v_str(after.s ? "$gt" : "$gte"), v_text(after)),
-        .sort = "client_id: 1",
-        .limit = BATCH_LEN};
-    struct db_found f;
-    enum err e = db_find(m, &q, &f);
-
-    for (*ret_n = 0; !e && db_next(&f); ++*ret_n)
-        json_array_append_new(clients, client_json(&f.doc));
-    db_end(&f);
-    return e;
+    (void)client_id;
+    json_array_append_new(clients, client);
+    return true;
 }
 
 enum err mongo_clients_list(struct store *s, json_t **ret)
 {
+    const struct mongo_names names = {
+        .collection = CLIENTS, .key = "client_id", .make = client_json};
     json_t *clients = json_array();
-    struct text last = {0};
-    size_t n;
-    enum err e;
+    const struct name_walk walk = {.take = add_client, .arg = clients};
+    enum err e = mongo_walk_names(mongo_of(s), &names, &walk);
 
-    while (!(e = list_batch(mongo_of(s), last, clients, &n)) && n) {
-        const json_t *id =
-            json_object_get(json_array_get(clients, json_array_size(clients) - 1), "client_id");
-        last = (struct text){json_string_value(id), json_string_length(id)};
-    }
     if (e)
         json_decref(clients);
     else
@@ -119,8 +98,7 @@ static enum err update_client(struct mongo *m, const struct client_put *put)
         doc_of("client_id: ?, $or: [{$expr: {$ne: [{$type: '$role'}, 'string']}}, ?]",
                v_text(put->client_id),
                json_is_string(put->role) ? v_own(doc_of("role: ?", v_json(put->role))) : v_none());
-    enum err e =
-        db_update(m, CLIENTS, &(struct db_change){.filter = filter, .update = update}, &done);
+    enum err e = DB_UPDATE(m, CLIENTS, &done, .filter = filter, .update = update);
     if (e || done.matched)
         return e;
     e = mongo_client_get(&m->store, put->client_id, &found);
@@ -212,11 +190,8 @@ enum err mongo_queues_restricted(struct store *s, struct queue_check *queues, si
         doc_put_at(&names, i, v_text(queues[i].queue));
     /* a queue may be there twice: nothing keeps others from that */
     enum err e =
-        db_find(mongo_of(s),
-                &(struct db_query){.collection = RESTRICTED,
-                                   .filter = doc_of("queue_name: {$in: ?}", v_array(&names)),
-                                   .limit = (int)n * 8},
-                &f);
+        DB_FIND(mongo_of(s), &f, .collection = RESTRICTED,
+                .filter = doc_of("queue_name: {$in: ?}", v_array(&names)), .limit = (int)n * 8);
     bson_destroy(&names);
     for (size_t i = 0; !e && i < n; i++)
         queues[i].restricted = false;
@@ -311,17 +286,14 @@ static enum err mark_restricted(struct mongo *m, struct text queue)
 static enum err change_allowed(struct mongo *m, bool add, struct text queue, struct text client_id)
 {
     bson_t *name = doc_of("$literal: ?", v_text(queue));
-    struct db_change change = {
-        .filter = doc_of("client_id: ?", v_text(client_id)),
-        .update = doc_of("[{$set: {allowed_queues: {$concatArrays: [{$filter: {"
-                         "input: {$cond: [{$isArray: '$allowed_queues'}, '$allowed_queues', []]}, "
-                         "cond: {$ne: ['$$this', ?]}}}, [?]]}}}]",
-                         v_doc(name), add ? v_doc(name) : v_none())};
-    struct db_done done;
+    bson_t *update =
+        doc_of("[{$set: {allowed_queues: {$concatArrays: [{$filter: {"
+               "input: {$cond: [{$isArray: '$allowed_queues'}, '$allowed_queues', []]}, "
+               "cond: {$ne: ['$$this', ?]}}}, [?]]}}}]",
+               v_doc(name), add ? v_doc(name) : v_none());
 
     bson_destroy(name);
-    enum err e = db_update(m, CLIENTS, &change, &done);
-    return e ? e : done.matched ? ERR_OK : ERR_NOT_FOUND;
+    return db_set(m, CLIENTS, doc_of("client_id: ?", v_text(client_id)), update);
 }
 
 enum err mongo_queue_restrict(struct store *s, struct text queue, struct text client_id)
@@ -334,11 +306,7 @@ enum err mongo_queue_restrict(struct store *s, struct text queue, struct text cl
 static enum err has_owner(struct mongo *m, struct text queue, bool *ret)
 {
     struct db_found f;
-    enum err e = db_first(m,
-                          &(struct db_query){.collection = CLIENTS,
-                                             .filter = doc_of("allowed_queues: ?", v_text(queue)),
-                                             .fields = "_id: true"},
-                          &f);
+    enum err e = db_get(m, CLIENTS, doc_of("allowed_queues: ?", v_text(queue)), "_id: true", &f);
 
     if (e && e != ERR_NOT_FOUND)
         return e;

@@ -137,6 +137,12 @@ enum err db_first(struct mongo *m, const struct db_query *q, struct db_found *re
     return ERR_NOT_FOUND;
 }
 
+enum err db_get(struct mongo *m, const char *collection, bson_t *filter, const char *fields,
+                struct db_found *ret)
+{
+    return DB_FIRST(m, ret, .collection = collection, .filter = filter, .fields = fields);
+}
+
 enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
                       enum db_index index, struct db_found *ret)
 {
@@ -302,6 +308,14 @@ enum err db_update(struct mongo *m, const char *collection, const struct db_chan
 
     db_add_update(&b, c);
     return db_run(m, &b, ret);
+}
+
+enum err db_set(struct mongo *m, const char *collection, bson_t *filter, bson_t *update)
+{
+    struct db_done done;
+    enum err e = DB_UPDATE(m, collection, &done, .filter = filter, .update = update);
+
+    return e || done.matched ? e : ERR_NOT_FOUND;
 }
 
 enum err db_delete(struct mongo *m, const char *collection, bson_t *filter, bool all,

@@ -1,16 +1,15 @@
 /* Queries and writes. Every document that is handed over (`filter`, `update`, ...) is taken: it is
  * destroyed by the call, also when that fails. A NULL one, which cannot be BSON: ERR_INTERNAL.
+ * The names in capitals take the members of the struct as named arguments:
  *
  *     struct db_found f;
- *     enum err e = db_find(m, &(struct db_query){.collection = JOBS,
- *                                                .filter = doc_of("job_id: ?", v_text(id)),
- *                                                .fields = "job_data: true, created_at: true",
- *                                                .index = IX_JOB_ID, .limit = 9}, &f);
+ *     enum err e = DB_FIND(m, &f, .collection = JOBS, .filter = doc_of("job_id: ?", v_text(id)),
+ *                          .fields = "job_data: true", .index = IX_JOB_ID, .limit = 9);
  *     while (!e && db_next(&f))
  *         use(&f.doc);
  *     db_end(&f);
  *
- *     e = db_update(m, JOBS, &(struct db_change){.filter = ..., .update = ...}, &done);
+ *     e = DB_UPDATE(m, JOBS, &done, .filter = ..., .update = ...);
  *
  * Errors as in store.h, logged; ERR_CONFLICT: duplicate key; ERR_INVALID: not allowed to this user.
  */
@@ -58,12 +57,17 @@ struct db_found {
 /* Runs a query; db_next() steps to the next document of its one batch, false: no more. The server
  * ends a batch at 16 MiB, so few documents do not tell that there are no others: `more` does.
  * db_end() frees; it may be called after a failure of what filled it. */
+#define DB_FIND(m, ret, ...)  db_find(m, &(struct db_query){__VA_ARGS__}, ret)
+#define DB_FIRST(m, ret, ...) db_first(m, &(struct db_query){__VA_ARGS__}, ret)
 enum err db_find(struct mongo *m, const struct db_query *q, struct db_found *ret) MUST_CHECK;
 bool db_next(struct db_found *f);
 void db_end(struct db_found *f);
 
 /* The first document, which is then the current one. ERR_NOT_FOUND. `limit` is 1. */
 enum err db_first(struct mongo *m, const struct db_query *q, struct db_found *ret) MUST_CHECK;
+/* The same without an index to name; `fields` may be NULL. */
+enum err db_get(struct mongo *m, const char *collection, bson_t *filter, const char *fields,
+                struct db_found *ret) MUST_CHECK;
 
 /* An aggregation; `pipeline` is an array. One batch of at most 16 MiB. */
 enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
@@ -115,6 +119,7 @@ struct db_batch {
     {                                                                                              \
         .collection = (name), .command = BSON_INITIALIZER                                          \
     }
+#define DB_ADD_UPDATE(b, ...) db_add_update(b, &(struct db_change){__VA_ARGS__})
 void db_add_insert(struct db_batch *b, bson_t *doc);
 void db_add_update(struct db_batch *b, const struct db_change *c);
 void db_add_delete(struct db_batch *b, bson_t *filter, bool all);
@@ -125,11 +130,17 @@ enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret) MUST_C
 void db_drop(struct db_batch *b); /* empties it */
 
 /* Batches of one statement. */
+#define DB_UPDATE(m, collection, ret, ...)                                                         \
+    db_update(m, collection, &(struct db_change){__VA_ARGS__}, ret)
+#define DB_MODIFY(m, collection, ret, ...)                                                         \
+    db_modify(m, collection, &(struct db_change){__VA_ARGS__}, ret)
 enum err db_insert(struct mongo *m, const char *collection, bson_t *doc) MUST_CHECK;
 enum err db_update(struct mongo *m, const char *collection, const struct db_change *c,
                    struct db_done *ret) MUST_CHECK;
 enum err db_delete(struct mongo *m, const char *collection, bson_t *filter, bool all,
                    struct db_done *ret) MUST_CHECK;
+/* An update of a document that must be there: ERR_NOT_FOUND. */
+enum err db_set(struct mongo *m, const char *collection, bson_t *filter, bson_t *update) MUST_CHECK;
 /* An upsert; `twice`. */
 enum err db_upsert(struct mongo *m, const char *collection, bson_t *filter,
                    bson_t *update) MUST_CHECK;

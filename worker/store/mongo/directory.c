@@ -17,9 +17,8 @@ static enum err put_queues(struct mongo *m, const json_t *values, const char *fi
     json_object_foreach ((json_t *)(uintptr_t)values, name, value) {
         bson_t *update = doc_of("$set: {?: ?, updated_at: ?}", v_str(field), v_json(value),
                                 at_ms ? v_date(at_ms) : v_none());
-        db_add_update(&b, &(struct db_change){.filter = doc_of("name: ?", v_str(name)),
-                                              .update = update,
-                                              .upsert = true});
+        DB_ADD_UPDATE(&b, .filter = doc_of("name: ?", v_str(name)), .update = update,
+                      .upsert = true);
         if (b.n == STATEMENTS_MAX && (e = db_run(m, &b, NULL)))
             break;
     }
@@ -61,9 +60,7 @@ enum err mongo_queues_list(struct store *s, const struct name_walk *w)
 static enum err find_named(struct mongo *m, const char *collection, struct text name,
                            struct db_found *ret)
 {
-    return db_first(
-        m, &(struct db_query){.collection = collection, .filter = doc_of("name: ?", v_text(name))},
-        ret);
+    return db_get(m, collection, doc_of("name: ?", v_text(name)), NULL, ret);
 }
 
 enum err mongo_images_get(struct store *s, struct text queue, json_t **ret)
@@ -159,15 +156,14 @@ static enum err log_entry(struct mongo *m, const struct provision_entry *p, bool
     struct db_batch b = DB_BATCH(PROVISION_LOGS);
 
     b.twice = !p->repeat; /* the document came to be just now */
-    db_add_update(
-        &b, &(struct db_change){
-                .filter = doc_of("name: ?, provision_log.request: ?", v_text(p->agent),
-                                 others ? v_own(others) : v_none()),
-                .update = doc_of("$set: {?, timestamp: ?}, $push: {provision_log: {"
-                                 "$each: [{?, timestamp: ?, request: ?}], $slice: ?}}",
-                                 v_json(p->fields), v_date(now), v_json(p->fields), v_date(now),
-                                 v_str(p->request_id), v_int(-PROVISION_LOG_MAX)),
-                .upsert = true});
+    DB_ADD_UPDATE(&b,
+                  .filter = doc_of("name: ?, provision_log.request: ?", v_text(p->agent),
+                                   others ? v_own(others) : v_none()),
+                  .update = doc_of("$set: {?, timestamp: ?}, $push: {provision_log: {"
+                                   "$each: [{?, timestamp: ?, request: ?}], $slice: ?}}",
+                                   v_json(p->fields), v_date(now), v_json(p->fields), v_date(now),
+                                   v_str(p->request_id), v_int(-PROVISION_LOG_MAX)),
+                  .upsert = true);
     enum err e = db_run(m, &b, NULL);
     *ret_new = !(p->repeat && e == ERR_CONFLICT); /* then the document has the entry */
     return *ret_new ? e : ERR_OK;
@@ -177,7 +173,6 @@ enum err mongo_provision_add(struct store *s, const struct provision_entry *p)
 {
     struct mongo *m = mongo_of(s);
     const char *type = p->failed ? "fail" : "pass";
-    struct db_done done;
     struct db_found f;
     bool fresh = true;
     enum err e = log_entry(m, p, &fresh);
@@ -189,14 +184,9 @@ enum err mongo_provision_add(struct store *s, const struct provision_entry *p)
         db_end(&f);
         return e;
     }
-    e = db_update(
-        m, AGENTS,
-        &(struct db_change){.filter = doc_of("name: ?", v_text(p->agent)),
-                            .update = doc_of("[{$set: {provision_streak_count: {$cond: ["
-                                             "{$eq: ['$provision_streak_type', ?]}, "
-                                             "{$add: ['$provision_streak_count', 1]}, 1]}, "
-                                             "provision_streak_type: ?}}]",
-                                             v_str(type), v_str(type))},
-        &done);
-    return e || done.matched ? e : ERR_NOT_FOUND;
+    return db_set(m, AGENTS, doc_of("name: ?", v_text(p->agent)),
+                  doc_of("[{$set: {provision_streak_count: {$cond: ["
+                         "{$eq: ['$provision_streak_type', ?]}, "
+                         "{$add: ['$provision_streak_count', 1]}, 1]}, provision_streak_type: ?}}]",
+                         v_str(type), v_str(type)));
 }

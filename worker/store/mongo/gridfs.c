@@ -47,13 +47,10 @@ static enum err attachments_came(struct mongo *m, struct text job_id)
     bson_destroy(projection);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e; /* the job is gone: the file expires */
-    e = db_update(m, JOBS,
-                  &(struct db_change){
-                      .filter = doc_of("_id: ?, " STATUS_PATH ": 'waiting'", v_field(&doc, "_id")),
-                      .update = doc_of("$set: {" STATUS_PATH ": 'complete'}")},
-                  NULL);
+    e = db_set(m, JOBS, doc_of("_id: ?, " STATUS_PATH ": 'waiting'", v_field(&doc, "_id")),
+               doc_of("$set: {" STATUS_PATH ": 'complete'}"));
     bson_destroy(&reply);
-    return e;
+    return e == ERR_NOT_FOUND ? ERR_OK : e; /* another commit was first */
 }
 
 /* ---- documents ---- */
@@ -68,11 +65,8 @@ static bson_oid_t oid_of(const struct file_info *f)
 
 enum err gridfs_newest(struct mongo *m, struct text name, struct db_found *ret)
 {
-    return db_first(m,
-                    &(struct db_query){.collection = FILES,
-                                       .filter = doc_of("filename: ?", v_text(name)),
-                                       .sort = "uploadDate: -1"},
-                    ret);
+    return DB_FIRST(m, ret, .collection = FILES, .filter = doc_of("filename: ?", v_text(name)),
+                    .sort = "uploadDate: -1");
 }
 
 /* Inserts one document; it being there already is fine. */
@@ -97,15 +91,9 @@ enum err mongo_file_begin(struct store *s, const struct file_info *f)
 static enum err delay(struct mongo *m, const struct file_info *f)
 {
     bson_oid_t id = oid_of(f);
-    struct db_done done;
-    enum err e =
-        db_update(m, DROPS,
-                  &(struct db_change){
-                      .filter = doc_of("_id: ?, dead: null", v_oid(&id)),
-                      .update = doc_of("$set: {due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS))},
-                  &done);
 
-    return e || done.matched ? e : ERR_NOT_FOUND;
+    return db_set(m, DROPS, doc_of("_id: ?, dead: null", v_oid(&id)),
+                  doc_of("$set: {due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS)));
 }
 
 /* Inserts the chunks, or upserts them: then those that are there stay. */
@@ -122,9 +110,8 @@ static enum err put_chunks(struct mongo *m, const struct file_info *f, int64_t a
         bson_t *key = doc_of("files_id: ?, n: ?", v_oid(&id), v_int(n));
         bson_t *rest = doc_of("data: ?, uploadDate: ?", v_bytes(chunk), v_date(f->date_ms));
         if (upsert)
-            db_add_update(&b, &(struct db_change){.filter = key,
-                                                  .update = doc_of("$setOnInsert: ?", v_own(rest)),
-                                                  .upsert = true});
+            DB_ADD_UPDATE(&b, .filter = key, .update = doc_of("$setOnInsert: ?", v_own(rest)),
+                          .upsert = true);
         else
             db_add_insert(&b, doc_of("?, ?", v_own(key), v_own(rest)));
     }
@@ -263,14 +250,10 @@ static enum err read_some(struct mongo *m, const struct file_info *f, int64_t at
     int64_t first = *n;
     bson_oid_t id = oid_of(f);
     struct db_found found;
-    enum err e = db_find(
-        m,
-        &(struct db_query){.collection = CHUNKS,
-                           .filter = doc_of("files_id: ?, n: {$gte: ?, $lte: ?}", v_oid(&id),
-                                            v_int(first), v_int((end - 1) / f->chunk)),
-                           .sort = "n: 1",
-                           .limit = CHUNKS_READ_MAX},
-        &found);
+    enum err e = DB_FIND(m, &found, .collection = CHUNKS,
+                         .filter = doc_of("files_id: ?, n: {$gte: ?, $lte: ?}", v_oid(&id),
+                                          v_int(first), v_int((end - 1) / f->chunk)),
+                         .sort = "n: 1", .limit = CHUNKS_READ_MAX);
 
     if (e)
         return e;

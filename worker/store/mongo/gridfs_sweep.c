@@ -7,15 +7,9 @@
 /* Marks the note as the sweep's. ERR_NOT_FOUND: its time was put off meanwhile. */
 static enum err mark(struct mongo *m, const bson_t *note, int64_t now_ms)
 {
-    struct db_done done;
-    enum err e =
-        db_update(m, DROPS,
-                  &(struct db_change){.filter = doc_of("_id: ?, due_at: {$lte: ?}",
-                                                       v_field(note, "_id"), v_date(now_ms)),
-                                      .update = doc_of("$set: {dead: true}")},
-                  &done);
-
-    return e || done.matched ? e : ERR_NOT_FOUND;
+    return db_set(m, DROPS,
+                  doc_of("_id: ?, due_at: {$lte: ?}", v_field(note, "_id"), v_date(now_ms)),
+                  doc_of("$set: {dead: true}"));
 }
 
 static bool same_id(const bson_t *a, const bson_t *b)
@@ -50,10 +44,7 @@ static enum err is_newest(struct mongo *m, const bson_t *file, bool *ret)
 static enum err look(struct mongo *m, const bson_t *note, bool *ret_keep)
 {
     struct db_found f;
-    enum err e = db_first(
-        m,
-        &(struct db_query){.collection = FILES, .filter = doc_of("_id: ?", v_field(note, "_id"))},
-        &f);
+    enum err e = db_get(m, FILES, doc_of("_id: ?", v_field(note, "_id")), NULL, &f);
 
     *ret_keep = false;
     if (e)
@@ -113,11 +104,7 @@ enum err mongo_files_sweep(struct store *s, struct file_sweep *sweep)
     sweep->removed = 0;
     while (!e && sweep->removed < sweep->chunks_max) {
         struct db_found f;
-        e = db_first(
-            m,
-            &(struct db_query){.collection = DROPS,
-                               .filter = doc_of("due_at: {$lte: ?}", v_date(sweep->now_ms))},
-            &f);
+        e = db_get(m, DROPS, doc_of("due_at: {$lte: ?}", v_date(sweep->now_ms)), NULL, &f);
         if (!e)
             e = sweep_note(m, &f.doc, sweep);
         db_end(&f);

@@ -11,22 +11,18 @@
 /* Puts the key unless it is there and young: ERR_CONFLICT. */
 static enum err put(struct mongo *m, const struct submit_key *k, int64_t before_ms)
 {
-    return db_update(m, KEYS,
-                     &(struct db_change){
-                         .filter = doc_of("_id: ?, at: {$lt: ?}", v_str(k->key), v_date(before_ms)),
-                         .update = doc_of("$set: {body: ?, job_id: ?, received: ?, at: ?}",
-                                          v_str(k->body), v_str(k->job_id), v_int64(k->received_us),
-                                          v_date(clock_wall_us() / 1000)),
-                         .upsert = true},
-                     NULL);
+    return DB_UPDATE(
+        m, KEYS, NULL, .filter = doc_of("_id: ?, at: {$lt: ?}", v_str(k->key), v_date(before_ms)),
+        .update = doc_of("$set: {body: ?, job_id: ?, received: ?, at: ?}", v_str(k->body),
+                         v_str(k->job_id), v_int64(k->received_us), v_date(clock_wall_us() / 1000)),
+        .upsert = true);
 }
 
 /* What came first with the key. ERR_NOT_FOUND: it has expired meanwhile. */
 static enum err find(struct mongo *m, struct submit_key *k)
 {
     struct db_found f;
-    enum err e = db_first(
-        m, &(struct db_query){.collection = KEYS, .filter = doc_of("_id: ?", v_str(k->key))}, &f);
+    enum err e = db_get(m, KEYS, doc_of("_id: ?", v_str(k->key)), NULL, &f);
 
     if (e)
         return e;

@@ -20,11 +20,8 @@ enum err mongo_login_counts(struct store *s, struct login_count *counts, size_t 
 
     for (size_t i = 0; i < n; i++)
         doc_put_at(&keys, i, v_str(counts[i].key));
-    enum err e = db_find(mongo_of(s),
-                         &(struct db_query){.collection = LOGIN_FAILURES,
-                                            .filter = doc_of("_id: {$in: ?}", v_array(&keys)),
-                                            .limit = (int)n},
-                         &f);
+    enum err e = DB_FIND(mongo_of(s), &f, .collection = LOGIN_FAILURES,
+                         .filter = doc_of("_id: {$in: ?}", v_array(&keys)), .limit = (int)n);
     bson_destroy(&keys);
     for (size_t i = 0; !e && i < n; i++)
         counts[i].count = counts[i].until_ms = 0;

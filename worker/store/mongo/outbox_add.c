@@ -73,15 +73,11 @@ static enum err find_same(struct mongo *m, struct incoming *in)
         doc_put_at(&lanes, i, v_str(in->events[i].lane));
         doc_put_at(&bodies, i, v_str(in->events[i].body));
     }
-    enum err e = db_find(
-        m,
-        &(struct db_query){.collection = OUTBOX,
-                           .filter = doc_of("state: {$in: ['pending', 'dead']}, lane: {$in: ?}, "
-                                            "body: {$in: ?}",
-                                            v_array(&lanes), v_array(&bodies)),
-                           .index = IX_LANE,
-                           .limit = 2 * (int)in->len},
-        &f);
+    enum err e = DB_FIND(m, &f, .collection = OUTBOX,
+                         .filter = doc_of("state: {$in: ['pending', 'dead']}, lane: {$in: ?}, "
+                                          "body: {$in: ?}",
+                                          v_array(&lanes), v_array(&bodies)),
+                         .index = IX_LANE, .limit = 2 * (int)in->len);
     bson_destroy(&lanes);
     bson_destroy(&bodies);
     while (!e && db_next(&f))
@@ -115,9 +111,7 @@ static void add_new(struct db_batch *b, const struct outbox_add *a)
                v_str(a->job_id), v_str(a->lane), v_str(a->receiver), v_str(a->url), v_str(a->body),
                v_int((int64_t)b->n));
 
-    db_add_update(b, &(struct db_change){.filter = doc_of("_id: ?", v_str(a->id)),
-                                         .update = update,
-                                         .upsert = true});
+    DB_ADD_UPDATE(b, .filter = doc_of("_id: ?", v_str(a->id)), .update = update, .upsert = true);
 }
 
 static enum err put_events(struct mongo *m, struct incoming *in)

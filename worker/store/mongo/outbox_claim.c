@@ -16,26 +16,19 @@ struct lane {
 /* A lane that nobody has, or had until now. */
 static enum err find_free(struct mongo *m, const struct outbox_claim *c, struct db_found *ret)
 {
-    return db_find(m,
-                   &(struct db_query){.collection = LANES,
-                                      .filter = doc_of("_id: ?, $or: [{token: null}, "
-                                                       "{due_at: {$lte: ?}}]",
-                                                       v_str(c->lane), v_date(c->now_ms)),
-                                      .limit = 1},
-                   ret);
+    return DB_FIND(m, ret, .collection = LANES,
+                   .filter = doc_of("_id: ?, $or: [{token: null}, "
+                                    "{due_at: {$lte: ?}}]",
+                                    v_str(c->lane), v_date(c->now_ms)),
+                   .limit = 1);
 }
 
 static enum err find_due(struct mongo *m, const struct outbox_claim *c, struct db_found *ret)
 {
-    return db_find(
-        m,
-        &(struct db_query){.collection = LANES,
-                           .filter = doc_of("due_at: {$lte: ?}, receiver: {$nin: ?}",
-                                            v_date(c->now_ms), v_strs(c->exclude, c->exclude_len)),
-                           .index = IX_DUE,
-                           .in_order = true,
-                           .limit = 2 * (int)c->limit},
-        ret);
+    return DB_FIND(m, ret, .collection = LANES,
+                   .filter = doc_of("due_at: {$lte: ?}, receiver: {$nin: ?}", v_date(c->now_ms),
+                                    v_strs(c->exclude, c->exclude_len)),
+                   .index = IX_DUE, .in_order = true, .limit = 2 * (int)c->limit);
 }
 
 /* Chooses lanes of those found; the number of these. */
@@ -63,12 +56,9 @@ static enum err find_won(struct mongo *m, const char *token, struct lane *lanes,
 
     for (size_t i = 0; i < n; i++)
         doc_put_at(&ids, i, v_str(lanes[i].id));
-    enum err e = db_find(
-        m,
-        &(struct db_query){.collection = LANES,
-                           .filter = doc_of("_id: {$in: ?}, token: ?", v_array(&ids), v_str(token)),
-                           .limit = (int)n},
-        &f);
+    enum err e = DB_FIND(m, &f, .collection = LANES,
+                         .filter = doc_of("_id: {$in: ?}, token: ?", v_array(&ids), v_str(token)),
+                         .limit = (int)n);
     bson_destroy(&ids);
     while (!e && db_next(&f))
         for (size_t i = 0; i < n; i++)
@@ -86,12 +76,12 @@ static enum err take(struct mongo *m, const struct outbox_claim *c, struct lane 
     outbox_batch(&b, LANES);
     b.light = true;
     for (size_t i = 0; i < n; i++)
-        db_add_update(&b, &(struct db_change){
-                              .filter = doc_of("_id: ?, due_at: ?, token: ?", v_str(lanes[i].id),
-                                               v_field(&lanes[i].doc, "due_at"),
-                                               v_field(&lanes[i].doc, "token")),
-                              .update = doc_of("$set: {due_at: ?, token: ?}",
-                                               v_date(c->lease_end_ms), v_str(c->token))});
+        DB_ADD_UPDATE(
+            &b,
+            .filter = doc_of("_id: ?, due_at: ?, token: ?", v_str(lanes[i].id),
+                             v_field(&lanes[i].doc, "due_at"), v_field(&lanes[i].doc, "token")),
+            .update =
+                doc_of("$set: {due_at: ?, token: ?}", v_date(c->lease_end_ms), v_str(c->token)));
     enum err e = db_run(m, &b, &done);
     if (!e && done.matched < (int64_t)n)
         return find_won(m, c->token, lanes, n);

@@ -31,9 +31,7 @@ void outbox_add_wake(struct db_batch *lanes, const char *lane, const char *recei
         doc_of("$inc: {wake: ?}, $setOnInsert: {receiver: ?, due_at: ?, token: ?}", v_int64(1),
                v_str(receiver), v_date(due_ms), token ? v_str(token) : v_none());
 
-    db_add_update(lanes, &(struct db_change){.filter = doc_of("_id: ?", v_str(lane)),
-                                             .update = update,
-                                             .upsert = true});
+    DB_ADD_UPDATE(lanes, .filter = doc_of("_id: ?", v_str(lane)), .update = update, .upsert = true);
 }
 
 enum err outbox_wake_one(struct mongo *m, const char *lane, const char *receiver, int64_t now_ms)
@@ -64,10 +62,8 @@ void outbox_release_init(struct outbox_release *r)
 void outbox_release_until(struct outbox_release *r, const char *lane, const char *token,
                           int64_t due_ms)
 {
-    db_add_update(&r->due,
-                  &(struct db_change){
-                      .filter = doc_of("_id: ?, token: ?", v_str(lane), v_str(token)),
-                      .update = doc_of("$set: {due_at: ?}, $unset: {token: ''}", v_date(due_ms))});
+    DB_ADD_UPDATE(&r->due, .filter = doc_of("_id: ?, token: ?", v_str(lane), v_str(token)),
+                  .update = doc_of("$set: {due_at: ?}, $unset: {token: ''}", v_date(due_ms)));
 }
 
 void outbox_release_empty(struct outbox_release *r, const char *lane, const char *token,

@@ -12,9 +12,7 @@
 static enum err find_by_id(struct mongo *m, const char *collection, const char *id,
                            struct db_found *ret)
 {
-    return db_first(
-        m, &(struct db_query){.collection = collection, .filter = doc_of("_id: ?", v_str(id))},
-        ret);
+    return db_get(m, collection, doc_of("_id: ?", v_str(id)), NULL, ret);
 }
 
 enum err mongo_outbox_look(struct store *s, const char *id, struct outbox_look *ret)
@@ -183,15 +181,10 @@ static enum err purge(struct mongo *m, enum outbox_state state, int64_t before_m
     struct db_done done = {0};
     struct db_found f;
     size_t n = 0;
-    enum err e = db_find(m,
-                         &(struct db_query){.collection = OUTBOX,
-                                            .filter = doc_of("state: ?, at: {$lt: ?}", v_str(text),
-                                                             v_date(before_ms)),
-                                            .fields = "_id: true",
-                                            .index = IX_STATE,
-                                            .in_order = true,
-                                            .limit = (int)limit},
-                         &f);
+    enum err e =
+        DB_FIND(m, &f, .collection = OUTBOX,
+                .filter = doc_of("state: ?, at: {$lt: ?}", v_str(text), v_date(before_ms)),
+                .fields = "_id: true", .index = IX_STATE, .in_order = true, .limit = (int)limit);
 
     while (!e && db_next(&f))
         doc_put_at(&ids, n++, v_field(&f.doc, "_id"));
@@ -247,13 +240,8 @@ enum err mongo_outbox_count(struct store *s, struct outbox_backlog *ret)
         e = count(m, OUTBOX_DEAD, &b.dead);
     if (e)
         return e;
-    e = db_first(m,
-                 &(struct db_query){.collection = OUTBOX,
-                                    .filter = doc_of("state: 'pending'"),
-                                    .fields = "at: true",
-                                    .index = IX_STATE,
-                                    .in_order = true},
-                 &f);
+    e = DB_FIRST(m, &f, .collection = OUTBOX, .filter = doc_of("state: 'pending'"),
+                 .fields = "at: true", .index = IX_STATE, .in_order = true);
     if (e && e != ERR_NOT_FOUND)
         return e;
     if (!e)

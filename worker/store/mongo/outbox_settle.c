@@ -14,10 +14,10 @@ static void add_outcome(struct db_batch *events, const struct outbox_settle *o,
         moved ? v_date(o->now_ms) : v_none(),
         done ? v_own(doc_of("body: '', reason: ''")) : v_none());
 
-    db_add_update(events,
-                  &(struct db_change){.filter = doc_of("_id: ?, state: ?", v_str(o->event->id),
-                                                       done ? v_none() : v_str("pending")),
-                                      .update = update});
+    DB_ADD_UPDATE(events,
+                  .filter = doc_of("_id: ?, state: ?", v_str(o->event->id),
+                                   done ? v_none() : v_str("pending")),
+                  .update = update);
 }
 
 static enum err settle_some(struct mongo *m, const struct outbox_settle *settled, size_t n)

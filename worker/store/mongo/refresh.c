@@ -96,9 +96,8 @@ static enum err change(struct mongo *m, const char *id, bson_t *update, struct d
         return ERR_NOT_FOUND;
     }
     bson_oid_init_from_string(&oid, id);
-    enum err e = db_update(
-        m, REFRESH_TOKENS,
-        &(struct db_change){.filter = doc_of("_id: ?", v_oid(&oid)), .update = update}, ret);
+    enum err e = DB_UPDATE(m, REFRESH_TOKENS, ret, .filter = doc_of("_id: ?", v_oid(&oid)),
+                           .update = update);
     return e ? e : ret->matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
@@ -129,11 +128,9 @@ static enum err revoke_all(struct mongo *m, bson_t *which, int64_t *ended)
     enum err e = ERR_OK;
 
     for (int i = 0; !e && done.modified && i < ROUNDS_MAX; i++) {
-        e = db_update(m, REFRESH_TOKENS,
-                      &(struct db_change){.filter = doc_of("?, revoked: {$ne: true}", v_doc(which)),
-                                          .update = doc_of("$set: {revoked: true}"),
-                                          .all = true},
-                      &done);
+        e = DB_UPDATE(m, REFRESH_TOKENS, &done,
+                      .filter = doc_of("?, revoked: {$ne: true}", v_doc(which)),
+                      .update = doc_of("$set: {revoked: true}"), .all = true);
         *ended += done.modified;
     }
     bson_destroy(which);
@@ -167,25 +164,19 @@ enum err mongo_refresh_revoke_family(struct store *s, const char *family, int64_
 /* Marks a token as used. ERR_NOT_FOUND: it is revoked, or was used before the grace time. */
 static enum err mark_used(struct mongo *m, const bson_oid_t *id, const struct refresh_rotation *r)
 {
-    struct db_change change = {
-        .filter =
-            doc_of("_id: ?, revoked: {$ne: true}, $or: [{used_at: null}, {used_at: {$gte: ?}}]",
-                   v_oid(id), v_date(r->now_ms - r->grace_ms)),
-        .update = doc_of("$min: {used_at: ?}, $set: {last_accessed: ?}", v_date(r->now_ms),
-                         v_date(r->now_ms))};
-    struct db_done done;
-    enum err e = db_update(m, REFRESH_TOKENS, &change, &done);
-
-    return e || done.matched ? e : ERR_NOT_FOUND;
+    return db_set(
+        m, REFRESH_TOKENS,
+        doc_of("_id: ?, revoked: {$ne: true}, $or: [{used_at: null}, {used_at: {$gte: ?}}]",
+               v_oid(id), v_date(r->now_ms - r->grace_ms)),
+        doc_of("$min: {used_at: ?}, $set: {last_accessed: ?}", v_date(r->now_ms),
+               v_date(r->now_ms)));
 }
 
 /* Why it could not be marked. */
 static enum err why_not(struct mongo *m, const bson_oid_t *id, enum refresh_rotated *ret)
 {
     struct db_found f;
-    enum err e = db_first(
-        m, &(struct db_query){.collection = REFRESH_TOKENS, .filter = doc_of("_id: ?", v_oid(id))},
-        &f);
+    enum err e = db_get(m, REFRESH_TOKENS, doc_of("_id: ?", v_oid(id)), "revoked: true", &f);
 
     if (!e)
         *ret = doc_bool(&f.doc, "revoked") ? REFRESH_REVOKED : REFRESH_REUSED;
