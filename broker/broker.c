@@ -7,6 +7,7 @@
 #include "common/beat.h"
 #include "common/bus_key.h"
 #include "common/clock.h"
+#include "common/late.h"
 #include "common/log.h"
 #include "common/metrics.h"
 
@@ -15,12 +16,13 @@
 #include <sys/random.h>
 
 enum {
-    TURN_MESSAGES = 128, /* messages of one side before the other side gets its turn */
+    TURN_MESSAGES = 128, /* messages of one side in one turn */
     TURN_REJECTS = 1024, /* late requests in one turn */
-    TURNS = 64,          /* before looking at the stop signal */
-    DEATHS_MAX = 5,      /* a request that outlived this many workers is not tried again */
-    CLOSE_MS = 700,      /* kept of the grace time for closing the sockets */
-    SETTLE_MS = 100      /* a frontend loses replies that it has not read when its broker closes */
+    TURNS = 64,          /* between two looks at the stop signal */
+    DEATHS_MAX = 5,      /* workers lost with the request in hand; then it is given up */
+    CLOSE_MS = 700,      /* of the grace time, for closing the sockets */
+    LINGER_MS = 500,
+    SETTLE_MS = 100 /* a frontend loses replies that it has not read when its broker closes */
 };
 
 struct broker {
@@ -33,12 +35,13 @@ struct broker {
     int64_t now;
     int64_t next_beat;
     int64_t settled; /* when the last reply counts as read */
-    bool ending;     /* it was told to stop */
-    bool deaf;       /* nothing new is taken from frontends */
+    /* Phases: serving; ending: told to stop, frontends hear BYE but new requests are still taken;
+     * deaf: nothing is read from frontends any more. */
+    bool ending, deaf;
 };
 
-/* Puts what the worker has in hand back into the queue. `lost`: it may have begun with it. */
-static void take_back_hand(struct broker *b, struct peer *worker, bool lost);
+/* Puts what the worker has in hand back into the queue as repeats: it may have begun with it. */
+static void take_back_hand(struct broker *b, struct peer *worker);
 
 static void peer_gone(struct broker *b, enum bus_side side, struct peer *peer)
 {
@@ -51,7 +54,7 @@ static void peer_gone(struct broker *b, enum bus_side side, struct peer *peer)
     if (side == BUS_FRONTENDS)
         queue_frontend_gone(&b->queue, peer);
     else if (peer->hand)
-        take_back_hand(b, peer, true);
+        take_back_hand(b, peer);
 }
 
 /* Sends a header without a payload; a peer that cannot be reached is forgotten. */
@@ -86,17 +89,15 @@ static void reject_work(struct broker *b, struct work *w, enum err e)
         reject(b, frontend, id, e);
 }
 
-static void take_back_hand(struct broker *b, struct peer *worker, bool lost)
+static void take_back_hand(struct broker *b, struct peer *worker)
 {
     struct work *w;
 
     while (worker->hand) {
         w = worker->hand->prev; /* the youngest: the head's prev is the tail */
-        if (lost) {
-            tally_add(&b->tally, TALLY_AGAIN, b->now);
-            w->deaths++;
-            w->header.attempt += w->header.attempt < UINT32_MAX;
-        }
+        tally_add(&b->tally, TALLY_AGAIN, b->now);
+        w->deaths++;
+        w->header.attempt += w->header.attempt < UINT32_MAX;
         if (w->deaths >= DEATHS_MAX) {
             tally_add(&b->tally, TALLY_GIVEN_UP, b->now);
             reject_work(b, w, ERR_INTERNAL);
@@ -108,14 +109,15 @@ static void take_back_hand(struct broker *b, struct peer *worker, bool lost)
     }
 }
 
-/* Sends a worker the bundle that it was given. */
+/* Sends a worker the bundle that is in its hand. */
 static void send_bundle(struct broker *b, struct peer *worker, struct work *works[], size_t n)
 {
-    /* A worker that takes nothing although its connection lives is as good as dead: it hears no
-     * signs of life either, connects anew, and joins again. */
+    /* A worker whose connection lives but takes nothing counts as gone: its next message is
+     * answered with HELLO. */
     if (wire_begin(&b->wire, BUS_WORKERS, worker)) {
-        take_back_hand(b, worker, false);
-        peer_gone(b, BUS_WORKERS, worker);
+        while (n)
+            queue_put_back(&b->queue, works[--n]); /* never sent: its attempt stays */
+        peer_gone(b, BUS_WORKERS, worker);         /* what it was sent before may have begun */
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -188,7 +190,7 @@ static void on_request(struct broker *b, struct peer *frontend, const struct bus
     }
     enum err e = h->ttl_ms ? queue_add(&b->queue, h, payload, frontend, b->now) : ERR_TIMEOUT;
     if (e == ERR_FULL && b->peers[BUS_WORKERS].ready[h->service]) {
-        dispatch(b, h->service); /* workers are free, only their turn had not come */
+        dispatch(b, h->service); /* workers are free: make room */
         e = queue_add(&b->queue, h, payload, frontend, b->now);
     }
     if (e) {
@@ -197,13 +199,16 @@ static void on_request(struct broker *b, struct peer *frontend, const struct bus
     }
 }
 
-/* Passes a reply on as it came. */
+/* Passes a reply on as it came. Only the worker that has the request in hand may answer it. */
 static void on_reply(struct broker *b, struct peer *worker, const struct bus_header *h,
                      zmq_msg_t *head, zmq_msg_t *payload)
 {
     struct work *w = queue_find(&b->queue, h->id);
+    char name[PEER_NAME_SIZE];
 
-    if (!w || w->worker != worker) { /* it was given to another meanwhile, or forgotten */
+    if (!w || w->worker != worker) {
+        log_debug("dropped a late reply of %s: its request was given to another or is answered",
+                  peer_name(worker, name));
         tally_add(&b->tally, TALLY_STRAY, b->now);
         return;
     }
@@ -224,8 +229,7 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
     }
 }
 
-/* Passes the news of a job that waits on to all frontends. One that is lost does no harm: they also
- * look by themselves. */
+/* Passes WAKE on to all frontends. One may be lost: they look by themselves every few seconds. */
 static void on_wake(struct broker *b, const struct bus_header *h)
 {
     struct peer *peer, *next;
@@ -234,8 +238,8 @@ static void on_wake(struct broker *b, const struct bus_header *h)
         send_control(b, BUS_FRONTENDS, peer, h);
 }
 
-/* Something that is no message. From a worker it may have been the answer to a request that then
- * nobody ever answers: what it has in hand goes to others, and it may join anew. */
+/* A malformed message. From a worker it may have been an answer, without which the request would
+ * stay in hand for ever: what the worker has in hand goes to others, and it may join anew. */
 static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
 {
     struct bus_header hello = {.type = BUS_HELLO, .instance = b->instance};
@@ -243,7 +247,7 @@ static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
     tally_add(&b->tally, TALLY_GARBAGE, b->now);
     if (side != BUS_WORKERS || !peer->hand)
         return;
-    take_back_hand(b, peer, true);
+    take_back_hand(b, peer);
     peers_leave(&b->peers[side], peer, PEER_ALONE);
     send_control(b, side, peer, &hello);
 }
@@ -266,7 +270,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
         on_reply(b, peer, &h, head, payload);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_READY && h.service != SERVICE_LOCAL &&
                is_empty(payload) && bus_key_allows(head, h.service)) {
-        take_back_hand(b, peer, true); /* it joins anew: what it had is lost */
+        take_back_hand(b, peer); /* it joins anew: what it had is lost */
         peers_join(&b->peers[side], peer, h.service, h.window);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_WAKE && is_empty(payload)) {
         on_wake(b, &h);
@@ -277,8 +281,8 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     }
 }
 
-/* The peer that a message comes from. One that is new or connects anew is greeted, and gets no work
- * before it has said READY on this connection. */
+/* The sender of a message. Greets a peer that is new or connected anew; it gets no work before it
+ * says READY on this connection. */
 static struct peer *sender(struct broker *b, enum bus_side side, zmq_msg_t *identity, bool probe)
 {
     struct bus_header hello = {.type = BUS_HELLO, .instance = b->instance};
@@ -365,8 +369,8 @@ static void show(const struct broker *b)
     metric_set(M_BROKER_FRONTENDS, 0, b->peers[BUS_FRONTENDS].len);
 }
 
-/* A sign of life to every peer, which tells frontends whether it stays; it also finds out who is
- * gone. */
+/* A sign of life to every peer; a send that fails finds out who is gone. Frontends hear BYE instead
+ * when this broker ends. */
 static void beat(struct broker *b)
 {
     struct peer *peer, *next;
@@ -382,20 +386,28 @@ static void beat(struct broker *b)
     tally_report(&b->tally, b->now, b->queue.waiting, b->queue.held - b->queue.waiting);
 }
 
-/* Serves what is there, within limits; false: nothing is left. */
+/* Takes what a side has sent, within limits; true: there was something. */
+static bool take_messages(struct broker *b, enum bus_side side)
+{
+    int n = 0;
+
+    while (n < TURN_MESSAGES && take_message(b, side))
+        n++;
+    return n > 0;
+}
+
+/* The chores of a turn, each one bounded; false: nothing is left to do. */
 static bool turn(struct broker *b)
 {
-    bool any = false;
-
     b->now = clock_mono_ms();
-    for (int i = 0; i < TURN_MESSAGES && take_message(b, BUS_WORKERS); i++)
-        any = true;
-    for (int i = 0; !b->deaf && i < TURN_MESSAGES && take_message(b, BUS_FRONTENDS); i++)
-        any = true;
+    bool any = take_messages(b, BUS_WORKERS);
+    any |= !b->deaf && take_messages(b, BUS_FRONTENDS);
+    if (late_found())
+        return false; /* other brokers have these requests by now */
     if (b->now >= b->next_beat)
         beat(b);
     if (expire(b))
-        any = true; /* none of them may go to a worker first */
+        any = true; /* there are more: a late request must not go to a worker */
     else
         for (int s = 0; s < SERVICE_COUNT_; s++)
             dispatch(b, (enum service)s);
@@ -418,9 +430,9 @@ static long idle_ms(const struct broker *b)
     return due > now ? (long)(due - now) : 0;
 }
 
-/* Serves until it is told to stop, then until everything is answered: for half of the grace time
- * with whatever comes, then without new requests. Frontends send those that stay unanswered to the
- * next broker. */
+/* Serves until it is told to stop, then until everything is answered: for half of the grace time it
+ * takes new requests, then none. Frontends send what stays unanswered to the next broker. Returns
+ * at once when the process is late. */
 static void serve(struct broker *b, int stop_fd)
 {
     zmq_pollitem_t poll[] = {
@@ -440,6 +452,8 @@ static void serve(struct broker *b, int stop_fd)
             bus_key_answer(b->wire.guard);
         for (int i = 0; i < TURNS && turn(b); i++)
             ;
+        if (late_found())
+            return;
         if (!end && poll[2].revents) {
             poll[2].events = 0; /* the signal stays readable */
             end = b->now + grace;
@@ -458,23 +472,37 @@ static void serve(struct broker *b, int stop_fd)
                  b->queue.held);
 }
 
-int broker_run(const struct config *cfg, unsigned slot, int stop_fd)
+/* Serves on new sockets, as a broker that knows nothing; true: the process was late, do it again.
+ * Its peers then see another instance, and frontends send their requests again as repeats. */
+static bool serve_anew(struct broker *b, unsigned slot, int stop_fd, enum err *ret_e)
 {
-    struct broker *b = mem_alloc(sizeof *b);
+    const struct config *cfg = b->cfg;
 
-    b->cfg = cfg;
-    b->now = clock_mono_ms();
+    *b = (struct broker){.cfg = cfg, .now = clock_mono_ms()};
     queue_init(&b->queue, (size_t)cfg->queue_limit, (size_t)cfg->queue_bytes);
     tally_init(&b->tally, b->now);
     if (getrandom(&b->instance, sizeof b->instance, 0) != sizeof b->instance)
         b->instance = (uint64_t)clock_wall_us();
-    enum err e = wire_open(&b->wire, cfg->bus, slot);
-    if (!e)
+    *ret_e = wire_open(&b->wire, cfg->bus, slot);
+    if (!*ret_e)
         serve(b, stop_fd);
+    bool late = !*ret_e && late_found();
     queue_free(&b->queue);
     peers_free(&b->peers[BUS_FRONTENDS]);
     peers_free(&b->peers[BUS_WORKERS]);
-    wire_close(&b->wire);
+    wire_close(&b->wire, late ? 0 : LINGER_MS);
+    return late;
+}
+
+int broker_run(const struct config *cfg, unsigned slot, int stop_fd)
+{
+    struct broker *b = mem_alloc(sizeof *b);
+    enum err e;
+
+    b->cfg = cfg;
+    late_watch(BUS_PATIENCE_MS);
+    while (serve_anew(b, slot, stop_fd, &e))
+        late_over();
     free(b);
     return e == ERR_OK ? 0 : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
 }

@@ -10,8 +10,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 500 };
-
 /* Locks a broker number of a folder for the life of this process. Two brokers of one number would
  * lose requests: ZeroMQ binds an ipc:// path that is in use without an error, and the first of the
  * two removes the file at its end. */
@@ -70,10 +68,8 @@ enum err wire_open(struct wire *w, const char *bus, unsigned slot)
     return ERR_OK;
 }
 
-void wire_close(struct wire *w)
+void wire_close(struct wire *w, int linger_ms)
 {
-    const int linger_ms = LINGER_MS;
-
     for (int side = BUS_FRONTENDS; side <= BUS_WORKERS; side++)
         if (w->sockets[side]) {
             zmq_setsockopt(w->sockets[side], ZMQ_LINGER, &linger_ms, sizeof linger_ms);

@@ -17,8 +17,8 @@ struct wire {
  * a retry may help; both are logged. Call wire_close in any case. */
 enum err wire_open(struct wire *w, const char *bus, unsigned slot) MUST_CHECK;
 
-/* Closes the sockets; lets what was sent leave for at most 0.5 s. */
-void wire_close(struct wire *w);
+/* Closes the sockets; what was sent has `linger_ms` to leave. */
+void wire_close(struct wire *w, int linger_ms);
 
 /* Begins a message to a peer. ERR_NOT_FOUND: it is gone; ERR_FULL: it does not read (its queue is
  * full). On ERR_OK the parts must follow. */

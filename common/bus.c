@@ -16,9 +16,8 @@ enum {
     HEADER_FIELDS = 10, /* further ones, of a later release, are skipped */
     HEADER_MAX = 512,   /* bytes */
     /* ZMTP heartbeats: ZeroMQ closes a connection whose other end is dead, stopped or unreachable
-     * within 2 s; a broker's send then fails with EHOSTUNREACH. */
+     * within BUS_PATIENCE_MS and a heartbeat; a broker's send then fails with EHOSTUNREACH. */
     ZMTP_HEARTBEAT_MS = 500,
-    ZMTP_TIMEOUT_MS = 1500,
     RECONNECT_MS = 20,
     RECONNECT_MAX_MS = 500,
     HIGH_WATER_MARK = 4096
@@ -119,8 +118,8 @@ static bool set_common(void *socket)
     return set_int(socket, ZMQ_LINGER, 0) && set_int(socket, ZMQ_SNDHWM, HIGH_WATER_MARK) &&
            set_int(socket, ZMQ_RCVHWM, HIGH_WATER_MARK) && set_int(socket, ZMQ_IPV6, 1) &&
            set_int(socket, ZMQ_HEARTBEAT_IVL, ZMTP_HEARTBEAT_MS) &&
-           set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_TIMEOUT_MS) &&
-           set_int(socket, ZMQ_HANDSHAKE_IVL, ZMTP_TIMEOUT_MS) &&
+           set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, BUS_PATIENCE_MS) &&
+           set_int(socket, ZMQ_HANDSHAKE_IVL, BUS_PATIENCE_MS) &&
            zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max, sizeof max) == 0;
 }
 

@@ -42,6 +42,10 @@
 #define BUS_MESSAGE_MAX (20 * MIB)
 #define BROKERS_MAX     16
 
+/* ms: ZeroMQ closes a connection whose other end is silent for so long. A process that did not run
+ * for longer joins anew (late.h): its peers may have given its requests to others. */
+#define BUS_PATIENCE_MS 1500
+
 enum bus_type {
     BUS_HELLO = 1,
     BUS_READY,

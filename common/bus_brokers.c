@@ -32,27 +32,58 @@ struct bus_lookup {
 
 /* ---- sockets ---- */
 
-static bool open_slot(struct bus_brokers *b, size_t slot, const char *endpoint)
+/* Makes the slot's socket; bus_brokers_step tries again when it cannot. */
+static bool connect_slot(struct bus_brokers *b, size_t slot)
 {
-    snprintf(b->slots[slot].endpoint, BUS_ENDPOINT_SIZE, "%s", endpoint);
+    const char *endpoint = b->slots[slot].endpoint;
+
     b->slots[slot].socket = bus_connect(b->ctx, endpoint, b->role);
     if (!b->slots[slot].socket) {
-        log_error("cannot connect to the bus at %s: %s; check --bus", endpoint,
-                  zmq_strerror(errno));
-        *b->slots[slot].endpoint = '\0';
+        log_error("cannot connect to the bus at %s: %s; check --bus and the limit of open files",
+                  endpoint, zmq_strerror(errno));
         return false;
     }
-    b->slots[slot].listed = true;
     b->owner.opened(b->owner.arg, slot);
     return true;
 }
 
-static void close_slot(struct bus_brokers *b, size_t slot)
+static bool open_slot(struct bus_brokers *b, size_t slot, const char *endpoint)
 {
+    snprintf(b->slots[slot].endpoint, BUS_ENDPOINT_SIZE, "%s", endpoint);
+    b->slots[slot].listed = true;
+    return connect_slot(b, slot);
+}
+
+static void disconnect_slot(struct bus_brokers *b, size_t slot)
+{
+    if (!b->slots[slot].socket)
+        return;
     b->owner.closing(b->owner.arg, slot);
     zmq_close(b->slots[slot].socket);
     b->slots[slot].socket = NULL;
+}
+
+static void close_slot(struct bus_brokers *b, size_t slot)
+{
+    disconnect_slot(b, slot);
     *b->slots[slot].endpoint = '\0';
+}
+
+void bus_brokers_renew_one(struct bus_brokers *b, size_t slot, int linger_ms)
+{
+    void *socket = b->slots[slot].socket;
+
+    if (!socket)
+        return;
+    zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    disconnect_slot(b, slot);
+    connect_slot(b, slot);
+}
+
+void bus_brokers_renew(struct bus_brokers *b, int linger_ms)
+{
+    for (size_t i = 0; i < BROKERS_MAX; i++)
+        bus_brokers_renew_one(b, i, linger_ms);
 }
 
 /* Slot of an endpoint ("": a free slot); BROKERS_MAX: there is none. */
@@ -69,7 +100,7 @@ static size_t find_slot(const struct bus_brokers *b, const char *endpoint)
 static void drop_unlisted(struct bus_brokers *b)
 {
     for (size_t i = 0; i < BROKERS_MAX; i++)
-        if (b->slots[i].socket && !b->slots[i].listed && !b->owner.is_alive(b->owner.arg, i)) {
+        if (*b->slots[i].endpoint && !b->slots[i].listed && !b->owner.is_alive(b->owner.arg, i)) {
             log_info("closed the connection to %s: the broker is gone and the name of --bus has no "
                      "such address any more",
                      b->slots[i].endpoint);
@@ -209,6 +240,9 @@ void bus_brokers_step(struct bus_brokers *b, int64_t now_ms)
 {
     struct bus_lookup *l = b->lookup;
 
+    for (size_t i = 0; i < BROKERS_MAX; i++)
+        if (*b->slots[i].endpoint && !b->slots[i].socket)
+            connect_slot(b, i);
     if (!l)
         return;
     if (l->is_open)

@@ -46,6 +46,11 @@ enum err bus_brokers_open(struct bus_brokers *b, const struct config *cfg, enum 
 /* Resolves the name when it is time; call it about every heartbeat. May open and close sockets. */
 void bus_brokers_step(struct bus_brokers *b, int64_t now_ms);
 
+/* Replaces the sockets of all brokers, or of one slot, by new ones with new identities: drops what
+ * was received and not read. What was sent has `linger_ms` to leave. Calls the owner. */
+void bus_brokers_renew(struct bus_brokers *b, int linger_ms);
+void bus_brokers_renew_one(struct bus_brokers *b, size_t slot, int linger_ms);
+
 /* Closes all sockets without calling the owner; what was sent has `linger_ms` to leave. */
 void bus_brokers_close(struct bus_brokers *b, int linger_ms);
 

@@ -2,6 +2,7 @@
 
 #include "common/bus_brokers.h"
 #include "common/clock.h"
+#include "common/late.h"
 #include "common/log.h"
 #include "common/metrics.h"
 
@@ -290,6 +291,16 @@ static bool take_message(struct broker *b)
     return true;
 }
 
+/* A late process drops what it has sent and received and joins all brokers anew, which makes it
+ * send its pending requests again as repeats. */
+static void rejoin(struct link *l)
+{
+    for (size_t i = 0; i < BROKERS_MAX; i++)
+        l->brokers[i].alive = false; /* nothing is sent again before all sockets are new */
+    bus_brokers_renew(&l->bus, 0);
+    late_over();
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct broker *b = arg;
@@ -298,6 +309,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (late_found()) {
+        rejoin(b->link);
+        return;
+    }
     for (int i = 0; i < TURN_MESSAGES; i++) {
         if (zmq_getsockopt(b->socket, ZMQ_EVENTS, &events, &size) != 0 || !(events & ZMQ_POLLIN))
             return;
@@ -327,6 +342,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (late_found())
+        rejoin(l);
     for (size_t i = 0; i < BROKERS_MAX; i++) {
         struct broker *b = &l->brokers[i];
         if (b->alive && now - b->last_heard > DEAD_BEATS * l->cfg->heartbeat) {
@@ -400,6 +417,7 @@ struct link *link_new(struct event_base *base, const struct config *cfg)
 
     l->cfg = cfg;
     l->base = base;
+    late_watch(BUS_PATIENCE_MS);
     enum err e = bus_brokers_open(&l->bus, cfg, BUS_FRONTENDS, "frontend", &owner);
     l->tick = event_new(base, -1, EV_PERSIST, on_tick, l);
     if (e || !l->tick || event_add(l->tick, &every) != 0) {

@@ -1,6 +1,7 @@
 #include "worker/dispatch.h"
 
 #include "common/bus.h"
+#include "common/late.h"
 #include "common/log.h"
 #include "common/op.h"
 #include "worker/auth/authorize.h"
@@ -44,7 +45,7 @@ static void run_from(handler_fn *const handlers[], struct call *calls, size_t fi
 
 static void run_all(handler_fn *const handlers[], struct call *calls, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && !late_found(); i++)
         if (!calls[i].reply.status && !calls[i].later)
             run_from(handlers, calls, i, n);
 }

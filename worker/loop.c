@@ -1,6 +1,8 @@
 #include "worker/loop.h"
 
+#include "common/beat.h"
 #include "common/clock.h"
+#include "common/late.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "worker/dispatch.h"
@@ -9,12 +11,14 @@
 #include "worker/request/bus_client.h"
 #include "worker/upkeep/sweep.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
-    DRAIN_MS = 100         /* this long without a request after BYE: nothing more will come */
+    DRAIN_MS = 100,        /* this long without a request after BYE: nothing more will come */
+    SIGNS_MAX = 64         /* messages without requests that one broker sends in one round */
 };
 
 struct loop {
@@ -22,16 +26,17 @@ struct loop {
     enum service service;
     const char *store_uri;
     struct store *store;
-    int64_t store_tried; /* ms; when the store was last tried in vain */
+    int64_t store_tried; /* ms: when opening it last failed */
     struct bus_client link;
     struct sweeper *sweeper; /* NULL: others do that */
+    int stop_fd;
     bool stopping;
     struct bus_item items[BUS_BUNDLE_MAX];
     struct call calls[BUS_BUNDLE_MAX];
     size_t len;
 };
 
-/* Opens the store unless it was tried in vain a moment ago; ERR_INVALID is final. */
+/* Opens the store unless that failed within the last second; ERR_INVALID is final. */
 static enum err want_store(struct loop *l)
 {
     int64_t now = clock_mono_ms();
@@ -65,41 +70,58 @@ static void serve(struct loop *l, size_t broker)
     }
     if (!e)
         dispatch_bundle(api_handlers, l->store, l->calls, l->len);
-    for (size_t i = 0; i < l->len && bus_client_reply(&l->link, broker, l->items[i].header.id,
-                                                      route_name(l->calls[i].route),
-                                                      &l->calls[i].reply, i + 1 < l->len);
-         i++)
-        ;
+    bool whole = !late_found(); /* else calls may be without an answer */
+    for (size_t i = 0; i < l->len; i++)
+        if (l->calls[i].reply.status &&
+            !bus_client_reply(&l->link, broker, l->items[i].header.id,
+                              route_name(l->calls[i].route), &l->calls[i].reply,
+                              whole && i + 1 < l->len))
+            break;
     for (size_t i = 0; i < l->len; i++) {
         if (l->calls[i].wake && l->calls[i].reply.status < 300)
             bus_client_wake(&l->link, broker,
                             (struct text){l->calls[i].wake, strlen(l->calls[i].wake)});
         call_done(&l->calls[i]);
-        bus_item_free(&l->items[i]);
     }
-    l->len = 0;
+    bus_items_free(l->items, l->len);
     if (began_us)
         metric_time(M_CALL_SECONDS, 0, clock_mono_us() - began_us);
 }
 
-/* One message of each broker in turn; true when a request was among them. */
+/* The stop signal: tells the brokers at once, what they have sent meanwhile is still served. */
+static void look_for_end(struct loop *l)
+{
+    struct pollfd fd = {l->stop_fd, POLLIN, 0};
+
+    if (l->stopping || poll(&fd, 1, 0) <= 0)
+        return;
+    l->stopping = true;
+    bus_client_leave(&l->link);
+}
+
+/* One bundle of each broker; true: there was one. */
 static bool serve_round(struct loop *l)
 {
     bool served = false;
 
-    for (size_t b = 0; b < BROKERS_MAX; b++)
-        while (bus_client_take(&l->link, b, l->items, &l->len)) {
+    for (size_t b = 0; b < BROKERS_MAX; b++) {
+        look_for_end(l);
+        for (int i = 0; i < SIGNS_MAX && bus_client_take(&l->link, b, l->items, &l->len); i++) {
             if (!l->len)
-                continue; /* only signs of life: take the next */
-            serve(l, b);
+                continue; /* a sign of life: take the next message */
+            if (late_found())
+                bus_items_free(l->items, l->len); /* others run these */
+            else
+                serve(l, b);
             served = true;
             break;
         }
+    }
     return served;
 }
 
 /* Waits for the brokers or the stop signal. */
-static void wait_turn(struct loop *l, int stop_fd, long timeout_ms)
+static void await_message(const struct loop *l, long timeout_ms)
 {
     zmq_pollitem_t poll[BROKERS_MAX + 1];
     int n = 0;
@@ -108,12 +130,11 @@ static void wait_turn(struct loop *l, int stop_fd, long timeout_ms)
         if (bus_client_socket(&l->link, b))
             poll[n++] =
                 (zmq_pollitem_t){.socket = bus_client_socket(&l->link, b), .events = ZMQ_POLLIN};
-    poll[n] = (zmq_pollitem_t){.fd = stop_fd, .events = ZMQ_POLLIN};
-    if (zmq_poll(poll, n + !l->stopping, timeout_ms) > 0 && !l->stopping && poll[n].revents)
-        l->stopping = true;
+    poll[n] = (zmq_pollitem_t){.fd = l->stop_fd, .events = ZMQ_POLLIN};
+    zmq_poll(poll, n + !l->stopping, timeout_ms);
 }
 
-/* A queue in which a job waits again. Frontends are connected to all brokers; one is enough. */
+/* A job waits in the queue again. One broker is enough: each frontend is connected to all. */
 static void on_wake(void *arg, const char *queue)
 {
     struct loop *l = arg;
@@ -125,7 +146,7 @@ static void on_wake(void *arg, const char *queue)
         }
 }
 
-/* The moment between two messages: looks after old things when it is time. */
+/* One step of the sweep, when it is due. */
 static void sweep(struct loop *l)
 {
     if (l->sweeper && sweep_due(l->sweeper) == 0 && want_store(l) == ERR_OK)
@@ -135,7 +156,7 @@ static void sweep(struct loop *l)
 /* The longest wait for a message. Nothing is swept before the store is there. */
 static long pause_ms(const struct loop *l)
 {
-    long pause = 2 * (long)l->cfg->heartbeat, due = l->sweeper ? sweep_due(l->sweeper) : pause;
+    long pause = BEAT_MS, due = l->sweeper ? sweep_due(l->sweeper) : pause;
     long store_due = l->store ? 0 : (long)(l->store_tried + STORE_RETRY_MS - clock_mono_ms());
 
     if (due < store_due)
@@ -143,30 +164,49 @@ static long pause_ms(const struct loop *l)
     return due < pause ? due : pause;
 }
 
-static int run(struct loop *l, int stop_fd)
+/* The chores of a turn, each one bounded: under full load, too, each gets its turn. True: requests
+ * were served. */
+static bool turn(struct loop *l)
 {
+    look_for_end(l);
+    if (late_found()) {
+        bus_client_rejoin(&l->link);
+        late_over();
+    }
+    bool served = serve_round(l);
+    bus_client_step(&l->link);
+    metric_set(M_BUS_BROKERS, 0, bus_client_alive(&l->link));
+    if (!l->stopping)
+        sweep(l);
+    return served;
+}
+
+/* Serves what the brokers sent before they heard BYE. */
+static void drain(struct loop *l)
+{
+    int64_t quiet_since = clock_mono_ms(), end = quiet_since + l->cfg->grace * 1000;
+
+    for (int64_t now = quiet_since; now < end && now - quiet_since < DRAIN_MS;
+         now = clock_mono_ms()) {
+        await_message(l, DRAIN_MS / 4);
+        if (turn(l))
+            quiet_since = clock_mono_ms();
+    }
+}
+
+static int run(struct loop *l)
+{
+    late_watch(BUS_PATIENCE_MS);
     /* Logins come one at a time: each takes long, and its answer must not wait for others. */
     if (bus_client_open(&l->link, l->cfg, l->service, l->service == SERVICE_LOGIN ? 1 : 0,
                         "worker"))
         return EXIT_BAD_SETTING;
     if (want_store(l) == ERR_INVALID)
         return EXIT_BAD_SETTING;
-    while (!l->stopping) {
-        wait_turn(l, stop_fd, pause_ms(l));
-        bus_client_step(&l->link);
-        metric_set(M_BUS_BROKERS, 0, bus_client_alive(&l->link));
-        while (serve_round(l) && !l->stopping)
-            ;
-        sweep(l);
-    }
-    bus_client_leave(&l->link);
-    int64_t quiet_since = clock_mono_ms(), end = quiet_since + l->cfg->grace * 1000;
-    for (int64_t now = quiet_since; now < end && now - quiet_since < DRAIN_MS;
-         now = clock_mono_ms()) {
-        wait_turn(l, stop_fd, DRAIN_MS / 4);
-        if (serve_round(l))
-            quiet_since = clock_mono_ms();
-    }
+    while (!l->stopping)
+        if (!turn(l) && !l->stopping)
+            await_message(l, pause_ms(l));
+    drain(l);
     return 0;
 }
 
@@ -177,10 +217,11 @@ int loop_run(const struct config *cfg, enum service service, const char *store_u
     if (!l)
         return 1;
     l->cfg = cfg;
+    l->stop_fd = stop_fd;
     l->service = service;
     l->store_uri = store_uri;
     l->sweeper = service == SERVICE_API ? sweep_new(cfg, on_wake, l) : NULL;
-    int status = run(l, stop_fd);
+    int status = run(l);
     bus_client_close(&l->link);
     sweep_free(l->sweeper);
     store_close(l->store);

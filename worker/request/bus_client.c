@@ -59,6 +59,8 @@ static void on_change(void *arg, size_t slot)
 
     l->heard_ms[slot] = 0;
     l->instances[slot] = 0;
+    l->joined[slot] = l->broken[slot] = false;
+    l->changes[slot]++;
 }
 
 static bool heard(const struct bus_client *l, size_t slot)
@@ -84,6 +86,9 @@ enum err bus_client_open(struct bus_client *l, const struct config *cfg, enum se
 
 void bus_client_step(struct bus_client *l)
 {
+    for (size_t b = 0; b < BROKERS_MAX; b++)
+        if (l->broken[b])
+            bus_brokers_renew_one(&l->bus, b, LINGER_MS);
     bus_brokers_step(&l->bus, clock_mono_ms());
 }
 
@@ -118,11 +123,18 @@ static void on_control(struct bus_client *l, size_t broker, const struct bus_hea
 {
     if (h->type != BUS_HELLO && h->type != BUS_PING)
         return;
+    /* A second HELLO: the connection was lost, and the broker has given what it sent over it to
+     * others. Some of that may be unread: a new socket drops it. */
+    if (h->type == BUS_HELLO && l->joined[broker]) {
+        l->broken[broker] = true;
+        return;
+    }
     /* HELLO: a new connection; PING of another instance: its HELLO was missed. */
     if (h->type == BUS_HELLO || h->instance != l->instances[broker]) {
         l->instances[broker] = h->instance;
         if (!l->leaving)
             send_simple(l, broker, BUS_READY);
+        l->joined[broker] = true;
     }
 }
 
@@ -161,7 +173,7 @@ bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[
     zmq_msg_t head;
 
     *ret_n = 0;
-    if (!socket || !receive(socket, &head))
+    if (!socket || l->broken[broker] || !receive(socket, &head))
         return false;
     l->heard_ms[broker] = clock_mono_ms();
     for (;;) {
@@ -255,6 +267,11 @@ void bus_client_leave(struct bus_client *l)
     l->leaving = true;
     for (size_t b = 0; b < BROKERS_MAX; b++)
         send_simple(l, b, BUS_BYE);
+}
+
+void bus_client_rejoin(struct bus_client *l)
+{
+    bus_brokers_renew(&l->bus, LINGER_MS);
 }
 
 void bus_client_close(struct bus_client *l)

@@ -15,6 +15,9 @@ struct bus_client {
     int64_t silence_ms;              /* a broker that is silent for longer counts as dead */
     int64_t heard_ms[BROKERS_MAX];   /* when it last sent something; 0: never */
     uint64_t instances[BROKERS_MAX]; /* broker process that READY was sent to; 0: none */
+    bool joined[BROKERS_MAX];        /* READY was sent over this socket */
+    bool broken[BROKERS_MAX];        /* the connection was lost since: bus_client_step renews it */
+    unsigned changes[BROKERS_MAX];   /* of the socket: raised when it is opened and closed */
     bool leaving;
     size_t refused; /* since the last warning */
     int64_t next_warning_ms;
@@ -52,6 +55,10 @@ void bus_client_wake(struct bus_client *l, size_t broker, struct text queue);
 
 /* Tells all brokers that no more requests are wanted. */
 void bus_client_leave(struct bus_client *l);
+
+/* Drops what was received and not taken, and joins all brokers anew: this process was late
+ * (common/late.h). Sockets change. */
+void bus_client_rejoin(struct bus_client *l);
 
 /* Closes the connections once what was sent has left, within half a second. */
 void bus_client_close(struct bus_client *l);

@@ -80,3 +80,9 @@ void bus_item_free(struct bus_item *it)
     msgpack_zone_destroy(&it->zone);
     zmq_msg_close(&it->payload);
 }
+
+void bus_items_free(struct bus_item *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        bus_item_free(&items[i]);
+}

@@ -19,5 +19,6 @@ struct bus_item {
 const char *bus_item_decode(struct bus_item *it, enum service service);
 
 void bus_item_free(struct bus_item *it);
+void bus_items_free(struct bus_item *items, size_t n);
 
 #endif

@@ -1,6 +1,7 @@
 #include "worker/webhook/dispatcher.h"
 
 #include "common/clock.h"
+#include "common/late.h"
 #include "common/log.h"
 #include "worker/dispatch.h"
 #include "worker/webhook/attempts.h"
@@ -64,6 +65,10 @@ static bool take_requests(struct dispatcher *d)
                         bus_client_take(&d->link, b, items, &n);
              i++) {
             any |= n > 0;
+            if (n && late_found()) { /* turn() rejoins: others run these */
+                bus_items_free(items, n);
+                return any;
+            }
             if (n)
                 serve(d, b, items, n);
         }
@@ -94,7 +99,7 @@ static void on_nothing(evutil_socket_t fd, short what, void *arg)
 
 static void watch(struct dispatcher *d, size_t broker)
 {
-    void *socket = d->sockets[broker];
+    void *socket = bus_client_socket(&d->link, broker);
     int fd = -1;
     size_t size = sizeof fd;
 
@@ -112,10 +117,10 @@ static void watch_brokers(struct dispatcher *d)
     bool changed[BROKERS_MAX];
 
     bus_client_step(&d->link);
-    /* All that is gone first: its descriptor's number may be that of a new one. */
+    /* First remove all old events: a new socket may have the descriptor of an old one. */
     for (size_t b = 0; b < BROKERS_MAX; b++) {
-        changed[b] = d->sockets[b] != bus_client_socket(&d->link, b);
-        d->sockets[b] = bus_client_socket(&d->link, b);
+        changed[b] = d->changes[b] != d->link.changes[b];
+        d->changes[b] = d->link.changes[b];
         if (changed[b] && d->readable[b]) {
             event_free(d->readable[b]);
             d->readable[b] = NULL;
@@ -180,6 +185,10 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
         wait = d->claim_at > now ? d->claim_at - now : 0;
     if (has_messages(d))
         wait = 0;
+    if (late_found()) {
+        bus_client_rejoin(&d->link);
+        late_over();
+    }
     struct timeval t = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
     watch_brokers(d);
     event_add(d->wait, &t);
@@ -216,6 +225,7 @@ static int open_all(struct dispatcher *d, int stop_fd)
 {
     const struct config *cfg = d->cfg;
 
+    late_watch(BUS_PATIENCE_MS);
     if (bus_client_open(&d->link, cfg, SERVICE_WEBHOOK, (uint32_t)cfg->webhook_transfers,
                         "webhook"))
         return EXIT_BAD_SETTING;

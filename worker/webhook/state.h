@@ -62,7 +62,7 @@ struct dispatcher {
     struct event_base *base;
     struct event *stop, *wait;
     struct event *readable[BROKERS_MAX];
-    void *sockets[BROKERS_MAX]; /* that these watch */
+    unsigned changes[BROKERS_MAX]; /* as of link.changes when these were made */
     struct bus_client link;
     struct transfers *transfers;
     struct receivers *receivers;
