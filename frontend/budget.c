@@ -15,7 +15,7 @@ struct tenant {
     UT_hash_handle hh;
 };
 
-struct tenant *tenant_join(struct budget *b, const struct address_key *key)
+struct tenant *budget_join(struct budget *b, const struct address_key *key)
 {
     struct tenant *t;
 
@@ -30,7 +30,7 @@ struct tenant *tenant_join(struct budget *b, const struct address_key *key)
     return t;
 }
 
-void tenant_leave(struct tenant *t)
+void budget_leave(struct tenant *t)
 {
     if (!t || --t->refs)
         return;
@@ -101,7 +101,7 @@ void budget_unspool(struct budget_share *s)
         return;
     t->spooled -= s->bytes;
     *s = (struct budget_share){0};
-    tenant_leave(t);
+    budget_leave(t);
 }
 
 void budget_give(struct budget_share *s, uint64_t keep)
@@ -117,6 +117,6 @@ void budget_give(struct budget_share *s, uint64_t keep)
     metric_set(M_HTTP_MEMORY, 0, b->used);
     if (!keep) {
         s->tenant = NULL;
-        tenant_leave(t);
+        budget_leave(t);
     }
 }

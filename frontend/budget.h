@@ -29,8 +29,8 @@ struct budget_share {
 };
 
 /* The tenant of an address; each join needs a leave. Shares keep their tenant by themselves. */
-struct tenant *tenant_join(struct budget *b, const struct address_key *key);
-void tenant_leave(struct tenant *t); /* NULL: nothing */
+struct tenant *budget_join(struct budget *b, const struct address_key *key);
+void budget_leave(struct tenant *t); /* NULL: nothing */
 
 /* Adds bytes to a share, which then belongs to this tenant. False: there is no room, nothing has
  * changed. */

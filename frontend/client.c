@@ -1,49 +1,25 @@
 #include "frontend/client.h"
 
-#include "common/config.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "frontend/conn.h"
 #include "frontend/host.h"
+#include "frontend/place.h"
 #include "frontend/request.h"
 
 #include <event2/bufferevent.h>
 #include <event2/keyvalq_struct.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 static const struct address nobody;
 
-enum err proxies_load(const char *program, const struct config *cfg, struct proxies *ret)
-{
-    const char *at;
-
-    *ret = (struct proxies){.rules = {.headers = (enum forwarded_headers)cfg->proxy_headers},
-                            .protocol = cfg->proxy_protocol};
-    if (trust_parse(cfg->trusted_proxies, &ret->rules.trust, &at)) {
-        fprintf(stderr,
-                "%s: trusted-proxies: '%.64s' is no ADDRESS or ADDRESS/BITS, or one too many (at "
-                "most %d)\n",
-                program, at, TRUST_MAX);
-        return ERR_INVALID;
-    }
-    /* As the reference server has it; a list of proxies says more. */
-    ret->rules.one_hop = cfg->proxyfix % 2 && !ret->rules.trust.len;
-    if (!ret->protocol || ret->rules.trust.len)
-        return ERR_OK;
-    fprintf(stderr, "%s: proxy-protocol: set --trusted-proxies to the proxies that speak it\n",
-            program);
-    return ERR_INVALID;
-}
-
 /* From here on the connection and the memory of its requests count for this address. */
 static bool count_for(struct conn *c, const struct address *a)
 {
     const struct address_key key = address_key(a);
 
-    intake_set_tenant(&c->intake, tenant_join(&c->server->bodies.budget, &key));
+    intake_set_tenant(&c->intake, budget_join(&c->server->bodies.budget, &key));
     return place_take(c, &key);
 }
 
@@ -67,25 +43,34 @@ bool client_accepted(struct conn *c)
     return is_for(c, &peer);
 }
 
+static enum proxy2_result refuse(struct conn *c)
+{
+    c->failed = true;
+    event_active(c->hook, EV_TIMEOUT, 0);
+    return PROXY2_BAD;
+}
+
 enum proxy2_result client_take_header(struct conn *c, const void *data, size_t n)
 {
     struct proxy2 *h = c->client.header;
     enum proxy2_result r = proxy2_take(h, data, n);
 
+    if (r == PROXY2_MORE)
+        return r;
     if (r == PROXY2_BAD && log_admit("proxy header", c->peer, strlen(c->peer)))
         log_warn("closing a connection of the proxy at %s: it does not begin with a header of the "
                  "PROXY protocol, version 2; look at its settings (HAProxy: send-proxy-v2), or "
                  "leave it out of --trusted-proxies",
                  c->peer);
-    if (r != PROXY2_DONE)
-        return r;
+    if (r == PROXY2_BAD)
+        return refuse(c);
     struct address client = h->named ? h->client : c->client.address;
     /* Such proxies pass on what the client sends: its headers count only where it is a trusted
      * proxy itself. */
     c->client.relayed = h->named && trust_has(&c->server->proxies.rules.trust, &client);
     free(h);
     c->client.header = NULL;
-    return is_for(c, &client) ? PROXY2_DONE : PROXY2_BAD;
+    return is_for(c, &client) ? PROXY2_DONE : refuse(c);
 }
 
 /* ---- requests ---- */

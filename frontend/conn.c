@@ -3,10 +3,12 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
-#include "frontend/accept.h"
+#include "frontend/acceptor.h"
+#include "frontend/client.h"
 #include "frontend/delivery.h"
-#include "frontend/exchange.h"
 #include "frontend/linger.h"
+#include "frontend/pace.h"
+#include "frontend/place.h"
 #include "frontend/shut.h"
 #include "frontend/tls.h"
 
@@ -61,12 +63,10 @@ static bool take_header(struct conn *c, struct evbuffer *input)
         int n = evbuffer_remove(input, part, wanted < sizeof part ? wanted : sizeof part);
         r = n > 0 ? client_take_header(c, part, (size_t)n) : PROXY2_BAD;
     }
-    if (r == PROXY2_BAD) {
+    if (r == PROXY2_BAD)
         evbuffer_drain(input, evbuffer_get_length(input));
-        conn_fail(c);
-    } else if (r == PROXY2_DONE) {
-        conn_opened(c);
-    }
+    else if (r == PROXY2_DONE)
+        pace_opened(c);
     c->feeding = false;
     return r == PROXY2_DONE;
 }
@@ -112,7 +112,7 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
 
     (void)evcon;
     if (c->exchange)
-        exchange_client_gone(c->exchange);
+        s->client_gone(c->exchange);
     delivery_closed(c);
     if (intake_unread(&c->intake))
         linger_begin(&s->lingering, s->base, bufferevent_getfd(c->bev));
@@ -160,7 +160,7 @@ static void set_up(struct conn *c)
     pace_look(c);
     if (!fits)
         shut(c, SHUT_ADDRESS);
-    else if (!places_make_room(c))
+    else if (!place_make_room(c))
         shut(c, SHUT_ROOM);
 }
 
@@ -283,19 +283,6 @@ void conn_watch(struct conn *c)
     bufferevent_setcb(c->bev, NULL, write_cb, event_cb, arg);
     bufferevent_enable(c->bev, EV_READ);
     conn_hold(c);
-}
-
-void conn_opened(struct conn *c)
-{
-    c->opening = false;
-    if (c->evcon)
-        pace_look(c);
-}
-
-void conn_fail(struct conn *c)
-{
-    c->failed = true;
-    event_active(c->hook, EV_TIMEOUT, 0);
 }
 
 void conn_close_idle(struct server *s)

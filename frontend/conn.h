@@ -2,34 +2,7 @@
 #ifndef FRONTEND_CONN_H
 #define FRONTEND_CONN_H
 
-#include "frontend/client.h"
-#include "frontend/intake.h"
-#include "frontend/pace.h"
-#include "frontend/places.h"
 #include "frontend/server.h"
-
-struct exchange;
-struct delivery;
-
-struct conn {
-    struct server *server;
-    struct evhttp_connection *evcon; /* the key of server->conns */
-    struct bufferevent *bev;
-    struct intake intake;
-    struct exchange *exchange; /* the request that is being served; NULL: none */
-    struct delivery *delivery; /* of the claim that was answered last; NULL: it is settled */
-    struct event *hook; /* what is due in this turn of the loop, outside of the library's calls */
-    bool feeding;       /* changes of the library's input are our own */
-    bool tls;
-    bool opening; /* its PROXY header or TLS handshake is under way */
-    bool failed;  /* that header is bad: the connection is about to be closed */
-    bool broken;  /* the library is out of step: the connection is about to be closed */
-    struct pace pace;
-    struct placed placed;
-    struct client client;
-    char peer[INET6_ADDRSTRLEN]; /* address of the client, of a request or between them; "": none */
-    UT_hash_handle hh;
-};
 
 /* evhttp_set_bevcb: makes the bufferevent of a new connection. */
 struct bufferevent *conn_accept(struct event_base *base, void *server);
@@ -53,12 +26,6 @@ void conn_watch(struct conn *c);
 /* Stops to read where so much waits behind the request that is served. Call it after each
  * evhttp_send_* on a connection that stays: the library switches reading on there. */
 void conn_hold(struct conn *c);
-
-/* The TLS handshake is through. */
-void conn_opened(struct conn *c);
-
-/* Closes the connection in this turn of the loop: what it begins with is wrong. */
-void conn_fail(struct conn *c);
 
 /* Closes the connections on which nothing is under way. */
 void conn_close_idle(struct server *s);

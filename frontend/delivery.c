@@ -273,7 +273,7 @@ void delivery_return(struct server *s, const char *id)
 
 /* ---- life ---- */
 
-struct deliveries *deliveries_new(struct server *s)
+struct deliveries *delivery_start(struct server *s)
 {
     struct deliveries *d = mem_alloc(sizeof *d);
 
@@ -284,7 +284,7 @@ struct deliveries *deliveries_new(struct server *s)
     return d;
 }
 
-bool deliveries_pending(const struct deliveries *d)
+bool delivery_pending(const struct deliveries *d)
 {
     return d->watched || d->settled || d->under_way;
 }
@@ -297,7 +297,7 @@ static void free_claims(struct delivery *list)
     free(c);
 }
 
-void deliveries_free(struct deliveries *d)
+void delivery_stop(struct deliveries *d)
 {
     struct notice *n, *later;
 

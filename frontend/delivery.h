@@ -7,16 +7,16 @@
 #ifndef FRONTEND_DELIVERY_H
 #define FRONTEND_DELIVERY_H
 
-#include "frontend/conn.h"
+#include "frontend/server.h"
 
 struct deliveries;
 
-struct deliveries *deliveries_new(struct server *s);
+struct deliveries *delivery_start(struct server *s);
 /* After the link, which may still hold notices to workers. NULL is fine. */
-void deliveries_free(struct deliveries *d);
+void delivery_stop(struct deliveries *d);
 
 /* Whether there are claims that the workers were not told about. */
-bool deliveries_pending(const struct deliveries *d);
+bool delivery_pending(const struct deliveries *d);
 
 /* True when the client has closed before its answer: nothing needs to be written any more. */
 bool delivery_refused(const struct conn *c);

@@ -2,9 +2,9 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/op.h"
 #include "frontend/piece.h"
+#include "frontend/place.h"
 #include "frontend/range.h"
 
 #include <event2/bufferevent.h>
@@ -32,11 +32,6 @@ struct download {
     int64_t written_ms; /* when it was handed over */
 };
 
-static void download_free(struct download *d)
-{
-    exchange_free(&d->x);
-}
-
 /* Memory for what is read and not taken yet. */
 static bool hold(struct download *d, int64_t bytes)
 {
@@ -51,7 +46,7 @@ static void client_gone(struct exchange *x)
     struct download *d = (struct download *)x;
 
     if (!d->reading)
-        download_free(d);
+        exchange_free(&d->x);
 }
 
 /* The answer cannot be finished: the connection is cut, which tells the client so. */
@@ -65,14 +60,14 @@ static void cut(struct download *d, const char *why)
              why);
     log_set_request(NULL);
     exchange_detach(&d->x);
-    download_free(d);
+    exchange_free(&d->x);
     evhttp_connection_free(evhttp_request_get_connection(req));
 }
 
 static void finish(struct download *d)
 {
     struct evhttp_request *req = exchange_detach(&d->x);
-    download_free(d);
+    exchange_free(&d->x);
     evhttp_send_reply_end(req);
 }
 
@@ -119,7 +114,7 @@ static void on_read(struct piece *p, enum err e, const struct reply *reply)
 
     d->reading = false;
     if (!d->x.req) {
-        download_free(d);
+        exchange_free(&d->x);
     } else if (e || reply->status != 200 || reply->body.len != (size_t)p->size) {
         cut(d, e                      ? err_text(e)
                : reply->status == 404 ? "the file was replaced or removed meanwhile"
@@ -184,15 +179,14 @@ static struct range range_of(struct evhttp_request *req, const struct file_info 
 static void begin(struct download *d, const struct reply *reply, const struct file_info *f)
 {
     bool head = evhttp_request_get_command(d->x.req) == EVHTTP_REQ_HEAD;
-    char etag[FILE_ID_SIZE + 2], date[HTTP_DATE_SIZE];
+    char etag[FILE_ID_SIZE + 2], date[RANGE_DATE_SIZE];
 
     snprintf(etag, sizeof etag, "\"%s\"", f->id);
-    http_date(f->date_ms, date);
+    range_date(f->date_ms, date);
     struct range range = range_of(d->x.req, f, etag, date);
     bool has_body = !head && range.status < 300 && range.first < range.end;
     if (has_body && !hold(d, FILE_CHUNK)) {
-        exchange_answer_err(&d->x, ERR_FULL);
-        download_free(d);
+        exchange_end(&d->x, ERR_FULL, NULL);
         return;
     }
     add_headers(d, reply, &range, f, etag, date);
@@ -200,7 +194,7 @@ static void begin(struct download *d, const struct reply *reply, const struct fi
     if (!has_body) {
         struct conn *c = d->x.conn;
         struct evhttp_request *req = exchange_detach(&d->x);
-        download_free(d);
+        exchange_free(&d->x);
         evhttp_send_reply(req, range.status, NULL, NULL);
         conn_hold(c);
         return;
@@ -230,17 +224,7 @@ static void on_opened(struct link_request *r, enum err e, const struct reply *re
         log_error("the info of a file is not understood; do all processes run the same version?");
         e = ERR_INTERNAL;
     }
-    if (e)
-        exchange_answer_err(&d->x, e);
-    else
-        exchange_answer(&d->x, reply);
-    download_free(d);
+    exchange_end(&d->x, e, reply);
 }
 
-struct exchange *download_new(void)
-{
-    struct download *d = mem_alloc(sizeof *d);
-
-    d->x.link.done = on_opened;
-    return &d->x;
-}
+const struct exchange_kind download_kind = {.size = sizeof(struct download), .reply = on_opened};

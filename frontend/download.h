@@ -4,8 +4,7 @@
 
 #include "frontend/exchange.h"
 
-/* Memory of an exchange that downloads: the request goes to the route's handler, whose answer names
- * the file. */
-struct exchange *download_new(void);
+/* The request goes to the route's handler, whose reply names the file. */
+extern const struct exchange_kind download_kind;
 
 #endif

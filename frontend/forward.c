@@ -4,6 +4,8 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/op.h"
+#include "frontend/client.h"
+#include "frontend/download.h"
 #include "frontend/local.h"
 #include "frontend/park.h"
 #include "frontend/spool.h"
@@ -129,51 +131,25 @@ static void set_link(struct exchange *x, const struct request *r)
     x->link.subject = subject_of(r);
 }
 
-/* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
-static void refuse_wait(struct exchange *x)
-{
-    struct local_answer refusal;
-
-    local_error(&refusal, 400, "wait is not a number of seconds");
-    if (x->server->cfg->auth == AUTH_OPEN)
-        refusal.reply.body = (struct text){"{}", 2};
-    exchange_answer(x, &refusal.reply);
-    park_exchange_free(x);
-}
-
-static void fail(struct exchange *x, enum err e)
-{
-    exchange_answer_err(x, e);
-    exchange_free(x);
-}
-
 static void wait_for_room(struct exchange *x);
 
 /* The request is complete: sends it. */
 static void send_it(struct exchange *x, struct request *r)
 {
-    bool claim = route_op(x->route) == OP_JOB_CLAIM;
-
     complete(x, r);
     set_link(x, r);
-    if (claim && !park_exchange_begin(x, r)) {
-        refuse_wait(x);
+    if (x->kind->begin && !x->kind->begin(x, r))
         return;
-    }
-    if (route_flags(x->route) & ROUTE_UPLOAD) {
-        upload_begin(x, r);
-        return;
-    }
     if (!route_body_limit(x->route)) /* it takes none: what came is dropped */
         body_free(&x->body);
     enum err e = pack(x, r);
     if (e == ERR_FULL) {
         wait_for_room(x);
     } else if (e) {
-        fail(x, e);
+        exchange_end(x, e, NULL);
     } else {
-        if (claim)
-            park_exchange_packed(x);
+        if (x->kind->packed)
+            x->kind->packed(x);
         link_send(x->server->link, &x->link);
     }
 }
@@ -185,7 +161,7 @@ static void send_parsed(struct exchange *x)
 
     request_parse(x->req, (struct span){x->item->target, x->item->target_len}, true, &p);
     send_it(x, &p.request);
-    parsed_free(&p);
+    request_parsed_free(&p);
 }
 
 /* ---- large bodies that wait for memory ---- */
@@ -219,7 +195,7 @@ void forward_look_for_room(evutil_socket_t fd, short what, void *arg)
         if (now < x->give_up)
             send_parsed(x);
         else
-            fail(x, ERR_FULL);
+            exchange_end(x, ERR_FULL, NULL);
     }
 }
 
@@ -244,11 +220,7 @@ static void refuse(struct exchange *x, enum err e, const struct reply *reply)
 
     if (!stays)
         exchange_close_after(x);
-    if (e)
-        exchange_answer_err(x, e);
-    else
-        exchange_answer(x, reply);
-    exchange_free(x);
+    exchange_end(x, e, reply);
 }
 
 static void let(struct exchange *x)
@@ -261,7 +233,7 @@ static void on_asked(struct link_request *r, enum err e, const struct reply *rep
 {
     struct exchange *x = (struct exchange *)r;
 
-    x->link = (struct link_request){.done = x->done};
+    x->link = (struct link_request){.done = x->kind->reply};
     if (!x->req)
         exchange_free(x);
     else if (e || reply->status != ASK_GO_ON)
@@ -291,7 +263,6 @@ static void ask(struct exchange *x, struct request *r)
     if (request_pack(r, &out))
         pack_failed();
     size_t size = out.size;
-    x->done = x->link.done;
     x->link = (struct link_request){.service = route_service(route_of(OP_ASK)),
                                     .timeout_ms = x->server->cfg->request_timeout,
                                     .origin = subject_origin(r->peer),
@@ -310,11 +281,10 @@ static void answer_verdict(struct exchange *x, int verdict)
 
     request_parse(x->req, (struct span){x->item->target, x->item->target_len}, true, &p);
     local_verdict(&local, verdict, &p);
-    parsed_free(&p);
+    request_parsed_free(&p);
     if (x->conn->intake.unread)
         exchange_close_after(x);
-    exchange_answer(x, &local.reply);
-    exchange_free(x);
+    exchange_end(x, ERR_OK, &local.reply);
 }
 
 void forward_body(struct conn *c)
@@ -332,10 +302,18 @@ void forward_body(struct conn *c)
 
 /* ---- the beginning ---- */
 
+static const struct exchange_kind *kind_of(const struct route *route)
+{
+    return route_flags(route) & ROUTE_UPLOAD     ? &upload_kind
+           : route_flags(route) & ROUTE_DOWNLOAD ? &download_kind
+           : route_op(route) == OP_JOB_CLAIM     ? &park_kind
+                                                 : &exchange_plain;
+}
+
 void forward_begin(struct conn *c, struct evhttp_request *req, struct parsed *p,
                    struct intake_item *item, const char id[REQUEST_ID_SIZE])
 {
-    struct exchange *x = exchange_new(p->route);
+    struct exchange *x = exchange_new(kind_of(p->route));
 
     memcpy(x->id, id, sizeof x->id);
     x->server = c->server;

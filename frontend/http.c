@@ -4,12 +4,16 @@
 #include "common/clock.h"
 #include "common/listen.h"
 #include "common/log.h"
-#include "frontend/accept.h"
+#include "frontend/acceptor.h"
 #include "frontend/conn.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
 #include "frontend/forward.h"
+#include "frontend/pace.h"
 #include "frontend/park.h"
+#include "frontend/place.h"
+#include "frontend/serve.h"
+#include "frontend/shut.h"
 #include "frontend/spool.h"
 
 #include <malloc.h>
@@ -48,7 +52,7 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
     if (now >= d->end)
         log_warn("%zu connections are cut: the grace time is over", s->conns_len);
     if ((s->conns_len == 0 && s->lingering.len == 0 && link_pending(s->link) == 0 &&
-         !deliveries_pending(s->deliveries)) ||
+         !delivery_pending(s->deliveries)) ||
         now >= d->end)
         event_base_loopbreak(s->base);
 }
@@ -79,7 +83,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     pace_tick(s);
-    shut_tick(s);
+    shut_tick();
     acceptor_tick(s->acceptor);
 }
 
@@ -160,8 +164,9 @@ bool http_library(struct server *s)
     evhttp_set_max_body_size(s->http, 0); /* bodies are the intake's */
     s->silence.tv_sec = silence_s(s->cfg);
     evhttp_set_bevcb(s->http, conn_accept, s);
-    evhttp_set_gencb(s->http, exchange_begin, s);
+    evhttp_set_gencb(s->http, serve_request, s);
     s->body_done = forward_body;
+    s->client_gone = exchange_client_gone;
     return true;
 }
 
@@ -190,7 +195,7 @@ static void close_server(struct server *s)
     acceptor_free(s->acceptor);
     park_free(s->park);
     link_free(s->link); /* the requests that it has not answered are freed by who sent them */
-    deliveries_free(s->deliveries);
+    delivery_stop(s->deliveries);
     if (s->kept)
         evbuffer_free(s->kept);
     linger_end_all(&s->lingering);
@@ -209,7 +214,7 @@ static bool open_server(struct server *s, int listen_fd)
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     mallopt(M_TRIM_THRESHOLD, LARGE_BLOCK);
     mallopt(M_ARENA_MAX, 2);
-    places_open(s, raise_fd_limit(s->cfg));
+    place_open(s, raise_fd_limit(s->cfg));
     spool_use(s->slot, files_max(s->cfg));
     s->bodies = (struct body_limits){.budget.max = (uint64_t)s->cfg->max_body_memory,
                                      .upload_max = (uint64_t)s->cfg->max_upload};
@@ -221,7 +226,7 @@ static bool open_server(struct server *s, int listen_fd)
     }
     s->look_for_room = event_new(s->base, -1, 0, forward_look_for_room, s);
     s->link = link_new(s->base, s->cfg);
-    s->deliveries = s->link ? deliveries_new(s) : NULL;
+    s->deliveries = s->link ? delivery_start(s) : NULL;
     s->park = s->link ? park_new(s) : NULL;
     return s->deliveries && s->look_for_room && open_http(s, listen_fd);
 }

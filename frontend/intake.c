@@ -33,12 +33,12 @@ void intake_init(struct intake *in, struct body_limits *limits)
 
     *in = (struct intake){.limits = limits, .raw = buffer_new(), .head = buffer_new()};
     body_begin(&in->body, false);
-    in->tenant = tenant_join(&limits->budget, &nobody);
+    in->tenant = budget_join(&limits->budget, &nobody);
 }
 
 void intake_set_tenant(struct intake *in, struct tenant *t)
 {
-    tenant_leave(in->tenant);
+    budget_leave(in->tenant);
     in->tenant = t;
 }
 
@@ -47,7 +47,7 @@ void intake_done(struct intake *in)
     intake_item_free(in->item);
     body_free(&in->body);
     budget_give(&in->waits, 0);
-    tenant_leave(in->tenant);
+    budget_leave(in->tenant);
     evbuffer_free(in->raw);
     evbuffer_free(in->head);
 }

@@ -11,6 +11,7 @@
 #include "common/privileges.h"
 #include "frontend/http.h"
 #include "frontend/link.h"
+#include "frontend/proxies.h"
 #include "frontend/shut.h"
 #include "frontend/spool.h"
 #include "frontend/tls.h"

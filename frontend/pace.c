@@ -1,7 +1,6 @@
 #include "frontend/pace.h"
 
 #include "common/clock.h"
-#include "frontend/conn.h"
 #include "frontend/shut.h"
 
 #include <event2/bufferevent.h>
@@ -86,6 +85,13 @@ void pace_look(struct conn *c)
         DL_APPEND2(all->lists[to], c, pace.prev, pace.next);
     }
     enter(c, stage);
+}
+
+void pace_opened(struct conn *c)
+{
+    c->opening = false;
+    if (c->evcon)
+        pace_look(c);
 }
 
 void pace_leave(struct conn *c)

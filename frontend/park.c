@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "frontend/local.h"
+#include "frontend/place.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,12 +67,13 @@ static void unpark(struct park *park, struct poll *p)
     p->x.client_gone = NULL;
 }
 
-static void poll_free(struct poll *p)
+static void on_free(struct exchange *x)
 {
+    struct poll *p = (struct poll *)x;
+
     if (p->kept)
         zmq_msg_close(&p->payload);
     free(p->queues);
-    exchange_free(&p->x);
 }
 
 static void answer_none(struct poll *p)
@@ -80,8 +82,7 @@ static void answer_none(struct poll *p)
 
     unpark(p->x.server->park, p);
     local_none(&none);
-    exchange_answer(&p->x, &none.reply);
-    poll_free(p);
+    exchange_end(&p->x, ERR_OK, &none.reply);
 }
 
 static void ask(struct poll *p)
@@ -98,10 +99,8 @@ static void ask(struct poll *p)
 
 static void on_gone(struct exchange *x)
 {
-    struct poll *p = (struct poll *)x;
-
-    unpark(x->server->park, p);
-    poll_free(p);
+    unpark(x->server->park, (struct poll *)x);
+    exchange_free(x);
 }
 
 /* True when a word for it came since it asked: its answer may be older than the job. */
@@ -133,30 +132,15 @@ static void stand(struct park *park, struct poll *p)
     park->ticking = true;
 }
 
-static void on_answer(struct link_request *r, enum err e, const struct reply *reply)
+static void on_reply(struct link_request *r, enum err e, const struct reply *reply)
 {
     struct poll *p = (struct poll *)r;
     struct park *park = p->x.server->park;
 
-    if (!e && reply->status == 204 && p->x.req && clock_mono_ms() < p->end && !park->closed) {
+    if (!e && reply->status == 204 && p->x.req && clock_mono_ms() < p->end && !park->closed)
         stand(park, p);
-        return;
-    }
-    if (e)
-        exchange_answer_err(&p->x, e);
-    else if (reply->claimed)
-        exchange_answer_claim(&p->x, reply);
     else
-        exchange_answer(&p->x, reply);
-    poll_free(p);
-}
-
-struct exchange *park_exchange_new(void)
-{
-    struct poll *p = mem_alloc(sizeof *p);
-
-    p->x.link.done = on_answer;
-    return &p->x;
+        exchange_end(&p->x, e, reply);
 }
 
 static bool name_is(struct text t, const char *name)
@@ -179,7 +163,18 @@ static bool read_wait(struct text t, int64_t *ret_s)
     return true;
 }
 
-bool park_exchange_begin(struct exchange *x, const struct request *r)
+/* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
+static void refuse_wait(struct exchange *x)
+{
+    struct local_answer refusal;
+
+    local_error(&refusal, 400, "wait is not a number of seconds");
+    if (x->server->cfg->auth == AUTH_OPEN)
+        refusal.reply.body = (struct text){"{}", 2};
+    exchange_end(x, ERR_OK, &refusal.reply);
+}
+
+static bool on_begin(struct exchange *x, const struct request *r)
 {
     struct poll *p = (struct poll *)x;
     int64_t wait_s = x->server->cfg->poll_hold, silence_s = x->server->silence.tv_sec - SPARE_S;
@@ -188,8 +183,10 @@ bool park_exchange_begin(struct exchange *x, const struct request *r)
     for (size_t i = 0; i < r->query_len; i++) {
         if (name_is(r->query[i].name, "queue"))
             p->queues[p->queues_len++] = hash_of(r->query[i].value);
-        else if (name_is(r->query[i].name, "wait") && !read_wait(r->query[i].value, &wait_s))
+        else if (name_is(r->query[i].name, "wait") && !read_wait(r->query[i].value, &wait_s)) {
+            refuse_wait(x);
             return false;
+        }
     }
     if (wait_s > silence_s)
         wait_s = silence_s;
@@ -201,12 +198,8 @@ bool park_exchange_begin(struct exchange *x, const struct request *r)
     return true;
 }
 
-void park_exchange_free(struct exchange *x)
-{
-    poll_free((struct poll *)x);
-}
-
-void park_exchange_packed(struct exchange *x)
+/* Keeps the payload for asking again. */
+static void on_packed(struct exchange *x)
 {
     struct poll *p = (struct poll *)x;
 
@@ -216,6 +209,12 @@ void park_exchange_packed(struct exchange *x)
     zmq_msg_copy(&p->payload, &x->link.payload); /* shares the content */
     p->kept = true;
 }
+
+const struct exchange_kind park_kind = {.size = sizeof(struct poll),
+                                        .begin = on_begin,
+                                        .packed = on_packed,
+                                        .reply = on_reply,
+                                        .free = on_free};
 
 /* ---- all polls ---- */
 

@@ -7,7 +7,7 @@
 #include <strings.h>
 #include <time.h>
 
-void http_date(int64_t ms, char out[HTTP_DATE_SIZE])
+void range_date(int64_t ms, char out[RANGE_DATE_SIZE])
 {
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -16,7 +16,7 @@ void http_date(int64_t ms, char out[HTTP_DATE_SIZE])
 
     if (!gmtime_r(&t, &tm))
         memset(&tm, 0, sizeof tm);
-    snprintf(out, HTTP_DATE_SIZE, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
+    snprintf(out, RANGE_DATE_SIZE, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
              tm.tm_mday, months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min,
              tm.tm_sec);
 }

@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-#define HTTP_DATE_SIZE 32
+#define RANGE_DATE_SIZE 32
 /* "Tue, 24 Nov 2026 12:25:45 GMT" of a time in milliseconds since the epoch. */
-void http_date(int64_t ms, char out[HTTP_DATE_SIZE]);
+void range_date(int64_t ms, char out[RANGE_DATE_SIZE]);
 
 struct range_request {
     const char *range, *if_range, *if_none_match; /* the headers; NULL: not sent */

@@ -179,7 +179,7 @@ void request_parse(struct evhttp_request *req, struct span target, bool known, s
     }
 }
 
-void parsed_free(struct parsed *p)
+void request_parsed_free(struct parsed *p)
 {
     free(p->memory);
     free(p->location);

@@ -3,7 +3,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "frontend/conn.h"
 
 #include <event2/bufferevent.h>
 #include <stdio.h>
@@ -31,6 +30,13 @@ static const struct {
                    "they made room for others; raise --max-connections or add frontends, unless "
                    "this is an attack"                                                                                                          },
 };
+
+/* What was closed for one reason and is not logged yet, in this process. */
+static struct {
+    size_t count;
+    int64_t logged; /* ms; 0: never */
+    char last[INET6_ADDRSTRLEN];
+} closed[SHUT_REASONS];
 
 void shut_name_metrics(void)
 {
@@ -71,26 +77,24 @@ static void say(struct conn *c, enum shut_reason why)
 
 void shut(struct conn *c, enum shut_reason why)
 {
-    struct shuts *all = &c->server->shuts[why];
-
-    all->count++;
-    snprintf(all->last, sizeof all->last, "%s", c->peer);
+    closed[why].count++;
+    snprintf(closed[why].last, sizeof closed[why].last, "%s", c->peer);
     metric_add(M_HTTP_CLOSED, why, 1);
     say(c, why);
     evhttp_connection_free(c->evcon);
 }
 
-void shut_tick(struct server *s)
+void shut_tick(void)
 {
     int64_t now = clock_mono_ms();
 
     for (int i = 0; i < SHUT_REASONS; i++) {
-        struct shuts *all = &s->shuts[i];
-        if (!reasons[i].log || !all->count || (all->logged && now - all->logged < QUIET_MS))
+        if (!reasons[i].log || !closed[i].count ||
+            (closed[i].logged && now - closed[i].logged < QUIET_MS))
             continue;
-        log_warn("%zu connections were closed, the last one of %s: %s", all->count, all->last,
-                 reasons[i].log);
-        all->logged = now;
-        all->count = 0;
+        log_warn("%zu connections were closed, the last one of %s: %s", closed[i].count,
+                 closed[i].last, reasons[i].log);
+        closed[i].logged = now;
+        closed[i].count = 0;
     }
 }

@@ -2,12 +2,7 @@
 #ifndef FRONTEND_SHUT_H
 #define FRONTEND_SHUT_H
 
-#include <netinet/in.h>
-#include <stddef.h>
-#include <stdint.h>
-
-struct conn;
-struct server;
+#include "frontend/server.h"
 
 /* The label "reason" of M_HTTP_CLOSED. */
 enum shut_reason {
@@ -21,13 +16,6 @@ enum shut_reason {
     SHUT_REASONS
 };
 
-/* What was closed for one reason and is not logged yet. */
-struct shuts {
-    size_t count;
-    int64_t logged; /* ms */
-    char last[INET6_ADDRSTRLEN];
-};
-
 /* Names the label; before the metrics are shared. */
 void shut_name_metrics(void);
 
@@ -35,6 +23,6 @@ void shut_name_metrics(void);
 void shut(struct conn *c, enum shut_reason why);
 
 /* Each second: logs what was closed, a line a reason every ten seconds at most. */
-void shut_tick(struct server *s);
+void shut_tick(void);
 
 #endif

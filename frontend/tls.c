@@ -3,7 +3,8 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "frontend/conn.h"
+#include "frontend/client.h"
+#include "frontend/pace.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>
@@ -106,7 +107,7 @@ static void on_info(const SSL *ssl, int where, int value)
 
     (void)value;
     if (c && where & SSL_CB_HANDSHAKE_DONE)
-        conn_opened(c);
+        pace_opened(c);
 }
 
 static SSL_CTX *new_context(void)
@@ -177,10 +178,8 @@ static int header_read(BIO *b, char *out, int n)
             BIO_copy_next_retry(b);
             return got;
         }
-        if (client_take_header(c, part, (size_t)got) == PROXY2_BAD) {
-            conn_fail(c);
+        if (client_take_header(c, part, (size_t)got) == PROXY2_BAD)
             return -1;
-        }
     }
     got = BIO_read(next, out, n);
     BIO_copy_next_retry(b);

@@ -17,7 +17,7 @@ enum err tls_load(const struct config *cfg, struct tls **ret) MUST_CHECK;
 void tls_free(struct tls *t); /* may be NULL */
 
 /* The bufferevent of a new connection, which shakes hands when it has its socket. It closes the
- * socket itself. Tells conn_opened() of the end of the handshake. NULL: out of memory. */
+ * socket itself and calls pace_opened() at the end of the handshake. NULL: out of memory. */
 struct bufferevent *tls_bufferevent(struct tls *t, struct event_base *base, struct conn *c);
 
 /* The connection begins with a PROXY header, before the handshake. After the socket is set. */

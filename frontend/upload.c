@@ -1,7 +1,6 @@
 #include "frontend/upload.h"
 
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/op.h"
 #include "frontend/multipart.h"
 #include "frontend/piece.h"
@@ -34,20 +33,13 @@ struct upload {
     struct upload_piece pieces[WINDOW];
 };
 
-static void upload_free(struct upload *u)
+static void on_free(struct exchange *x)
 {
-    event_free(u->turn);
-    msgpack_sbuffer_destroy(&u->head);
-    exchange_free(&u->x);
-}
+    struct upload *u = (struct upload *)x;
 
-static void end(struct upload *u, enum err e, const struct reply *reply)
-{
-    if (e)
-        exchange_answer_err(&u->x, e);
-    else
-        exchange_answer(&u->x, reply);
-    upload_free(u);
+    if (u->turn)
+        event_free(u->turn);
+    msgpack_sbuffer_destroy(&u->head);
 }
 
 /* ---- storing ---- */
@@ -66,7 +58,7 @@ static void on_committed(struct piece *p, enum err e, const struct reply *reply)
 
     if (!e && reply->status != 200)
         e = fault_of(reply);
-    end(u, e, reply);
+    exchange_end(&u->x, e, reply);
 }
 
 static void send_piece(struct upload *u, struct upload_piece *p, enum op op, piece_done_fn *done)
@@ -117,7 +109,7 @@ static void store(struct upload *u)
     if (u->busy)
         return;
     if (u->err) {
-        end(u, u->err, NULL);
+        exchange_end(&u->x, u->err, NULL);
         return;
     }
     u->pieces[0].piece.size = 0;
@@ -132,12 +124,12 @@ static void on_decided(struct link_request *r, enum err e, const struct reply *r
     struct upload *u = (struct upload *)r;
 
     if (e || reply->status != FILE_GO_ON) {
-        end(u, e, reply);
+        exchange_end(&u->x, e, reply);
         return;
     }
     if (reply->body.len >= sizeof u->info) {
         log_error("the info of a file is too long; do all processes run the same version?");
-        end(u, ERR_INTERNAL, NULL);
+        exchange_end(&u->x, ERR_INTERNAL, NULL);
         return;
     }
     memcpy(u->info, reply->body.s, reply->body.len);
@@ -162,7 +154,6 @@ static void ask(struct upload *u)
     if (zmq_msg_init_size(&u->x.link.payload, u->head.size) != 0)
         abort(); /* out of memory, as in mem.c */
     memcpy(zmq_msg_data(&u->x.link.payload), u->head.data, u->head.size);
-    u->x.link.done = on_decided;
     link_send(u->x.server->link, &u->x.link);
 }
 
@@ -178,7 +169,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (n < 0)
-        end(u, ERR_INTERNAL, NULL);
+        exchange_end(&u->x, ERR_INTERNAL, NULL);
     else if (multipart_scan(&u->multipart, block, (size_t)n,
                             u->multipart.offset + (uint64_t)n >= u->x.body.len))
         event_add(u->turn, &now); /* the others' turn */
@@ -186,14 +177,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         ask(u);
 }
 
-struct exchange *upload_new(void)
-{
-    struct upload *u = mem_alloc(sizeof *u);
-
-    return &u->x;
-}
-
-void upload_begin(struct exchange *x, const struct request *request)
+static bool on_begin(struct exchange *x, const struct request *request)
 {
     const struct timeval now = {0};
     struct upload *u = (struct upload *)x;
@@ -204,8 +188,12 @@ void upload_begin(struct exchange *x, const struct request *request)
         abort(); /* out of memory, as in mem.c */
     if (multipart_init(&u->multipart, request->headers[HDR_CONTENT_TYPE])) {
         event_add(u->turn, &now);
-        return;
+    } else {
+        u->multipart.state = MULTIPART_BROKEN;
+        ask(u);
     }
-    u->multipart.state = MULTIPART_BROKEN;
-    ask(u);
+    return false;
 }
+
+const struct exchange_kind upload_kind = {
+    .size = sizeof(struct upload), .begin = on_begin, .reply = on_decided, .free = on_free};

@@ -4,12 +4,8 @@
 
 #include "frontend/exchange.h"
 
-/* Memory of an exchange that uploads. */
-struct exchange *upload_new(void);
-
-/* Takes the exchange's body, which is complete: looks for the file in it, asks the route's handler
- * with `request` whether it is wanted, stores it and answers. `request` is used during the call
- * only. */
-void upload_begin(struct exchange *x, const struct request *request);
+/* Looks for the file in the body, asks the route's handler whether it is wanted, stores it and
+ * answers. */
+extern const struct exchange_kind upload_kind;
 
 #endif

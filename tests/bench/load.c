@@ -1,6 +1,6 @@
 /* bench-load: keeps a number of connections busy with one kind of request, each with the next id of
  * a list in its path, checks the status of every reply and prints one line of JSON. */
-#include "tests/bench/load.h"
+#include "tests/bench/load_run.h"
 
 #include "tests/bench/stamp.h"
 

@@ -1,5 +1,5 @@
 /* Connections that always have one request on its way: epoll, keep-alive. */
-#include "tests/bench/load.h"
+#include "tests/bench/load_run.h"
 
 #include "tests/bench/http.h"
 #include "tests/bench/stamp.h"

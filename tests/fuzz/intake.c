@@ -5,7 +5,7 @@
  * Input: one byte of flags, the number of sizes (up to 15), the sizes, and what the client sends.
  */
 #include "common/config.h"
-#include "frontend/accept.h"
+#include "frontend/acceptor.h"
 #include "frontend/conn.h"
 #include "frontend/exchange.h"
 #include "frontend/http.h"
@@ -127,7 +127,7 @@ static void on_body(struct conn *c)
     answer_soon(c, req);
 }
 
-/* In the place of exchange_begin. */
+/* In the place of serve_request. */
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct conn *c = conn_of(&server, req);
@@ -297,7 +297,7 @@ static void begin(void)
     server.body_done = on_body;
     server.acceptor = acceptor_new(&server, fd);
     require(server.acceptor);
-    places_open(&server, 1000);
+    place_open(&server, 1000);
     self_check();
 }
 

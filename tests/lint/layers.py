@@ -25,8 +25,6 @@ LAYERS = (
     ("worker/encoding/",),
     ("common/",),
 )
-# Folders whose modules still need each other.
-LOOPS = ("frontend/", "tests/bench/")
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 DEFINITION = re.compile(r"^(?!static\b|typedef\b|struct \w+ \{)[a-z][\w \*]*?[ \*](\w+)\([^;{}]*\)\n\{", re.M)
 STATIC = re.compile(r"^static\b[^;{}=]*?[ \*](\w+)\(", re.M)
@@ -127,8 +125,6 @@ def check(root, paths, without_comments):
         if layer(name)[0] is not None and goes_up(name, other):
             yield name, line, f"{what} {other}, which is in a layer above, or beside it"
     for part in loops(graph):
-        if any(part[0].startswith(folder) for folder in LOOPS):
-            continue
         for a, b in sorted((a, b) for a in part for b in graph.get(a, ()) if b in part):
             name, line, what = where[a, b]
             yield name, line, f"{what}; they are in a loop: {', '.join(part)}"

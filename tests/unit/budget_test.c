@@ -15,7 +15,7 @@ static struct tenant *join(struct budget *b, uint8_t number)
 {
     struct address_key key = {{number}};
 
-    return tenant_join(b, &key);
+    return budget_join(b, &key);
 }
 
 /* Tenants and shares of a test that it does not give back itself; leave_all() does. */
@@ -35,7 +35,7 @@ static void leave_all(const struct budget *b)
         shares[shares_len - 1] = (struct budget_share){0};
     }
     while (visitors_len)
-        tenant_leave(visitors[--visitors_len]);
+        budget_leave(visitors[--visitors_len]);
     assert_int_equal(b->used, 0);
     assert_null(b->tenants);
 }
@@ -52,7 +52,7 @@ static void test_a_share_grows_and_shrinks(void **state)
     assert_int_equal(b.used, 30 * KIB);
     budget_give(&s, 5 * KIB);
     assert_int_equal(b.used, 5 * KIB);
-    tenant_leave(t); /* the share keeps it */
+    budget_leave(t); /* the share keeps it */
     assert_true(budget_take(&s, t, KIB));
     budget_give(&s, 0);
     assert_int_equal(b.used, 0);
@@ -68,7 +68,7 @@ static void test_tenants_are_shared_by_address(void **state)
     (void)state;
     assert_ptr_equal(t, visit(&b, 1));
     assert_ptr_not_equal(t, visit(&b, 2));
-    tenant_leave(t);
+    budget_leave(t);
     assert_ptr_equal(t, visit(&b, 1));
     leave_all(&b);
 }
@@ -145,11 +145,11 @@ static void test_the_disk_is_shared_by_address(void **state)
     assert_true(budget_spool(&two, u, 250, 500, 1000));
     assert_false(budget_spool(&two, u, UINT64_MAX, 750, 1000));
     assert_false(budget_may_spool(u, 1, 2000, 1000)); /* others have too much */
-    tenant_leave(t);
+    budget_leave(t);
     budget_unspool(&one);
     budget_unspool(&one); /* nothing */
     budget_unspool(&two);
-    tenant_leave(u);
+    budget_leave(u);
     assert_null(b.tenants);
 }
 

@@ -213,7 +213,7 @@ static void test_a_body_that_is_let(void **state)
     intake_let(&in);
     assert_false(intake_advance(&in, out));
     assert_int_equal(in.body.len, 60000);
-    intake_set_tenant(&in, tenant_join(&limits.budget, &(struct address_key){{1}}));
+    intake_set_tenant(&in, budget_join(&limits.budget, &(struct address_key){{1}}));
     assert_false(in.complete);
     feed_many(5537);
     assert_true(in.complete && intake_is_busy(&in));

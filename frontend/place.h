@@ -4,28 +4,13 @@
  * longest, then of the one whose head is under way longest, then of one of the address that has
  * most. An address may have --max-connections-per-address ordinary connections and as many long
  * ones (polls, downloads). */
-#ifndef FRONTEND_PLACES_H
-#define FRONTEND_PLACES_H
+#ifndef FRONTEND_PLACE_H
+#define FRONTEND_PLACE_H
 
-#include "frontend/address.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-
-struct conn;
-struct server;
-
-struct place; /* of one address */
-
-/* The part of a connection. */
-struct placed {
-    struct place *place; /* NULL: none yet */
-    bool lasts;          /* it counts as a long one */
-    struct conn *prev, *next;
-};
+#include "frontend/server.h"
 
 /* Fills in how many places there are: no more than descriptors allow. */
-void places_open(struct server *s, size_t descriptors);
+void place_open(struct server *s, size_t descriptors);
 
 /* Counts a connection for an address, instead of the one for which it counted. False: the address
  * has no place left; the connection counts nevertheless. */
@@ -39,6 +24,6 @@ void place_leave(struct conn *c);
 void place_lasts(struct conn *c, bool lasts);
 
 /* A new connection has come: makes room for the next one. False: it cannot stay itself. */
-bool places_make_room(struct conn *c);
+bool place_make_room(struct conn *c);
 
 #endif

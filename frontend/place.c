@@ -1,8 +1,8 @@
-#include "frontend/places.h"
+#include "frontend/place.h"
 
 #include "common/hash.h"
 #include "common/mem.h"
-#include "frontend/conn.h"
+#include "frontend/pace.h"
 #include "frontend/shut.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ struct place {
     UT_hash_handle hh;
 };
 
-void places_open(struct server *s, size_t descriptors)
+void place_open(struct server *s, size_t descriptors)
 {
     s->places_max = (size_t)s->cfg->max_connections;
     if (descriptors < s->places_max)
@@ -134,7 +134,7 @@ static bool thin_out(struct place *p)
     return closed > 0;
 }
 
-bool places_make_room(struct conn *c)
+bool place_make_room(struct conn *c)
 {
     struct server *s = c->server;
 

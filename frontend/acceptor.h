@@ -1,7 +1,7 @@
 /* The acceptor: takes connections from the listening socket, and pauses while it may not or cannot.
  */
-#ifndef FRONTEND_ACCEPT_H
-#define FRONTEND_ACCEPT_H
+#ifndef FRONTEND_ACCEPTOR_H
+#define FRONTEND_ACCEPTOR_H
 
 #include "frontend/server.h"
 

@@ -1,6 +1,6 @@
-/* The load client's parts: options and report in load.c, connections in load_run.c. */
-#ifndef TESTS_BENCH_LOAD_H
-#define TESTS_BENCH_LOAD_H
+/* The load client's connections: what bench-load does, and what came of it. */
+#ifndef TESTS_BENCH_LOAD_RUN_H
+#define TESTS_BENCH_LOAD_RUN_H
 
 #include "tests/bench/hist.h"
 

@@ -1,10 +1,9 @@
-#include "frontend/accept.h"
+#include "frontend/acceptor.h"
 
 #include "common/beat.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "frontend/conn.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,0 +1,102 @@
+#include "frontend/answer.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/metrics.h"
+#include "frontend/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLIENT_ID_MAX 128  /* bytes of an X-Request-Id that a client sends */
+#define COPY_MAX      4096 /* bytes of an answer that do not count in the budget */
+
+const char *answer_client_id(struct evhttp_request *req)
+{
+    const char *id = evhttp_find_header(evhttp_request_get_input_headers(req), "X-Request-Id");
+    size_t n = id ? strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                               "0123456789-_.:/+=")
+                  : 0;
+
+    return n > 0 && n <= CLIENT_ID_MAX && !id[n] ? id : NULL;
+}
+
+void answer_headers(struct server *s, struct evhttp_request *req, const struct reply *reply,
+                    const char *id)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+    const char *own = answer_client_id(req);
+
+    for (size_t i = 0; i < reply->headers_len; i++)
+        evhttp_add_header(out, reply->headers[i].name, reply->headers[i].value);
+    evhttp_add_header(out, "X-Request-Id", own ? own : id);
+    /* A browser must not take what a job posted for a page or a script. */
+    evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+    if (s->draining)
+        evhttp_add_header(out, "Connection", "close");
+}
+
+/* The body of an answer, until the client has taken it. */
+struct kept {
+    struct budget_share share;
+    char data[];
+};
+
+static void kept_free(const void *data, size_t len, void *arg)
+{
+    struct kept *k = arg;
+
+    (void)data;
+    (void)len;
+    budget_give(&k->share, 0);
+    free(k);
+}
+
+struct evbuffer *answer_keep(struct tenant *t, struct text body)
+{
+    struct evbuffer *out = evbuffer_new();
+    struct kept *k;
+
+    if (!out)
+        abort(); /* out of memory, as in mem.c */
+    if (body.len <= COPY_MAX) {
+        evbuffer_add(out, body.s, body.len);
+        return out;
+    }
+    k = mem_realloc(NULL, sizeof *k + body.len);
+    k->share = (struct budget_share){0};
+    if (!t || !budget_take(&k->share, t, sizeof *k + body.len)) {
+        free(k);
+        evbuffer_free(out);
+        return NULL;
+    }
+    memcpy(k->data, body.s, body.len);
+    if (evbuffer_add_reference(out, k->data, body.len, kept_free, k) != 0)
+        abort();
+    return out;
+}
+
+void answer_send(struct conn *c, struct evhttp_request *req, const struct reply *reply,
+                 const char *id, struct evbuffer *body)
+{
+    bool head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+    char length[24];
+
+    answer_headers(c->server, req, reply, id);
+    if (head && reply->status != 204 && reply->status != 304) {
+        snprintf(length, sizeof length, "%zu", reply->body.len);
+        evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
+        evbuffer_drain(body, reply->body.len);
+    }
+    evhttp_send_reply(req, reply->status, NULL, body);
+    evbuffer_free(body);
+    conn_hold(c);
+}
+
+void answer_count(unsigned route, int status, int64_t began_us)
+{
+    metric_add(M_HTTP_REQUESTS, metric_route_status(route, status), 1);
+    if (began_us)
+        metric_time(M_HTTP_SECONDS, route, clock_mono_us() - began_us);
+}
