@@ -1,5 +1,6 @@
-/* Commands to MongoDB and what their failures mean. Commands are built by hand and run as such:
- * cursors and collection objects of the driver would copy the options of the client each time. */
+/* Runs commands and tells what their failures mean. Cursors and collection objects of the driver
+ * are not used: they copy the options of the client each time. */
+#include "worker/store/mongo/doc.h"
 #include "worker/store/mongo/mongo.h"
 
 #include "common/clock.h"
@@ -179,19 +180,18 @@ static bool exchange(struct mongo *m, bool write, const bson_t *command, const b
 /* The id of the server's process, which it tells since version 4.4, in an answer to "hello". */
 static bool process_of(const bson_t *hello, bson_oid_t *ret)
 {
-    bson_iter_t it;
+    const bson_oid_t *id = doc_oid(hello, "topologyVersion.processId");
 
-    if (!mongo_field(hello, "topologyVersion.processId", &it) || !BSON_ITER_HOLDS_OID(&it))
-        return false;
-    bson_oid_copy(bson_iter_oid(&it), ret);
-    return true;
+    if (id)
+        bson_oid_copy(id, ret);
+    return id != NULL;
 }
 
 /* After a pause in which the driver may make a new connection: whether it still is the process that
  * the last command went to. */
 static bool is_same_process(struct mongo *m)
 {
-    bson_t hello = BSON_INITIALIZER, reply;
+    bson_t *hello = doc_of("hello: 1"), reply;
     bson_error_t error;
     bson_oid_t before, after;
     size_t n;
@@ -199,12 +199,11 @@ static bool is_same_process(struct mongo *m)
     bool same = n == 1 && process_of(mongoc_server_description_hello_response(known[0]), &before);
 
     mongoc_server_descriptions_destroy_all(known, n);
-    BSON_APPEND_INT32(&hello, "hello", 1);
-    if (same && (same = exchange(m, false, &hello, NULL, &reply, &error))) {
+    if (same && (same = exchange(m, false, hello, NULL, &reply, &error))) {
         same = process_of(&reply, &after) && bson_oid_equal(&before, &after);
         bson_destroy(&reply);
     }
-    bson_destroy(&hello);
+    bson_destroy(hello);
     return same;
 }
 
@@ -287,11 +286,10 @@ static enum err finish(struct mongo *m, enum err e)
 
 enum err mongo_ping(struct store *s)
 {
-    bson_t command = BSON_INITIALIZER, reply;
+    bson_t *command = doc_of("ping: 1"), reply;
+    enum err e = mongo_read(mongo_of(s), command, &reply);
 
-    BSON_APPEND_INT32(&command, "ping", 1);
-    enum err e = mongo_read(mongo_of(s), &command, &reply);
-    bson_destroy(&command);
+    bson_destroy(command);
     if (!e)
         bson_destroy(&reply);
     return e;
@@ -497,24 +495,15 @@ bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret)
 
 enum err mongo_flush(struct mongo *m)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set, command = BSON_INITIALIZER,
-           updates, reply;
-    struct mongo_change change = {.filter = &filter, .update = &update};
+    /* no document has this _id */
+    bson_t *command = doc_of("update: '" JOBS "', updates: [{q: {_id: false}, "
+                             "u: {$set: {flush: true}}}]"),
+           reply;
+    enum err e = run(m, true, command, NULL, &reply);
 
-    BSON_APPEND_BOOL(&filter, "_id", false); /* no document has this _id */
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    BSON_APPEND_BOOL(&set, "flush", true);
-    bson_append_document_end(&update, &set);
-    BSON_APPEND_UTF8(&command, "update", JOBS);
-    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
-    mongo_change_append(&updates, 0, &change);
-    bson_append_array_end(&command, &updates);
-    enum err e = run(m, true, &command, NULL, &reply);
+    bson_destroy(command);
     if (!e)
         bson_destroy(&reply);
-    bson_destroy(&filter);
-    bson_destroy(&update);
-    bson_destroy(&command);
     return e;
 }
 

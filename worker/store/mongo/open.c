@@ -1,5 +1,5 @@
 /* The MongoDB back end: opening, options, the driver's log. */
-#include "worker/store/mongo/mongo.h"
+#include "worker/store/mongo/db.h"
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -115,16 +115,12 @@ static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_
 /* Connects, logs in, sees whether the server is new enough and what kind it is. */
 static enum err greet(struct mongo *m)
 {
-    bson_t hello = BSON_INITIALIZER, reply;
-    bson_iter_t it;
+    bson_t reply;
+    enum err e = db_read(m, doc_of("isMaster: 1"), &reply);
 
-    BSON_APPEND_INT32(&hello, "isMaster", 1);
-    enum err e = mongo_read(m, &hello, &reply);
-    bson_destroy(&hello);
     if (e)
         return e;
-    if (!bson_iter_init_find(&it, &reply, "maxWireVersion") ||
-        bson_iter_as_int64(&it) < WIRE_VERSION_MIN) {
+    if (doc_int(&reply, "maxWireVersion", 0) < WIRE_VERSION_MIN) {
         log_error("the server is older than MongoDB 4.4; use a newer one");
         e = ERR_INVALID;
     }
