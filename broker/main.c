@@ -39,15 +39,8 @@ static int monitor(const struct config *cfg, int stop_fd, void *arg)
 /* Says what is wrong with the bus setting; true: it will do. */
 static bool check_bus(const struct config *cfg)
 {
-    char endpoint[BUS_ENDPOINT_SIZE];
-
-    if (bus_endpoint(cfg->bus, 0, BUS_FRONTENDS, endpoint)) {
-        fprintf(stderr,
-                "testflinger-broker: bus: '%s' is neither a folder with a short path nor "
-                "tcp://HOST:PORT; set --bus\n",
-                cfg->bus);
+    if (!bus_setting_ok("testflinger-broker", cfg))
         return false;
-    }
     if (bus_is_remote(cfg->bus) && !*cfg->bus_key && !cfg->bus_insecure) {
         fprintf(stderr,
                 "testflinger-broker: bus: %s can be reached from other machines without keys; use "

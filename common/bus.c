@@ -1,4 +1,5 @@
 #include "common/bus.h"
+#include "common/mem.h"
 
 #include "common/bus_key.h"
 #include "common/clock.h"
@@ -41,8 +42,7 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
     msgpack_pack_uint8(&pk, (uint8_t)h->err);
     msgpack_pack_bin_with_body(&pk, h->key, h->key_len);
     msgpack_pack_uint32(&pk, h->type == BUS_REQUEST ? h->subject : h->window);
-    if (zmq_msg_init_size(msg, out.size) != 0)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(zmq_msg_init_size(msg, out.size) == 0);
     memcpy(zmq_msg_data(msg), out.data, out.size);
     msgpack_sbuffer_destroy(&out);
 }

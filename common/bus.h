@@ -92,6 +92,9 @@ enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
 /* Splits "tcp://HOST:PORT"; ERR_INVALID: it is something else. IPv6 keeps its brackets. */
 enum err bus_split(const char *bus, char *host, size_t size, unsigned *port) MUST_CHECK;
 
+/* Whether the setting `bus` can be used; says on stderr why not. */
+bool bus_setting_ok(const char *program, const struct config *cfg);
+
 /* True for tcp:// with an address that is not a loopback one. */
 bool bus_is_remote(const char *bus);
 

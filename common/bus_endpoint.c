@@ -50,6 +50,18 @@ enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
                                                                                    : ERR_INVALID;
 }
 
+bool bus_setting_ok(const char *program, const struct config *cfg)
+{
+    char endpoint[BUS_ENDPOINT_SIZE];
+
+    if (bus_endpoint(cfg->bus, 0, BUS_FRONTENDS, endpoint) == ERR_OK)
+        return true;
+    fprintf(stderr,
+            "%s: bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; set --bus\n",
+            program, cfg->bus);
+    return false;
+}
+
 bool bus_is_remote(const char *bus)
 {
     char host[BUS_ENDPOINT_SIZE / 2];

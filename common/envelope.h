@@ -8,6 +8,7 @@
 
 #include "common/api.h"
 #include "common/err.h"
+#include "common/text.h"
 
 #include <msgpack.h>
 #include <stdbool.h>
@@ -17,11 +18,6 @@
 #define REQUEST_ID_SIZE   37 /* UUID text, lower case, with its NUL */
 #define QUERY_MAX         1024
 #define REPLY_HEADERS_MAX 8
-
-struct text {
-    const char *s; /* not NUL-terminated unless said so */
-    size_t len;
-};
 
 enum header {
 #define HEADER(id, name) id,

@@ -4,12 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+void mem_check(bool ok)
+{
+    if (ok)
+        return;
+    fputs("out of memory\n", stderr);
+    abort();
+}
+
 static void *checked(void *p)
 {
-    if (!p) {
-        fputs("out of memory\n", stderr);
-        abort();
-    }
+    mem_check(p);
     return p;
 }
 

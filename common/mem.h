@@ -3,11 +3,15 @@
 #ifndef COMMON_MEM_H
 #define COMMON_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 void *mem_alloc(size_t size); /* zeroed */
 void *mem_realloc(void *p, size_t size);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t len); /* copies len bytes and adds a NUL */
+
+/* For what libraries allocate: ends the process unless `ok`. */
+void mem_check(bool ok);
 
 #endif

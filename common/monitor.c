@@ -1,4 +1,5 @@
 #include "common/monitor.h"
+#include "common/mem.h"
 
 #include "common/beat.h"
 #include "common/log.h"
@@ -22,8 +23,7 @@ static void answer(struct evhttp_request *req, int status, const char *type, con
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *body = evbuffer_new();
 
-    if (!body)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(body);
     evhttp_add_header(headers, "Content-Type", type);
     if (status == 503)
         evhttp_add_header(headers, "Retry-After", "1");

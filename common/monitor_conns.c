@@ -76,8 +76,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *conns)
     c->all = conns;
     c->bev = bufferevent_socket_new(base, -1, 0);
     c->hook = event_new(base, -1, 0, on_hook, c);
-    if (!c->bev || !c->hook)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(c->bev && c->hook);
     DL_APPEND(c->all->conns, c);
     c->all->len++;
     event_active(c->hook, EV_TIMEOUT, 0); /* in this turn of the loop */

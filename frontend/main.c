@@ -112,17 +112,11 @@ static int serve(struct config *cfg, int fd)
 
 int main(int argc, char **argv)
 {
-    char endpoint[BUS_ENDPOINT_SIZE];
     struct config cfg;
     int fd, status = EXIT_BAD_SETTING;
 
     config_load(&cfg, R_FRONTEND, PROGRAM, argc, argv);
-    if (bus_endpoint(cfg.bus, 0, BUS_FRONTENDS, endpoint)) {
-        fprintf(stderr,
-                PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
-                        "set --bus\n",
-                cfg.bus);
-    } else if (bus_key_use(PROGRAM, &cfg, BUS_KEY_FRONTEND) == ERR_OK) {
+    if (bus_setting_ok(PROGRAM, &cfg) && bus_key_use(PROGRAM, &cfg, BUS_KEY_FRONTEND) == ERR_OK) {
         enum err e = listen_open(PROGRAM, cfg.listen, &fd);
         status = !e ? serve(&cfg, fd) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;
     }

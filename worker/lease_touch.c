@@ -9,14 +9,6 @@
 
 enum { SEEN_LEN = 65536, QUARTERS = 4 }; /* 1 MiB, of which only what is used takes memory */
 
-/* FNV-1a. */
-static uint64_t hash_on(uint64_t hash, struct text t)
-{
-    for (size_t i = 0; i < t.len; i++)
-        hash = (hash ^ (unsigned char)t.s[i]) * 0x100000001b3u;
-    return hash;
-}
-
 /* By hash of job and agent. Another pair of the same place drives it out. */
 static struct seen {
     uint64_t hash;
@@ -25,7 +17,9 @@ static struct seen {
 
 static bool was_seen(const struct lease_renewal *r, int64_t now_ms)
 {
-    uint64_t hash = hash_on(hash_on(0xcbf29ce484222325u + r->certain, r->job_id), r->agent);
+    uint64_t hash = fnv_add(FNV_START + r->certain, r->job_id.s, r->job_id.len);
+
+    hash = fnv_add(hash, r->agent.s, r->agent.len);
     struct seen *at = &seen[hash % SEEN_LEN];
     if (at->hash == hash && now_ms < at->until_ms)
         return true;

@@ -58,17 +58,13 @@ static int serve(struct config *cfg, char *uri)
 int main(int argc, char **argv)
 {
     struct config cfg;
-    char endpoint[BUS_ENDPOINT_SIZE], *uri = NULL;
+    char *uri = NULL;
     int status = EXIT_BAD_SETTING;
 
     config_load(&cfg, R_WORKER, "testflinger-worker", argc, argv);
-    if (bus_endpoint(cfg.bus, 0, BUS_WORKERS, endpoint))
-        fprintf(stderr,
-                "testflinger-worker: bus: '%s' is neither a folder with a short path nor "
-                "tcp://HOST:PORT; set --bus\n",
-                cfg.bus);
-    else if (bus_key_use("testflinger-worker", &cfg, BUS_KEY_WORKER) == ERR_OK &&
-             config_store_uri(&cfg, &uri) == ERR_OK)
+    if (bus_setting_ok("testflinger-worker", &cfg) &&
+        bus_key_use("testflinger-worker", &cfg, BUS_KEY_WORKER) == ERR_OK &&
+        config_store_uri(&cfg, &uri) == ERR_OK)
         status = serve(&cfg, uri);
     free(uri);
     config_free(&cfg);

@@ -1,5 +1,7 @@
 #include "deploy/launcher/probe.h"
 
+#include "common/mem.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
@@ -39,8 +41,8 @@ void probe_init(struct probe *p, int listen_fd, bool tls, bool proxies)
                         .to_len = sizeof p->to,
                         .proxies = proxies,
                         .header = proxies};
-    if (tls && !(p->tls = SSL_CTX_new(TLS_client_method())))
-        abort(); /* out of memory, as in mem.c */
+    p->tls = tls ? SSL_CTX_new(TLS_client_method()) : NULL;
+    mem_check(p->tls || !tls);
     if (getsockname(listen_fd, (struct sockaddr *)&p->to, &p->to_len) == 0)
         to_loopback(p);
 }
@@ -103,8 +105,8 @@ static bool goes_on(const struct probe *p, int n)
 static bool send_tls(struct probe *p)
 {
     if (!p->ssl) {
-        if (!(p->ssl = SSL_new(p->tls)) || SSL_set_fd(p->ssl, p->fd) != 1)
-            abort(); /* out of memory, as in mem.c */
+        p->ssl = SSL_new(p->tls);
+        mem_check(p->ssl && SSL_set_fd(p->ssl, p->fd) == 1);
         SSL_set_connect_state(p->ssl);
     }
     ERR_clear_error();

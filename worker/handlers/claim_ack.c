@@ -1,4 +1,5 @@
 /* What became of claims after they were answered: frontends tell it. */
+#include "common/mem.h"
 #include "common/metrics.h"
 #include "worker/request/call.h"
 
@@ -49,9 +50,7 @@ void h_claims_settle(struct call *calls[], size_t n)
             reply_error(calls[i], 400, "Bad Request");
             continue;
         }
-        claims = lines ? calloc(lines, sizeof *claims) : NULL;
-        if (lines && !claims)
-            abort(); /* out of memory, as in mem.c */
+        claims = lines ? mem_alloc(lines * sizeof *claims) : NULL;
         while (len < lines && line_load(body.s + len * LINE_SIZE, &claims[len]))
             len++;
         if (len < lines)

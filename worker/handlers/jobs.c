@@ -22,13 +22,11 @@
 
 handler_fn h_job_add, h_job_get, h_job_position, h_job_action;
 
-#define JOB_ID_MAX 64 /* the longest valid spelling is urn:uuid:{...} */
-
 /* A job between its checks and the store. */
 struct submission {
     struct call *call; /* NULL: answered already */
     json_t *data;
-    char job_id[JOB_ID_MAX + 1];
+    char job_id[JOB_ID_SIZE];
     bool given;
     json_int_t priority;
     struct job_wish wish; /* its queue points into data */
@@ -91,7 +89,7 @@ static bool take_job_id(struct submission *s)
     size_t len = json_string_length(id);
 
     s->given = len > 0;
-    if (s->given && (len > JOB_ID_MAX || !job_id_valid(json_string_value(id), len))) {
+    if (s->given && !job_id_valid(json_string_value(id), len)) {
         reply_error(s->call, 400, INVALID_JOB_ID);
         return false;
     }
@@ -396,7 +394,7 @@ void h_job_action(struct call *calls[], size_t n)
         return;
     json_decref(body);
     if (!job_id_valid(id.s, id.len)) {
-        reply_text(c, 400, "Invalid job id\n");
+        reply_text(c, 400, INVALID_JOB_ID_TEXT);
         return;
     }
     if (!gate_owner(c, id, 0))

@@ -43,7 +43,7 @@ static bool load(struct log_fragment *f, json_t **ret_body, struct call *c, enum
                                .text = text_field(body, "log_data")};
     *ret_body = body;
     if (!job_id_valid(f->job_id.s, f->job_id.len))
-        reply_error(c, 400, "Invalid job_id specified");
+        reply_error(c, 400, INVALID_JOB_ID);
     else if (f->text.len > LOG_FRAGMENT_MAX)
         reply_error(c, 413, "log_data is longer than %zu bytes; post it in several fragments",
                     LOG_FRAGMENT_MAX);
@@ -303,7 +303,7 @@ static void get(struct call *c, enum output_type type)
     char tag[ETAG_SIZE];
 
     if (!job_id_valid(r.read.job_id.s, r.read.job_id.len)) {
-        reply_error(c, 400, "Invalid job id\n");
+        reply_error(c, 400, INVALID_JOB_ID_TEXT);
         return;
     }
     json_t *faults = load_query(c->request, &r.read);

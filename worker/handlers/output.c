@@ -27,7 +27,7 @@ static bool load(struct output_append *a, struct call *c, enum output_type type)
                                 .type = type,
                                 .text = c->request->body};
     if (!job_id_valid(a->job_id.s, a->job_id.len))
-        reply_error(c, 400, "Invalid job_id specified");
+        reply_error(c, 400, INVALID_JOB_ID);
     else if (!is_utf8(a->text))
         reply_error(c, 400, "Bad Request");
     else
@@ -117,7 +117,7 @@ static void take(struct call *c, enum output_type type)
     json_t *entries = NULL;
 
     if (!job_id_valid(id.s, id.len)) {
-        reply_text(c, 400, "Invalid job id\n");
+        reply_text(c, 400, INVALID_JOB_ID_TEXT);
         return;
     }
     enum err e = take_all(c, id, type, &entries);

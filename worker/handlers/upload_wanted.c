@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-#define INVALID_JOB_ID_TEXT "Invalid job id\n"
-
 bool names_a_job(struct call *c)
 {
     struct text id = c->request->params[0];

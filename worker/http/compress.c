@@ -15,15 +15,6 @@
 
 /* ---- what a client takes ---- */
 
-static struct text trim(struct text t)
-{
-    while (t.len && (*t.s == ' ' || *t.s == '\t'))
-        t.s++, t.len--;
-    while (t.len && (t.s[t.len - 1] == ' ' || t.s[t.len - 1] == '\t'))
-        t.len--;
-    return t;
-}
-
 /* The text up to a mark, which is taken off the rest with it. */
 static struct text until(struct text *rest, char mark)
 {
@@ -33,10 +24,10 @@ static struct text until(struct text *rest, char mark)
 
     rest->s += used;
     rest->len -= used;
-    return trim(t);
+    return text_trim(t, " \t");
 }
 
-static bool text_is(struct text t, const char *s)
+static bool is_word(struct text t, const char *s)
 {
     return t.len == strlen(s) && strncasecmp(t.s, s, t.len) == 0;
 }
@@ -62,7 +53,7 @@ static int quality_of(struct text parameters)
 {
     while (parameters.len) {
         struct text value = until(&parameters, ';'), name = until(&value, '=');
-        if (text_is(name, "q"))
+        if (is_word(name, "q"))
             return quality(trim(value));
     }
     return 1000;
@@ -76,11 +67,11 @@ bool accepts_gzip(struct text header)
     while (rest.len) {
         struct text coding = until(&rest, ','), name = until(&coding, ';');
         int q = quality_of(coding);
-        if (text_is(name, "gzip") || text_is(name, "x-gzip"))
+        if (is_word(name, "gzip") || is_word(name, "x-gzip"))
             gzip = q > gzip ? q : gzip;
-        else if (text_is(name, "*"))
+        else if (is_word(name, "*"))
             any = q;
-        else if (text_is(name, "identity"))
+        else if (is_word(name, "identity"))
             identity = q;
     }
     if (gzip < 0)

@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#define SPACES " \t\r\n\v\f"
+
 static bool is_token(unsigned char c)
 {
     return isalnum(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
@@ -31,15 +33,6 @@ static bool unquote(struct text t, struct buf *out)
             return false;
     }
     return true;
-}
-
-static struct text trim(struct text t)
-{
-    while (t.len && isspace((unsigned char)t.s[0]))
-        t.s++, t.len--;
-    while (t.len && isspace((unsigned char)t.s[t.len - 1]))
-        t.len--;
-    return t;
 }
 
 /* Length of the first name=value pair; a semicolon within quotes does not end it. */
@@ -74,9 +67,10 @@ bool cookie_get(struct text header, const char *name, struct buf *out)
 
     while (header.len) {
         size_t n = pair_len(header);
-        struct text pair = trim((struct text){header.s, n});
+        struct text pair = text_trim((struct text){header.s, n}, SPACES);
         if (pair.len > name_len && memcmp(pair.s, name, name_len) == 0 && pair.s[name_len] == '=') {
-            struct text value = trim((struct text){pair.s + name_len + 1, pair.len - name_len - 1});
+            struct text value =
+                text_trim((struct text){pair.s + name_len + 1, pair.len - name_len - 1}, SPACES);
             bool quoted = value.len >= 2 && value.s[0] == '"' && value.s[value.len - 1] == '"';
             if (quoted)
                 value = (struct text){value.s + 1, value.len - 2};

@@ -1,5 +1,7 @@
 #include "worker/http/etag.h"
 
+#include "common/mem.h"
+
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,17 +15,16 @@ struct etag {
 
 struct etag *etag_new(void)
 {
-    struct etag *t = malloc(sizeof *t);
+    struct etag *t = mem_alloc(sizeof *t);
 
-    if (!t || !(t->ctx = EVP_MD_CTX_new()) || EVP_DigestInit_ex(t->ctx, EVP_sha256(), NULL) != 1)
-        abort(); /* out of memory, as in mem.c */
+    t->ctx = EVP_MD_CTX_new();
+    mem_check(t->ctx && EVP_DigestInit_ex(t->ctx, EVP_sha256(), NULL) == 1);
     return t;
 }
 
 void etag_add(struct etag *t, const void *data, size_t len)
 {
-    if (EVP_DigestUpdate(t->ctx, data, len) != 1)
-        abort();
+    mem_check(EVP_DigestUpdate(t->ctx, data, len) == 1);
 }
 
 void etag_add_int(struct etag *t, int64_t n)
@@ -47,8 +48,7 @@ void etag_end(struct etag *t, char out[ETAG_SIZE])
     unsigned char digest[EVP_MAX_MD_SIZE];
     size_t used = (size_t)snprintf(out, ETAG_SIZE, "W/\"");
 
-    if (EVP_DigestFinal_ex(t->ctx, digest, NULL) != 1)
-        abort();
+    mem_check(EVP_DigestFinal_ex(t->ctx, digest, NULL) == 1);
     for (size_t i = 0; i < DIGEST_USED; i++)
         used += (size_t)snprintf(out + used, ETAG_SIZE - used, "%02x", digest[i]);
     snprintf(out + used, ETAG_SIZE - used, "\"");

@@ -8,11 +8,6 @@
 
 #define LINK_MAX ((size_t)16 * 1024)
 
-static bool text_is(struct text t, const char *s)
-{
-    return t.len == strlen(s) && memcmp(t.s, s, t.len) == 0;
-}
-
 size_t query_values(const struct request *r, const char *name, struct text *values)
 {
     size_t n = 0;

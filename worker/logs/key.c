@@ -1,13 +1,14 @@
 #include "worker/logs/key.h"
 
+#include "common/mem.h"
+
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void add(EVP_MD_CTX *ctx, const void *data, size_t len)
 {
-    if (EVP_DigestUpdate(ctx, data, len) != 1)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(EVP_DigestUpdate(ctx, data, len) == 1);
 }
 
 void log_key(struct log_fragment *f)
@@ -16,8 +17,7 @@ void log_key(struct log_fragment *f)
     unsigned char digest[EVP_MAX_MD_SIZE];
     int64_t numbers[] = {(int64_t)f->job_id.len, f->type, f->phase, f->number, f->at_ms};
 
-    if (!ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
-        abort();
+    mem_check(ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         unsigned char bytes[8]; /* the same on every machine that shares the store */
         for (int k = 0; k < 8; k++)
@@ -26,8 +26,7 @@ void log_key(struct log_fragment *f)
     }
     add(ctx, f->job_id.s, f->job_id.len);
     add(ctx, f->text.s, f->text.len);
-    if (EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
-        abort();
+    mem_check(EVP_DigestFinal_ex(ctx, digest, NULL) == 1);
     EVP_MD_CTX_free(ctx);
     memcpy(f->key, digest, sizeof f->key);
 }

@@ -1,5 +1,7 @@
 #include "worker/request/bus_item.h"
 
+#include "common/mem.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,8 +66,7 @@ static const char *fault_of(const struct bus_item *it, enum service service)
 
 const char *bus_item_decode(struct bus_item *it, enum service service)
 {
-    if (!msgpack_zone_init(&it->zone, ZONE_CHUNK))
-        abort(); /* out of memory, as in mem.c */
+    mem_check(msgpack_zone_init(&it->zone, ZONE_CHUNK));
     const char *fault = request_unpack(zmq_msg_data(&it->payload), zmq_msg_size(&it->payload),
                                        &it->zone, &it->request)
                             ? "it is no request of this release"

@@ -4,6 +4,7 @@
 #define WORKER_STORE_EXPIRY_H
 
 #include "worker/store/claims.h"
+#include "worker/validation/job_id.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,14 +45,14 @@ struct expiry {
     size_t kept;               /* in, out: so many of this time were seen, and stay */
     size_t removed;            /* out */
     size_t cancelled;          /* out: jobs */
-    char cancelled_ids[SWEEP_MAX][REQUEST_ID_SIZE]; /* out: theirs */
-    bool more;                                      /* out: the walk is not at its end */
+    char cancelled_ids[SWEEP_MAX][JOB_ID_SIZE]; /* out: theirs */
+    bool more;                                  /* out: the walk is not at its end */
 };
 
 /* Notes that a job was cancelled. */
 static inline void expiry_cancelled(struct expiry *x, struct text job_id)
 {
-    snprintf(x->cancelled_ids[x->cancelled++], REQUEST_ID_SIZE, "%.*s", (int)job_id.len,
+    snprintf(x->cancelled_ids[x->cancelled++], JOB_ID_SIZE, "%.*s", (int)job_id.len,
              job_id.s ? job_id.s : "");
 }
 

@@ -3,21 +3,21 @@
 #define WORKER_STORE_KEYS_H
 
 #include "common/err.h"
+#include "worker/validation/job_id.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define SUBMIT_DIGEST_SIZE 65 /* hex digits and a NUL */
-#define SUBMIT_JOB_ID_SIZE 65
 
 /* A submission with a key. What came with it first holds until it expires. */
 struct submit_key {
     char key[SUBMIT_DIGEST_SIZE];
     char body[SUBMIT_DIGEST_SIZE];
-    char job_id[SUBMIT_JOB_ID_SIZE]; /* in: if it is the first; out: that of the first */
-    int64_t received_us;             /* likewise */
-    bool again;                      /* out: it is not the first */
-    enum err err;                    /* out: ERR_OK; ERR_CONFLICT: the first had another body */
+    char job_id[JOB_ID_SIZE]; /* in: if it is the first; out: that of the first */
+    int64_t received_us;      /* likewise */
+    bool again;               /* out: it is not the first */
+    enum err err;             /* out: ERR_OK; ERR_CONFLICT: the first had another body */
 };
 
 #endif

@@ -1,5 +1,7 @@
 #include "worker/validation/fieldtypes.h"
 
+#include "common/text.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -35,11 +37,6 @@ static bool is_digit(char c)
 static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_hex_digit(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* The first code point and the number of its bytes; the text is not empty. */
@@ -327,7 +324,7 @@ static bool is_bracketed_host(struct cursor *c)
     if (!skip_char(c, ']'))
         return false;
     for (size_t i = 0; i < inner.len; i++)
-        if (!is_hex_digit(inner.s[i]) && inner.s[i] != ':')
+        if (hex_value(inner.s[i]) < 0 && inner.s[i] != ':')
             return false;
     take_until(&inner, ':');
     return inner.len >= 2;

@@ -1,8 +1,10 @@
 #include "worker/validation/job_id.h"
 
+#include "common/text.h"
+
 #include <string.h>
 
-enum { TEXT_MAX = 128, DIGITS = 32 };
+enum { DIGITS = 32 };
 
 /* Removes every occurrence of `word`, in place; returns the new length. */
 static size_t remove_word(char *s, size_t len, const char *word)
@@ -23,14 +25,9 @@ static bool is_brace(char c)
     return c == '{' || c == '}';
 }
 
-static bool is_hex_digit(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 bool job_id_valid(const char *s, size_t len)
 {
-    char text[TEXT_MAX];
+    char text[JOB_ID_MAX];
     size_t start = 0, digits = 0;
 
     if (len < DIGITS || len > sizeof text)
@@ -45,7 +42,7 @@ bool job_id_valid(const char *s, size_t len)
     for (size_t i = start; i < len; i++) {
         if (text[i] == '-')
             continue;
-        if (!is_hex_digit(text[i]))
+        if (hex_value(text[i]) < 0)
             return false;
         digits++;
     }

@@ -72,7 +72,7 @@ static int serve(struct config *cfg, char *uri)
 int main(int argc, char **argv)
 {
     struct config cfg;
-    char endpoint[BUS_ENDPOINT_SIZE], *uri = NULL;
+    char *uri = NULL;
     int status = EXIT_BAD_SETTING;
     struct letterbox letters;
 
@@ -81,12 +81,8 @@ int main(int argc, char **argv)
     config_load(&cfg, R_WEBHOOK, PROGRAM, argc, argv);
     if (letters.list || letters.resend)
         status = config_store_uri(&cfg, &uri) ? status : letterbox_run(&letters, &cfg, uri);
-    else if (bus_endpoint(cfg.bus, 0, BUS_WORKERS, endpoint))
-        fprintf(stderr,
-                PROGRAM ": bus: '%s' is neither a folder with a short path nor tcp://HOST:PORT; "
-                        "set --bus\n",
-                cfg.bus);
-    else if (bus_key_use(PROGRAM, &cfg, BUS_KEY_WEBHOOK) == ERR_OK &&
+    else if (bus_setting_ok(PROGRAM, &cfg) &&
+             bus_key_use(PROGRAM, &cfg, BUS_KEY_WEBHOOK) == ERR_OK &&
              config_store_uri(&cfg, &uri) == ERR_OK)
         status = serve(&cfg, uri);
     free(uri);

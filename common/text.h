@@ -1,0 +1,36 @@
+/* Texts that need not end with a NUL. */
+#ifndef COMMON_TEXT_H
+#define COMMON_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct text {
+    const char *s; /* not NUL-terminated unless said so */
+    size_t len;
+};
+
+static inline bool text_equal(struct text a, struct text b)
+{
+    return a.len == b.len && (!a.len || memcmp(a.s, b.s, a.len) == 0);
+}
+
+static inline bool text_is(struct text t, const char *s)
+{
+    return text_equal(t, (struct text){s, strlen(s)});
+}
+
+/* Without the bytes of `spaces` at both ends. */
+struct text text_trim(struct text t, const char *spaces);
+
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+int hex_value(char c);
+
+/* FNV-1a of 64 bits: the hash of a text whose parts before gave `h`, at first FNV_START. Not for
+ * tables whose keys an attacker chooses, unless a place holds one entry only. */
+#define FNV_START 0xcbf29ce484222325u
+uint64_t fnv_add(uint64_t h, const void *data, size_t len);
+
+#endif
