@@ -32,3 +32,8 @@ uint64_t fnv_add(uint64_t h, const void *data, size_t len)
         h = (h ^ bytes[i]) * FNV_PRIME;
     return h;
 }
+
+uint64_t fnv_add_text(uint64_t h, struct text t)
+{
+    return fnv_add(fnv_add(h, &t.len, sizeof t.len), t.s, t.len);
+}

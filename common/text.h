@@ -33,4 +33,7 @@ int hex_value(char c);
 #define FNV_START 0xcbf29ce484222325u
 uint64_t fnv_add(uint64_t h, const void *data, size_t len);
 
+/* The length counts too: "a" and "bc" are not "ab" and "c". */
+uint64_t fnv_add_text(uint64_t h, struct text t);
+
 #endif

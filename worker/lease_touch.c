@@ -17,9 +17,9 @@ static struct seen {
 
 static bool was_seen(const struct lease_renewal *r, int64_t now_ms)
 {
-    uint64_t hash = fnv_add(FNV_START + r->certain, r->job_id.s, r->job_id.len);
+    uint64_t hash = fnv_add_text(FNV_START + r->certain, r->job_id);
 
-    hash = fnv_add(hash, r->agent.s, r->agent.len);
+    hash = fnv_add_text(hash, r->agent);
     struct seen *at = &seen[hash % SEEN_LEN];
     if (at->hash == hash && now_ms < at->until_ms)
         return true;

@@ -400,12 +400,12 @@ static void test_trim(void **state)
     size_t len = strlen(s);
 
     (void)state;
-    text_trim(&s, &len);
+    field_trim(&s, &len);
     assert_int_equal(len, 5);
     assert_memory_equal(s, "a\xc2\xa0 b", len);
     s = " \n";
     len = 2;
-    text_trim(&s, &len);
+    field_trim(&s, &len);
     assert_int_equal(len, 0);
 }
 

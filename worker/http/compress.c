@@ -54,7 +54,7 @@ static int quality_of(struct text parameters)
     while (parameters.len) {
         struct text value = until(&parameters, ';'), name = until(&value, '=');
         if (is_word(name, "q"))
-            return quality(trim(value));
+            return quality(text_trim(value, " \t"));
     }
     return 1000;
 }

@@ -227,7 +227,7 @@ static json_t *fail_duration_text(struct load *l, json_t *in, json_t **ret_fault
     size_t len = json_string_length(in);
     char *lower;
 
-    text_trim(&s, &len);
+    field_trim(&s, &len);
     lower = l->faults_left ? malloc(len + 1) : NULL;
     if (!lower)
         return fail(l, DURATION_FAULT, ret_fault);

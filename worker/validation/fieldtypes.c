@@ -78,7 +78,7 @@ static void skip_spaces(struct cursor *c)
     }
 }
 
-void text_trim(const char **s, size_t *len)
+void field_trim(const char **s, size_t *len)
 {
     struct cursor c = {*s, *len};
     size_t end = 0;
@@ -164,7 +164,7 @@ enum integer_fault integer_from_text(const char *s, size_t len, int64_t *ret)
     for (size_t i = 0; i < len; i++) /* white space, but not to Python's int() */
         if (s[i] >= 0x1c && s[i] <= 0x1f)
             return INTEGER_INVALID;
-    text_trim(&c.s, &c.len);
+    field_trim(&c.s, &c.len);
     bool negative = skip_char(&c, '-');
     if (!negative)
         skip_char(&c, '+');
@@ -558,7 +558,7 @@ enum duration_fault duration_from_text(const char *s, size_t len, int64_t *ret_s
     int64_t total = 0, n = 0;
     bool over = false;
 
-    text_trim(&c.s, &c.len);
+    field_trim(&c.s, &c.len);
     if (c.len == 0)
         return DURATION_EMPTY;
     enum integer_fault fault = integer_from_text(c.s, c.len, &n);

@@ -52,7 +52,7 @@ __attribute__((warn_unused_result)) enum duration_fault
 duration_from_text(const char *s, size_t len, int64_t *ret_seconds);
 
 /* Narrows a text to what is left without the white space (of Unicode) at both ends. */
-void text_trim(const char **s, size_t *len);
+void field_trim(const char **s, size_t *len);
 
 /* Whether the text holds white space (of Unicode). */
 bool text_has_space(const char *s, size_t len);

@@ -8,24 +8,14 @@ enum {
     MANY_FOR_MS = 300000 /* after a claim that took long, or another look without an end */
 };
 
-#define FNV_START 14695981039346656037u /* FNV-1a, 64 bits */
-#define FNV_PRIME 1099511628211u
-
 /* ---- what is remembered ---- */
-
-static uint64_t add(uint64_t h, struct text t)
-{
-    for (size_t i = 0; i < t.len; i++)
-        h = (h ^ (unsigned char)t.s[i]) * FNV_PRIME;
-    return (h ^ t.len) * FNV_PRIME;
-}
 
 static uint64_t queues_key(const struct claim *c)
 {
     uint64_t h = FNV_START;
 
     for (size_t i = 0; i < c->queues_len; i++)
-        h = add(h, c->queues[i]);
+        h = fnv_add_text(h, c->queues[i]);
     return h | 1;
 }
 
@@ -52,7 +42,7 @@ void heads_note(struct mongo *m, const struct claim *c)
 
 static struct mongo_look *look_of(struct mongo *m, const struct claim *c)
 {
-    uint64_t key = add(queues_key(c), c->agent) | 1;
+    uint64_t key = fnv_add_text(queues_key(c), c->agent) | 1;
     struct mongo_look *look = &m->looks[place_of(key)];
 
     if (look->key != key)

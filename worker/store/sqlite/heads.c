@@ -8,9 +8,6 @@ enum {
     LOOK_BYTES = 8 * 1024 * 1024 /* of their lists */
 };
 
-#define FNV_START 14695981039346656037u /* FNV-1a, 64 bits */
-#define FNV_PRIME 1099511628211u
-
 bool head_before(const struct head *a, const struct head *b)
 {
     if (a->priority != b->priority)
@@ -53,16 +50,9 @@ static bool excludes(const struct query *r, int column, const struct name *n)
     return found;
 }
 
-static uint64_t add(uint64_t h, struct text t)
-{
-    for (size_t i = 0; i < t.len; i++)
-        h = (h ^ (unsigned char)t.s[i]) * FNV_PRIME;
-    return (h ^ t.len) * FNV_PRIME;
-}
-
 static struct sqlite_look *look_of(struct sqlite *q, struct text queue, struct text agent)
 {
-    uint64_t key = add(add(FNV_START, queue), agent) | 1;
+    uint64_t key = fnv_add_text(fnv_add_text(FNV_START, queue), agent) | 1;
     struct sqlite_look *look = &q->looks[(key >> 32) % SQLITE_LOOKS];
 
     if (look->key != key)
