@@ -92,8 +92,8 @@ static enum err update_client(struct mongo *m, const struct client_put *put)
 
     if (!update)
         return ERR_UNPROCESSABLE;
-    /* The role is still as it was read. One of another type than text, which other programs may
-     * leave, is no role, whatever it is shown as. */
+    /* Matches only if the role is still as it was read. A role that is not text, which other
+     * programs may leave, counts as none. */
     bson_t *filter =
         doc_of("client_id: ?, $or: [{$expr: {$ne: [{$type: '$role'}, 'string']}}, ?]",
                v_text(put->client_id),
@@ -137,8 +137,9 @@ static enum err change_and_end(struct mongo *m, void *arg)
     return e ? e : mongo_refresh_end(m, x->client_id, &x->ended);
 }
 
-/* In a transaction. A single server has none: there the tokens end first, so that none is left
- * behind a change after which we die, and once more for those that were issued meanwhile. */
+/* Changes the client and revokes its tokens in one transaction. A single server has none: it
+ * revokes before the change, so that a crash leaves no token, and after it, for tokens issued
+ * meanwhile. */
 static enum err change_client(struct mongo *m, struct ending *x)
 {
     json_t *found = NULL;
@@ -146,7 +147,7 @@ static enum err change_client(struct mongo *m, struct ending *x)
 
     if (m->replica_set)
         return mongo_transaction(m, change_and_end, x);
-    if (!x->put) { /* the tokens of nobody are left alone */
+    if (!x->put) { /* an unknown client has no tokens to revoke */
         e = mongo_client_get(&m->store, x->client_id, &found);
         json_decref(found);
         if (e)
@@ -188,7 +189,7 @@ enum err mongo_queues_restricted(struct store *s, struct queue_check *queues, si
         return ERR_OK;
     for (size_t i = 0; i < n; i++)
         doc_put_at(&names, i, v_text(queues[i].queue));
-    /* a queue may be there twice: nothing keeps others from that */
+    /* the index is not unique: a queue may have several documents */
     enum err e =
         DB_FIND(mongo_of(s), &f, .collection = RESTRICTED,
                 .filter = doc_of("queue_name: {$in: ?}", v_array(&names)), .limit = (int)n * 8);

@@ -12,10 +12,11 @@
 /* The server takes commands of a document's size and some more for what is around it. */
 #define COMMAND_MAX (STORE_DOCUMENT_MAX + 16000)
 
-/* While the server is away, a fresh connection is tried this often; others fail at once. */
+/* While the server is away, one call in this time tries a fresh connection; the others fail at
+ * once. */
 #define RETRY_PAUSE_MS 200
 
-/* Two transactions that change one document: one of them fails and is tried again. */
+/* When two transactions change one document, one of them fails and is tried again. */
 #define TRANSACTION_TRIES    8
 #define TRANSACTION_PAUSE_NS 5000000L
 
@@ -102,7 +103,7 @@ static void report(struct mongo *m, const char *command, const bson_error_t *err
     int len = (int)(quoted ? (size_t)(quoted - error->message) : strlen(error->message));
 
     if (m->session && error->code == CODE_WRITE_CONFLICT)
-        return; /* two transactions at once: it is tried again */
+        return; /* mongo_transaction() tries again */
     switch ((int)e) {
     case ERR_UNAVAILABLE:
         if (!m->away)

@@ -118,7 +118,7 @@ static enum err put_chunks(struct mongo *m, const struct file_info *f, int64_t a
     return db_run(m, &b, NULL);
 }
 
-/* Chunks that are there already, of a piece that came before, are found by the upsert only. */
+/* Inserting fails where an earlier try of this piece has stored chunks: upserts keep those. */
 enum err mongo_file_put(struct store *s, const struct file_info *f, int64_t at, struct text data)
 {
     struct mongo *m = mongo_of(s);
@@ -177,7 +177,7 @@ static enum err replace(struct mongo *m, const struct file_info *f)
     return e;
 }
 
-/* The last step of a commit: a repeat that does not find the note has nothing to do. */
+/* Deletes the note last: a repeat of a commit that finds no note has nothing left to do. */
 enum err mongo_file_commit(struct store *s, const struct file_info *file,
                            const struct text *attached_to)
 {

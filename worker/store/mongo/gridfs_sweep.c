@@ -1,5 +1,5 @@
-/* The sweep of files that gave way and of uploads that were given up. A note of either is marked
- * before anything is removed: an upload that comes to life too late then finds it so. */
+/* Removes the chunks of replaced files and of abandoned uploads. Marks a note as dead before it
+ * removes anything, so that an upload which resumes too late fails. */
 #include "worker/store/mongo/gridfs.h"
 
 #define STEP 256 /* chunks removed by one command, at most */

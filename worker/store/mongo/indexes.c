@@ -222,7 +222,7 @@ static enum err audit_make(struct mongo *m)
     return e == ERR_CONFLICT || e == ERR_INTERNAL ? ERR_OK : e;
 }
 
-/* Processes that start together begin at different rows, or each would make all of them. */
+/* Processes that start together begin at different rows, else each would build all indexes. */
 enum err mongo_indexes_make(struct mongo *m)
 {
     size_t first = (size_t)getpid() * 17; /* far from each other, whatever the number of rows */

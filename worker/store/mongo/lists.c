@@ -108,8 +108,8 @@ enum err mongo_queue_jobs(struct store *s, struct text queue, struct list_page *
 
 /* ---- search ---- */
 
-/* More states than this are looked for among all jobs: the server merges the jobs of up to 200 in
- * their order, and each costs a little. */
+/* With more states than this, scan all jobs by age: the server merges the index ranges of up to
+ * 200 states, and each costs a little. */
 #define STATES_LISTED_MAX 100
 
 static bool is_over(const char *state)
@@ -122,8 +122,8 @@ static bool is_over(const char *state)
     return false;
 }
 
-/* The states of jobs that are not over, as there are; an agent may post any text. The server takes
- * them from the index, one step each. null stands for jobs without a state. */
+/* The distinct states of jobs that are not over (an agent may post any text): one index step
+ * each. null stands for jobs without a state. */
 static enum err find_active(struct mongo *m, bson_t *states, size_t *ret_n)
 {
     bson_t reply;

@@ -18,8 +18,8 @@
 /* How often the driver looks at members that it does not use. */
 #define LOOK_MS (30 * 1000)
 
-/* What the driver says while it reads a URI may quote parts of it, so it is not logged then, but
- * for one message that names an option only. */
+/* While it parses a URI, the driver may quote parts of it (a password): its messages are dropped
+ * then, but for one that names an option only. */
 static bool quiet;
 #define SPOKEN "Unsupported URI option"
 
@@ -198,7 +198,8 @@ enum err mongo_group_begin(struct store *s)
     return ERR_OK;
 }
 
-/* A replica set makes each write durable by itself: a new primary may lack writes that were not. */
+/* Only a single server defers writes: in a replica set each is durable, or a new primary could
+ * lack it. */
 enum err mongo_group_commit(struct store *s)
 {
     struct mongo *m = mongo_of(s);

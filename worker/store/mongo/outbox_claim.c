@@ -13,7 +13,7 @@ struct lane {
     bool won;
 };
 
-/* A lane that nobody has, or had until now. */
+/* The lane, unless it is claimed and the lease still runs. */
 static enum err find_free(struct mongo *m, const struct outbox_claim *c, struct db_found *ret)
 {
     return DB_FIND(m, ret, .collection = LANES,

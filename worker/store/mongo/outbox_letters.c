@@ -6,7 +6,7 @@
 
 /* Events without a lane that one purge looks for among the oldest ones. */
 #define ADOPT_MAX 1000
-/* Not before this age: its process may be about to make the lane. */
+/* Younger events may still get their lane from the process that stores them. */
 #define ADOPT_AGE_MS 30000
 
 static enum err find_by_id(struct mongo *m, const char *collection, const char *id,
@@ -151,7 +151,7 @@ enum err mongo_outbox_resend(struct store *s, const char *id, int64_t now_ms)
 
 /* ---- upkeep ---- */
 
-/* Gives lanes to events that lost theirs when a process died (see outbox.h). */
+/* Gives lanes to events whose process died before it made one (outbox.h). */
 static enum err adopt(struct mongo *m, int64_t now_ms)
 {
     bson_t *pipeline =

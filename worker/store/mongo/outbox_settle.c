@@ -1,8 +1,8 @@
 /* The outbox: what became of events that were claimed. */
 #include "worker/store/mongo/outbox.h"
 
-/* What a receiver has is delivered, whoever had the lane meanwhile; all else concerns an event that
- * is still pending. */
+/* A delivery is recorded even if another dispatcher has taken the lane meanwhile; other outcomes
+ * change an event only while it is pending. */
 static void add_outcome(struct db_batch *events, const struct outbox_settle *o,
                         const struct outbox_after *after)
 {

@@ -31,7 +31,7 @@ enum err mongo_refresh_add(struct store *s, const struct refresh_new *token)
     return add(mongo_of(s), &id, token);
 }
 
-/* A digest is no token: what is stored so must not let in who has read it. */
+/* A stored digest must not work as a token: whoever reads the database knows it. */
 static bool is_of(const bson_t *doc, const struct refresh_key *key)
 {
     struct text stored = doc_text(doc, "refresh_token");
@@ -184,8 +184,8 @@ static enum err why_not(struct mongo *m, const bson_oid_t *id, enum refresh_rota
     return e;
 }
 
-/* The next token is added before the old one is marked: once it is, a family that is revoked holds
- * both. Until it is answered nobody knows the next one. */
+/* Adds the next token before it marks the old one, so that revoking the family meanwhile reaches
+ * both. Nobody knows the next token before it is answered. */
 enum err mongo_refresh_rotate(struct store *s, const struct refresh_rotation *r,
                               enum refresh_rotated *ret)
 {

@@ -190,7 +190,7 @@ void sqlite_disconnect(struct sqlite *q)
     q->db = NULL;
 }
 
-/* A file that was removed or replaced can be written to as ever, but nobody will read that. */
+/* Writes to a removed or replaced file succeed but are lost: detect it and open the new file. */
 static bool has_moved(struct sqlite *q)
 {
     int moved = 0;

@@ -11,7 +11,7 @@
 
 #define SCHEME "sqlite:"
 
-/* The path with ./ before a relative one: SQLite takes some names for something else. */
+/* Prefixes a relative path with ./: SQLite gives names such as :memory: a meaning. */
 static char *path_of(const char *uri)
 {
     const char *path = uri + strlen(SCHEME);

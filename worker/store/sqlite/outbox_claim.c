@@ -97,7 +97,7 @@ static enum err lane_take(struct sqlite *q, const struct lane *l, const struct o
     return query_run(&r);
 }
 
-/* Nothing of the lane is pending, and nothing can come meanwhile. */
+/* Removes a lane without pending events; the transaction keeps new ones out meanwhile. */
 static enum err lane_drop(struct sqlite *q, const struct lane *l, const struct outbox_claim *c)
 {
     struct query r = query_new(q, SQL_LANE_DROP);
@@ -137,7 +137,7 @@ enum err sqlite_outbox_claim(struct store *s, struct outbox_claim *c)
     c->more = false;
     if (c->limit > OUTBOX_CLAIM_MAX)
         c->limit = OUTBOX_CLAIM_MAX;
-    /* Whoever only asks whether something is due does not wait for writers. */
+    /* Probe with a read first: polling dispatchers must not queue for the write lock. */
     struct query r = due_query(q, c, exclude, 1);
     enum err e = query_probe(&r);
     if (!e)

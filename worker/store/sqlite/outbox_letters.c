@@ -128,7 +128,7 @@ static enum err purge(struct sqlite *q, enum outbox_state state, int64_t before_
     enum err e = query_probe(&old);
 
     if (e == ERR_NOT_FOUND)
-        return ERR_OK; /* writers are not kept waiting for nothing */
+        return ERR_OK; /* no write lock for nothing */
     if (!e)
         e = sqlite_write_begin(q);
     if (e)
@@ -143,7 +143,7 @@ static enum err purge(struct sqlite *q, enum outbox_state state, int64_t before_
     return e;
 }
 
-/* Nothing is ever half done here: there is nothing to mend. */
+/* Transactions leave nothing half done: `mend` has nothing to do. */
 enum err sqlite_outbox_purge(struct store *s, struct outbox_purge *p)
 {
     struct sqlite *q = sqlite_of(s);
