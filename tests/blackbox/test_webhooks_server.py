@@ -48,11 +48,13 @@ def test_expired_while_it_waited(private, queue):
     api = Api(private("--webhook-server-events", "yes", "--sweep-interval", 50,
                       "--expire-waiting", 1, webhooks=1).url)
     with Receiver() as receiver:
-        job = api.submit(queue, job_status_webhook=f"{receiver.url}/ok")
-        (got,) = receiver.wait_for(1)
-        (event,) = json.loads(got["body"])["events"]
-        assert event["event_name"] == "job_end"
-        assert event["detail"] == api.get(f"/v1/result/{job}").json()["end_reason"]
+        for job in (new_id(), f"urn:uuid:{{{new_id()}}}"):  # the longest spelling of an id
+            name = job.split("{")[-1].strip("}")
+            api.submit(queue, job_id=job, job_status_webhook=f"{receiver.url}/ok/{name}")
+            (got,) = receiver.wait_for(1, name)
+            (event,) = json.loads(got["body"])["events"]
+            assert event["event_name"] == "job_end"
+            assert event["detail"] == api.get(f"/v1/result/{job}").json()["end_reason"]
 
 
 @pytest.mark.slow
