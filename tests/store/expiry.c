@@ -11,7 +11,7 @@ static struct expiry walk(struct store *s, enum expiry_kind kind, int64_t before
 
     do {
         x.now_ms = clock_wall_us() / 1000;
-        x.before_ms = x.ended_before_ms = before_ms;
+        x.limits.before_ms = x.limits.ended_before_ms = before_ms;
         assert_int_equal(store_expire(s, &x), ERR_OK);
         sum.removed += x.removed;
         sum.cancelled += x.cancelled;
@@ -46,12 +46,12 @@ static void test_jobs(void **state)
     assert_int_equal(put_result(t->a, over, "{}", "complete"), ERR_OK);
     assert_int_equal(put_result(t->a, just, "{}", "complete"), ERR_OK);
     assert_int_equal(put_result(t->a, active, "{}", "provision"), ERR_OK);
-    struct expiry x = {.kind = EXPIRY_JOBS, .now_ms = now, .before_ms = now - YEAR_MS};
-    x.ended_before_ms = now - 60000; /* it has just ended */
+    struct expiry x = {.kind = EXPIRY_JOBS, .now_ms = now, .limits.before_ms = now - YEAR_MS};
+    x.limits.ended_before_ms = now - 60000; /* it has just ended */
     assert_int_equal(store_expire(t->b, &x), ERR_OK);
     assert_state(t->a, over, "complete");
-    x = (struct expiry){.kind = EXPIRY_JOBS, .now_ms = now, .before_ms = now - YEAR_MS};
-    x.ended_before_ms = now + 60000;
+    x = (struct expiry){.kind = EXPIRY_JOBS, .now_ms = now, .limits.before_ms = now - YEAR_MS};
+    x.limits.ended_before_ms = now + 60000;
     assert_int_equal(store_expire(t->b, &x), ERR_OK);
     assert_true(x.removed >= 1);
     assert_false(x.more);
@@ -59,8 +59,8 @@ static void test_jobs(void **state)
     assert_state(t->a, active, "provision");
     assert_state(t->a, waiting, "waiting");
     assert_state(t->a, just, "complete");
-    x = (struct expiry){.kind = EXPIRY_JOBS, .now_ms = now, .before_ms = now - 3 * YEAR_MS};
-    x.waiting_before_ms = now - YEAR_MS;
+    x = (struct expiry){.kind = EXPIRY_JOBS, .now_ms = now, .limits.before_ms = now - 3 * YEAR_MS};
+    x.limits.waiting_before_ms = now - YEAR_MS;
     assert_int_equal(store_expire(t->b, &x), ERR_OK);
     assert_int_equal(x.removed, 0);
     assert_true(x.cancelled >= 1);
@@ -98,8 +98,8 @@ static void test_walk(void **state)
     struct expiry x = {.kind = EXPIRY_JOBS};
     size_t removed = 0, steps = 0;
     do {
-        x.before_ms = now - 2 * YEAR_MS;
-        x.ended_before_ms = now + 60000;
+        x.limits.before_ms = now - 2 * YEAR_MS;
+        x.limits.ended_before_ms = now + 60000;
         assert_int_equal(store_expire(t->a, &x), ERR_OK);
         removed += x.removed;
         assert_true(++steps < 10);
@@ -112,8 +112,8 @@ static void test_walk(void **state)
     assert_int_equal(removed, 0);
     x = (struct expiry){.kind = EXPIRY_JOBS};
     do {
-        x.before_ms = now - 2 * YEAR_MS;
-        x.ended_before_ms = now + 60000;
+        x.limits.before_ms = now - 2 * YEAR_MS;
+        x.limits.ended_before_ms = now + 60000;
         assert_int_equal(store_expire(t->a, &x), ERR_OK);
         removed += x.removed;
     } while (x.more);

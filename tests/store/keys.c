@@ -55,11 +55,11 @@ static void test_expiry(void **state)
     new_id(one);
     struct submit_key k = key_of(one, "a", "first");
     assert_int_equal(store_submit_keys(t->a, &k, 1, 0), ERR_OK);
-    struct expiry x = {.kind = EXPIRY_KEYS, .before_ms = now_ms - 60000};
+    struct expiry x = {.kind = EXPIRY_KEYS, .limits.before_ms = now_ms - 60000};
     assert_int_equal(store_expire(t->a, &x), ERR_OK);
     assert_int_equal(store_submit_keys(t->a, &k, 1, 0), ERR_OK);
     assert_true(k.again);
-    x = (struct expiry){.kind = EXPIRY_KEYS, .before_ms = now_ms + 60000};
+    x = (struct expiry){.kind = EXPIRY_KEYS, .limits.before_ms = now_ms + 60000};
     assert_int_equal(store_expire(t->a, &x), ERR_OK);
     assert_true(x.removed >= 1);
     assert_int_equal(store_submit_keys(t->a, &k, 1, 0), ERR_OK);

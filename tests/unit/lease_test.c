@@ -140,12 +140,42 @@ static void test_setting(void **state)
     }
 }
 
+static const struct {
+    const char *agent, *owner;
+    int64_t reruns;
+    bool lost;
+    const char *comment;
+} losses[] = {
+    {"a",  "b",  1, true,  "another one has it after a loss"      },
+    {"a",  "a",  1, false, "got it again"                         },
+    {"a",  "b",  0, false, "never lost: whoever posts is believed"},
+    {"a",  NULL, 1, false, "nobody has it"                        },
+    {NULL, "b",  1, false, "the post does not say whose it is"    },
+    {"",   "b",  2, true,  "an empty name is a name"              },
+    {"ab", "a",  1, true,  "a name that begins as the owner's"    },
+};
+
+static struct text text_or_none(const char *s)
+{
+    return (struct text){s, s ? strlen(s) : 0};
+}
+
+static void test_lost_by(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+        if (lease_lost_by(text_or_none(losses[i].agent), text_or_none(losses[i].owner),
+                          losses[i].reruns) != losses[i].lost)
+            fail_msg("%s", losses[i].comment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_due),
         cmocka_unit_test(test_setting),
+        cmocka_unit_test(test_lost_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,9 +42,18 @@ static void test_replacement(void **state)
         assert_null(list[n]);
         for (size_t k = 0; k < n; k++)
             allowed &= strcmp(list[k], rows[i].from) != 0;
-        if (allowed != rows[i].allowed)
+        if (allowed != rows[i].allowed || state_may_follow(rows[i].from, rows[i].to) != allowed)
             fail_msg("%s -> %s: %s", rows[i].from, rows[i].to, rows[i].comment);
     }
+}
+
+static void test_itself(void **state)
+{
+    static const char *const all[] = {"waiting", "test", "cancelled", "complete", "completed"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        assert_true(state_may_follow(all[i], all[i]));
 }
 
 static void test_over(void **state)
@@ -61,11 +70,34 @@ static void test_over(void **state)
     assert_false(state_is_over("reserve"));
 }
 
+static void test_complete(void **state)
+{
+    (void)state;
+    assert_true(state_is_complete("complete"));
+    assert_true(state_is_complete("completed"));
+    assert_false(state_is_complete("cancelled"));
+    assert_false(state_is_complete("cleanup"));
+    assert_false(state_is_complete("whatever"));
+}
+
+static void test_not_leased(void **state)
+{
+    const char *const *list = states_not_leased();
+    size_t n = 0;
+
+    (void)state;
+    for (; list[n]; n++)
+        assert_true(state_is_over(list[n]) || strcmp(list[n], "waiting") == 0);
+    assert_int_equal(n, 4);
+    assert_null(states_over()[3]); /* a list of its own */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replacement),
-        cmocka_unit_test(test_over),
+        cmocka_unit_test(test_replacement), cmocka_unit_test(test_itself),
+        cmocka_unit_test(test_over),        cmocka_unit_test(test_complete),
+        cmocka_unit_test(test_not_leased),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,9 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const output_type_names[OUTPUT_TYPES] = {
-    [OUTPUT_OUTPUT] = "output", [OUTPUT_SERIAL] = "serial"};
-
 void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE])
 {
     snprintf(out, RESULT_NAME_SIZE, "%s_%s", phase_names[phase], output_type_names[type]);

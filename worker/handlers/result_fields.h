@@ -4,9 +4,6 @@
 
 #include "worker/request/call.h"
 
-/* "output", "serial": the second part of a field's name. */
-extern const char *const output_type_names[OUTPUT_TYPES];
-
 #define RESULT_NAME_SIZE 64
 
 /* The field of a phase's text of a type: PHASE_output, PHASE_serial. */

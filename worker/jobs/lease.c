@@ -46,3 +46,8 @@ bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, in
     *ret_end_ms = r->now_ms + length_ms;
     return job->open || job->lease_ms < *ret_end_ms - (r->exact ? 0 : length_ms / 2);
 }
+
+bool lease_lost_by(struct text agent, struct text owner, int64_t reruns)
+{
+    return reruns > 0 && owner.s && agent.s && !same_text(owner, agent);
+}

@@ -39,4 +39,9 @@ int64_t lease_length_ms(const struct lease_job *job, int64_t length_ms);
  * end. Strangers' calls do not, nor does one soon after the last. */
 bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, int64_t *ret_end_ms);
 
+/* Whether the job was taken from this agent as lost, so that what it posts comes late: another
+ * agent, the owner, has the job after `reruns` of them. s NULL of either text: not known, then no.
+ */
+bool lease_lost_by(struct text agent, struct text owner, int64_t reruns);
+
 #endif

@@ -29,13 +29,42 @@ bool state_is_over(const char *state)
     return s && s->over;
 }
 
-size_t states_not_replaced_by(const char *next, const char *list[STATES_MAX + 1])
+bool state_is_complete(const char *state)
+{
+    return state_is_over(state) && strcmp(state, "cancelled") != 0;
+}
+
+static bool replaces(const struct state *now, const char *next)
 {
     const struct state *to = find(next);
+
+    return to ? now->rank <= to->rank : !now->over;
+}
+
+bool state_may_follow(const char *state, const char *next)
+{
+    const struct state *now = find(state);
+
+    return !now || replaces(now, next);
+}
+
+size_t states_not_replaced_by(const char *next, const char *list[STATES_MAX + 1])
+{
     size_t n = 0;
 
     for (size_t i = 0; i < STATES_LEN; i++)
-        if (to ? states[i].rank > to->rank : states[i].over)
+        if (!replaces(&states[i], next))
+            list[n++] = states[i].name;
+    list[n] = NULL;
+    return n;
+}
+
+static size_t list_over(const char *list[STATES_MAX + 2])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < STATES_LEN; i++)
+        if (states[i].over)
             list[n++] = states[i].name;
     list[n] = NULL;
     return n;
@@ -43,12 +72,18 @@ size_t states_not_replaced_by(const char *next, const char *list[STATES_MAX + 1]
 
 const char *const *states_over(void)
 {
-    static const char *list[STATES_MAX + 1];
-    size_t n = 0;
+    static const char *list[STATES_MAX + 2];
 
-    for (size_t i = 0; i < STATES_LEN; i++)
-        if (states[i].over)
-            list[n++] = states[i].name;
-    list[n] = NULL;
+    list_over(list);
+    return list;
+}
+
+const char *const *states_not_leased(void)
+{
+    static const char *list[STATES_MAX + 2];
+    size_t n = list_over(list);
+
+    list[n] = "waiting";
+    list[n + 1] = NULL;
     return list;
 }

@@ -7,8 +7,17 @@
 
 #define STATES_MAX 16
 
+/* Changes of state that are kept of a job, the newest. */
+#define HISTORY_MAX 64
+
 /* True for cancelled, complete, completed. Any other text counts as active. */
 bool state_is_over(const char *state);
+
+/* True for complete and completed, by which an agent says that it has run the job to its end. */
+bool state_is_complete(const char *state);
+
+/* Whether a job of this state may come to `next`. A state may follow itself. */
+bool state_may_follow(const char *state, const char *next);
 
 /* The states that must not be replaced by `next`, as a NULL-terminated list, for a guarded update
  * ("set next unless the current state is one of these"). An unknown text may replace any active
@@ -16,7 +25,9 @@ bool state_is_over(const char *state);
  * over, and those two may replace each other. Returns the number of entries before the NULL. */
 size_t states_not_replaced_by(const char *next, const char *list[STATES_MAX + 1]);
 
-/* The states that are over, NULL-terminated, static storage. */
+/* NULL-terminated lists in static storage: the states that are over; those in which a job has no
+ * lease (and waiting). */
 const char *const *states_over(void);
+const char *const *states_not_leased(void);
 
 #endif

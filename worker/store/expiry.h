@@ -3,13 +3,13 @@
 #ifndef WORKER_STORE_EXPIRY_H
 #define WORKER_STORE_EXPIRY_H
 
+#include "worker/jobs/expiry.h"
 #include "worker/store/claims.h"
 #include "worker/validation/job_id.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 /* EXPIRY(id, setting, name of the things in messages). clang-format off */
 #define EXPIRIES                                                                                   \
@@ -38,28 +38,19 @@ enum expiry_kind {
 struct expiry {
     enum expiry_kind kind;
     int64_t now_ms;
-    int64_t before_ms;         /* what is older than this goes */
-    int64_t ended_before_ms;   /* jobs: but only when they have ended before this */
-    int64_t waiting_before_ms; /* jobs: older ones that still wait are cancelled; else 0 */
-    int64_t from_ms;           /* in, out: the walk goes on with things of this time; 0: begin */
-    size_t kept;               /* in, out: so many of this time were seen, and stay */
-    size_t removed;            /* out */
-    size_t cancelled;          /* out: jobs */
+    struct job_limits limits; /* of all kinds but jobs: before_ms */
+    int64_t from_ms;          /* in, out: the walk goes on with things of this time; 0: begin */
+    size_t kept;              /* in, out: so many of this time were seen, and stay */
+    size_t removed;           /* out */
+    size_t cancelled;         /* out: jobs */
     char cancelled_ids[SWEEP_MAX][JOB_ID_SIZE]; /* out: theirs */
     bool more;                                  /* out: the walk is not at its end */
 };
 
-/* Notes that a job was cancelled. */
-static inline void expiry_cancelled(struct expiry *x, struct text job_id)
-{
-    snprintf(x->cancelled_ids[x->cancelled++], JOB_ID_SIZE, "%.*s", (int)job_id.len,
-             job_id.s ? job_id.s : "");
-}
-
-/* The walk ends with what is younger than this. */
-static inline int64_t expiry_end_ms(const struct expiry *x)
-{
-    return x->waiting_before_ms > x->before_ms ? x->waiting_before_ms : x->before_ms;
-}
+/* For the back ends. The walk ends with what is younger than expiry_end_ms(). expiry_passed() moves
+ * its place behind a thing of this age, expiry_cancelled() notes that a job was cancelled. */
+int64_t expiry_end_ms(const struct expiry *x);
+void expiry_passed(struct expiry *x, int64_t at_ms, bool stays);
+void expiry_cancelled(struct expiry *x, struct text job_id);
 
 #endif

@@ -7,12 +7,16 @@
 #include "common/envelope.h"
 #include "common/err.h"
 #include "worker/jobs/phases.h"
+#include "worker/jobs/states.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 enum output_type { OUTPUT_OUTPUT, OUTPUT_SERIAL, OUTPUT_TYPES };
+
+/* "output", "serial": in names of fields and in stored documents. */
+extern const char *const output_type_names[OUTPUT_TYPES];
 
 /* What a fragment may hold (bytes): two of them fit into one document of the store. */
 #define LOG_FRAGMENT_MAX ((size_t)8 * MIB)
@@ -50,6 +54,22 @@ struct log_piece {
 
 /* False: enough, no further pieces are wanted. */
 typedef bool log_take_fn(void *arg, const struct log_piece *piece);
+
+/* For the back ends: live output while it is given as pieces. Begins as {.take, .arg}. */
+struct live_output {
+    log_take_fn *take;
+    void *arg;
+    struct phase_change changes[HISTORY_MAX];
+    size_t changes_len;
+    int64_t number; /* of the next piece */
+};
+
+/* Notes a change of the job's state, in their order, before any piece; only the first HISTORY_MAX
+ * are noted. */
+void live_output_change(struct live_output *l, struct text state, int64_t at_ms);
+
+/* Gives an entry that came at this time; false: enough. */
+bool live_output_give(struct live_output *l, struct text text, int64_t at_ms);
 
 struct log_read {
     struct text job_id;

@@ -102,10 +102,10 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
     if (!x->more)
         *x = (struct expiry){.kind = kind};
     x->now_ms = sweep->now_ms;
-    x->before_ms = x->now_ms - kept_ms;
-    x->ended_before_ms = x->now_ms - ended_ms;
+    x->limits.before_ms = x->now_ms - kept_ms;
+    x->limits.ended_before_ms = x->now_ms - ended_ms;
     if (kind == EXPIRY_JOBS && w->cfg->expire_waiting)
-        x->waiting_before_ms = x->now_ms - w->cfg->expire_waiting * 1000;
+        x->limits.waiting_before_ms = x->now_ms - w->cfg->expire_waiting * 1000;
     enum err e = store_expire(s, x);
     metric_add(M_EXPIRED, 0, x->removed);
     if (x->removed)

@@ -49,14 +49,13 @@ enum err mongo_audit_list(struct store *s, const struct audit_query *query, json
 
 enum err mongo_job_submitter(struct store *s, struct text job_id, json_t **ret)
 {
-    bson_t *projection = doc_of("submitter: true"), reply, doc;
-    enum err e = job_find(mongo_of(s), job_id, projection, &reply, &doc);
+    struct db_found f;
+    enum err e = job_find(mongo_of(s), job_id, "submitter: true", &f);
 
-    bson_destroy(projection);
     if (e)
         return e;
-    struct text submitter = doc_text(&doc, "submitter");
+    struct text submitter = doc_text(&f.doc, "submitter");
     *ret = submitter.s ? json_stringn(submitter.s, submitter.len) : NULL;
-    bson_destroy(&reply);
+    db_end(&f);
     return ERR_OK;
 }

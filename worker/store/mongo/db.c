@@ -1,7 +1,6 @@
 #include "worker/store/mongo/db.h"
 
 #include "common/log.h"
-#include "worker/store/mongo/job.h"
 
 #include <string.h>
 

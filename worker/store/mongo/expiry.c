@@ -1,66 +1,54 @@
 /* What has outlived its time. Each step reads the next few documents of a collection by age, looks
  * which of them belong to active jobs, and removes the others, provided that they are still as old
  * as they were read. */
-#include "worker/store/mongo/mongo.h"
+#include "worker/store/mongo/job.h"
 
-#include "common/clock.h"
-#include "common/mem.h"
 #include "worker/jobs/states.h"
 #include "worker/store/mongo/gridfs.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
+
+/* What is read of jobs, and of what names one. */
+#define JOB_FIELDS  "created_at: true, job_id: true, " STATE_PATH ": true, history: {$slice: -1}"
+#define POST_FIELDS "updated_at: true, job_id: true"
+#define FILE_FIELDS "uploadDate: true, filename: true"
 
 static const struct source {
     enum expiry_kind kind;
     const char *collection;
-    const char *age; /* the field that tells it */
-    const char *job; /* the field that names a job; NULL: none */
-    bool file;       /* that field is the name of a file, which begins with a job id */
-    bool grows;      /* all documents of a job are as young as the youngest */
+    const char *age;    /* the field that tells it */
+    const char *job;    /* the field that names a job; NULL: none */
+    const char *fields; /* to read */
+    bool file;          /* `job` is the name of a file, which begins with a job id */
+    bool grows;         /* all documents of a job are as young as the youngest */
 } sources[EXPIRY_KINDS] = {
-    {EXPIRY_JOBS,   JOBS,   "created_at", NULL,       false, false},
-    {EXPIRY_OUTPUT, OUTPUT, "updated_at", "job_id",   false, true },
-    {EXPIRY_SERIAL, SERIAL, "updated_at", "job_id",   false, true },
-    {EXPIRY_LOGS,   LOGS,   "updated_at", "job_id",   false, false},
-    {EXPIRY_FILES,  FILES,  "uploadDate", "filename", true,  false},
-    {EXPIRY_AGENTS, AGENTS, "updated_at", "job_id",   false, false},
-    {EXPIRY_QUEUES, QUEUES, "updated_at", NULL,       false, false},
-    {EXPIRY_KEYS,   KEYS,   "at",         NULL,       false, false},
+    {EXPIRY_JOBS,   JOBS,   "created_at", NULL,       JOB_FIELDS,         false, false},
+    {EXPIRY_OUTPUT, OUTPUT, "updated_at", "job_id",   POST_FIELDS,        false, true },
+    {EXPIRY_SERIAL, SERIAL, "updated_at", "job_id",   POST_FIELDS,        false, true },
+    {EXPIRY_LOGS,   LOGS,   "updated_at", "job_id",   POST_FIELDS,        false, false},
+    {EXPIRY_FILES,  FILES,  "uploadDate", "filename", FILE_FIELDS,        true,  false},
+    {EXPIRY_AGENTS, AGENTS, "updated_at", "job_id",   POST_FIELDS,        false, false},
+    {EXPIRY_QUEUES, QUEUES, "updated_at", NULL,       "updated_at: true", false, false},
+    {EXPIRY_KEYS,   KEYS,   "at",         NULL,       "at: true",         false, false},
 };
 
 /* Documents that other servers made of one job id, when each resubmission made one. */
 #define SAME_IDS_MAX 20
 
-/* What a step has read. The documents point into the reply. */
+/* What a step has read. The documents point into what was found. */
 struct look {
-    bson_t reply;
-    bson_t *docs; /* array of views */
+    struct db_found found;
+    bson_t docs[SWEEP_MAX]; /* views */
     size_t len;
     json_t *stay; /* object: ids of jobs whose documents stay */
-    bson_t drop;  /* array of deletes */
-    size_t drop_len;
+    struct db_batch drop;
 };
 
 /* ---- which jobs are active ---- */
 
-/* The text of a field; s NULL: it has none. */
-static struct text text_of(const bson_t *doc, const char *field)
-{
-    struct text t = {0};
-    bson_iter_t it;
-    uint32_t len;
-
-    if (mongo_field(doc, field, &it) && BSON_ITER_HOLDS_UTF8(&it)) {
-        t.s = bson_iter_utf8(&it, &len);
-        t.len = len;
-    }
-    return t;
-}
-
 static struct text job_of(const struct source *src, const bson_t *doc)
 {
-    struct text id = src->job ? text_of(doc, src->job) : (struct text){0};
+    struct text id = src->job ? doc_text(doc, src->job) : (struct text){0};
 
     while (src->file && id.len && id.s[id.len] != '.')
         id.len--;
@@ -72,70 +60,43 @@ static bool stays(const struct look *l, struct text job_id)
     return job_id.s && json_object_getn(l->stay, job_id.s, job_id.len);
 }
 
-/* {job_id: {$in: [those of the documents]}}; false: there are none. */
-static bool append_jobs(bson_t *filter, const struct source *src, const struct look *l)
-{
-    char key[MONGO_INDEX_SIZE];
-    bson_t in, list;
-    size_t n = 0;
-
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "job_id", &in);
-    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
-    for (size_t i = 0; i < l->len; i++) {
-        struct text id = job_of(src, &l->docs[i]);
-        if (id.len)
-            mongo_append_text(&list, mongo_index(n++, key), id);
-    }
-    bson_append_array_end(&in, &list);
-    bson_append_document_end(filter, &in);
-    return n > 0;
-}
-
 /* Notes the job ids of what a query finds. */
-static enum err note(struct mongo *m, const char *collection, const bson_t *filter,
-                     const bson_t *hint, int limit, struct look *l)
+static enum err note(struct mongo *m, struct db_query q, struct look *l)
 {
-    bson_t projection = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch, it;
-    struct mongo_query q = {.collection = collection,
-                            .filter = filter,
-                            .projection = &projection,
-                            .hint = hint,
-                            .limit = limit};
-    uint32_t len;
+    struct db_found f;
 
-    BSON_APPEND_BOOL(&projection, "job_id", true);
-    BSON_APPEND_BOOL(&projection, "_id", false);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&projection);
-    if (e)
-        return e;
-    while (mongo_next(&batch, &doc))
-        if (mongo_field(&doc, "job_id", &it) && BSON_ITER_HOLDS_UTF8(&it)) {
-            const char *id = bson_iter_utf8(&it, &len);
-            json_object_setn_new_nocheck(l->stay, id, len, json_true());
-        }
-    bson_destroy(&reply);
-    return ERR_OK;
+    q.fields = "job_id: true, _id: false";
+    enum err e = db_find(m, &q, &f);
+    while (!e && db_next(&f)) {
+        struct text id = doc_text(&f.doc, "job_id");
+        if (id.s)
+            json_object_setn_new_nocheck(l->stay, id.s, id.len, json_true());
+    }
+    db_end(&f);
+    return e;
 }
 
 static enum err note_active(struct mongo *m, const struct source *src, struct look *l)
 {
-    bson_t filter = BSON_INITIALIZER, nin, list;
-    const char *const *over = states_over();
-    char key[MONGO_INDEX_SIZE];
+    bson_t list = BSON_INITIALIZER;
     enum err e = ERR_OK;
+    size_t n = 0;
 
-    if (append_jobs(&filter, src, l)) {
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, STATE_PATH, &nin);
-        BSON_APPEND_ARRAY_BEGIN(&nin, "$nin", &list);
-        for (size_t i = 0; over[i]; i++)
-            BSON_APPEND_UTF8(&list, mongo_index(i, key), over[i]);
-        bson_append_array_end(&nin, &list);
-        bson_append_document_end(&filter, &nin);
-        e = note(m, JOBS, &filter, m->fixed.by_job_id, SAME_IDS_MAX * SWEEP_MAX, l);
+    for (size_t i = 0; i < l->len; i++) {
+        struct text id = job_of(src, &l->docs[i]);
+        if (id.len)
+            doc_put_at(&list, n++, v_text(id));
     }
-    bson_destroy(&filter);
+    if (n)
+        e = note(
+            m,
+            (struct db_query){.collection = JOBS,
+                              .filter = doc_of("job_id: {$in: ?}, " STATE_PATH ": {$nin: ?}",
+                                               v_array(&list), v_strs(states_over(), SIZE_MAX)),
+                              .index = IX_JOB_ID,
+                              .limit = SAME_IDS_MAX * SWEEP_MAX},
+            l);
+    bson_destroy(&list);
     return e;
 }
 
@@ -146,227 +107,121 @@ static enum err note_grown(struct mongo *m, const struct source *src, struct loo
     enum err e = ERR_OK;
 
     for (size_t i = 0; !e && i < l->len; i++) {
-        bson_t filter = BSON_INITIALIZER, range;
         struct text id = job_of(src, &l->docs[i]);
-        if (!id.s || stays(l, id))
-            continue;
-        mongo_append_text(&filter, "job_id", id);
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, src->age, &range);
-        BSON_APPEND_DATE_TIME(&range, "$gte", before_ms);
-        bson_append_document_end(&filter, &range);
-        e = note(m, src->collection, &filter, m->fixed.by_output, 1, l);
-        bson_destroy(&filter);
+        if (id.s && !stays(l, id))
+            e = note(m,
+                     (struct db_query){.collection = src->collection,
+                                       .filter = doc_of("job_id: ?, ?: {$gte: ?}", v_text(id),
+                                                        v_str(src->age), v_date(before_ms)),
+                                       .index = IX_OUTPUT,
+                                       .limit = 1},
+                     l);
     }
     return e;
 }
 
 /* ---- reading ---- */
 
-static void append_fields(bson_t *projection, const struct source *src)
-{
-    bson_t slice;
-
-    BSON_APPEND_BOOL(projection, src->age, true);
-    if (src->job)
-        BSON_APPEND_BOOL(projection, src->job, true);
-    if (strcmp(src->collection, JOBS) == 0) {
-        BSON_APPEND_BOOL(projection, STATE_PATH, true);
-        BSON_APPEND_BOOL(projection, "job_id", true);
-        BSON_APPEND_DOCUMENT_BEGIN(projection, "history", &slice);
-        BSON_APPEND_INT32(&slice, "$slice", -1);
-        bson_append_document_end(projection, &slice);
-    }
-}
-
 /* The documents from the walk's place on, those that were seen already left out. */
 static enum err look(struct mongo *m, const struct source *src, const struct expiry *x,
                      struct look *l)
 {
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, sort = BSON_INITIALIZER, range;
-    size_t limit = x->kept + SWEEP_MAX;
-    struct mongo_query q = {.collection = src->collection,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .sort = &sort,
-                            .limit = (int)limit};
-    bson_iter_t batch;
+    char sort[32];
     size_t seen = 0;
 
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, src->age, &range);
-    BSON_APPEND_DATE_TIME(&range, "$gte", x->from_ms);
-    BSON_APPEND_DATE_TIME(&range, "$lt", expiry_end_ms(x));
-    bson_append_document_end(&filter, &range);
-    append_fields(&projection, src);
-    BSON_APPEND_INT32(&sort, src->age, 1);
-    enum err e = mongo_find(m, &q, &l->reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&projection);
-    bson_destroy(&sort);
-    if (e)
-        return e;
-    l->docs = mem_alloc(SWEEP_MAX * sizeof *l->docs);
-    while (l->len < SWEEP_MAX && mongo_next(&batch, &l->docs[l->len]))
-        l->len += seen++ >= x->kept;
-    l->stay = json_object();
-    bson_init(&l->drop);
-    return ERR_OK;
-}
+    snprintf(sort, sizeof sort, "%s: 1", src->age);
+    enum err e =
+        db_find(m,
+                &(struct db_query){.collection = src->collection,
+                                   .filter = doc_of("?: {$gte: ?, $lt: ?}", v_str(src->age),
+                                                    v_date(x->from_ms), v_date(expiry_end_ms(x))),
+                                   .fields = src->fields,
+                                   .sort = sort,
+                                   .limit = (int)(x->kept + SWEEP_MAX)},
+                &l->found);
 
-static void look_done(struct look *l)
-{
-    bson_destroy(&l->reply);
-    bson_destroy(&l->drop);
-    json_decref(l->stay);
-    free(l->docs);
+    while (!e && l->len < SWEEP_MAX && bson_iter_next(&l->found.batch) &&
+           doc_view(&l->found.batch, &l->docs[l->len]))
+        l->len += seen++ >= x->kept;
+    return e;
 }
 
 /* ---- removing ---- */
 
 /* The document as it was read: whoever changed it meanwhile has it. */
-static void append_same(bson_t *filter, const struct source *src, const bson_t *doc)
+static bson_t *as_read(const struct source *src, const bson_t *doc)
 {
-    mongo_append_as_read(filter, "_id", doc, "_id");
-    mongo_append_as_read(filter, src->age, doc, src->age);
-    if (strcmp(src->collection, JOBS) == 0)
-        mongo_append_as_read(filter, STATE_PATH, doc, STATE_PATH);
-}
-
-/* Appends the statement that deletes it. */
-static void append_delete(struct look *l, const struct source *src, const bson_t *doc)
-{
-    char key[MONGO_INDEX_SIZE];
-    bson_t statement, filter;
-
-    BSON_APPEND_DOCUMENT_BEGIN(&l->drop, mongo_index(l->drop_len, key), &statement);
-    l->drop_len++;
-    BSON_APPEND_DOCUMENT_BEGIN(&statement, "q", &filter);
-    append_same(&filter, src, doc);
-    bson_append_document_end(&statement, &filter);
-    BSON_APPEND_INT32(&statement, "limit", 1);
-    bson_append_document_end(&l->drop, &statement);
-}
-
-static enum err run_deletes(struct mongo *m, const struct source *src, const struct look *l)
-{
-    bson_t command = BSON_INITIALIZER;
-    enum err e = ERR_OK;
-
-    BSON_APPEND_UTF8(&command, "delete", src->collection);
-    BSON_APPEND_BOOL(&command, "ordered", false);
-    BSON_APPEND_ARRAY(&command, "deletes", &l->drop);
-    if (l->drop_len)
-        e = mongo_write_all(m, &command, NULL, NULL);
-    bson_destroy(&command);
-    return e;
-}
-
-/* ---- jobs ---- */
-
-/* When the job came to the state it is in, its creation when that is not known. */
-static int64_t since_ms(const bson_t *job)
-{
-    int64_t at = mongo_date(job, "history.0.at");
-
-    return at ? at : mongo_date(job, "created_at");
+    return doc_of("_id: ?, ?: ?, ?", v_field(doc, "_id"), v_str(src->age), v_field(doc, src->age),
+                  src->kind == EXPIRY_JOBS
+                      ? v_own(doc_of(STATE_PATH ": ?", v_field(doc, STATE_PATH)))
+                      : v_none());
 }
 
 /* Cancels a job that waits. ERR_NOT_FOUND: it does not any more. */
 static enum err cancel(struct mongo *m, const bson_t *job)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set;
-    struct mongo_change change = {.filter = &filter, .update = &update};
-    struct mongo_changed done = {0};
+    struct db_done done;
+    enum err e = db_update(m, JOBS,
+                           &(struct db_change){.filter = as_read(&sources[EXPIRY_JOBS], job),
+                                               .update = job_ended(EXPIRY_REASON)},
+                           &done);
 
-    append_same(&filter, &sources[EXPIRY_JOBS], job);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    BSON_APPEND_UTF8(&set, STATE_PATH, "cancelled");
-    BSON_APPEND_UTF8(&set, "result_data." END_REASON, EXPIRY_REASON);
-    bson_append_document_end(&update, &set);
-    mongo_history_push(&update, "cancelled", clock_wall_us() / 1000, EXPIRY_REASON);
-    enum err e = mongo_update(m, JOBS, &change, &done);
-    bson_destroy(&filter);
-    bson_destroy(&update);
     return e || done.matched ? e : ERR_NOT_FOUND;
 }
 
-/* *ret_stays: the job is there afterwards. */
-static enum err end_job(struct mongo *m, struct look *l, const bson_t *job, struct expiry *x,
-                        bool *ret_stays)
+static enum job_fate fate_of(const struct look *l, const bson_t *doc, const struct expiry *x)
 {
-    bson_iter_t it;
-    bool has_state = mongo_field(job, STATE_PATH, &it) && BSON_ITER_HOLDS_UTF8(&it);
-    const char *state = has_state ? bson_iter_utf8(&it, NULL) : "";
-    int64_t created_ms = mongo_date(job, "created_at");
-    enum err e = ERR_OK;
+    const char *state = doc_str(doc, STATE_PATH);
 
-    if (state_is_over(state) && created_ms < x->before_ms && since_ms(job) < x->ended_before_ms) {
-        append_delete(l, &sources[EXPIRY_JOBS], job);
-        return ERR_OK;
-    }
-    *ret_stays = true;
-    if (strcmp(state, "waiting") == 0 && created_ms < x->waiting_before_ms) {
-        e = cancel(m, job);
-        if (!e)
-            expiry_cancelled(x, text_of(job, "job_id"));
-    }
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+    if (x->kind == EXPIRY_JOBS)
+        return job_fate(&(struct job_age){state ? state : "", doc_date(doc, "created_at"),
+                                          doc_date(doc, "history.0.at")},
+                        &x->limits);
+    return stays(l, job_of(&sources[x->kind], doc)) ? JOB_STAYS : JOB_GOES;
 }
 
-/* ---- steps ---- */
-
-static enum err end_one(struct mongo *m, struct look *l, const bson_t *doc, struct expiry *x,
-                        bool *ret_stays)
+static enum err end_one(struct mongo *m, struct look *l, const bson_t *doc, struct expiry *x)
 {
     const struct source *src = &sources[x->kind];
+    enum job_fate fate = fate_of(l, doc, x);
+    enum err e = ERR_OK;
 
-    *ret_stays = false;
-    if (x->kind == EXPIRY_JOBS)
-        return end_job(m, l, doc, x, ret_stays);
-    *ret_stays = stays(l, job_of(src, doc));
-    if (*ret_stays)
-        return ERR_OK;
-    x->removed += src->file;
-    if (src->file)
-        return gridfs_give_way(m, doc);
-    append_delete(l, src, doc);
-    return ERR_OK;
-}
-
-/* Moves the walk's place behind a document. */
-static void pass(struct expiry *x, const bson_t *doc, bool stays)
-{
-    int64_t at = mongo_date(doc, sources[x->kind].age);
-
-    if (at > x->from_ms) {
-        x->from_ms = at;
-        x->kept = 0;
+    if (fate == JOB_IS_CANCELLED) {
+        e = cancel(m, doc);
+        if (!e)
+            expiry_cancelled(x, doc_text(doc, "job_id"));
+    } else if (fate == JOB_GOES && src->file) {
+        e = gridfs_give_way(m, doc);
+        x->removed++;
+    } else if (fate == JOB_GOES) {
+        db_add_delete(&l->drop, as_read(src, doc), false);
     }
-    x->kept += stays;
+    expiry_passed(x, doc_date(doc, src->age), fate != JOB_GOES);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 enum err mongo_expire(struct store *s, struct expiry *x)
 {
     struct mongo *m = mongo_of(s);
     const struct source *src = &sources[x->kind];
-    struct look l = {.len = 0};
+    struct look l = {.stay = json_object(), .drop = DB_BATCH(src->collection)};
     enum err e = look(m, src, x, &l);
 
     x->removed = x->cancelled = 0;
-    if (e)
-        return e;
-    if (l.len && src->job)
+    l.drop.unordered = true;
+    if (!e && l.len && src->job)
         e = note_active(m, src, &l);
     if (!e && l.len && src->grows)
-        e = note_grown(m, src, &l, x->before_ms);
-    for (size_t i = 0; !e && i < l.len; i++) {
-        bool stay;
-        e = end_one(m, &l, &l.docs[i], x, &stay);
-        pass(x, &l.docs[i], stay);
-    }
+        e = note_grown(m, src, &l, x->limits.before_ms);
+    for (size_t i = 0; !e && i < l.len; i++)
+        e = end_one(m, &l, &l.docs[i], x);
+    size_t drops = l.drop.n;
     if (!e)
-        e = run_deletes(m, src, &l);
-    x->removed += e ? 0 : l.drop_len;
+        e = db_run(m, &l.drop, NULL);
+    x->removed += e ? 0 : drops;
     x->more = l.len == SWEEP_MAX;
-    look_done(&l);
+    db_drop(&l.drop);
+    db_end(&l.found);
+    json_decref(l.stay);
     return e;
 }

@@ -21,35 +21,33 @@ static int64_t now_ms(void)
 
 enum err mongo_attachments_look(struct store *s, struct text job_id, enum attachments *ret)
 {
-    bson_t *projection = doc_of(STATE_PATH ": true, " STATUS_PATH ": true"), reply, doc;
+    struct db_found f;
     bson_iter_t it;
-    enum err e = job_find(mongo_of(s), job_id, projection, &reply, &doc);
+    enum err e = job_find(mongo_of(s), job_id, STATE_PATH ": true, " STATUS_PATH ": true", &f);
 
-    bson_destroy(projection);
     if (e)
         return e;
-    if (!doc_text_is(&doc, STATE_PATH, "waiting"))
+    if (!doc_text_is(&f.doc, STATE_PATH, "waiting"))
         e = ERR_NOT_FOUND;
-    else if (!doc_at(&doc, STATUS_PATH, &it) || BSON_ITER_HOLDS_NULL(&it))
+    else if (!doc_at(&f.doc, STATUS_PATH, &it) || BSON_ITER_HOLDS_NULL(&it))
         *ret = ATTACHMENTS_NONE;
     else
-        *ret =
-            doc_text_is(&doc, STATUS_PATH, "complete") ? ATTACHMENTS_COMPLETE : ATTACHMENTS_AWAITED;
-    bson_destroy(&reply);
+        *ret = doc_text_is(&f.doc, STATUS_PATH, "complete") ? ATTACHMENTS_COMPLETE
+                                                            : ATTACHMENTS_AWAITED;
+    db_end(&f);
     return e;
 }
 
 static enum err attachments_came(struct mongo *m, struct text job_id)
 {
-    bson_t *projection = doc_of("_id: true"), reply, doc;
-    enum err e = job_find(m, job_id, projection, &reply, &doc);
+    struct db_found f;
+    enum err e = job_find(m, job_id, "_id: true", &f);
 
-    bson_destroy(projection);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e; /* the job is gone: the file expires */
-    e = db_set(m, JOBS, doc_of("_id: ?, " STATUS_PATH ": 'waiting'", v_field(&doc, "_id")),
+    e = db_set(m, JOBS, doc_of("_id: ?, " STATUS_PATH ": 'waiting'", v_field(&f.doc, "_id")),
                doc_of("$set: {" STATUS_PATH ": 'complete'}"));
-    bson_destroy(&reply);
+    db_end(&f);
     return e == ERR_NOT_FOUND ? ERR_OK : e; /* another commit was first */
 }
 

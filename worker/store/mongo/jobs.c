@@ -108,187 +108,58 @@ enum err mongo_jobs_add(struct store *s, struct job_new *jobs, size_t n)
 
 /* ---- reading ---- */
 
-/* Runs a query for one job. */
-static enum err find_one(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
-                         bson_t *ret_doc)
-{
-    bson_iter_t batch;
-    enum err e = mongo_find(m, q, ret_reply, &batch);
-
-    if (e)
-        return e;
-    if (mongo_next(&batch, ret_doc))
-        return ERR_OK;
-    bson_destroy(ret_reply);
-    return ERR_NOT_FOUND;
-}
-
-enum err job_find(struct mongo *m, struct text job_id, const bson_t *projection, bson_t *ret_reply,
-                  bson_t *ret_doc)
-{
-    bson_t by_id = BSON_INITIALIZER, by_job_id = BSON_INITIALIZER;
-    bson_oid_t id;
-    struct mongo_query q = {
-        .collection = JOBS, .filter = &by_id, .projection = projection, .limit = 1};
-
-    oid_of_text(job_id, &id);
-    BSON_APPEND_OID(&by_id, "_id", &id);
-    enum err e = find_one(m, &q, ret_reply, ret_doc);
-    if (e == ERR_NOT_FOUND) {
-        mongo_append_text(&by_job_id, "job_id", job_id);
-        q.filter = &by_job_id;
-        q.hint = m->fixed.by_job_id;
-        e = find_one(m, &q, ret_reply, ret_doc);
-    }
-    bson_destroy(&by_id);
-    bson_destroy(&by_job_id);
-    return e;
-}
-
-/* Looks in one trip for those that have our _id; `found` tells which there are. */
-static enum err find_ours(struct mongo *m, const struct text *job_ids, size_t n,
-                          const bson_t *projection, const struct job_finder *f, bool *found)
-{
-    bson_t filter = BSON_INITIALIZER, in, list, reply, doc;
-    struct mongo_query q = {
-        .collection = JOBS, .filter = &filter, .projection = projection, .limit = (int)n};
-    bson_oid_t *ids = mem_alloc(n * sizeof *ids);
-    bson_iter_t batch, it;
-    char key[MONGO_INDEX_SIZE];
-
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
-    BSON_APPEND_ARRAY_BEGIN(&in, "$in", &list);
-    for (size_t i = 0; i < n; i++) {
-        oid_of_text(job_ids[i], &ids[i]);
-        BSON_APPEND_OID(&list, mongo_index(i, key), &ids[i]);
-    }
-    bson_append_array_end(&in, &list);
-    bson_append_document_end(&filter, &in);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    while (!e && mongo_next(&batch, &doc))
-        for (size_t i = 0; bson_iter_init_find(&it, &doc, "_id") && i < n; i++)
-            if (!found[i] && BSON_ITER_HOLDS_OID(&it) &&
-                bson_oid_equal(bson_iter_oid(&it), &ids[i])) {
-                found[i] = true;
-                f->take(f->arg, i, &doc);
-            }
-    if (!e)
-        bson_destroy(&reply);
-    free(ids);
-    return e;
-}
-
-enum err job_find_all(struct mongo *m, const struct text *job_ids, size_t n,
-                      const bson_t *projection, const struct job_finder *f)
-{
-    bool *found = mem_alloc(n * sizeof *found);
-    enum err e = n > 1 ? find_ours(m, job_ids, n, projection, f, found) : ERR_OK;
-    bson_t reply, doc;
-
-    /* Jobs of other servers, and what did not fit into one batch. */
-    for (size_t i = 0; !e && i < n; i++) {
-        if (found[i])
-            continue;
-        e = job_find(m, job_ids[i], projection, &reply, &doc);
-        if (!e) {
-            f->take(f->arg, i, &doc);
-            bson_destroy(&reply);
-        }
-        e = e == ERR_NOT_FOUND ? ERR_OK : e;
-    }
-    free(found);
-    return e;
-}
-
-/* ---- reading a field of several ---- */
-
-/* What is read of jobs. */
-struct part {
-    const char *field; /* of the document */
-    enum result_part of;
-};
-
 /* All but the texts of phases, which can be large. The names of what else was posted need not be
  * paths, so that it cannot be listed. */
-static void project_fields(bson_t *projection)
-{
-    static const char *const out[] = {"job_data", "history", "attempts"};
-    static const char *const kinds[] = {"output", "serial"};
-    char path[64];
-
-    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
-        BSON_APPEND_BOOL(projection, out[i], false);
-    for (int i = 0; i < PHASE_COUNT; i++)
-        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-            snprintf(path, sizeof path, "result_data.%s_%s", phase_names[i], kinds[k]);
-            BSON_APPEND_BOOL(projection, path, false);
-        }
-}
-
-static void project(bson_t *projection, const struct part *part)
-{
-    if (part->of == RESULT_FIELDS)
-        project_fields(projection);
-    else
-        BSON_APPEND_BOOL(projection, part->of == RESULT_STATE ? STATE_PATH : part->field, true);
-}
-
-static json_t *field_value(const bson_t *doc, const char *field)
-{
-    bson_iter_t it;
-
-    if (bson_iter_init_find(&it, doc, field) && BSON_ITER_HOLDS_DOCUMENT(&it))
-        return bsonjson_value(&it);
-    return json_object();
-}
+#define PHASE(name) ", result_data." name "_output: false, result_data." name "_serial: false"
+static const char without_texts[] = "job_data: false, history: false, attempts: false"
+#include "worker/jobs/phases.def"
+    ;
+#undef PHASE
 
 struct reading {
     struct job_read *reads;
-    const char *field;
+    const char *field; /* of the document */
 };
 
 static void take_field(void *arg, size_t i, const bson_t *doc)
 {
     const struct reading *r = arg;
+    json_t *value = doc_json(doc, r->field);
 
-    r->reads[i].value = field_value(doc, r->field);
+    r->reads[i].value = json_is_object(value) ? value : json_object();
     r->reads[i].err = ERR_OK;
+    if (!json_is_object(value))
+        json_decref(value);
 }
 
-/* Reads the part of each job. */
-static enum err read_all(struct mongo *m, const struct part *part, struct job_read *reads, size_t n)
+/* Reads a field of each job. */
+static enum err read_all(struct mongo *m, const char *field, const char *fields,
+                         struct job_read *reads, size_t n)
 {
-    bson_t projection = BSON_INITIALIZER;
-    struct reading r = {.reads = reads, .field = part->field};
-    struct text *job_ids = mem_alloc(n * sizeof *job_ids);
+    struct reading r = {.reads = reads, .field = field};
+    struct job_finder f = {reads, sizeof *reads, fields, take_field, &r};
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         reads[i].err = ERR_NOT_FOUND;
-        job_ids[i] = reads[i].job_id;
-    }
-    project(&projection, part);
-    enum err e = job_find_all(m, job_ids, n, &projection, &(struct job_finder){take_field, &r});
-    bson_destroy(&projection);
-    free(job_ids);
-    return e;
+    return job_find_all(m, &f, n);
 }
 
 enum err mongo_jobs_get(struct store *s, struct job_read *reads, size_t n)
 {
-    struct part part = {.field = "job_data"};
-
-    return read_all(mongo_of(s), &part, reads, n);
+    return read_all(mongo_of(s), "job_data", "job_data: true", reads, n);
 }
 
 enum err mongo_results_get(struct store *s, struct job_read *reads, size_t n)
 {
-    struct part part = {.field = "result_data", .of = RESULT_STATE};
+    static const char *const fields[] = {[RESULT_ALL] = "result_data: true",
+                                         [RESULT_FIELDS] = without_texts,
+                                         [RESULT_STATE] = STATE_PATH ": true"};
+    enum result_part part = RESULT_STATE;
 
     for (size_t i = 0; i < n; i++) /* one trip reads what any of them needs */
-        if (reads[i].part < part.of)
-            part.of = reads[i].part;
-    return read_all(mongo_of(s), &part, reads, n);
+        if (reads[i].part < part)
+            part = reads[i].part;
+    return read_all(mongo_of(s), "result_data", fields[part], reads, n);
 }
 
 /* ---- position ---- */
@@ -307,25 +178,21 @@ static const struct {
  * before it in the next key: a range of the index, without reading documents. */
 static enum err count_range(struct mongo *m, const bson_t *job, size_t equal, int64_t *ret)
 {
-    bson_t command = BSON_INITIALIZER, query, range, reply;
-    bson_iter_t it;
+    bson_t *query = doc_of(STATE_PATH ": 'waiting', job_data.job_queue: ?",
+                           v_field(job, "job_data.job_queue")),
+           reply;
 
-    BSON_APPEND_UTF8(&command, "count", JOBS);
-    BSON_APPEND_DOCUMENT_BEGIN(&command, "query", &query);
-    BSON_APPEND_UTF8(&query, STATE_PATH, "waiting");
-    mongo_append_as_read(&query, "job_data.job_queue", job, "job_data.job_queue");
     for (size_t i = 0; i < equal; i++)
-        mongo_append_as_read(&query, queue_order[i].field, job, queue_order[i].field);
-    BSON_APPEND_DOCUMENT_BEGIN(&query, queue_order[equal].field, &range);
-    mongo_append_as_read(&range, queue_order[equal].before, job, queue_order[equal].field);
-    bson_append_document_end(&query, &range);
-    bson_append_document_end(&command, &query);
-    BSON_APPEND_DOCUMENT(&command, "hint", m->fixed.waiting);
-    enum err e = mongo_read(m, &command, &reply);
-    bson_destroy(&command);
+        doc_put(query, queue_order[i].field, v_field(job, queue_order[i].field));
+    doc_add(query, "?: {?: ?}", v_str(queue_order[equal].field), v_str(queue_order[equal].before),
+            v_field(job, queue_order[equal].field));
+    enum err e = db_read(m,
+                         doc_of("count: ?, query: ?, hint: ?", v_str(JOBS), v_own(query),
+                                v_own(doc_of(index_keys(IX_WAITING)))),
+                         &reply);
     if (e)
         return e;
-    *ret = bson_iter_init_find(&it, &reply, "n") ? bson_iter_as_int64(&it) : 0;
+    *ret = doc_int(&reply, "n", 0);
     bson_destroy(&reply);
     return ERR_OK;
 }
@@ -345,28 +212,18 @@ static enum err count_before(struct mongo *m, const bson_t *job, int64_t *ret)
     return ERR_OK;
 }
 
-static bool job_waits(const bson_t *job)
-{
-    bson_iter_t it;
-
-    return mongo_field(job, STATE_PATH, &it) && BSON_ITER_HOLDS_UTF8(&it) &&
-           strcmp(bson_iter_utf8(&it, NULL), "waiting") == 0;
-}
-
 enum err mongo_job_position(struct store *s, struct text job_id, int64_t *ret)
 {
     struct mongo *m = mongo_of(s);
-    bson_t projection = BSON_INITIALIZER, reply, job;
+    struct db_found f;
+    enum err e = job_find(m, job_id,
+                          STATE_PATH ": true, job_priority: true, created_at: true, " ORDER_PATH
+                                     ": true, job_data.job_queue: true",
+                          &f);
 
-    for (size_t i = 0; i < sizeof queue_order / sizeof *queue_order; i++)
-        BSON_APPEND_BOOL(&projection, queue_order[i].field, true);
-    BSON_APPEND_BOOL(&projection, STATE_PATH, true);
-    BSON_APPEND_BOOL(&projection, "job_data.job_queue", true);
-    enum err e = job_find(m, job_id, &projection, &reply, &job);
-    bson_destroy(&projection);
     if (e)
         return e;
-    e = job_waits(&job) ? count_before(m, &job, ret) : ERR_NOT_FOUND;
-    bson_destroy(&reply);
+    e = doc_text_is(&f.doc, STATE_PATH, "waiting") ? count_before(m, &f.doc, ret) : ERR_NOT_FOUND;
+    db_end(&f);
     return e;
 }

@@ -1,7 +1,6 @@
 /* Leases of running jobs, and jobs whose lease has run out. */
 #include "worker/store/mongo/job.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "worker/jobs/lease.h"
 
@@ -13,108 +12,52 @@
 #define WEBHOOK_PATH "job_data.job_status_webhook"
 #define RERUN_PATH   "job_data." RERUN_FIELD
 
-static void project(bson_t *projection, const char *const *fields)
-{
-    for (size_t i = 0; fields[i]; i++)
-        BSON_APPEND_BOOL(projection, fields[i], true);
-}
-
-/* The text of a field, "" when there is none. Points into the document. */
-static struct text text_at(const bson_t *doc, const char *path)
-{
-    struct text t = {0};
-    bson_iter_t it;
-    uint32_t len;
-
-    if (mongo_field(doc, path, &it) && BSON_ITER_HOLDS_UTF8(&it)) {
-        t.s = bson_iter_utf8(&it, &len);
-        t.len = len;
-    }
-    return t;
-}
-
-static int64_t number_at(const bson_t *doc, const char *path)
-{
-    bson_iter_t it;
-
-    return mongo_field(doc, path, &it) && BSON_ITER_HOLDS_NUMBER(&it) ? bson_iter_as_int64(&it) : 0;
-}
-
 /* ---- renewals ---- */
 
-static bool is_due(const bson_t *doc, const struct lease_renewal *r, int64_t *ret_end_ms)
-{
-    bson_iter_t it;
-    struct text state = text_at(doc, STATE_PATH);
-    struct lease_job job = {.state = state.s ? state.s : "",
-                            .owner = text_at(doc, "claim.owner"),
-                            .lease_ms = mongo_date(doc, "lease"),
-                            .open = mongo_field(doc, "claim.open", &it),
-                            .global_timeout = number_at(doc, TIMEOUT_PATH),
-                            .reserve_timeout = number_at(doc, RESERVE_PATH)};
-
-    return lease_is_due(&job, r, ret_end_ms);
-}
-
-/* Appends the statement that renews a lease, if the job is still as it was read. */
-static void append_renewal(struct mongo *m, bson_t *updates, size_t index, const bson_t *doc,
-                           int64_t end_ms)
-{
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, child;
-    struct mongo_change change = {.filter = &filter, .update = &update, .hint = m->fixed.by_id};
-
-    mongo_append_as_read(&filter, "_id", doc, "_id");
-    mongo_append_as_read(&filter, STATE_PATH, doc, STATE_PATH);
-    mongo_append_as_read(&filter, "lease", doc, "lease");
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &child);
-    BSON_APPEND_DATE_TIME(&child, "lease", end_ms);
-    bson_append_document_end(&update, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$unset", &child);
-    BSON_APPEND_BOOL(&child, "claim.open", true);
-    bson_append_document_end(&update, &child);
-    mongo_change_append(updates, index, &change);
-    bson_destroy(&filter);
-    bson_destroy(&update);
-}
-
 struct renewing {
-    struct mongo *m;
     const struct lease_renewal *renewals;
-    bson_t updates; /* array */
-    size_t len;
+    struct db_batch batch;
 };
 
+/* Renews the lease if the job is still as it was read. */
 static void renew_found(void *arg, size_t i, const bson_t *doc)
 {
     struct renewing *r = arg;
-    int64_t end_ms = 0;
+    const char *state = doc_str(doc, STATE_PATH);
+    bson_iter_t it;
+    struct lease_job job = {.state = state ? state : "",
+                            .owner = doc_text(doc, "claim.owner"),
+                            .lease_ms = doc_date(doc, "lease"),
+                            .open = doc_at(doc, "claim.open", &it),
+                            .global_timeout = doc_int(doc, TIMEOUT_PATH, 0),
+                            .reserve_timeout = doc_int(doc, RESERVE_PATH, 0)};
+    int64_t end_ms;
 
-    if (is_due(doc, &r->renewals[i], &end_ms))
-        append_renewal(r->m, &r->updates, r->len++, doc, end_ms);
+    if (!lease_is_due(&job, &r->renewals[i], &end_ms))
+        return;
+    db_add_update(
+        &r->batch,
+        &(struct db_change){
+            .filter = doc_of("_id: ?, " STATE_PATH ": ?, lease: ?", v_field(doc, "_id"),
+                             v_field(doc, STATE_PATH), v_field(doc, "lease")),
+            .update = doc_of("$set: {lease: ?}, $unset: {claim.open: true}", v_date(end_ms)),
+            .index = IX_ID});
 }
 
 enum err mongo_leases_renew(struct store *s, const struct lease_renewal *renewals, size_t n)
 {
-    static const char *const fields[] = {STATE_PATH,   "claim.owner", "claim.open", "lease",
-                                         TIMEOUT_PATH, RESERVE_PATH,  NULL};
-    struct renewing r = {.m = mongo_of(s), .renewals = renewals};
-    bson_t command = BSON_INITIALIZER, projection = BSON_INITIALIZER;
-    struct text *job_ids = mem_alloc(n * sizeof *job_ids);
+    struct renewing r = {renewals, DB_BATCH(JOBS)};
+    struct job_finder f = {renewals, sizeof *renewals,
+                           STATE_PATH
+                           ": true, claim.owner: true, claim.open: true, lease: true, " TIMEOUT_PATH
+                           ": true, " RESERVE_PATH ": true",
+                           renew_found, &r};
 
-    for (size_t i = 0; i < n; i++)
-        job_ids[i] = renewals[i].job_id;
-    project(&projection, fields);
-    bson_init(&r.updates);
-    enum err e = job_find_all(r.m, job_ids, n, &projection, &(struct job_finder){renew_found, &r});
-    BSON_APPEND_UTF8(&command, "update", JOBS);
-    BSON_APPEND_BOOL(&command, "ordered", false);
-    BSON_APPEND_ARRAY(&command, "updates", &r.updates);
-    if (!e && r.len)
-        e = mongo_write_all(r.m, &command, r.m->fixed.light, NULL);
-    bson_destroy(&r.updates);
-    bson_destroy(&command);
-    bson_destroy(&projection);
-    free(job_ids);
+    r.batch.unordered = r.batch.light = true;
+    enum err e = job_find_all(mongo_of(s), &f, n);
+    if (!e)
+        return db_run(mongo_of(s), &r.batch, NULL);
+    db_drop(&r.batch);
     return e;
 }
 
@@ -122,7 +65,7 @@ enum err mongo_leases_renew(struct store *s, const struct lease_renewal *renewal
 
 static char *copy_at(const bson_t *doc, const char *path)
 {
-    struct text t = text_at(doc, path);
+    struct text t = doc_text(doc, path);
 
     return t.s ? mem_strndup(t.s, t.len) : NULL;
 }
@@ -130,129 +73,69 @@ static char *copy_at(const bson_t *doc, const char *path)
 enum err mongo_leases_overdue(struct store *s, int64_t before_ms, struct orphan *orphans,
                               size_t *ret_n)
 {
-    static const char *const fields[] = {"job_id",   "job_data.job_queue", STATE_PATH,
-                                         "lease",    "claim.owner",        "claim.reruns",
-                                         RERUN_PATH, WEBHOOK_PATH,         NULL};
-    struct mongo *m = mongo_of(s);
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, range, reply, doc;
-    struct mongo_query q = {.collection = JOBS,
-                            .filter = &filter,
-                            .projection = &projection,
-                            .sort = m->fixed.by_lease,
-                            .hint = m->fixed.by_lease,
-                            .limit = SWEEP_MAX};
-    bson_iter_t batch;
+    struct db_found f;
     size_t n = 0;
+    enum err e = db_find(
+        mongo_of(s),
+        &(struct db_query){.collection = JOBS,
+                           .filter = doc_of("lease: {$lt: ?}", v_date(before_ms)),
+                           .fields = "job_id: true, job_data.job_queue: true, " STATE_PATH
+                                     ": true, lease: true, claim.owner: true, claim.reruns: "
+                                     "true, " RERUN_PATH ": true, " WEBHOOK_PATH ": true",
+                           .index = IX_LEASE,
+                           .in_order = true,
+                           .limit = SWEEP_MAX},
+        &f);
 
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "lease", &range);
-    BSON_APPEND_DATE_TIME(&range, "$lt", before_ms);
-    bson_append_document_end(&filter, &range);
-    project(&projection, fields);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&projection);
     if (e)
         return e;
-    for (; n < SWEEP_MAX && mongo_next(&batch, &doc); n++)
-        orphans[n] = (struct orphan){.job_id = copy_at(&doc, "job_id"),
-                                     .queue = copy_at(&doc, "job_data.job_queue"),
-                                     .state = copy_at(&doc, STATE_PATH),
-                                     .owner = copy_at(&doc, "claim.owner"),
-                                     .webhook = copy_at(&doc, WEBHOOK_PATH),
-                                     .lease_ms = mongo_date(&doc, "lease"),
-                                     .reruns = number_at(&doc, "claim.reruns"),
-                                     .allowed = number_at(&doc, RERUN_PATH)};
-    bson_destroy(&reply);
+    for (; n < SWEEP_MAX && db_next(&f); n++)
+        orphans[n] = (struct orphan){.job_id = copy_at(&f.doc, "job_id"),
+                                     .queue = copy_at(&f.doc, "job_data.job_queue"),
+                                     .state = copy_at(&f.doc, STATE_PATH),
+                                     .owner = copy_at(&f.doc, "claim.owner"),
+                                     .webhook = copy_at(&f.doc, WEBHOOK_PATH),
+                                     .lease_ms = doc_date(&f.doc, "lease"),
+                                     .reruns = doc_int(&f.doc, "claim.reruns", 0),
+                                     .allowed = doc_int(&f.doc, RERUN_PATH, 0)};
+    db_end(&f);
     *ret_n = n;
     return ERR_OK;
 }
 
-/* The update by which the job is cancelled. */
-static void append_end(bson_t *update, const struct orphan_end *end)
+/* The pipeline by which the job waits again: what it is now becomes an attempt. */
+static bson_t *rerun(const char *reason, int keep)
 {
-    bson_t child;
-
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &child);
-    BSON_APPEND_UTF8(&child, STATE_PATH, "cancelled");
-    BSON_APPEND_UTF8(&child, "result_data." END_REASON, end->reason);
-    bson_append_document_end(update, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$unset", &child);
-    BSON_APPEND_BOOL(&child, "lease", true);
-    BSON_APPEND_BOOL(&child, "claim.open", true);
-    bson_append_document_end(update, &child);
-    mongo_history_push(update, "cancelled", clock_wall_us() / 1000, end->reason);
+    return doc_of(
+        "[{$set: {result_data." END_REASON ": {$literal: ?}}}, ?, {$set: {result_data: {$literal: "
+        "{job_state: 'waiting'}}, claim.reruns: {$add: [{$ifNull: ['$claim.reruns', 0]}, 1]}, "
+        "history: ?}}, {$unset: ['started_at', 'lease', 'claim.token', 'claim.owner', 'claim.at', "
+        "'claim.open']}, ?]",
+        v_str(reason), v_own(job_attempts(keep)), v_own(job_history_more("waiting", reason)),
+        keep > 0 ? v_own(job_size_check(STORE_DOCUMENT_MAX - JOB_STATE_ROOM)) : v_none());
 }
 
-static void append_set_stage(bson_t *pipeline, const char *index, const bson_t *fields)
-{
-    bson_t stage;
-
-    BSON_APPEND_DOCUMENT_BEGIN(pipeline, index, &stage);
-    BSON_APPEND_DOCUMENT(&stage, "$set", fields);
-    bson_append_document_end(pipeline, &stage);
-}
-
-/* The pipeline by which it waits again: what it is now becomes an attempt. */
-static void append_rerun(bson_t *pipeline, const struct orphan_end *end, int keep)
-{
-    static const char *const gone[] = {"started_at",  "lease",    "claim.token",
-                                       "claim.owner", "claim.at", "claim.open"};
-    bson_t *reason =
-        BCON_NEW("result_data." END_REASON, "{", "$literal", BCON_UTF8(end->reason), "}");
-    bson_t attempts = BSON_INITIALIZER, stage, unset;
-    bson_t *waiting = BCON_NEW(
-        "result_data", "{", "$literal", "{", "job_state", "waiting", "}", "}", "claim.reruns", "{",
-        "$add", "[", "{", "$ifNull", "[", "$claim.reruns", BCON_INT32(0), "]", "}", BCON_INT32(1),
-        "]", "}", "history", "{", "$slice", "[", "{", "$concatArrays", "[", "{", "$ifNull", "[",
-        "$history", "[", "]", "]", "}", "[", "{", "state", "waiting", "at",
-        BCON_DATE_TIME(clock_wall_us() / 1000), "reason", "{", "$literal", BCON_UTF8(end->reason),
-        "}", "}", "]", "]", "}", BCON_INT32(-HISTORY_MAX), "]", "}");
-    char key[MONGO_INDEX_SIZE];
-
-    append_set_stage(pipeline, "0", reason);
-    job_append_attempts(&attempts, keep);
-    append_set_stage(pipeline, "1", &attempts);
-    append_set_stage(pipeline, "2", waiting);
-    BSON_APPEND_DOCUMENT_BEGIN(pipeline, "3", &stage);
-    BSON_APPEND_ARRAY_BEGIN(&stage, "$unset", &unset);
-    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
-        BSON_APPEND_UTF8(&unset, mongo_index(i, key), gone[i]);
-    bson_append_array_end(&stage, &unset);
-    bson_append_document_end(pipeline, &stage);
-    if (keep > 0)
-        job_append_size_check(pipeline, "4", (int64_t)STORE_DOCUMENT_MAX - JOB_STATE_ROOM);
-    bson_destroy(reason);
-    bson_destroy(waiting);
-    bson_destroy(&attempts);
-}
-
-/* One update of the job, provided that its lease is the one that was found. */
+/* Changes the job if its lease is still the one that was found. */
 static enum err end_with(struct mongo *m, const struct orphan_end *end, int keep)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER;
-    struct mongo_change change = {
-        .filter = &filter, .update = &update, .hint = m->fixed.by_lease, .pipeline = end->rerun};
-    struct mongo_changed done = {0};
+    struct db_done done;
+    enum err e = db_update(
+        m, JOBS,
+        &(struct db_change){
+            .filter = doc_of("lease: ?, job_id: ?", v_date(end->lease_ms), v_text(end->job_id)),
+            .update = end->rerun ? rerun(end->reason, keep) : job_ended(end->reason),
+            .index = IX_LEASE},
+        &done);
 
-    BSON_APPEND_DATE_TIME(&filter, "lease", end->lease_ms);
-    mongo_append_text(&filter, "job_id", end->job_id);
-    if (end->rerun)
-        append_rerun(&update, end, keep);
-    else
-        append_end(&update, end);
-    enum err e = mongo_update(m, JOBS, &change, &done);
-    bson_destroy(&filter);
-    bson_destroy(&update);
     return e || done.matched ? e : ERR_NOT_FOUND;
 }
 
 enum err mongo_orphan_end(struct store *s, const struct orphan_end *end)
 {
-    static const int keeps[] = {ATTEMPTS_MAX, 1, 0}; /* old outcomes must not keep it from that */
     enum err e = ERR_TOO_LARGE;
 
-    for (size_t i = 0; e == ERR_TOO_LARGE && i < sizeof keeps / sizeof *keeps; i++)
-        e = end_with(mongo_of(s), end, keeps[i]);
+    for (size_t i = 0; e == ERR_TOO_LARGE && i < ATTEMPTS_TRIES; i++)
+        e = end_with(mongo_of(s), end, attempts_kept[i]);
     return e;
 }
 
@@ -261,38 +144,29 @@ enum err mongo_orphan_end(struct store *s, const struct orphan_end *end)
 static void holder_found(void *arg, size_t i, const bson_t *doc)
 {
     struct job_holder *job = &((struct job_holder *)arg)[i];
-    struct text state = text_at(doc, STATE_PATH);
-    bson_iter_t it, list;
+    bson_iter_t attempts;
     bson_t attempt;
 
     job->err = ERR_OK;
-    job->waits = state.s && strcmp(state.s, "waiting") == 0;
+    job->waits = doc_text_is(doc, STATE_PATH, "waiting");
     job->owner = copy_at(doc, "claim.owner");
-    if (!mongo_field(doc, "attempts", &it) || !BSON_ITER_HOLDS_ARRAY(&it) ||
-        !bson_iter_recurse(&it, &list))
+    if (!doc_list(doc, "attempts", &attempts))
         return;
-    while (mongo_next(&list, &attempt)) {
+    while (bson_iter_next(&attempts) && doc_view(&attempts, &attempt)) {
         free(job->former);
         job->former = copy_at(&attempt, "owner");
-        job->tried = mongo_date(&attempt, "started_at") != 0;
+        job->tried = doc_date(&attempt, "started_at") != 0;
     }
 }
 
 enum err mongo_job_holders(struct store *s, struct job_holder *jobs, size_t n)
 {
-    static const char *const fields[] = {STATE_PATH, "claim.owner", "attempts.owner",
-                                         "attempts.started_at", NULL};
-    bson_t projection = BSON_INITIALIZER;
-    struct text *job_ids = mem_alloc(n * sizeof *job_ids);
+    struct job_finder f = {
+        jobs, sizeof *jobs,
+        STATE_PATH ": true, claim.owner: true, attempts.owner: true, attempts.started_at: true",
+        holder_found, jobs};
 
-    for (size_t i = 0; i < n; i++) {
-        job_ids[i] = jobs[i].job_id;
+    for (size_t i = 0; i < n; i++)
         jobs[i].err = ERR_NOT_FOUND;
-    }
-    project(&projection, fields);
-    enum err e = job_find_all(mongo_of(s), job_ids, n, &projection,
-                              &(struct job_finder){holder_found, jobs});
-    bson_destroy(&projection);
-    free(job_ids);
-    return e;
+    return job_find_all(mongo_of(s), &f, n);
 }

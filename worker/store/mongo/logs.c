@@ -1,10 +1,9 @@
 /* Fragments of logs: documents as the reference has them. Ours: the _id is a digest of what is in
  * the fragment, so that one that comes twice is stored once; `unread` until a reader of live output
  * has taken it. */
-#include "worker/store/mongo/logs.h"
+#include "worker/store/mongo/db.h"
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/mem.h"
 
 #include <stdlib.h>
@@ -22,69 +21,37 @@
 
 #define SEEN_MAX 64 /* fragments of one number that are told apart */
 
-const char *const log_type_names[] = {[OUTPUT_OUTPUT] = "output", [OUTPUT_SERIAL] = "serial"};
+#define TAKE_TRIES 8
+#define TAKE_MAX   1000 /* fragments in one go */
 
 /* ---- adding ---- */
 
-static void append_fragment(bson_t *to, size_t index, const struct log_fragment *f)
+static bson_t *fragment(const struct log_fragment *f)
 {
-    char key[MONGO_INDEX_SIZE];
     bson_oid_t id;
-    bson_t doc;
 
     bson_oid_init_from_data(&id, f->key);
-    BSON_APPEND_DOCUMENT_BEGIN(to, mongo_index(index, key), &doc);
-    BSON_APPEND_OID(&doc, "_id", &id);
-    mongo_append_text(&doc, "job_id", f->job_id);
-    BSON_APPEND_UTF8(&doc, "log_type", log_type_names[f->type]);
-    BSON_APPEND_UTF8(&doc, "phase", phase_names[f->phase]);
-    mongo_append_int(&doc, "fragment_number", f->number);
-    BSON_APPEND_DATE_TIME(&doc, "timestamp", f->at_ms);
-    mongo_append_text(&doc, "log_data", f->text);
-    BSON_APPEND_DATE_TIME(&doc, "updated_at", clock_wall_us() / 1000);
-    if (f->number >= 0)
-        BSON_APPEND_BOOL(&doc, "unread", true);
-    bson_append_document_end(to, &doc);
+    return doc_of("_id: ?, job_id: ?, log_type: ?, phase: ?, fragment_number: ?, timestamp: ?, "
+                  "log_data: ?, updated_at: ?, unread: ?",
+                  v_oid(&id), v_text(f->job_id), v_str(output_type_names[f->type]),
+                  v_str(phase_names[f->phase]), v_int(f->number), v_date(f->at_ms), v_text(f->text),
+                  v_date(clock_wall_us() / 1000), f->number >= 0 ? v_bool(true) : v_none());
 }
 
 /* A duplicate _id tells that the fragment is there. */
-static void take_write_error(const bson_t *error, struct log_fragment *fragments, size_t n)
-{
-    bson_iter_t it;
-    int64_t index = mongo_field(error, "index", &it) ? bson_iter_as_int64(&it) : -1;
-    int code = mongo_field(error, "code", &it) ? (int)bson_iter_as_int64(&it) : 0;
-    enum err e = mongo_code_err(code);
-
-    if (e == ERR_CONFLICT)
-        return;
-    log_error("a fragment of a log was not stored: %s (code %d); see the server's log",
-              mongo_field(error, "errmsg", &it) ? bson_iter_utf8(&it, NULL) : "no reason given",
-              code);
-    if (index >= 0 && (size_t)index < n)
-        fragments[index].err = e;
-}
-
 static void insert(struct mongo *m, struct log_fragment *fragments, size_t n)
 {
-    bson_t command = BSON_INITIALIZER, documents, reply, error;
-    bson_iter_t at, errors;
+    struct db_batch b = DB_BATCH(LOGS);
+    enum err *errs = mem_alloc(n * sizeof *errs);
 
-    BSON_APPEND_UTF8(&command, "insert", LOGS);
-    BSON_APPEND_BOOL(&command, "ordered", false);
-    BSON_APPEND_ARRAY_BEGIN(&command, "documents", &documents);
+    b.unordered = true;
+    b.errs = errs;
     for (size_t i = 0; i < n; i++)
-        append_fragment(&documents, i, &fragments[i]);
-    bson_append_array_end(&command, &documents);
-    enum err e = mongo_write(m, &command, &reply);
-    bson_destroy(&command);
+        db_add_insert(&b, fragment(&fragments[i]));
+    enum err e = db_run(m, &b, NULL);
     for (size_t i = 0; i < n; i++)
-        fragments[i].err = e;
-    if (e)
-        return;
-    if (bson_iter_init_find(&at, &reply, "writeErrors") && bson_iter_recurse(&at, &errors))
-        while (mongo_next(&errors, &error))
-            take_write_error(&error, fragments, n);
-    bson_destroy(&reply);
+        fragments[i].err = e ? e : errs[i] == ERR_CONFLICT ? ERR_OK : errs[i];
+    free(errs);
 }
 
 enum err mongo_logs_add(struct store *s, struct log_fragment *fragments, size_t n)
@@ -100,69 +67,28 @@ enum err mongo_logs_add(struct store *s, struct log_fragment *fragments, size_t 
 
 /* ---- looking: by the index alone ---- */
 
-/* {job_id: {$in: ...}, fragment_number: {$gte: 0}} */
-static void append_looks(bson_t *filter, const struct log_look *looks, size_t n)
+static bson_t *look_filter(const struct log_look *looks, size_t n)
 {
-    char key[MONGO_INDEX_SIZE];
-    bson_t child, list;
+    bson_t list = BSON_INITIALIZER;
 
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "job_id", &child);
-    BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
     for (size_t i = 0; i < n; i++)
-        mongo_append_text(&list, mongo_index(i, key), looks[i].job_id);
-    bson_append_array_end(&child, &list);
-    bson_append_document_end(filter, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "fragment_number", &child);
-    BSON_APPEND_INT32(&child, "$gte", 0);
-    bson_append_document_end(filter, &child);
-}
-
-/* [{$match: as above}, {$group: {_id: {job_id, log_type}, count, last}}] */
-static bson_t *look_pipeline(const struct log_look *looks, size_t n)
-{
-    bson_t *pipeline = bson_new(), stage, match;
-
-    BSON_APPEND_DOCUMENT_BEGIN(pipeline, "0", &stage);
-    BSON_APPEND_DOCUMENT_BEGIN(&stage, "$match", &match);
-    append_looks(&match, looks, n);
-    bson_append_document_end(&stage, &match);
-    bson_append_document_end(pipeline, &stage);
-    bson_t *group = BCON_NEW("$group", "{", "_id", "{", "job_id", "$job_id", "log_type",
-                             "$log_type", "}", "count", "{", "$sum", BCON_INT32(1), "}", "last",
-                             "{", "$max", "$fragment_number", "}", "}");
-    BSON_APPEND_DOCUMENT(pipeline, "1", group);
-    bson_destroy(group);
-    return pipeline;
-}
-
-static bool holds_text(const bson_t *doc, const char *path, struct text t)
-{
-    bson_iter_t it;
-    uint32_t len;
-
-    if (!mongo_field(doc, path, &it) || !BSON_ITER_HOLDS_UTF8(&it))
-        return false;
-    const char *s = bson_iter_utf8(&it, &len);
-    return len == t.len && memcmp(s, t.s, len) == 0;
-}
-
-static int64_t number_of(const bson_t *doc, const char *field)
-{
-    bson_iter_t it;
-
-    return bson_iter_init_find(&it, doc, field) ? bson_iter_as_int64(&it) : 0;
+        doc_put_at(&list, i, v_text(looks[i].job_id));
+    bson_t *filter = doc_of("job_id: {$in: ?}, fragment_number: {$gte: 0}", v_array(&list));
+    bson_destroy(&list);
+    return filter;
 }
 
 /* Adds fragments of a job and type, whose names are found under the paths. */
 static void add_look(struct log_look *looks, size_t n, const bson_t *doc, const char *job_path,
                      const char *type_path, int64_t count, int64_t last)
 {
-    for (int type = 0; type < OUTPUT_TYPES; type++) {
-        const char *name = log_type_names[type];
-        if (!holds_text(doc, type_path, (struct text){name, strlen(name)}))
+    struct text job_id = doc_text(doc, job_path);
+
+    for (int type = 0; job_id.s && type < OUTPUT_TYPES; type++) {
+        if (!doc_text_is(doc, type_path, output_type_names[type]))
             continue;
         for (size_t i = 0; i < n; i++)
-            if (holds_text(doc, job_path, looks[i].job_id)) {
+            if (mongo_text_is(job_id, looks[i].job_id)) {
                 looks[i].types[type].count += count;
                 if (last > looks[i].types[type].last)
                     looks[i].types[type].last = last;
@@ -185,53 +111,43 @@ static void looks_clear(struct log_look *looks, size_t n)
  * *ret_all false: there are more. */
 static enum err look_here(struct mongo *m, struct log_look *looks, size_t n, bool *ret_all)
 {
-    bson_t filter = BSON_INITIALIZER, reply, doc;
-    bson_t *projection = BCON_NEW("_id", BCON_BOOL(false), "job_id", BCON_BOOL(true), "log_type",
-                                  BCON_BOOL(true), "fragment_number", BCON_BOOL(true));
-    struct mongo_query q = {.collection = LOGS,
-                            .filter = &filter,
-                            .projection = projection,
-                            .hint = m->fixed.by_fragment,
-                            .limit = LOOK_HERE_MAX};
-    bson_iter_t batch;
+    struct db_found f;
     int found = 0;
+    enum err e = db_find(
+        m,
+        &(struct db_query){.collection = LOGS,
+                           .filter = look_filter(looks, n),
+                           .fields = "_id: false, job_id: true, log_type: true, fragment_number: "
+                                     "true",
+                           .index = IX_FRAGMENT,
+                           .limit = LOOK_HERE_MAX},
+        &f);
 
-    append_looks(&filter, looks, n);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(projection);
-    if (e)
-        return e;
-    for (; mongo_next(&batch, &doc); found++)
-        add_look(looks, n, &doc, "job_id", "log_type", 1, number_of(&doc, "fragment_number"));
+    for (; !e && db_next(&f); found++)
+        add_look(looks, n, &f.doc, "job_id", "log_type", 1, doc_int(&f.doc, "fragment_number", 0));
     *ret_all = found < LOOK_HERE_MAX;
-    bson_destroy(&reply);
-    return ERR_OK;
+    db_end(&f);
+    return e;
 }
 
 /* Lets the server count. */
 static enum err look_there(struct mongo *m, struct log_look *looks, size_t n)
 {
-    bson_t command = BSON_INITIALIZER, *pipeline = look_pipeline(looks, n), cursor, reply, group;
-    bson_iter_t at, batch;
+    struct db_found f;
+    enum err e = db_aggregate(
+        m, LOGS,
+        doc_of("[{$match: ?}, {$group: {_id: {job_id: '$job_id', log_type: '$log_type'}, count: "
+               "{$sum: 1}, last: {$max: '$fragment_number'}}}]",
+               v_own(look_filter(looks, n))),
+        IX_FRAGMENT, &f);
 
-    BSON_APPEND_UTF8(&command, "aggregate", LOGS);
-    BSON_APPEND_ARRAY(&command, "pipeline", pipeline);
-    BSON_APPEND_DOCUMENT_BEGIN(&command, "cursor", &cursor);
-    BSON_APPEND_INT32(&cursor, "batchSize", 1000);
-    bson_append_document_end(&command, &cursor);
-    BSON_APPEND_DOCUMENT(&command, "hint", m->fixed.by_fragment);
-    enum err e = mongo_read(m, &command, &reply);
-    bson_destroy(&command);
-    bson_destroy(pipeline);
     if (e)
         return e;
     looks_clear(looks, n);
-    if (mongo_field(&reply, "cursor.firstBatch", &at) && bson_iter_recurse(&at, &batch))
-        while (mongo_next(&batch, &group))
-            add_look(looks, n, &group, "_id.job_id", "_id.log_type", number_of(&group, "count"),
-                     number_of(&group, "last"));
-    bson_destroy(&reply);
+    while (db_next(&f))
+        add_look(looks, n, &f.doc, "_id.job_id", "_id.log_type", doc_int(&f.doc, "count", 0),
+                 doc_int(&f.doc, "last", 0));
+    db_end(&f);
     return ERR_OK;
 }
 
@@ -246,86 +162,58 @@ enum err mongo_logs_look(struct store *s, struct log_look *looks, size_t n)
 
 /* ---- reading ---- */
 
-bool logs_piece(const bson_t *doc, struct log_piece *ret)
+/* The piece that a document is, as a view; false: it has no phase that there is. */
+static bool piece_of(const bson_t *doc, struct log_piece *ret)
 {
-    bson_iter_t it;
-    uint32_t len;
+    struct text phase = doc_text(doc, "phase"), text = doc_text(doc, "log_data");
 
-    if (!bson_iter_init_find(&it, doc, "phase") || !BSON_ITER_HOLDS_UTF8(&it))
-        return false;
-    const char *name = bson_iter_utf8(&it, &len);
     *ret = (struct log_piece){
-        .phase = phase_of((struct text){name, len}
-           ),
-        .number = number_of(doc, "fragment_number"),
-        .at_ms = mongo_date(doc, "timestamp"),
-        .text = {"",   0  }
+        .phase = phase.s ? phase_of(phase) : -1,
+        .number = doc_int(doc, "fragment_number", 0),
+        .at_ms = doc_date(doc, "timestamp"),
+        .text = text.s ? text : (struct text){"", 0}
     };
-    if (bson_iter_init_find(&it, doc, "log_data") && BSON_ITER_HOLDS_UTF8(&it)) {
-        ret->text.s = bson_iter_utf8(&it, &len);
-        ret->text.len = len;
-    }
     return ret->phase >= 0;
 }
 
-/* Appends to a filter: the fragments of a log from a number on; phase -1: all. */
-static void append_log(bson_t *filter, struct text job_id, enum output_type type, int phase,
-                       int64_t start)
+/* The fragments of a log from a number on; phase -1: all known ones, of which the server merges the
+ * ranges of the index in order. */
+static bson_t *log_filter(struct text job_id, enum output_type type, int phase, int64_t start)
 {
-    bson_t child, list;
-    char key[MONGO_INDEX_SIZE];
-
-    mongo_append_text(filter, "job_id", job_id);
-    BSON_APPEND_UTF8(filter, "log_type", log_type_names[type]);
-    if (phase >= 0) {
-        BSON_APPEND_UTF8(filter, "phase", phase_names[phase]);
-    } else { /* all known ones: the server merges their ranges of the index in order */
-        BSON_APPEND_DOCUMENT_BEGIN(filter, "phase", &child);
-        BSON_APPEND_ARRAY_BEGIN(&child, "$in", &list);
-        for (size_t i = 0; i < PHASE_COUNT; i++)
-            BSON_APPEND_UTF8(&list, mongo_index(i, key), phase_names[i]);
-        bson_append_array_end(&child, &list);
-        bson_append_document_end(filter, &child);
-    }
-    BSON_APPEND_DOCUMENT_BEGIN(filter, "fragment_number", &child);
-    mongo_append_int(&child, "$gte", start);
-    bson_append_document_end(filter, &child);
+    return doc_of("job_id: ?, log_type: ?, phase: ?, fragment_number: {$gte: ?}", v_text(job_id),
+                  v_str(output_type_names[type]),
+                  phase >= 0 ? v_str(phase_names[phase])
+                             : v_own(doc_of("$in: ?", v_strs(phase_names, PHASE_COUNT))),
+                  v_int(start));
 }
 
 enum err mongo_logs_numbers(struct store *s, struct log_numbers *n)
 {
-    struct mongo *m = mongo_of(s);
-    bson_t filter = BSON_INITIALIZER, reply, doc;
-    bson_t *sort = BCON_NEW("fragment_number", BCON_INT32(1));
-    bson_t *projection = BCON_NEW("_id", BCON_BOOL(false), "phase", BCON_BOOL(true),
-                                  "fragment_number", BCON_BOOL(true));
-    struct mongo_query q = {.collection = LOGS,
-                            .filter = &filter,
-                            .projection = projection,
-                            .sort = sort,
-                            .hint = m->fixed.by_fragment,
-                            .limit = LOG_NUMBERS_MAX};
+    struct db_found f;
     struct log_piece piece;
-    bson_iter_t batch;
     size_t room = 64;
+    enum err e = db_find(mongo_of(s),
+                         &(struct db_query){.collection = LOGS,
+                                            .filter = log_filter(n->job_id, n->type, -1, n->start),
+                                            .fields = "_id: false, phase: true, fragment_number: "
+                                                      "true",
+                                            .sort = "fragment_number: 1",
+                                            .index = IX_FRAGMENT,
+                                            .limit = LOG_NUMBERS_MAX},
+                         &f);
 
-    append_log(&filter, n->job_id, n->type, -1, n->start);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(sort);
-    bson_destroy(projection);
     if (e)
         return e;
     n->len = 0;
     n->numbers = mem_alloc(room * sizeof *n->numbers);
-    while (mongo_next(&batch, &doc)) {
-        if (!logs_piece(&doc, &piece))
+    while (db_next(&f)) {
+        if (!piece_of(&f.doc, &piece))
             continue;
         if (n->len == room)
             n->numbers = mem_realloc(n->numbers, (room *= 2) * sizeof *n->numbers);
         n->numbers[n->len++] = (struct log_number){piece.phase, piece.number};
     }
-    bson_destroy(&reply);
+    db_end(&f);
     return ERR_OK;
 }
 
@@ -341,19 +229,17 @@ struct place {
 /* Notes a fragment; false: it was given already. */
 static bool is_fresh(struct place *p, const bson_t *doc, int64_t number)
 {
-    bson_iter_t it;
+    const bson_oid_t *id = doc_oid(doc, "_id");
 
     if (number != p->number) {
         p->number = number;
         p->seen_len = 0;
     }
-    if (!bson_iter_init_find(&it, doc, "_id") || !BSON_ITER_HOLDS_OID(&it))
-        return true;
-    for (size_t i = 0; i < p->seen_len; i++)
-        if (bson_oid_equal(&p->seen[i], bson_iter_oid(&it)))
+    for (size_t i = 0; id && i < p->seen_len; i++)
+        if (bson_oid_equal(&p->seen[i], id))
             return false;
-    if (p->seen_len < SEEN_MAX)
-        bson_oid_copy(bson_iter_oid(&it), &p->seen[p->seen_len++]);
+    if (id && p->seen_len < SEEN_MAX)
+        bson_oid_copy(id, &p->seen[p->seen_len++]);
     return true;
 }
 
@@ -361,39 +247,33 @@ static bool is_fresh(struct place *p, const bson_t *doc, int64_t number)
 static enum err read_batch(struct mongo *m, const struct log_read *r, struct place *p,
                            bool *ret_more)
 {
-    bson_t filter = BSON_INITIALIZER, child, reply, doc;
-    bson_t *sort = BCON_NEW("fragment_number", BCON_INT32(1));
-    struct mongo_query q = {.collection = LOGS,
-                            .filter = &filter,
-                            .sort = sort,
-                            .hint = m->fixed.by_fragment,
-                            .limit = READ_MAX};
+    struct db_found f;
     struct log_piece piece;
-    bson_iter_t batch;
     int n = 0;
+    bson_t *filter = log_filter(r->job_id, r->type, r->phase, p->number);
 
-    append_log(&filter, r->job_id, r->type, r->phase, p->number);
-    if (r->since_ms != INT64_MIN) {
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, "timestamp", &child);
-        BSON_APPEND_DATE_TIME(&child, "$gte", r->since_ms);
-        bson_append_document_end(&filter, &child);
-    }
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(sort);
+    if (r->since_ms != INT64_MIN)
+        doc_add(filter, "timestamp: {$gte: ?}", v_date(r->since_ms));
+    enum err e = db_find(m,
+                         &(struct db_query){.collection = LOGS,
+                                            .filter = filter,
+                                            .sort = "fragment_number: 1",
+                                            .index = IX_FRAGMENT,
+                                            .limit = READ_MAX},
+                         &f);
     if (e)
         return e;
     p->fresh = false;
-    for (; !p->enough && mongo_next(&batch, &doc); n++) {
-        if (!logs_piece(&doc, &piece) || !is_fresh(p, &doc, piece.number))
+    for (; !p->enough && db_next(&f); n++) {
+        if (!piece_of(&f.doc, &piece) || !is_fresh(p, &f.doc, piece.number))
             continue;
         p->fresh = true;
         p->enough = !r->take(r->arg, &piece);
     }
-    *ret_more = !p->enough && p->fresh && (n == READ_MAX || reply.len >= BATCH_NOT_FULL);
+    *ret_more = !p->enough && p->fresh && (n == READ_MAX || f.reply.len >= BATCH_NOT_FULL);
     if (p->seen_len == SEEN_MAX && p->number < INT64_MAX)
         *p = (struct place){.number = p->number + 1};
-    bson_destroy(&reply);
+    db_end(&f);
     return ERR_OK;
 }
 
@@ -406,4 +286,135 @@ enum err mongo_logs_read(struct store *s, const struct log_read *read)
     while (!e && more)
         e = read_batch(mongo_of(s), read, &p, &more);
     return e;
+}
+
+/* ---- taking: each fragment once ---- */
+
+/* What one try found, and takes of it. */
+struct taking {
+    struct db_found found;
+    bson_t ids; /* array: of the first n documents */
+    size_t n;
+    bson_oid_t token;
+};
+
+/* Collects the first documents that fit. */
+static void choose(struct taking *t, size_t max)
+{
+    bson_iter_t batch = t->found.batch;
+    struct log_piece piece;
+    size_t size = 0;
+    bson_t doc;
+
+    for (; bson_iter_next(&batch) && doc_view(&batch, &doc); t->n++) {
+        size += piece_of(&doc, &piece) ? piece.text.len + 1 : 0;
+        if (size > max)
+            return;
+        doc_put_at(&t->ids, t->n, v_field(&doc, "_id"));
+    }
+}
+
+/* Appends the texts of the first n documents; `of` not NULL: only those whose _id it holds. */
+static void append_texts(struct taking *t, const bson_t *of, json_t *entries)
+{
+    struct log_piece piece;
+    bson_iter_t it;
+
+    for (size_t i = 0; i < t->n && db_next(&t->found); i++) {
+        const bson_oid_t *id = doc_oid(&t->found.doc, "_id");
+        bool wanted = of == NULL;
+        if (of && id && bson_iter_init(&it, of))
+            while (!wanted && bson_iter_next(&it))
+                wanted = BSON_ITER_HOLDS_OID(&it) && bson_oid_equal(bson_iter_oid(&it), id);
+        if (wanted && piece_of(&t->found.doc, &piece))
+            json_array_append_new(entries, json_stringn(piece.text.s, piece.text.len));
+    }
+}
+
+/* Marks what was found as taken. *ret_n: how many were still there to be taken. Should the server
+ * die now, text may come twice, which is better than never. */
+static enum err mark(struct mongo *m, const struct taking *t, size_t *ret_n)
+{
+    struct db_batch b = DB_BATCH(LOGS);
+    struct db_done done;
+
+    b.light = true;
+    db_add_update(
+        &b, &(struct db_change){
+                .filter = doc_of("_id: {$in: ?}, unread: true", v_array(&t->ids)),
+                .update = doc_of("$set: {reader: ?}, $unset: {unread: true}", v_oid(&t->token)),
+                .index = IX_ID,
+                .all = true});
+    enum err e = db_run(m, &b, &done);
+    *ret_n = (size_t)done.modified;
+    return e;
+}
+
+/* Another reader took some of them: appends those that are ours. */
+static enum err append_ours(struct mongo *m, struct taking *t, json_t *entries)
+{
+    bson_t ours = BSON_INITIALIZER;
+    struct db_found f;
+    size_t n = 0;
+    enum err e = db_find(m,
+                         &(struct db_query){.collection = LOGS,
+                                            .filter = doc_of("_id: {$in: ?}, reader: ?",
+                                                             v_array(&t->ids), v_oid(&t->token)),
+                                            .fields = "_id: true",
+                                            .index = IX_ID,
+                                            .limit = TAKE_MAX},
+                         &f);
+
+    while (!e && db_next(&f))
+        doc_put_at(&ours, n++, v_field(&f.doc, "_id"));
+    db_end(&f);
+    if (!e)
+        append_texts(t, &ours, entries);
+    bson_destroy(&ours);
+    return e;
+}
+
+/* *ret_seen: there was something that fits. */
+static enum err take_once(struct mongo *m, struct text job_id, enum output_type type, size_t max,
+                          bool peek, json_t *entries, bool *ret_seen)
+{
+    struct taking t = {.ids = BSON_INITIALIZER};
+    size_t marked = 0;
+    enum err e =
+        db_find(m,
+                &(struct db_query){.collection = LOGS,
+                                   .filter = doc_of("job_id: ?, log_type: ?, unread: true",
+                                                    v_text(job_id), v_str(output_type_names[type])),
+                                   .sort = "fragment_number: 1",
+                                   .index = IX_UNREAD,
+                                   .limit = TAKE_MAX},
+                &t.found);
+
+    bson_oid_init(&t.token, NULL);
+    if (!e)
+        choose(&t, max);
+    *ret_seen = t.n > 0;
+    if (t.n && !peek)
+        e = mark(m, &t, &marked);
+    if (!e && (peek || marked == t.n))
+        append_texts(&t, NULL, entries);
+    else if (!e && marked)
+        e = append_ours(m, &t, entries);
+    bson_destroy(&t.ids);
+    db_end(&t.found);
+    return e;
+}
+
+enum err mongo_logs_take(struct store *s, struct text job_id, enum output_type type, size_t max,
+                         bool peek, json_t *entries)
+{
+    size_t before = json_array_size(entries);
+    bool seen = true;
+    enum err e = ERR_OK;
+
+    for (int i = 0; !e && seen && json_array_size(entries) == before && i < TAKE_TRIES; i++)
+        e = take_once(mongo_of(s), job_id, type, max, peek, entries, &seen);
+    if (e)
+        return e;
+    return json_array_size(entries) > before ? ERR_OK : ERR_NOT_FOUND;
 }

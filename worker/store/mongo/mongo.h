@@ -24,6 +24,13 @@
 /* The state of a job in its document. */
 #define STATE_PATH "result_data.job_state"
 
+/* While a job waits, this tells the order of arrival (microseconds) within a created_at, which has
+ * milliseconds only. */
+#define ORDER_PATH "claim.order"
+
+/* The waiting jobs of a queue in the order of claims: the last keys of IX_WAITING. */
+#define CLAIM_ORDER "job_priority: -1, created_at: 1, " ORDER_PATH ": 1, _id: 1"
+
 /* Documents that never change, made once: hints and what follows them in commands. */
 struct mongo_fixed {
     bson_t *by_id;        /* {_id: 1} */
@@ -193,9 +200,6 @@ typedef enum err mongo_work(struct mongo *m, void *arg);
 enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg) MUST_CHECK;
 
 /* ---- documents ---- */
-
-/* Changes of state that are kept of a job, the newest. */
-#define HISTORY_MAX 64
 
 /* Appends to an update's operators: history gets {state, at, reason}, the last unless NULL. The
  * update has no $push yet. */

@@ -3,13 +3,10 @@
  * each entry came (of the newest entries, where the document is of another server). The server
  * writes the whole document at each append, so that one that is large enough is followed by a new
  * one. */
-#include "worker/store/mongo/mongo.h"
+#include "worker/store/mongo/job.h"
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "worker/store/mongo/bsonjson.h"
-
-#include <string.h>
 
 /* A document of this size is followed by a new one. */
 #define DOCUMENT_FULL ((int64_t)64 * 1024)
@@ -21,212 +18,144 @@
 #define RECENT_MAX     32 /* requests that a repeat is recognised among */
 #define TAKE_TRIES     8
 
+/* Bytes of the entries of one command. */
+#define APPEND_BYTES_MAX ((int64_t)(8 * MIB))
+
 /* Collection and field have one name. */
 static const char *const names[] = {[OUTPUT_OUTPUT] = OUTPUT, [OUTPUT_SERIAL] = SERIAL};
 
-static enum err stored_already(struct mongo *m, const struct output_append *a, bool *ret)
-{
-    bson_t filter = BSON_INITIALIZER, projection = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = names[a->type],
-                            .filter = &filter,
-                            .projection = &projection,
-                            .hint = m->fixed.by_output,
-                            .limit = 1};
+/* ---- appending ---- */
 
-    mongo_append_text(&filter, "job_id", a->job_id);
-    BSON_APPEND_UTF8(&filter, "recent", a->asked.request_id);
-    BSON_APPEND_BOOL(&projection, "_id", true);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
-    bson_destroy(&projection);
-    if (e)
-        return e;
-    *ret = mongo_next(&batch, &doc);
-    bson_destroy(&reply);
-    return ERR_OK;
+static int64_t size_of(const struct output_append *a)
+{
+    return (int64_t)a->text.len + ENTRY_OVERHEAD;
 }
 
-/* {$push: {NAME: text, at: now, recent: {$each: [id], $slice: -RECENT_MAX}}, $inc: {size}, $set:
- * {updated_at: now}} */
-static void append_update(bson_t *update, const struct output_append *a, int64_t size)
+/* Appends to the document that has room, or to a new one. */
+static void add_statement(struct db_batch *b, const struct output_append *a)
 {
-    int64_t now_ms = clock_wall_us() / 1000;
-    bson_t child, recent, each;
+    int64_t at_ms = clock_wall_us() / 1000, room = DOCUMENT_SIZE_MAX - size_of(a);
 
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$push", &child);
-    mongo_append_text(&child, names[a->type], a->text);
-    BSON_APPEND_DATE_TIME(&child, "at", now_ms);
-    BSON_APPEND_DOCUMENT_BEGIN(&child, "recent", &recent);
-    BSON_APPEND_ARRAY_BEGIN(&recent, "$each", &each);
-    BSON_APPEND_UTF8(&each, "0", a->asked.request_id);
-    bson_append_array_end(&recent, &each);
-    BSON_APPEND_INT32(&recent, "$slice", -RECENT_MAX);
-    bson_append_document_end(&child, &recent);
-    bson_append_document_end(update, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$inc", &child);
-    mongo_append_int(&child, "size", size);
-    bson_append_document_end(update, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &child);
-    BSON_APPEND_DATE_TIME(&child, "updated_at", now_ms);
-    bson_append_document_end(update, &child);
+    db_add_update(b, &(struct db_change){
+                         /* a document of others has no size */
+                         .filter = doc_of("job_id: ?, size: {$not: {$gt: ?}}", v_text(a->job_id),
+                                          v_int(room < DOCUMENT_FULL ? room : DOCUMENT_FULL)),
+                         .update = doc_of(
+                             "$push: {?: ?, at: ?, recent: {$each: [?], $slice: ?}}, $inc: {size: "
+                             "?}, $set: {updated_at: ?}",
+                             v_str(names[a->type]), v_text(a->text), v_date(at_ms),
+                             v_str(a->asked.request_id), v_int(-RECENT_MAX), v_int(size_of(a)),
+                             v_date(at_ms)),
+                         .index = IX_OUTPUT,
+                         .upsert = true});
 }
 
-/* Appends to an array of statements: the entry goes to the document that has room, or to a new one.
- * `room`: the size up to which one has. */
-static void append_statement(struct mongo *m, bson_t *updates, size_t index,
-                             const struct output_append *a, int64_t size, int64_t room)
+static enum err append(struct mongo *m, const struct output_append *a, size_t n,
+                       struct db_done *done)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, child, range;
-    struct mongo_change change = {
-        .filter = &filter, .update = &update, .hint = m->fixed.by_output, .upsert = true};
+    struct db_batch b = DB_BATCH(names[a->type]);
 
-    mongo_append_text(&filter, "job_id", a->job_id);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "size", &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&child, "$not", &range); /* a document of others has no size */
-    mongo_append_int(&range, "$gt", room);
-    bson_append_document_end(&child, &range);
-    bson_append_document_end(&filter, &child);
-    append_update(&update, a, size);
-    mongo_change_append(updates, index, &change);
-    bson_destroy(&filter);
-    bson_destroy(&update);
-}
-
-static enum err append_entry(struct mongo *m, const struct output_append *a, int64_t size,
-                             int64_t room)
-{
-    bson_t command = BSON_INITIALIZER, updates;
-
-    BSON_APPEND_UTF8(&command, "update", names[a->type]);
-    BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
-    append_statement(m, &updates, 0, a, size, room);
-    bson_append_array_end(&command, &updates);
-    enum err e = mongo_write_all(m, &command, NULL, NULL);
-    bson_destroy(&command);
-    return e;
+    for (size_t i = 0; i < n; i++)
+        add_statement(&b, &a[i]);
+    return db_run(m, &b, done);
 }
 
 /* A document without (our) size turned out to be full: gives it one. */
 static enum err mark_full(struct mongo *m, const struct output_append *a)
 {
-    bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set;
-    struct mongo_change change = {.filter = &filter, .update = &update};
+    return db_update(m, names[a->type],
+                     &(struct db_change){
+                         .filter = doc_of("job_id: ?, size: null", v_text(a->job_id)),
+                         .update = doc_of("$set: {size: ?}", v_int64((int64_t)STORE_DOCUMENT_MAX))},
+                     NULL);
+}
 
-    mongo_append_text(&filter, "job_id", a->job_id);
-    BSON_APPEND_NULL(&filter, "size");
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    BSON_APPEND_INT64(&set, "size", (int64_t)STORE_DOCUMENT_MAX);
-    bson_append_document_end(&update, &set);
-    enum err e = mongo_update(m, names[a->type], &change, NULL);
-    bson_destroy(&filter);
-    bson_destroy(&update);
+/* Whether a repeat was stored by the first try. ERR_NOT_FOUND: not. */
+static enum err stored_already(struct mongo *m, const struct output_append *a)
+{
+    struct db_found f;
+    enum err e =
+        db_first(m,
+                 &(struct db_query){.collection = names[a->type],
+                                    .filter = doc_of("job_id: ?, recent: ?", v_text(a->job_id),
+                                                     v_str(a->asked.request_id)),
+                                    .fields = "_id: true",
+                                    .index = IX_OUTPUT},
+                 &f);
+
+    db_end(&f);
     return e;
 }
 
-/* Size that an entry adds, and up to which size a document has room for it. */
-static int64_t entry_size(const struct output_append *a, int64_t *ret_room)
+/* Appends the first entries, as many as one command takes: of one type, and only the first of them
+ * may be a repeat. Returns how many have their outcome now. */
+static size_t append_first(struct mongo *m, struct output_append *a, size_t n)
 {
-    int64_t size = (int64_t)a->text.len + ENTRY_OVERHEAD, room = DOCUMENT_SIZE_MAX - size;
+    int64_t bytes = size_of(&a[0]);
+    struct db_done done;
+    size_t len = 1;
 
-    *ret_room = room < DOCUMENT_FULL ? room : DOCUMENT_FULL;
-    return size;
-}
-
-static enum err append_one(struct mongo *m, const struct output_append *a)
-{
-    int64_t room, size = entry_size(a, &room);
-    bool stored = false;
-    enum err e;
-
-    if (room < 0)
-        return ERR_TOO_LARGE;
-    if (a->asked.repeat && ((e = stored_already(m, a, &stored)) || stored))
-        return e;
-    e = append_entry(m, a, size, room);
-    if (e == ERR_TOO_LARGE && (e = mark_full(m, a)) == ERR_OK)
-        e = append_entry(m, a, size, room);
-    return e;
-}
-
-/* Appends as many as one trip can: all of one type, none of which needs care. Returns how many have
- * their outcome now; the next one is to be appended alone. */
-static size_t append_many(struct mongo *m, struct output_append *appends, size_t n)
-{
-    bson_t updates = BSON_INITIALIZER;
-    struct mongo_changed changed;
-    size_t len = 0, done = 0;
-    enum err e = ERR_OK;
-
-    for (int64_t room; len < n; len++) {
-        struct output_append *a = &appends[len];
-        int64_t size = entry_size(a, &room);
-        if (a->asked.repeat || room < DOCUMENT_FULL || a->type != appends[0].type)
-            break;
-        append_statement(m, &updates, len, a, size, room);
-    }
-    if (len > 1)
-        e = mongo_update_many(m, names[appends[0].type], &updates, len, &changed, &done);
-    bson_destroy(&updates);
-    if (e) /* they may have gone in: not once more */
-        done = len;
-    for (size_t i = 0; i < done; i++)
-        appends[i].err = e;
-    return done;
+    a->err = ERR_OK;
+    if (size_of(a) > DOCUMENT_SIZE_MAX)
+        a->err = ERR_TOO_LARGE;
+    else if (a->asked.repeat && (a->err = stored_already(m, a)) == ERR_OK)
+        return 1;
+    if (a->err && a->err != ERR_NOT_FOUND)
+        return 1;
+    while (len < n && a[len].type == a->type && !a[len].asked.repeat &&
+           (bytes += size_of(&a[len])) < APPEND_BYTES_MAX)
+        len++;
+    enum err e = append(m, a, len, &done);
+    for (size_t i = 0; i < len; i++)
+        a[i].err = e;
+    if (!done.ran) /* they may have gone in: not once more */
+        return len;
+    for (size_t i = 0; i < done.went_in; i++)
+        a[i].err = ERR_OK;
+    if (!e)
+        return len;
+    a = &a[done.went_in];
+    len = done.went_in + 1;
+    if (e == ERR_TOO_LARGE && (a->err = mark_full(m, a)) == ERR_OK)
+        a->err = append(m, a, 1, &done);
+    return len;
 }
 
 enum err mongo_outputs_append(struct store *s, struct output_append *appends, size_t n)
 {
-    struct mongo *m = mongo_of(s);
-
-    for (size_t i = 0; i < n;) {
-        i += append_many(m, &appends[i], n - i);
-        if (i < n) {
-            appends[i].err = append_one(m, &appends[i]);
-            i++;
-        }
-    }
+    for (size_t i = 0; i < n;)
+        i += append_first(mongo_of(s), &appends[i], n - i);
     return ERR_OK;
 }
 
 /* ---- taking ---- */
 
-static json_t *entries_of(const bson_t *doc, const char *name)
+static enum err find(struct mongo *m, struct text job_id, enum output_type type,
+                     struct db_found *ret)
 {
-    bson_iter_t it;
-    json_t *entries = mongo_field(doc, name, &it) ? bsonjson_value(&it) : NULL;
-
-    if (json_is_array(entries))
-        return entries;
-    json_decref(entries);
-    return json_array();
+    return db_find(m,
+                   &(struct db_query){.collection = names[type],
+                                      .filter = doc_of("job_id: ?", v_text(job_id)),
+                                      .index = IX_OUTPUT,
+                                      .in_order = true,
+                                      .limit = 1000},
+                   ret);
 }
 
 /* Removes a document if it still has as many entries as were read. Should the server die now, the
- * text may come twice, which is better than never. */
-static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc, size_t entries,
-                            bool *ret_removed)
+ * text may come twice, which is better than never. `entries` NULL: it has no array of them. */
+static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc,
+                            const json_t *entries, bool *ret_removed)
 {
-    bson_t command = BSON_INITIALIZER, deletes, statement, filter, child;
-    bson_iter_t it;
-    struct mongo_changed done;
+    struct db_batch b = DB_BATCH(name);
+    struct db_done done;
+    bson_t *filter = doc_of("_id: ?", v_field(doc, "_id"));
 
-    BSON_APPEND_UTF8(&command, "delete", name);
-    BSON_APPEND_ARRAY_BEGIN(&command, "deletes", &deletes);
-    BSON_APPEND_DOCUMENT_BEGIN(&deletes, "0", &statement);
-    BSON_APPEND_DOCUMENT_BEGIN(&statement, "q", &filter);
-    mongo_append_as_read(&filter, "_id", doc, "_id");
-    if (mongo_field(doc, name, &it) && BSON_ITER_HOLDS_ARRAY(&it)) {
-        BSON_APPEND_DOCUMENT_BEGIN(&filter, name, &child);
-        mongo_append_int(&child, "$size", (int64_t)entries);
-        bson_append_document_end(&filter, &child);
-    }
-    bson_append_document_end(&statement, &filter);
-    BSON_APPEND_INT32(&statement, "limit", 1);
-    bson_append_document_end(&deletes, &statement);
-    bson_append_array_end(&command, &deletes);
-    enum err e = mongo_write_all(m, &command, m->fixed.light, &done);
-    bson_destroy(&command);
+    b.light = true;
+    if (entries)
+        doc_add(filter, "?: {$size: ?}", v_str(name), v_int((int64_t)json_array_size(entries)));
+    db_add_delete(&b, filter, false);
+    enum err e = db_run(m, &b, &done);
     if (!e)
         *ret_removed = done.matched > 0;
     return e;
@@ -234,34 +163,27 @@ static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc
 
 /* One pass over the oldest documents: moves their entries to `all`, up to the first document that
  * changed meanwhile. `*ret_seen`: there were documents. */
-static enum err take_once(struct mongo *m, struct text job_id, const char *name, bool peek,
+static enum err take_once(struct mongo *m, struct text job_id, enum output_type type, bool peek,
                           json_t *all, bool *ret_seen)
 {
-    bson_t filter = BSON_INITIALIZER, reply, doc;
-    bson_iter_t batch;
-    struct mongo_query q = {.collection = name,
-                            .filter = &filter,
-                            .sort = m->fixed.by_output,
-                            .hint = m->fixed.by_output,
-                            .limit = 1000};
+    const char *name = names[type];
+    struct db_found f;
+    bool removed = true;
+    enum err e = find(m, job_id, type, &f);
 
-    mongo_append_text(&filter, "job_id", job_id);
-    enum err e = mongo_find(m, &q, &reply, &batch);
-    bson_destroy(&filter);
     if (e)
         return e;
-    bool removed = true;
     *ret_seen = false;
-    while (!e && removed && mongo_next(&batch, &doc)) {
-        json_t *entries = entries_of(&doc, name);
+    while (!e && removed && db_next(&f)) {
+        json_t *value = doc_json(&f.doc, name), *entries = json_is_array(value) ? value : NULL;
         *ret_seen = true;
         if (!peek)
-            e = remove_read(m, name, &doc, json_array_size(entries), &removed);
-        if (!e && removed)
+            e = remove_read(m, name, &f.doc, entries, &removed);
+        if (!e && removed && entries)
             json_array_extend(all, entries);
-        json_decref(entries);
+        json_decref(value);
     }
-    bson_destroy(&reply);
+    db_end(&f);
     return e;
 }
 
@@ -273,14 +195,88 @@ enum err mongo_output_take(struct store *s, struct text job_id, enum output_type
     enum err e = ERR_OK;
 
     for (int i = 0; !e && seen && json_array_size(all) == 0 && i < TAKE_TRIES; i++)
-        e = take_once(mongo_of(s), job_id, names[type], peek, all, &seen);
+        e = take_once(mongo_of(s), job_id, type, peek, all, &seen);
     if (json_array_size(all)) {
         if (e)
-            log_warn("the output of job %.*s was read in part; the rest comes with the next read",
+            log_warn("read only a part of the output of job %.*s, since the database fails (see "
+                     "above); the rest comes with the next read",
                      (int)job_id.len, job_id.s);
         *ret = all;
         return ERR_OK;
     }
     json_decref(all);
     return e ? e : ERR_NOT_FOUND;
+}
+
+/* ---- live output as pieces of a log ---- */
+
+/* Notes the changes of the job's state; of a job of another server, its present one. */
+static enum err note_changes(struct mongo *m, struct text job_id, struct live_output *l)
+{
+    struct db_found f;
+    bson_iter_t list;
+    bson_t entry;
+    enum err e = job_find(m, job_id, "history: true, " STATE_PATH ": true", &f);
+
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    if (doc_list(&f.doc, "history", &list))
+        while (bson_iter_next(&list) && doc_view(&list, &entry))
+            live_output_change(l, doc_text(&entry, "state"), doc_date(&entry, "at"));
+    if (!l->changes_len)
+        live_output_change(l, doc_text(&f.doc, STATE_PATH), INT64_MIN);
+    db_end(&f);
+    return ERR_OK;
+}
+
+/* The elements of an array, and how many there are. */
+static size_t list_at(const bson_t *doc, const char *name, bson_iter_t *ret)
+{
+    bson_iter_t count;
+    size_t n = 0;
+
+    if (!doc_list(doc, name, ret) || !doc_list(doc, name, &count))
+        return 0;
+    while (bson_iter_next(&count))
+        n++;
+    return n;
+}
+
+/* Gives the entries of a document; false: enough. */
+static bool give(struct live_output *l, const bson_t *doc, const char *name)
+{
+    bson_iter_t entries, times;
+    size_t n = list_at(doc, name, &entries), timed = list_at(doc, "at", &times);
+
+    for (size_t i = 0; i < n && bson_iter_next(&entries); i++) {
+        int64_t at_ms = doc_date(doc, "updated_at");
+        struct text text = {"", 0};
+        uint32_t len;
+        if (i + timed >= n && bson_iter_next(&times) && BSON_ITER_HOLDS_DATE_TIME(&times))
+            at_ms = bson_iter_date_time(&times);
+        if (BSON_ITER_HOLDS_UTF8(&entries)) {
+            text.s = bson_iter_utf8(&entries, &len);
+            text.len = len;
+        }
+        if (!live_output_give(l, text, at_ms))
+            return false;
+    }
+    return true;
+}
+
+enum err mongo_output_view(struct store *s, struct text job_id, enum output_type type,
+                           log_take_fn *take, void *arg)
+{
+    struct live_output live = {.take = take, .arg = arg};
+    struct db_found f;
+    bool more = true;
+    enum err e = find(mongo_of(s), job_id, type, &f);
+
+    for (bool first = true; !e && more && db_next(&f); first = false) {
+        if (first)
+            e = note_changes(mongo_of(s), job_id, &live);
+        more = !e && give(&live, &f.doc, names[type]);
+    }
+    db_end(&f);
+    return e;
 }

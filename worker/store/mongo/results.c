@@ -3,367 +3,264 @@
  * older document of the same job id. */
 #include "worker/store/mongo/job.h"
 
-#include "common/log.h"
 #include "common/mem.h"
 #include "worker/jobs/states.h"
-#include "worker/store/mongo/bsonjson.h"
 #include "worker/store/mongo/oid.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is set in a job. */
-struct setting {
-    bson_t fields; /* by path */
-    bson_t odd;    /* of result_data, by names that are no paths; empty: none */
-    bool settles;  /* the agent reports: its claim has arrived */
-    int64_t max;   /* bytes that the document may have then; 0: as many as it can */
-};
+/* ---- parts of updates ---- */
 
-static void setting_init(struct setting *s)
+/* {$cond: [the state is one of the list, then, otherwise]} */
+static struct doc_value when_state(const char *const *list, struct doc_value then,
+                                   struct doc_value otherwise)
 {
-    bson_init(&s->fields);
-    bson_init(&s->odd);
-    s->settles = false;
-    s->max = 0;
+    return v_own(doc_of("$cond: [{$in: ['$" STATE_PATH "', {$literal: ?}]}, ?, ?]",
+                        v_strs(list, SIZE_MAX), then, otherwise));
 }
 
-static void setting_done(struct setting *s)
+/* The later of the present lease and this one. */
+static struct doc_value longer_lease(int64_t lease_ms)
 {
-    bson_destroy(&s->fields);
-    bson_destroy(&s->odd);
+    return v_own(doc_of("$max: ['$lease', ?]", v_date(lease_ms)));
 }
 
-/* Appends result_data: {$mergeObjects: ["$result_data", {$literal: odd}]}. */
-static void append_odd(bson_t *to, const bson_t *odd)
+/* The lease after a change to `next`, which does not replace the states of `unless`; 0: as it is.
+ * It becomes shorter only with another state. */
+static struct doc_value next_lease(const char *next, const char *const *unless, int64_t lease_ms)
 {
-    bson_t merge, both, literal;
+    const char *const same[] = {next, NULL};
+    struct doc_value stays = v_str("$lease");
 
-    BSON_APPEND_DOCUMENT_BEGIN(to, "result_data", &merge);
-    BSON_APPEND_ARRAY_BEGIN(&merge, "$mergeObjects", &both);
-    BSON_APPEND_UTF8(&both, "0", "$result_data");
-    BSON_APPEND_DOCUMENT_BEGIN(&both, "1", &literal);
-    BSON_APPEND_DOCUMENT(&literal, "$literal", odd);
-    bson_append_document_end(&both, &literal);
-    bson_append_array_end(&merge, &both);
-    bson_append_document_end(to, &merge);
+    if (state_is_over(next)) /* it was over before, or is now */
+        return v_str("$$REMOVE");
+    if (strcmp(next, "waiting") == 0)
+        return when_state(unless, stays, v_str("$$REMOVE"));
+    if (!lease_ms)
+        return v_none();
+    return when_state(unless, stays, when_state(same, longer_lease(lease_ms), v_date(lease_ms)));
 }
 
-/* Appends {NAME: document} to the stages. */
-static void append_stage(bson_t *pipeline, size_t *n, const char *name, const bson_t *document)
+/* Appends what changes with the state to the fields of a $set stage. */
+static void add_state(bson_t *fields, const struct result_put *p)
 {
-    char key[MONGO_INDEX_SIZE];
-    bson_t stage;
+    const char *next = p->job_state, *unless[STATES_MAX + 1], *or_same[STATES_MAX + 2];
+    size_t n = states_not_replaced_by(next, unless);
 
-    BSON_APPEND_DOCUMENT_BEGIN(pipeline, mongo_index(*n, key), &stage);
-    BSON_APPEND_DOCUMENT(&stage, name, document);
-    bson_append_document_end(pipeline, &stage);
-    ++*n;
+    memcpy(or_same, unless, n * sizeof *unless);
+    or_same[n] = next;
+    or_same[n + 1] = NULL;
+    doc_add(fields, STATE_PATH ": ?, history: ?, lease: ?",
+            when_state(unless, v_str("$" STATE_PATH), v_own(doc_of("$literal: ?", v_str(next)))),
+            when_state(or_same, v_str("$history"), v_own(job_history_more(next, NULL))),
+            next_lease(next, unless, p->lease_ms));
+    if (state_is_complete(next) && !json_object_get(p->fields, END_REASON))
+        doc_add(fields, "result_data." END_REASON ": '$$REMOVE'");
 }
 
-/* The stages that set it; `forget` removes the job's old attempts. */
-static void append_stages(bson_t *pipeline, const struct setting *s, bool forget)
+static bool is_path(const char *name)
 {
-    char key[MONGO_INDEX_SIZE];
-    bson_t merge = BSON_INITIALIZER, stage;
-    size_t n = 0;
-
-    if (!bson_empty(&s->fields))
-        append_stage(pipeline, &n, "$set", &s->fields);
-    if (!bson_empty(&s->odd)) {
-        append_odd(&merge, &s->odd);
-        append_stage(pipeline, &n, "$set", &merge);
-    }
-    if (s->settles) {
-        BSON_APPEND_DOCUMENT_BEGIN(pipeline, mongo_index(n, key), &stage);
-        n++;
-        BSON_APPEND_UTF8(&stage, "$unset", "claim.open");
-        bson_append_document_end(pipeline, &stage);
-    }
-    if (forget) {
-        BSON_APPEND_DOCUMENT_BEGIN(pipeline, mongo_index(n, key), &stage);
-        BSON_APPEND_UTF8(&stage, "$unset", "attempts");
-        bson_append_document_end(pipeline, &stage);
-        n++;
-    }
-    if (s->max)
-        job_append_size_check(pipeline, mongo_index(n, key), s->max);
-    bson_destroy(&merge);
+    return *name && *name != '$' && !strchr(name, '.');
 }
 
-/* Leaves out a job that was taken from this agent as lost and that another one has. */
-static void append_agent(bson_t *filter, struct text agent)
+/* The path of a field, owned by the caller. */
+static char *path_of(const char *before, const char *name)
 {
-    bson_t any, child;
-
-    if (!agent.s)
-        return;
-    BSON_APPEND_ARRAY_BEGIN(filter, "$or", &any);
-    BSON_APPEND_DOCUMENT_BEGIN(&any, "0", &child);
-    BSON_APPEND_NULL(&child, "claim.reruns");
-    bson_append_document_end(&any, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&any, "1", &child);
-    BSON_APPEND_NULL(&child, "claim.owner");
-    bson_append_document_end(&any, &child);
-    BSON_APPEND_DOCUMENT_BEGIN(&any, "2", &child);
-    mongo_append_text(&child, "claim.owner", agent);
-    bson_append_document_end(&any, &child);
-    bson_append_array_end(filter, &any);
-}
-
-/* Sets it in a job. `agent`: see struct result_put. */
-static enum err set(struct mongo *m, struct text job_id, struct text agent, const struct setting *s,
-                    bool forget, struct mongo_changed *ret)
-{
-    bson_t by_id = BSON_INITIALIZER, by_job_id = BSON_INITIALIZER, pipeline = BSON_INITIALIZER;
-    struct mongo_change change = {.filter = &by_id, .update = &pipeline, .pipeline = true};
-    bson_oid_t id;
-
-    append_stages(&pipeline, s, forget);
-    oid_of_text(job_id, &id);
-    BSON_APPEND_OID(&by_id, "_id", &id);
-    append_agent(&by_id, agent);
-    enum err e = mongo_update(m, JOBS, &change, ret);
-    if (!e && !ret->matched) { /* a job of another server */
-        mongo_append_text(&by_job_id, "job_id", job_id);
-        append_agent(&by_job_id, agent);
-        change.filter = &by_job_id;
-        change.hint = m->fixed.by_job_id;
-        e = mongo_update(m, JOBS, &change, ret);
-    }
-    bson_destroy(&by_id);
-    bson_destroy(&by_job_id);
-    bson_destroy(&pipeline);
-    return e ? e : ret->matched ? ERR_OK : ERR_NOT_FOUND;
-}
-
-enum err mongo_job_cancel(struct store *s, struct text job_id)
-{
-    struct mongo_changed done;
-    struct setting setting;
-
-    setting_init(&setting);
-    job_append_state(&setting.fields, "cancelled", states_over());
-    job_append_history(&setting.fields, "cancelled", states_over());
-    job_append_lease(&setting.fields, "cancelled", states_over(), 0);
-    enum err e = set(mongo_of(s), job_id, (struct text){0}, &setting, false, &done);
-    if (e == ERR_TOO_LARGE)
-        e = set(mongo_of(s), job_id, (struct text){0}, &setting, true, &done);
-    setting_done(&setting);
-    if (!e && !done.modified)
-        e = ERR_CONFLICT;
-    return e;
-}
-
-/* Appends result_data.NAME: {$literal: value}. */
-static bool append_literal(bson_t *to, const char *name, const json_t *value)
-{
-    size_t size = strlen("result_data.") + strlen(name) + 1;
+    size_t size = strlen(before) + strlen(name) + 1;
     char *path = mem_alloc(size);
-    bson_t literal;
 
-    snprintf(path, size, "result_data.%s", name);
-    BSON_APPEND_DOCUMENT_BEGIN(to, path, &literal);
-    bool ok = bsonjson_append(&literal, "$literal", strlen("$literal"), value);
-    bson_append_document_end(to, &literal);
-    free(path);
-    return ok;
+    snprintf(path, size, "%s%s", before, name);
+    return path;
 }
 
-static bool append_fields(struct setting *s, const json_t *fields)
+/* Appends the fields of a put: those whose names are paths to `fields`, others to `odd`. False:
+ * they cannot be BSON. */
+static bool add_fields(bson_t *fields, bson_t *odd, const json_t *sent)
 {
     const char *name;
     json_t *value;
     bool ok = true;
 
-    json_object_foreach ((json_t *)(uintptr_t)fields, name, value) {
-        if (*name && *name != '$' && !strchr(name, '.'))
-            ok = ok && append_literal(&s->fields, name, value);
-        else
-            ok = ok && bsonjson_append(&s->odd, name, strlen(name), value);
+    json_object_foreach ((json_t *)(uintptr_t)sent, name, value) {
+        char *path = path_of("result_data.", name);
+        ok = ok && (is_path(name) ? doc_add(fields, "?: {$literal: ?}", v_str(path), v_json(value))
+                                  : doc_put(odd, name, v_json(value)));
+        free(path);
     }
     return ok;
 }
 
-/* ERR_NOT_FOUND when there is no job of this id. */
-static enum err exists(struct mongo *m, struct text job_id)
-{
-    bson_t projection = BSON_INITIALIZER, reply, doc;
+/* ---- updates ---- */
 
-    BSON_APPEND_BOOL(&projection, "_id", true);
-    enum err e = job_find(m, job_id, &projection, &reply, &doc);
-    bson_destroy(&projection);
-    if (!e)
-        bson_destroy(&reply);
-    return e;
+/* Leaves out a job that was taken from this agent as lost and that another one has: lease_lost_by()
+ * as a filter. */
+static struct doc_value not_lost_by(struct text agent)
+{
+    if (!agent.s)
+        return v_none();
+    return v_own(doc_of("$or: [{claim.reruns: null}, {claim.owner: null}, {claim.owner: ?}]",
+                        v_text(agent)));
 }
 
-/* What a put sets. ERR_INTERNAL (logged): it cannot be BSON. */
-static enum err setting_of(const struct result_put *put, struct setting *ret)
-{
-    const char *unless[STATES_MAX + 1];
+enum how {
+    FORGET = 1,  /* removes the job's old attempts: they must not keep it from a state */
+    FOREIGN = 2, /* of another server: has any _id */
+    REPORT = 4   /* the agent reports, so its claim has arrived */
+};
 
-    if (put->job_state) {
-        states_not_replaced_by(put->job_state, unless);
-        job_append_state(&ret->fields, put->job_state, unless);
-        job_append_history(&ret->fields, put->job_state, unless);
-        job_append_lease(&ret->fields, put->job_state, unless, put->lease_ms);
-        if (state_is_over(put->job_state) && strcmp(put->job_state, "cancelled") != 0 &&
-            !json_object_get(put->fields, END_REASON))
-            BSON_APPEND_UTF8(&ret->fields, "result_data." END_REASON, "$$REMOVE");
-    } else if (put->lease_ms) {
-        job_append_longer_lease(&ret->fields, put->lease_ms);
+/* Appends the update of a put to a batch. */
+static void add_put(struct db_batch *b, const struct result_put *p, unsigned how)
+{
+    bson_t *fields = bson_new(), *odd = bson_new();
+    struct db_change change = {.index = how & FOREIGN ? IX_JOB_ID : IX_NONE};
+    bson_oid_t id;
+
+    if (p->job_state)
+        add_state(fields, p);
+    else if (p->lease_ms)
+        doc_add(fields, "lease: ?",
+                when_state(states_not_leased(), v_str("$lease"), longer_lease(p->lease_ms)));
+    bool ok = add_fields(fields, odd, p->fields);
+    oid_of_text(p->job_id, &id);
+    change.filter = how & FOREIGN ? doc_of("job_id: ?, ?", v_text(p->job_id), not_lost_by(p->agent))
+                                  : doc_of("_id: ?, ?", v_oid(&id), not_lost_by(p->agent));
+    if (ok)
+        change.update = doc_of(
+            "[?, ?, ?, ?, ?]",
+            bson_empty(fields) ? v_none() : v_own(doc_of("$set: ?", v_doc(fields))),
+            bson_empty(odd) ? v_none()
+                            : v_own(doc_of("$set: {result_data: {$mergeObjects: ['$result_data', "
+                                           "{$literal: ?}]}}",
+                                           v_doc(odd))),
+            how & REPORT ? v_own(doc_of("$unset: 'claim.open'")) : v_none(),
+            how & FORGET ? v_own(doc_of("$unset: 'attempts'")) : v_none(),
+            p->max && json_object_size(p->fields) ? v_own(job_size_check((int64_t)p->max))
+                                                  : v_none());
+    db_add_update(b, &change);
+    bson_destroy(fields);
+    bson_destroy(odd);
+}
+
+/* Puts one with care: our document, else that of another server; the old attempts go where they
+ * leave no room. ERR_NOT_FOUND. */
+static enum err put_with_care(struct mongo *m, const struct result_put *p, unsigned how,
+                              struct db_done *done)
+{
+    static const unsigned tries[] = {0, FORGET, FOREIGN, FOREIGN | FORGET};
+    enum err e = ERR_OK;
+
+    *done = (struct db_done){0};
+    for (size_t i = 0; i < 4; i++) {
+        struct db_batch b = DB_BATCH(JOBS);
+        if (tries[i] & FORGET ? e != ERR_TOO_LARGE : e != ERR_OK)
+            continue;
+        add_put(&b, p, how | tries[i]);
+        e = db_run(m, &b, done);
+        if (!e && done->matched)
+            return ERR_OK;
     }
-    ret->settles = true;
-    if (json_object_size(put->fields))
-        ret->max = (int64_t)put->max;
-    if (append_fields(ret, put->fields))
-        return ERR_OK;
-    log_error("a result cannot be stored: it is nested too deep or has a NUL in a key; such a body "
-              "should have been refused");
-    return ERR_INTERNAL;
+    return e ? e : ERR_NOT_FOUND;
 }
 
-/* Appends what is set in attempt number `at`; returns how much that is. */
-static size_t append_late(bson_t *set, const struct result_put *put, size_t at)
+enum err mongo_job_cancel(struct store *s, struct text job_id)
 {
-    const char *name;
-    json_t *value;
-    size_t n = 0;
+    struct result_put cancel = {.job_id = job_id, .job_state = "cancelled"};
+    struct db_done done;
+    enum err e = put_with_care(mongo_of(s), &cancel, 0, &done);
 
-    json_object_foreach ((json_t *)(uintptr_t)put->fields, name, value) {
-        size_t size = strlen(name) + 64;
-        char *path = mem_alloc(size);
-        snprintf(path, size, "attempts.%zu.result_data.%s", at, name);
-        if (*name && *name != '$' && !strchr(name, '.'))
-            n += bsonjson_append(set, path, strlen(path), value);
-        free(path);
-    }
-    if (put->job_state) {
-        char path[64];
-        snprintf(path, sizeof path, "attempts.%zu.result_data.job_state", at);
-        n += bson_append_utf8(set, path, -1, put->job_state, -1);
-    }
-    return n;
+    return !e && !done.modified ? ERR_CONFLICT : e;
 }
 
-/* Appends to a filter that the document has at most so many bytes. */
-static void append_size_limit(bson_t *filter, int64_t max)
-{
-    bson_t *limit = BCON_NEW("$lte", "[", "{", "$bsonSize", "$$ROOT", "}", BCON_INT64(max), "]");
-
-    BSON_APPEND_DOCUMENT(filter, "$expr", limit);
-    bson_destroy(limit);
-}
+/* ---- results that come late ---- */
 
 /* Puts into the newest attempt what comes from the agent that had the job then. ERR_NOT_FOUND:
  * there is no job of this id. Names that are no paths are left out. */
-static enum err put_late(struct mongo *m, const struct result_put *put)
+static enum err put_late(struct mongo *m, const struct result_put *p)
 {
-    bson_t projection = BSON_INITIALIZER, filter = BSON_INITIALIZER, update = BSON_INITIALIZER;
-    bson_t reply, job, set;
-    bson_iter_t it, list;
-    struct mongo_change change = {.filter = &filter, .update = &update, .hint = m->fixed.by_id};
-    struct mongo_changed done = {0};
-    size_t n = 0, used = 0;
+    struct db_found f;
+    struct db_done done = {0};
+    bson_iter_t attempts;
+    char before[64], path[96];
+    size_t n = 0;
+    bool ok = true;
+    const char *name, *state;
+    json_t *value;
+    enum err e = job_find(m, p->job_id, "attempts.result_data.job_state: true", &f);
 
-    BSON_APPEND_BOOL(&projection, "attempts.created_at", true);
-    enum err e = job_find(m, put->job_id, &projection, &reply, &job);
-    bson_destroy(&projection);
     if (e)
         return e;
-    if (mongo_field(&job, "attempts", &it) && BSON_ITER_HOLDS_ARRAY(&it) &&
-        bson_iter_recurse(&it, &list))
-        while (bson_iter_next(&list))
+    if (doc_list(&f.doc, "attempts", &attempts))
+        while (bson_iter_next(&attempts))
             n++;
-    mongo_append_as_read(&filter, "_id", &job, "_id");
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    if (n)
-        used = append_late(&set, put, n - 1);
-    bson_append_document_end(&update, &set);
-    if (put->max)
-        append_size_limit(&filter, (int64_t)put->max - (int64_t)update.len);
-    if (used)
-        e = mongo_update(m, JOBS, &change, &done);
-    if (!e && used && !done.matched)
-        e = ERR_TOO_LARGE;
-    bson_destroy(&filter);
-    bson_destroy(&update);
-    bson_destroy(&reply);
+    bson_t *set = bson_new();
+    snprintf(before, sizeof before, "attempts.%zu.result_data.", n ? n - 1 : 0);
+    json_object_foreach (p->fields, name, value) {
+        char *at = path_of(before, name);
+        ok = ok && (!is_path(name) || doc_put(set, at, v_json(value)));
+        free(at);
+    }
+    snprintf(path, sizeof path, "%sjob_state", before);
+    state = doc_str(&f.doc, path);
+    if (p->job_state && state_may_follow(state ? state : "", p->job_state))
+        doc_put(set, path, v_str(p->job_state));
+    if (n && !bson_empty(set)) {
+        int64_t max = (int64_t)p->max - (int64_t)set->len;
+        e = db_update(m, JOBS,
+                      &(struct db_change){
+                          .filter = doc_of("_id: ?, $expr: ?", v_field(&f.doc, "_id"),
+                                           p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]",
+                                                                 v_int64(max)))
+                                                  : v_none()),
+                          .update = ok ? doc_of("$set: ?", v_doc(set)) : NULL,
+                          .index = IX_ID},
+                      &done);
+        if (!e && !done.matched)
+            e = ERR_TOO_LARGE;
+    }
+    bson_destroy(set);
+    db_end(&f);
     return e;
 }
 
-static bool is_empty(const struct result_put *put)
+/* ---- results ---- */
+
+static bool is_empty(const struct result_put *p)
 {
-    return json_object_size(put->fields) == 0 && !put->job_state;
+    return json_object_size(p->fields) == 0 && !p->job_state;
 }
 
-static enum err put_one(struct mongo *m, const struct result_put *put)
+static enum err put_one(struct mongo *m, const struct result_put *p)
 {
-    struct mongo_changed done;
-    struct setting setting;
+    struct db_found f;
+    struct db_done done;
+    enum err e;
 
-    if (is_empty(put))
-        return exists(m, put->job_id);
-    setting_init(&setting);
-    enum err e = setting_of(put, &setting);
-    if (!e)
-        e = set(m, put->job_id, put->agent, &setting, false, &done);
-    if (e == ERR_TOO_LARGE) /* the present outcome matters more than earlier ones */
-        e = set(m, put->job_id, put->agent, &setting, true, &done);
-    setting_done(&setting);
-    return e == ERR_NOT_FOUND && put->agent.s ? put_late(m, put) : e;
-}
-
-/* Appends the statement of a put to an array of statements, if it needs no care. */
-static bool append_put(bson_t *updates, size_t index, const struct result_put *put)
-{
-    bson_t by_id = BSON_INITIALIZER, pipeline = BSON_INITIALIZER;
-    struct mongo_change change = {.filter = &by_id, .update = &pipeline, .pipeline = true};
-    struct setting setting;
-    bson_oid_t id;
-
-    setting_init(&setting);
-    bool ok = !is_empty(put) && setting_of(put, &setting) == ERR_OK;
-    if (ok) {
-        append_stages(&pipeline, &setting, false);
-        oid_of_text(put->job_id, &id);
-        BSON_APPEND_OID(&by_id, "_id", &id);
-        append_agent(&by_id, put->agent);
-        mongo_change_append(updates, index, &change);
+    if (is_empty(p)) {
+        e = job_find(m, p->job_id, "_id: true", &f);
+        db_end(&f);
+        return e;
     }
-    setting_done(&setting);
-    bson_destroy(&by_id);
-    bson_destroy(&pipeline);
-    return ok;
+    e = put_with_care(m, p, REPORT, &done);
+    return e == ERR_NOT_FOUND && p->agent.s ? put_late(m, p) : e;
 }
 
-/* Puts all in one trip. *ret_all false: that did not do for each of them, and they are to be put
- * one by one, which changes nothing more where it did. */
-static enum err put_all(struct mongo *m, struct result_put *puts, size_t n, bool *ret_all)
-{
-    bson_t updates = BSON_INITIALIZER;
-    struct mongo_changed done;
-    size_t in = 0;
-    bool plain = true;
-    enum err e = ERR_OK;
-
-    for (size_t i = 0; plain && i < n; i++)
-        plain = append_put(&updates, i, &puts[i]);
-    if (plain)
-        e = mongo_update_many(m, JOBS, &updates, n, &done, &in);
-    *ret_all = !e && plain && in == n && (size_t)done.matched == n;
-    bson_destroy(&updates);
-    return e == ERR_TOO_LARGE ? ERR_OK : e; /* of the command: it is split then */
-}
-
+/* All in one trip; one by one those bundles for which that does not do, which changes nothing more
+ * where it did. */
 enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
 {
-    bool all = false;
-    enum err e = n > 1 ? put_all(mongo_of(s), puts, n, &all) : ERR_OK;
+    struct mongo *m = mongo_of(s);
+    struct db_batch b = DB_BATCH(JOBS);
+    struct db_done done;
 
     for (size_t i = 0; i < n; i++)
-        puts[i].err = e || all ? e : put_one(mongo_of(s), &puts[i]);
+        if (!is_empty(&puts[i]))
+            add_put(&b, &puts[i], REPORT);
+    size_t sent = b.n;
+    enum err e = db_run(m, &b, &done);
+    bool again = e == ERR_TOO_LARGE || e == ERR_INTERNAL || (!e && (size_t)done.matched < sent);
+    for (size_t i = 0; i < n; i++)
+        puts[i].err = again || (!e && is_empty(&puts[i])) ? put_one(m, &puts[i]) : e;
     return ERR_OK;
 }

@@ -3,11 +3,8 @@
 #include "worker/store/sqlite/job.h"
 
 #include "common/clock.h"
-#include "common/mem.h"
-#include "worker/jobs/states.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* What is run with a thing's key to remove it, up to SQL_COUNT_. */
@@ -45,30 +42,12 @@ static bool is_named(const struct source *src)
     return src->kind == EXPIRY_FILES || src->kind == EXPIRY_KEYS;
 }
 
-enum fate { FATE_STAYS, FATE_GOES, FATE_CANCELLED };
-
 struct old {
     int64_t id;
     char name[NAME_SIZE]; /* instead, where the key is a text; of a job beside it */
     int64_t age_ms;
-    enum fate fate;
+    enum job_fate fate;
 };
-
-/* Of a job: by its state and since when it is in it. */
-static enum fate job_fate(const struct query *r, const struct expiry *x)
-{
-    struct text state = query_col_text(r, 3);
-    char *name = mem_strndup(state.s ? state.s : "", state.len);
-    enum fate fate = FATE_STAYS;
-
-    if (state_is_over(name) && query_col_int(r, 1) < x->before_ms &&
-        query_col_int(r, 4) < x->ended_before_ms)
-        fate = FATE_GOES;
-    else if (strcmp(name, "waiting") == 0 && query_col_int(r, 1) < x->waiting_before_ms)
-        fate = FATE_CANCELLED;
-    free(name);
-    return fate;
-}
 
 static struct old old_of(const struct query *r, const struct expiry *x)
 {
@@ -82,9 +61,10 @@ static struct old old_of(const struct query *r, const struct expiry *x)
     if (!named)
         o.id = query_col_int(r, 0);
     if (x->kind == EXPIRY_JOBS)
-        o.fate = job_fate(r, x);
+        o.fate = job_fate(&(struct job_age){query_col_str(r, 3), o.age_ms, query_col_int(r, 4)},
+                          &x->limits);
     else
-        o.fate = query_col_int(r, 2) ? FATE_STAYS : FATE_GOES;
+        o.fate = query_col_int(r, 2) ? JOB_STAYS : JOB_GOES;
     return o;
 }
 
@@ -118,20 +98,14 @@ static void bind_key(struct query *r, const struct source *src, const struct old
         query_int(r, o->id);
 }
 
-/* Cancels a job that waits, within a write. */
-static enum err cancel(struct sqlite *q, const struct old *o)
-{
-    return sqlite_job_end(q, o->id, "cancelled", EXPIRY_REASON);
-}
-
 static enum err end_one(struct sqlite *q, const struct old *o, struct expiry *x)
 {
     const struct source *src = &sources[x->kind];
     enum err e = ERR_OK;
 
-    if (o->fate == FATE_CANCELLED) {
+    if (o->fate == JOB_IS_CANCELLED) {
         expiry_cancelled(x, (struct text){o->name, strlen(o->name)});
-        return cancel(q, o);
+        return sqlite_job_end(q, o->id, "cancelled", EXPIRY_REASON);
     }
     if (x->kind == EXPIRY_FILES) {
         struct query r = query_new(q, SQL_FILE_DROP_ADD);
@@ -148,20 +122,10 @@ static enum err end_one(struct sqlite *q, const struct old *o, struct expiry *x)
     return e;
 }
 
-/* Moves the walk's place behind a thing. */
-static void pass(struct expiry *x, const struct old *o)
-{
-    if (o->age_ms > x->from_ms) {
-        x->from_ms = o->age_ms;
-        x->kept = 0;
-    }
-    x->kept += o->fate != FATE_GOES;
-}
-
 static bool all_stay(const struct old *old, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (old[i].fate != FATE_STAYS)
+        if (old[i].fate != JOB_STAYS)
             return false;
     return true;
 }
@@ -182,12 +146,12 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
             return e;
         e = look(q, x, old, &len);
         for (size_t i = 0; !e && i < len; i++)
-            if (old[i].fate != FATE_STAYS)
+            if (old[i].fate != JOB_STAYS)
                 e = end_one(q, &old[i], x);
         e = sqlite_write_end(q, e);
     }
     for (size_t i = 0; !e && i < len; i++)
-        pass(x, &old[i]);
+        expiry_passed(x, old[i].age_ms, old[i].fate != JOB_GOES);
     x->more = len == SWEEP_MAX;
     return e;
 }

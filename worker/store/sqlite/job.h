@@ -37,9 +37,6 @@ enum err sqlite_job_keep_attempt(struct sqlite *q, int64_t id) MUST_CHECK;
 /* Puts the reason of the server for the end of a job into its result, within a write. */
 enum err sqlite_job_reason_put(struct sqlite *q, int64_t id, const char *reason) MUST_CHECK;
 
-/* Changes of state that are kept of a job, the newest. */
-#define HISTORY_MAX 64
-
 /* Notes a change of state, within a write; `reason` may be NULL. */
 enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state,
                             const char *reason) MUST_CHECK;

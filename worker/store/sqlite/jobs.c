@@ -35,16 +35,6 @@ enum err sqlite_jobs_add(struct store *s, struct job_new *jobs, size_t n)
     return all;
 }
 
-json_t *sqlite_job_data_of(const struct query *r, int data, int attachments)
-{
-    json_t *value = query_col_json(r, data);
-    struct text status = query_col_text(r, attachments);
-
-    if (value && status.s)
-        json_object_set_new(value, ATTACHMENTS_STATUS, json_stringn(status.s, status.len));
-    return value;
-}
-
 static enum err get(struct sqlite *q, struct job_read *read)
 {
     struct query r = query_new(q, SQL_JOB_DATA);

@@ -1,10 +1,9 @@
 /* Leases of running jobs, and jobs whose lease has run out. */
 #include "worker/store/sqlite/job.h"
 
-#include "common/mem.h"
 #include "worker/jobs/lease.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 /* Looks whether the lease is due. ERR_NOT_FOUND: not, or there is no such job. */
 static enum err look(struct sqlite *q, const struct lease_renewal *l, int64_t *ret_id,
@@ -15,9 +14,7 @@ static enum err look(struct sqlite *q, const struct lease_renewal *l, int64_t *r
     query_text(&r, l->job_id);
     enum err e = query_step(&r);
     if (!e) {
-        struct text state = query_col_text(&r, 1);
-        char *name = mem_strndup(state.s ? state.s : "", state.len);
-        struct lease_job job = {.state = name,
+        struct lease_job job = {.state = query_col_str(&r, 1),
                                 .owner = query_col_text(&r, 2),
                                 .lease_ms = query_col_int(&r, 3),
                                 .open = query_col_int(&r, 4) == 1,
@@ -25,7 +22,6 @@ static enum err look(struct sqlite *q, const struct lease_renewal *l, int64_t *r
                                 .reserve_timeout = query_col_int(&r, 6)};
         *ret_id = query_col_int(&r, 0);
         e = lease_is_due(&job, l, ret_end_ms) ? ERR_OK : ERR_NOT_FOUND;
-        free(name);
     }
     query_end(&r);
     return e;
@@ -60,14 +56,6 @@ enum err sqlite_leases_renew(struct store *s, const struct lease_renewal *renewa
     return e;
 }
 
-/* An owned copy of a column, NULL where it is null. */
-static char *copy_of(const struct query *r, int column)
-{
-    struct text t = query_col_text(r, column);
-
-    return t.s ? mem_strndup(t.s, t.len) : NULL;
-}
-
 enum err sqlite_leases_overdue(struct store *s, int64_t before_ms, struct orphan *orphans,
                                size_t *ret_n)
 {
@@ -78,13 +66,13 @@ enum err sqlite_leases_overdue(struct store *s, int64_t before_ms, struct orphan
     query_int(&r, before_ms);
     query_int(&r, SWEEP_MAX);
     while (n < SWEEP_MAX && (e = query_step(&r)) == ERR_OK)
-        orphans[n++] = (struct orphan){.job_id = copy_of(&r, 0),
-                                       .queue = copy_of(&r, 1),
-                                       .state = copy_of(&r, 2),
-                                       .owner = copy_of(&r, 3),
+        orphans[n++] = (struct orphan){.job_id = query_col_given(&r, 0),
+                                       .queue = query_col_given(&r, 1),
+                                       .state = query_col_given(&r, 2),
+                                       .owner = query_col_given(&r, 3),
                                        .lease_ms = query_col_int(&r, 4),
                                        .reruns = query_col_int(&r, 5),
-                                       .webhook = copy_of(&r, 6),
+                                       .webhook = query_col_given(&r, 6),
                                        .allowed = query_col_int(&r, 7)};
     query_end(&r);
     *ret_n = n;
@@ -140,10 +128,10 @@ static enum err holder(struct sqlite *q, struct job_holder *job)
     query_text(&r, job->job_id);
     enum err e = query_step(&r);
     if (!e) {
-        job->waits = sqlite_text_is(query_col_text(&r, 0), (struct text){"waiting", 7});
-        job->owner = copy_of(&r, 1);
+        job->waits = strcmp(query_col_str(&r, 0), "waiting") == 0;
+        job->owner = query_col_given(&r, 1);
         job->tried = query_col_int(&r, 2) != 0;
-        job->former = copy_of(&r, 3);
+        job->former = query_col_given(&r, 3);
     }
     query_end(&r);
     return e;

@@ -1,4 +1,4 @@
-/* Logs of jobs: fragments, and live output seen as such. */
+/* Fragments of logs. */
 #include "worker/store/sqlite/job.h"
 
 #include "common/clock.h"
@@ -211,45 +211,4 @@ enum err sqlite_logs_take(struct store *s, struct text job_id, enum output_type 
         json_array_extend(entries, taken);
     json_decref(taken);
     return e;
-}
-
-/* ---- live output ---- */
-
-/* Reads the changes of the job's phase; none for a job that is not there. */
-static enum err read_changes(struct sqlite *q, struct text job_id,
-                             struct phase_change changes[HISTORY_MAX], size_t *ret_n)
-{
-    struct query r = query_new(q, SQL_HISTORY);
-    size_t n = 0;
-    enum err e;
-
-    query_text(&r, job_id);
-    while ((e = query_step(&r)) == ERR_OK && n < HISTORY_MAX)
-        changes[n++] =
-            (struct phase_change){phase_of_state(query_col_text(&r, 0)), query_col_int(&r, 1)};
-    query_end(&r);
-    *ret_n = n;
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
-}
-
-enum err sqlite_output_view(struct store *s, struct text job_id, enum output_type type,
-                            log_take_fn *take_piece, void *arg)
-{
-    struct sqlite *q = sqlite_of(s);
-    struct phase_change changes[HISTORY_MAX];
-    size_t changes_len = 0;
-    struct query r = of_log(q, SQL_OUTPUT_VIEW, job_id, type);
-    enum err e;
-    bool more = true;
-
-    for (int64_t n = 0; more && (e = query_step(&r)) == ERR_OK; n++) {
-        if (n == 0 && (e = read_changes(q, job_id, changes, &changes_len)))
-            break;
-        struct log_piece piece = {
-            .number = n, .at_ms = query_col_int(&r, 0), .text = query_col_text(&r, 1)};
-        piece.phase = phase_at(changes, changes_len, piece.at_ms);
-        more = take_piece(arg, &piece);
-    }
-    query_end(&r);
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }

@@ -117,3 +117,35 @@ enum err sqlite_output_take(struct store *s, struct text job_id, enum output_typ
         *ret = entries;
     return e;
 }
+
+/* ---- live output as pieces of a log ---- */
+
+/* Notes the changes of the job's state; none of a job that is not there. */
+static enum err note_changes(struct sqlite *q, struct text job_id, struct live_output *l)
+{
+    struct query r = query_new(q, SQL_HISTORY);
+    enum err e;
+
+    query_text(&r, job_id);
+    while ((e = query_step(&r)) == ERR_OK)
+        live_output_change(l, query_col_text(&r, 0), query_col_int(&r, 1));
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_output_view(struct store *s, struct text job_id, enum output_type type,
+                            log_take_fn *take_entry, void *arg)
+{
+    struct live_output live = {.take = take_entry, .arg = arg};
+    struct query r = of_job(sqlite_of(s), SQL_OUTPUT_VIEW, job_id, type);
+    bool more = true;
+    enum err e;
+
+    while (more && (e = query_step(&r)) == ERR_OK) {
+        if (live.number == 0 && (e = note_changes(sqlite_of(s), job_id, &live)))
+            break;
+        more = live_output_give(&live, query_col_text(&r, 1), query_col_int(&r, 0));
+    }
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}

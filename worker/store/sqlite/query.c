@@ -151,6 +151,20 @@ void query_col_copy(const struct query *r, int column, char *out, size_t size)
     snprintf(out, size, "%.*s", t.len < size ? (int)t.len : 0, t.s ? t.s : "");
 }
 
+const char *query_col_str(const struct query *r, int column)
+{
+    const unsigned char *s = sqlite3_column_text(r->st, column);
+
+    return s ? (const char *)s : "";
+}
+
+char *query_col_given(const struct query *r, int column)
+{
+    struct text t = query_col_text(r, column);
+
+    return t.s ? mem_strndup(t.s, t.len) : NULL;
+}
+
 json_t *query_col_json(const struct query *r, int column)
 {
     struct text t = query_col_text(r, column);

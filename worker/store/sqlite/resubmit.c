@@ -1,46 +1,26 @@
 /* Jobs whose id the client chose: such a job may be there already. */
 #include "worker/store/sqlite/job.h"
 
-#include <string.h>
+#include "worker/jobs/resubmission.h"
 
-#define ATTEMPTS_MAX 20
-
-/* The job as it is stored. */
-struct stored {
-    int64_t id;
-    int64_t created_us;
-    bool waits;
-    bool same; /* data as what was sent now */
-};
-
-static bool same_data(const struct query *r, int data, int attachments, const struct job_text *t)
-{
-    struct text old_text = query_col_text(r, data);
-
-    /* What was uploaded meanwhile stays, so only whether there are attachments counts. */
-    if ((query_col_text(r, attachments).s != NULL) != (t->attachments != NULL))
-        return false;
-    if (sqlite_text_is(old_text, (struct text){t->data, t->data_len}))
-        return true;
-    json_t *old = query_col_json(r, data);
-    json_t *sent = json_loadb(t->data, t->data_len, JSON_ALLOW_NUL, NULL);
-    bool same = old && sent && json_equal(old, sent);
-    json_decref(old);
-    json_decref(sent);
-    return same;
-}
-
-static enum err find(struct sqlite *q, const struct job_text *t, struct stored *ret)
+/* Looks at the job that has this id: *ret_id, and what becomes of it. ERR_NOT_FOUND. */
+static enum err look(struct sqlite *q, const struct job_new *job, int64_t *ret_id,
+                     enum resubmission *ret)
 {
     struct query r = query_new(q, SQL_JOB_FOUND);
 
-    query_str(&r, t->job->job_id);
+    query_str(&r, job->job_id);
     enum err e = query_step(&r);
     if (!e) {
-        ret->id = query_col_int(&r, 0);
-        ret->created_us = query_col_int(&r, 1);
-        ret->waits = sqlite_text_is(query_col_text(&r, 2), (struct text){"waiting", 7});
-        ret->same = same_data(&r, 4, 3, t);
+        json_t *data = sqlite_job_data_of(&r, 4, 3);
+        *ret_id = query_col_int(&r, 0);
+        *ret = resubmission(&(struct resubmitted){.state = query_col_str(&r, 2),
+                                                  .created = query_col_int(&r, 1),
+                                                  .received = job->asked.received_us,
+                                                  .repeat = job->asked.repeat,
+                                                  .stored = data,
+                                                  .sent = job->data});
+        json_decref(data);
     }
     query_end(&r);
     return e;
@@ -80,18 +60,15 @@ static enum err renew(struct sqlite *q, int64_t id, const struct job_text *t)
 
 enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t)
 {
-    struct stored old;
-    enum err e = find(q, t, &old);
+    enum resubmission what;
+    int64_t id;
+    enum err e = look(q, t->job, &id, &what);
 
     if (e == ERR_NOT_FOUND)
         return sqlite_job_insert(q, t);
-    if (e)
+    if (e || what == RESUBMIT_NOTHING)
         return e;
-    if (t->job->asked.repeat && old.created_us >= t->job->asked.received_us)
-        return ERR_OK; /* stored already, or stored and then replaced */
-    if (old.waits && old.same)
-        return ERR_OK;
-    if (!old.waits)
-        e = sqlite_job_keep_attempt(q, old.id);
-    return e ? e : renew(q, old.id, t);
+    if (what == RESUBMIT_ATTEMPT)
+        e = sqlite_job_keep_attempt(q, id);
+    return e ? e : renew(q, id, t);
 }

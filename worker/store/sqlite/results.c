@@ -2,6 +2,7 @@
 #include "worker/store/sqlite/job.h"
 
 #include "common/mem.h"
+#include "worker/jobs/lease.h"
 #include "worker/jobs/states.h"
 #include "worker/validation/bson_size.h"
 
@@ -14,9 +15,10 @@ struct result {
     int64_t id;
     int64_t data_size; /* of the job's data */
     int64_t lease_ms;  /* 0: none */
-    char *owner;       /* owned; of a job that was taken from another agent, else NULL */
-    char *state;       /* owned */
-    json_t *fields;    /* owned */
+    int64_t reruns;
+    char *owner;    /* owned; NULL: not known */
+    char *state;    /* owned */
+    json_t *fields; /* owned */
 };
 
 static void result_free(struct result *r)
@@ -35,15 +37,13 @@ static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
     query_text(&r, job_id);
     enum err e = query_step(&r);
     if (!e) {
-        struct text state = query_col_text(&r, 1);
         ret->id = query_col_int(&r, 0);
-        ret->state = mem_strndup(state.s ? state.s : "", state.len);
+        ret->state = mem_strdup(query_col_str(&r, 1));
         ret->fields = query_col_text(&r, 2).s ? query_col_json(&r, 2) : json_object();
         ret->data_size = query_col_int(&r, 3);
         ret->lease_ms = query_col_int(&r, 4);
-        struct text owner = query_col_text(&r, 6);
-        if (owner.s && query_col_int(&r, 5) > 0)
-            ret->owner = mem_strndup(owner.s, owner.len);
+        ret->reruns = query_col_int(&r, 5);
+        ret->owner = query_col_given(&r, 6);
         if (!ret->fields)
             e = ERR_INTERNAL;
     }
@@ -90,12 +90,9 @@ static enum err cancel(struct sqlite *q, struct text job_id)
     query_text(&r, job_id);
     enum err e = query_step(&r);
     if (!e) {
-        struct text state = query_col_text(&r, 1);
-        char *text = mem_strndup(state.s ? state.s : "", state.len);
         id = query_col_int(&r, 0);
-        if (state_is_over(text))
+        if (state_is_over(query_col_str(&r, 1)))
             e = ERR_CONFLICT;
-        free(text);
     }
     query_end(&r);
     return e ? e : put_state(q, id, "cancelled", 0, NULL);
@@ -110,17 +107,6 @@ enum err sqlite_job_cancel(struct store *s, struct text job_id)
 }
 
 /* ---- results ---- */
-
-static bool may_follow(const char *state, const char *next)
-{
-    const char *unless[STATES_MAX + 1];
-
-    states_not_replaced_by(next, unless);
-    for (size_t i = 0; unless[i]; i++)
-        if (strcmp(unless[i], state) == 0)
-            return false;
-    return true;
-}
 
 /* `max`: bytes of the job with its result, counted as MongoDB does: both have the same limit. */
 static enum err put_fields(struct sqlite *q, const struct result *old, const json_t *fields,
@@ -160,7 +146,7 @@ static enum err extend(struct sqlite *q, const struct result *old, int64_t lease
 static enum err move(struct sqlite *q, const struct result *old, const struct result_put *p)
 {
     if (p->job_state && strcmp(p->job_state, old->state) != 0 &&
-        may_follow(old->state, p->job_state)) {
+        state_may_follow(old->state, p->job_state)) {
         bool over = state_is_over(p->job_state);
         return put_state(q, old->id, p->job_state,
                          over          ? 0
@@ -184,9 +170,8 @@ static enum err put_late(struct sqlite *q, const struct result *job, const struc
     query_int(&r, job->id);
     enum err e = query_step(&r);
     if (!e) {
-        struct text state = query_col_text(&r, 1);
         old.id = query_col_int(&r, 0);
-        old.state = mem_strndup(state.s ? state.s : "", state.len);
+        old.state = mem_strdup(query_col_str(&r, 1));
         old.fields = query_col_text(&r, 2).s ? query_col_json(&r, 2) : json_object();
     }
     query_end(&r);
@@ -197,8 +182,8 @@ static enum err put_late(struct sqlite *q, const struct result *job, const struc
     if (!e) {
         r = query_new(q, SQL_ATTEMPT_PUT);
         query_int(&r, old.id);
-        query_str(&r,
-                  p->job_state && may_follow(old.state, p->job_state) ? p->job_state : old.state);
+        query_str(&r, p->job_state && state_may_follow(old.state, p->job_state) ? p->job_state
+                                                                                : old.state);
         query_text(&r, (struct text){text, len});
         e = query_run(&r);
     }
@@ -207,34 +192,22 @@ static enum err put_late(struct sqlite *q, const struct result *job, const struc
     return e == ERR_NOT_FOUND ? ERR_OK : e; /* no attempt was kept */
 }
 
-/* The job was lost by the agent that posts, and another one has it. */
-static bool is_late(const struct result *job, const struct result_put *p)
-{
-    return job->owner && p->agent.s &&
-           !sqlite_text_is(p->agent, (struct text){job->owner, strlen(job->owner)});
-}
-
 static enum err put(struct sqlite *q, const struct result_put *p)
 {
     struct result old;
     enum err e = load(q, p->job_id, &old);
+    struct text owner = {old.owner, old.owner ? strlen(old.owner) : 0};
 
-    if (!e && is_late(&old, p)) {
+    if (!e && lease_lost_by(p->agent, owner, old.reruns)) {
         e = put_late(q, &old, p);
-        result_free(&old);
-        return e;
+    } else if (!e) {
+        bool forgives = p->job_state && state_is_complete(p->job_state) &&
+                        json_object_del(old.fields, END_REASON) == 0;
+        if (forgives || json_object_size(p->fields))
+            e = put_fields(q, &old, p->fields, p->max ? p->max : STORE_DOCUMENT_MAX);
+        if (!e)
+            e = move(q, &old, p);
     }
-    bool ends = p->job_state && state_is_over(p->job_state) && !e &&
-                strcmp(p->job_state, old.state) != 0 && may_follow(old.state, p->job_state);
-
-    if (ends && json_object_get(old.fields, END_REASON))
-        json_object_del(old.fields, END_REASON);
-    else
-        ends = false;
-    if (!e && (ends || json_object_size(p->fields)))
-        e = put_fields(q, &old, p->fields, p->max ? p->max : STORE_DOCUMENT_MAX);
-    if (!e)
-        e = move(q, &old, p);
     result_free(&old);
     return e;
 }
@@ -264,8 +237,7 @@ static enum err get_state(struct sqlite *q, struct job_read *read)
     query_text(&r, read->job_id);
     enum err e = query_step(&r);
     if (!e) {
-        struct text state = query_col_text(&r, 1);
-        read->value = json_pack("{s:s%}", "job_state", state.s ? state.s : "", state.len);
+        read->value = json_pack("{s:s}", "job_state", query_col_str(&r, 1));
     }
     query_end(&r);
     return e;

@@ -126,8 +126,11 @@ int query_changes(const struct query *r);
 /* Columns of the row, from 0. Texts are gone with the row. */
 int64_t query_col_int(const struct query *r, int column);
 struct text query_col_text(const struct query *r, int column); /* s NULL: null */
+const char *query_col_str(const struct query *r, int column);  /* "" where it is null */
 
-char *query_col_dup(const struct query *r, int column); /* "" for null */
+/* Copies that the caller owns. */
+char *query_col_dup(const struct query *r, int column);   /* "" for null */
+char *query_col_given(const struct query *r, int column); /* NULL for null */
 /* Copies a text that fits; "" when it is null or longer. */
 void query_col_copy(const struct query *r, int column, char *out, size_t size);
 

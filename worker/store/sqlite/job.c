@@ -86,3 +86,13 @@ enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t)
         return ERR_CONFLICT;
     return sqlite_job_data_put(q, sqlite3_last_insert_rowid(q->db), t);
 }
+
+json_t *sqlite_job_data_of(const struct query *r, int data, int attachments)
+{
+    json_t *value = query_col_json(r, data);
+    struct text status = query_col_text(r, attachments);
+
+    if (value && status.s)
+        json_object_set_new(value, ATTACHMENTS_STATUS, json_stringn(status.s, status.len));
+    return value;
+}

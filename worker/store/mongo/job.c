@@ -1,0 +1,157 @@
+#include "worker/store/mongo/job.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/store/mongo/oid.h"
+
+#include <stdlib.h>
+
+/* ---- finding ---- */
+
+static enum err find_by(struct mongo *m, bson_t *filter, enum db_index index, const char *fields,
+                        struct db_found *ret)
+{
+    return db_first(
+        m,
+        &(struct db_query){.collection = JOBS, .filter = filter, .index = index, .fields = fields},
+        ret);
+}
+
+enum err job_find(struct mongo *m, struct text job_id, const char *fields, struct db_found *ret)
+{
+    bson_oid_t id;
+
+    oid_of_text(job_id, &id);
+    enum err e = find_by(m, doc_of("_id: ?", v_oid(&id)), IX_NONE, fields, ret);
+    return e == ERR_NOT_FOUND
+               ? find_by(m, doc_of("job_id: ?", v_text(job_id)), IX_JOB_ID, fields, ret)
+               : e;
+}
+
+/* The id of the i-th job. */
+static struct text id_at(const struct job_finder *f, size_t i)
+{
+    return *(const struct text *)((const char *)f->items + i * f->size);
+}
+
+/* Looks in one trip for those that have our _id; `found` tells which there are. */
+static enum err find_ours(struct mongo *m, const struct job_finder *f, size_t n, bool *found)
+{
+    bson_oid_t *ids = mem_alloc(n * sizeof *ids);
+    bson_t list = BSON_INITIALIZER;
+    struct db_found r;
+
+    for (size_t i = 0; i < n; i++) {
+        oid_of_text(id_at(f, i), &ids[i]);
+        doc_put_at(&list, i, v_oid(&ids[i]));
+    }
+    enum err e = db_find(m,
+                         &(struct db_query){.collection = JOBS,
+                                            .filter = doc_of("_id: {$in: ?}", v_array(&list)),
+                                            .fields = f->fields,
+                                            .limit = (int)n},
+                         &r);
+    while (!e && db_next(&r)) {
+        const bson_oid_t *id = doc_oid(&r.doc, "_id");
+        for (size_t i = 0; id && i < n; i++)
+            if (!found[i] && bson_oid_equal(id, &ids[i])) {
+                found[i] = true;
+                f->take(f->arg, i, &r.doc);
+            }
+    }
+    db_end(&r);
+    bson_destroy(&list);
+    free(ids);
+    return e;
+}
+
+enum err job_find_all(struct mongo *m, const struct job_finder *f, size_t n)
+{
+    bool *found = mem_alloc(n * sizeof *found);
+    enum err e = n > 1 ? find_ours(m, f, n, found) : ERR_OK;
+    struct db_found r;
+
+    /* Jobs of other servers, and what did not fit into one batch. */
+    for (size_t i = 0; !e && i < n; i++) {
+        if (found[i])
+            continue;
+        e = job_find(m, id_at(f, i), f->fields, &r);
+        if (!e) {
+            f->take(f->arg, i, &r.doc);
+            db_end(&r);
+        }
+        e = e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    free(found);
+    return e;
+}
+
+/* ---- making ---- */
+
+int64_t job_created_ms(const struct job_new *job)
+{
+    return job->asked.received_us / 1000;
+}
+
+enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *job)
+{
+    if (!doc_add(doc,
+                 "_id: ?, created_at: ?, result_data: {job_state: 'waiting'}, job_priority: ?, "
+                 "job_id: ?, job_data: ?, submitter: ?, claim: {order: ?}",
+                 v_oid(id), v_date(job_created_ms(job)), v_int(job->priority), v_str(job->job_id),
+                 v_json(job->data), v_given(job->submitter), v_int64(job->asked.received_us))) {
+        log_error("the data of job %s cannot be stored: it is nested too deep or has a NUL in a "
+                  "key; such a body should have been refused: report it",
+                  job->job_id);
+        return ERR_INTERNAL;
+    }
+    return doc->len > STORE_DOCUMENT_MAX ? ERR_TOO_LARGE : ERR_OK;
+}
+
+/* ---- parts of updates ---- */
+
+const int attempts_kept[ATTEMPTS_TRIES] = {ATTEMPTS_MAX, 1, 0};
+
+/* The server copies the old outcome, which may be megabytes, itself. */
+bson_t *job_attempts(int keep)
+{
+    if (keep == 0)
+        return doc_of("$set: {attempts: []}");
+    return doc_of("$set: {attempts: {$slice: [{$concatArrays: [{$ifNull: ['$attempts', []]}, "
+                  "[{created_at: '$created_at', started_at: '$started_at', result_data: "
+                  "'$result_data', owner: '$claim.owner'}]]}, ?]}}",
+                  v_int(-keep));
+}
+
+static int64_t now_ms(void)
+{
+    return clock_wall_us() / 1000;
+}
+
+bson_t *job_history_more(const char *state, const char *reason)
+{
+    return doc_of("$slice: [{$concatArrays: [{$ifNull: ['$history', []]}, [{state: {$literal: ?}, "
+                  "at: ?, reason: ?}]]}, ?]",
+                  v_str(state), v_date(now_ms()),
+                  reason ? v_own(doc_of("$literal: ?", v_str(reason))) : v_none(),
+                  v_int(-HISTORY_MAX));
+}
+
+bson_t *job_ended(const char *reason)
+{
+    return doc_of("$set: {" STATE_PATH ": 'cancelled', result_data." END_REASON ": ?}, $unset: "
+                  "{lease: true, claim.open: true}, $push: {history: {$each: [{state: "
+                  "'cancelled', at: ?, reason: ?}], $slice: ?}}",
+                  v_str(reason), v_date(now_ms()), v_str(reason), v_int(-HISTORY_MAX));
+}
+
+/* An expression cannot fail by itself: a text that is no id is converted to one. It holds a field,
+ * else the server would convert it before it looks at the size. */
+bson_t *job_size_check(int64_t max)
+{
+    return doc_of("$set: {too_large: {$cond: [{$gt: [{$bsonSize: '$$ROOT'}, ?]}, {$toObjectId: "
+                  "{$concat: ['too large: ', {$ifNull: ['$result_data.job_state', '']}]}}, "
+                  "'$$REMOVE']}}",
+                  v_int64(max));
+}
