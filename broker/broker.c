@@ -436,10 +436,10 @@ static long idle_ms(const struct broker *b)
 static void serve(struct broker *b, int stop_fd)
 {
     zmq_pollitem_t poll[] = {
-        {.socket = b->wire.sockets[BUS_WORKERS],   .events = ZMQ_POLLIN},
+        {.socket = b->wire.sockets[BUS_WORKERS], .events = ZMQ_POLLIN},
         {.socket = b->wire.sockets[BUS_FRONTENDS], .events = ZMQ_POLLIN},
-        {.fd = stop_fd,                            .events = ZMQ_POLLIN},
-        {.socket = b->wire.guard,                  .events = ZMQ_POLLIN},
+        {.fd = stop_fd, .events = ZMQ_POLLIN},
+        {.socket = b->wire.guard, .events = ZMQ_POLLIN},
     };
     int sources = b->wire.guard ? 4 : 3;
     int64_t grace = b->cfg->grace * 1000 - CLOSE_MS, end = 0;

@@ -17,37 +17,37 @@ struct block {
 /* The first row that an address is in decides: a metadata service stands before its network. */
 static const struct block blocks4[] = {
     {{100, 100, 100, 200}, 32, ADDRESS_SPECIAL}, /* metadata: Alibaba */
-    {{168, 63, 129, 16},   32, ADDRESS_SPECIAL}, /* metadata: Azure */
-    {{192, 0, 0, 192},     32, ADDRESS_SPECIAL}, /* metadata: Oracle */
-    {{0},                  8,  ADDRESS_SPECIAL}, /* this network; 0.0.0.0 is this machine */
-    {{10},                 8,  ADDRESS_PRIVATE},
-    {{100, 64},            10, ADDRESS_PRIVATE}, /* shared, RFC 6598 */
-    {{127},                8,  ADDRESS_PRIVATE}, /* loopback */
-    {{169, 254},           16, ADDRESS_SPECIAL}, /* link-local; metadata: AWS, Azure, GCP */
-    {{172, 16},            12, ADDRESS_PRIVATE},
-    {{192, 0, 0},          24, ADDRESS_PRIVATE}, /* protocol assignments */
-    {{192, 0, 2},          24, ADDRESS_PRIVATE}, /* documentation */
-    {{192, 88, 99},        24, ADDRESS_SPECIAL}, /* relays of 6to4 */
-    {{192, 168},           16, ADDRESS_PRIVATE},
-    {{198, 18},            15, ADDRESS_PRIVATE}, /* benchmarks */
-    {{198, 51, 100},       24, ADDRESS_PRIVATE}, /* documentation */
-    {{203, 0, 113},        24, ADDRESS_PRIVATE}, /* documentation */
-    {{224},                3,  ADDRESS_SPECIAL}  /* multicast, reserved, broadcast */
+    {{168, 63, 129, 16}, 32, ADDRESS_SPECIAL},   /* metadata: Azure */
+    {{192, 0, 0, 192}, 32, ADDRESS_SPECIAL},     /* metadata: Oracle */
+    {{0}, 8, ADDRESS_SPECIAL},                   /* this network; 0.0.0.0 is this machine */
+    {{10}, 8, ADDRESS_PRIVATE},
+    {{100, 64}, 10, ADDRESS_PRIVATE},  /* shared, RFC 6598 */
+    {{127}, 8, ADDRESS_PRIVATE},       /* loopback */
+    {{169, 254}, 16, ADDRESS_SPECIAL}, /* link-local; metadata: AWS, Azure, GCP */
+    {{172, 16}, 12, ADDRESS_PRIVATE},
+    {{192, 0, 0}, 24, ADDRESS_PRIVATE},   /* protocol assignments */
+    {{192, 0, 2}, 24, ADDRESS_PRIVATE},   /* documentation */
+    {{192, 88, 99}, 24, ADDRESS_SPECIAL}, /* relays of 6to4 */
+    {{192, 168}, 16, ADDRESS_PRIVATE},
+    {{198, 18}, 15, ADDRESS_PRIVATE},      /* benchmarks */
+    {{198, 51, 100}, 24, ADDRESS_PRIVATE}, /* documentation */
+    {{203, 0, 113}, 24, ADDRESS_PRIVATE},  /* documentation */
+    {{224}, 3, ADDRESS_SPECIAL}            /* multicast, reserved, broadcast */
 };
 
 static const struct block blocks6[] = {
     {{0xfd, 0, 0x0e, 0xc2, [14] = 0x02, 0x54}, 128, ADDRESS_SPECIAL}, /* metadata: AWS */
     {{0xfd, 0x20, 0, 0xce, [14] = 0x02, 0x54}, 128, ADDRESS_SPECIAL}, /* metadata: GCP */
-    {{0xfd, 0, 0, 0x42, [15] = 0x42},          128, ADDRESS_SPECIAL}, /* metadata: Scaleway */
-    {{[15] = 1},                               128, ADDRESS_PRIVATE}, /* loopback */
-    {{0xfe, 0x80},                             10,  ADDRESS_SPECIAL}, /* link-local */
-    {{0xff},                                   8,   ADDRESS_SPECIAL}, /* multicast */
-    {{0x00, 0x64, 0xff, 0x9b, 0, 1},           48,  ADDRESS_SPECIAL}, /* NAT64 of a network */
-    {{0x20, 0x01, 0, 0},                       32,  ADDRESS_SPECIAL}, /* Teredo */
-    {{0x20, 0x01},                             23,  ADDRESS_PRIVATE}, /* protocol assignments */
-    {{0x20, 0x01, 0x0d, 0xb8},                 32,  ADDRESS_PRIVATE}, /* documentation */
-    {{0x3f, 0xff},                             20,  ADDRESS_PRIVATE}, /* documentation */
-    {{0x20},                                   3,   ADDRESS_PUBLIC }, /* global unicast */
+    {{0xfd, 0, 0, 0x42, [15] = 0x42}, 128, ADDRESS_SPECIAL},          /* metadata: Scaleway */
+    {{[15] = 1}, 128, ADDRESS_PRIVATE},                               /* loopback */
+    {{0xfe, 0x80}, 10, ADDRESS_SPECIAL},                              /* link-local */
+    {{0xff}, 8, ADDRESS_SPECIAL},                                     /* multicast */
+    {{0x00, 0x64, 0xff, 0x9b, 0, 1}, 48, ADDRESS_SPECIAL},            /* NAT64 of a network */
+    {{0x20, 0x01, 0, 0}, 32, ADDRESS_SPECIAL},                        /* Teredo */
+    {{0x20, 0x01}, 23, ADDRESS_PRIVATE},                              /* protocol assignments */
+    {{0x20, 0x01, 0x0d, 0xb8}, 32, ADDRESS_PRIVATE},                  /* documentation */
+    {{0x3f, 0xff}, 20, ADDRESS_PRIVATE},                              /* documentation */
+    {{0x20}, 3, ADDRESS_PUBLIC},                                      /* global unicast */
 };
 
 /* Blocks whose addresses wrap an IPv4 address at an offset. `kind`: the best that they can be. */
@@ -55,11 +55,11 @@ static const struct wrapping {
     struct block block;
     unsigned at;
 } wrappings[] = {
-    {{{[10] = 0xff, 0xff}, 96, ADDRESS_PUBLIC},      12}, /* ::ffff:a.b.c.d */
+    {{{[10] = 0xff, 0xff}, 96, ADDRESS_PUBLIC}, 12},      /* ::ffff:a.b.c.d */
     {{{0x00, 0x64, 0xff, 0x9b}, 96, ADDRESS_PUBLIC}, 12}, /* NAT64 */
-    {{{0x20, 0x02}, 16, ADDRESS_PUBLIC},             2 }, /* 6to4 */
-    {{{[8] = 0xff, 0xff}, 96, ADDRESS_SPECIAL},      12}, /* ::ffff:0:a.b.c.d, translated */
-    {{{0}, 96, ADDRESS_SPECIAL},                     12}, /* ::a.b.c.d, compatible; and :: */
+    {{{0x20, 0x02}, 16, ADDRESS_PUBLIC}, 2},              /* 6to4 */
+    {{{[8] = 0xff, 0xff}, 96, ADDRESS_SPECIAL}, 12},      /* ::ffff:0:a.b.c.d, translated */
+    {{{0}, 96, ADDRESS_SPECIAL}, 12},                     /* ::a.b.c.d, compatible; and :: */
 };
 
 static bool within(const uint8_t *a, const struct block *b)

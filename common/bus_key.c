@@ -224,7 +224,7 @@ static const char *side_of(const struct question *q)
 {
     static const enum bus_key_side may[][2] = {
         [BUS_FRONTENDS] = {BUS_KEY_FRONTEND, BUS_KEY_FRONTEND},
-        [BUS_WORKERS] = {BUS_KEY_WORKER,   BUS_KEY_WEBHOOK },
+        [BUS_WORKERS] = {BUS_KEY_WORKER, BUS_KEY_WEBHOOK},
     };
 
     if (q->count != ZAP_PARTS || !part_is(q, PART_MECHANISM, "CURVE", strlen("CURVE")))

@@ -358,14 +358,8 @@ void config_print_reference(FILE *out)
     static const struct {
         enum role_bit bit;
         const char *name;
-    } roles[] = {
-        {R_SERVER,   "server"  },
-        {R_FRONTEND, "frontend"},
-        {R_BROKER,   "broker"  },
-        {R_WORKER,   "worker"  },
-        {R_WEBHOOK,  "webhook" },
-        {R_ADMIN,    "admin"   }
-    };
+    } roles[] = {{R_SERVER, "server"}, {R_FRONTEND, "frontend"}, {R_BROKER, "broker"},
+                 {R_WORKER, "worker"}, {R_WEBHOOK, "webhook"},   {R_ADMIN, "admin"}};
 
     fputs("| Flag | Environment | Default | Values | Programs | Meaning |\n"
           "|---|---|---|---|---|---|\n",

@@ -351,9 +351,7 @@ enum err reply_unpack(const char *data, size_t len, msgpack_zone *zone, struct r
     msgpack_object o;
     unsigned seen = 0;
 
-    *ret = (struct reply){
-        .body = {"", 0}
-    };
+    *ret = (struct reply){.body = {"", 0}};
     if (!get_map(data, len, zone, &o))
         return ERR_INVALID;
     for (uint32_t i = 0; i < o.via.map.size; i++) {

@@ -45,8 +45,8 @@ static struct {
     const char *const *names;
     unsigned len;
 } named[LABELS_COUNT_] = {
-    [LABELS_SERVICE] = {services, SERVICE_COUNT_                },
-    [LABELS_ERROR] = {errors,   sizeof errors / sizeof *errors},
+    [LABELS_SERVICE] = {services, SERVICE_COUNT_},
+    [LABELS_ERROR] = {errors, sizeof errors / sizeof *errors},
 };
 
 /* Every process sees the same memory at the same place: it is made before the fork. */

@@ -11,12 +11,10 @@
 static const struct {
     enum role role;
     const char *name;
-} roles[] = {
-    {ROLE_ADMIN,       "admin"      },
-    {ROLE_MANAGER,     "manager"    },
-    {ROLE_CONTRIBUTOR, "contributor"},
-    {ROLE_AGENT,       "agent"      }
-};
+} roles[] = {{ROLE_ADMIN, "admin"},
+             {ROLE_MANAGER, "manager"},
+             {ROLE_CONTRIBUTOR, "contributor"},
+             {ROLE_AGENT, "agent"}};
 
 /* An empty JSON Schema takes anything: what is in a body is said in docs/api.md. */
 static json_t *content(const char *type, json_t *schema)
@@ -47,12 +45,10 @@ static json_t *request_body(const struct route *r)
 /* The answers that any endpoint may give: their status, and their name in the document. */
 static const struct {
     const char *status, *name, *description;
-} answers[] = {
-    {"4XX", "Refused",     "The request was refused; the body says why"              },
-    {"413", "TooLarge",    "The body is larger than the limit"                       },
-    {"503", "Unavailable", "The store is away or the server is busy; see Retry-After"},
-    {"504", "Timeout",     "No answer within the deadline"                           }
-};
+} answers[] = {{"4XX", "Refused", "The request was refused; the body says why"},
+               {"413", "TooLarge", "The body is larger than the limit"},
+               {"503", "Unavailable", "The store is away or the server is busy; see Retry-After"},
+               {"504", "Timeout", "No answer within the deadline"}};
 
 static json_t *responses(const struct route *r)
 {

@@ -14,38 +14,20 @@ enum { NEVER_USED = 0xc1 };
 
 /* The forms of 0xc0 to 0xdf; all other first bytes carry their number in themselves. */
 static const struct form forms[32] = {
-    {0, 0,  0}, /* nil */
-    {0, 0,  0}, /* never used */
-    {0, 0,  0}, /* false */
-    {0, 0,  0}, /* true */
-    {1, 0,  0}, /* bin */
-    {2, 0,  0},
-    {4, 0,  0},
-    {1, 1,  0}, /* ext: a type, then data */
-    {2, 1,  0},
-    {4, 1,  0},
-    {0, 4,  0}, /* float */
-    {0, 8,  0},
-    {0, 1,  0}, /* uint */
-    {0, 2,  0},
-    {0, 4,  0},
-    {0, 8,  0},
-    {0, 1,  0}, /* int */
-    {0, 2,  0},
-    {0, 4,  0},
-    {0, 8,  0},
-    {0, 2,  0}, /* fixext */
-    {0, 3,  0},
-    {0, 5,  0},
-    {0, 9,  0},
-    {0, 17, 0},
-    {1, 0,  0}, /* str */
-    {2, 0,  0},
-    {4, 0,  0},
-    {2, 0,  1}, /* array */
-    {4, 0,  1},
-    {2, 0,  2}, /* map */
-    {4, 0,  2},
+    {0, 0, 0},                                              /* nil */
+    {0, 0, 0},                                              /* never used */
+    {0, 0, 0},                                              /* false */
+    {0, 0, 0},                                              /* true */
+    {1, 0, 0},                                              /* bin */
+    {2, 0, 0}, {4, 0, 0}, {1, 1, 0},                        /* ext: a type, then data */
+    {2, 1, 0}, {4, 1, 0}, {0, 4, 0},                        /* float */
+    {0, 8, 0}, {0, 1, 0},                                   /* uint */
+    {0, 2, 0}, {0, 4, 0}, {0, 8, 0}, {0, 1, 0},             /* int */
+    {0, 2, 0}, {0, 4, 0}, {0, 8, 0}, {0, 2, 0},             /* fixext */
+    {0, 3, 0}, {0, 5, 0}, {0, 9, 0}, {0, 17, 0}, {1, 0, 0}, /* str */
+    {2, 0, 0}, {4, 0, 0}, {2, 0, 1},                        /* array */
+    {4, 0, 1}, {2, 0, 2},                                   /* map */
+    {4, 0, 2},
 };
 
 /* Reads one first byte and what belongs to it; adds the objects that it announces to `objects`. */

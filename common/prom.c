@@ -129,12 +129,10 @@ void prom_print_reference(FILE *out)
     static const struct {
         unsigned bit;
         const char *name;
-    } roles[] = {
-        {R_FRONTEND, "frontend"},
-        {R_BROKER,   "broker"  },
-        {R_WORKER,   "worker"  },
-        {R_WEBHOOK,  "webhook" }
-    };
+    } roles[] = {{R_FRONTEND, "frontend"},
+                 {R_BROKER, "broker"},
+                 {R_WORKER, "worker"},
+                 {R_WEBHOOK, "webhook"}};
 
     fputs("| metric | type | labels | roles | |\n|---|---|---|---|---|\n", out);
     for (int i = 0; i < METRIC_COUNT_; i++) {

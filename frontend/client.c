@@ -89,7 +89,7 @@ bool client_of_request(struct conn *c, struct evhttp_request *req)
 {
     static const char *const names[2][3] = {
         [FORWARDED_X] = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"},
-        [FORWARDED_RFC7239] = {"Forwarded",       "",                  ""                },
+        [FORWARDED_RFC7239] = {"Forwarded", "", ""},
     };
     static struct forwarded_values values[3]; /* large */
     const struct forwarded_rules *rules = &c->server->proxies.rules;

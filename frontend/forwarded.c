@@ -145,10 +145,7 @@ void forwarded_read(const struct forwarded_rules *rules, const struct address *p
     static struct list hops, list; /* large */
     bool rfc = rules->headers == FORWARDED_RFC7239;
 
-    *ret = (struct forwarded){
-        *peer, {"", 0},
-         {"", 0}
-    };
+    *ret = (struct forwarded){*peer, {"", 0}, {"", 0}};
     if (!split(&in[0], rfc, &hops))
         return;
     size_t proxies = walk(rules, &hops, &ret->client);

@@ -179,16 +179,16 @@ static const struct special {
     bool (*parse)(struct span value, struct head *h); /* false: 400 */
     bool passed;
 } specials[] = {
-    {{"Host", sizeof "Host" - 1},                           parse_host,       true },
-    {{"Connection", sizeof "Connection" - 1},               parse_connection, false},
-    {{"Content-Length", sizeof "Content-Length" - 1},       parse_length,     false},
-    {{"Transfer-Encoding", sizeof "Transfer-Encoding" - 1}, parse_coding,     false},
-    {{"Expect", sizeof "Expect" - 1},                       parse_expect,     false},
-    {{"Keep-Alive", sizeof "Keep-Alive" - 1},               drop,             false},
-    {{"Proxy-Connection", sizeof "Proxy-Connection" - 1},   drop,             false},
-    {{"TE", sizeof "TE" - 1},                               drop,             false},
-    {{"Trailer", sizeof "Trailer" - 1},                     drop,             false},
-    {{"Upgrade", sizeof "Upgrade" - 1},                     drop,             false},
+    {{"Host", sizeof "Host" - 1}, parse_host, true},
+    {{"Connection", sizeof "Connection" - 1}, parse_connection, false},
+    {{"Content-Length", sizeof "Content-Length" - 1}, parse_length, false},
+    {{"Transfer-Encoding", sizeof "Transfer-Encoding" - 1}, parse_coding, false},
+    {{"Expect", sizeof "Expect" - 1}, parse_expect, false},
+    {{"Keep-Alive", sizeof "Keep-Alive" - 1}, drop, false},
+    {{"Proxy-Connection", sizeof "Proxy-Connection" - 1}, drop, false},
+    {{"TE", sizeof "TE" - 1}, drop, false},
+    {{"Trailer", sizeof "Trailer" - 1}, drop, false},
+    {{"Upgrade", sizeof "Upgrade" - 1}, drop, false},
 };
 
 bool head_field_parse(struct span line, struct head_field *ret)

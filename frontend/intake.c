@@ -142,10 +142,7 @@ static void passed(struct intake *in)
 static void pass_verdict(struct intake *in, int verdict, struct evbuffer *out)
 {
     const char *id = in->item->request_id;
-    const struct head_field field = {
-        {REQUEST_ID, strlen(REQUEST_ID)},
-        {id,         strlen(id)        }
-    };
+    const struct head_field field = {{REQUEST_ID, strlen(REQUEST_ID)}, {id, strlen(id)}};
     struct head_canonical h = {.method = verdict == 400 ? "GET" : in->method,
                                .target = in->item->number,
                                .http_1_0 = in->http_1_0,
@@ -409,9 +406,7 @@ static void decide(struct intake *in, const char *data, size_t len, struct evbuf
 /* What stands at the front of raw is no head, or too large a one. */
 static void refuse(struct intake *in, int status, struct evbuffer *out)
 {
-    const struct head none = {
-        .target = {"/", 1}
-    };
+    const struct head none = {.target = {"/", 1}};
 
     item_new(in, &none);
     in->method = "GET";

@@ -43,9 +43,7 @@ void local_error(struct local_answer *a, int status, const char *text)
 
 void local_none(struct local_answer *a)
 {
-    a->reply = (struct reply){
-        .status = 204, .body = {"", 0}
-    };
+    a->reply = (struct reply){.status = 204, .body = {"", 0}};
     add_header(a, "Content-Type", TYPE_JSON);
 }
 
@@ -69,11 +67,11 @@ static const struct {
     int status;
     const char *text;
 } verdicts[] = {
-    {400, "Bad Request"                                                         },
-    {413, TOO_LARGE_DEFAULT                                                     },
-    {431, "Request Header Fields Too Large"                                     },
-    {503, "The server has no memory left for this client; try again shortly"    },
-    {505, "HTTP Version Not Supported"                                          },
+    {400, "Bad Request"},
+    {413, TOO_LARGE_DEFAULT},
+    {431, "Request Header Fields Too Large"},
+    {503, "The server has no memory left for this client; try again shortly"},
+    {505, "HTTP Version Not Supported"},
     {507, "The server has no room on its disk to take the body; try again later"},
 };
 

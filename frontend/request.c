@@ -11,11 +11,8 @@ static const struct {
     enum evhttp_cmd_type type;
     enum http_method method;
 } methods[] = {
-    {EVHTTP_REQ_GET,    HTTP_GET   },
-    {EVHTTP_REQ_HEAD,   HTTP_GET   },
-    {EVHTTP_REQ_POST,   HTTP_POST  },
-    {EVHTTP_REQ_PUT,    HTTP_PUT   },
-    {EVHTTP_REQ_DELETE, HTTP_DELETE},
+    {EVHTTP_REQ_GET, HTTP_GET}, {EVHTTP_REQ_HEAD, HTTP_GET},      {EVHTTP_REQ_POST, HTTP_POST},
+    {EVHTTP_REQ_PUT, HTTP_PUT}, {EVHTTP_REQ_DELETE, HTTP_DELETE},
 };
 
 /* ---- decoding ---- */

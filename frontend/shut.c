@@ -17,18 +17,18 @@ static const struct {
     const char *text; /* of the answer */
     const char *log;  /* NULL: nothing is logged */
 } reasons[SHUT_REASONS] = {
-    [SHUT_IDLE] = {"idle",    0,   NULL,                                                        NULL                                            },
-    [SHUT_HEAD] = {"head",    408, "The head of the request took too long",
-                   "their heads took longer than --head-timeout"                                                                                },
-    [SHUT_BODY] = {"body",    408, "The body of the request came too slowly",
-                   "their bodies came slower than --min-rate"                                                                                   },
-    [SHUT_ANSWER] = {"answer",  0,   NULL,                                                        "they took their answers slower than --min-rate"},
+    [SHUT_IDLE] = {"idle", 0, NULL, NULL},
+    [SHUT_HEAD] = {"head", 408, "The head of the request took too long",
+                   "their heads took longer than --head-timeout"},
+    [SHUT_BODY] = {"body", 408, "The body of the request came too slowly",
+                   "their bodies came slower than --min-rate"},
+    [SHUT_ANSWER] = {"answer", 0, NULL, "they took their answers slower than --min-rate"},
     [SHUT_ADDRESS] = {"address", 503, "Too many connections from this address; try again shortly",
-                   "their addresses have as many as --max-connections-per-address allows"                                                       },
-    [SHUT_PROXY] = {"proxy",   0,   NULL,                                                        NULL                                            },
-    [SHUT_ROOM] = {"room",    503, "Too many connections; try again shortly",
+                      "their addresses have as many as --max-connections-per-address allows"},
+    [SHUT_PROXY] = {"proxy", 0, NULL, NULL},
+    [SHUT_ROOM] = {"room", 503, "Too many connections; try again shortly",
                    "they made room for others; raise --max-connections or add frontends, unless "
-                   "this is an attack"                                                                                                          },
+                   "this is an attack"},
 };
 
 /* What was closed for one reason and is not logged yet, in this process. */

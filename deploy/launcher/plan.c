@@ -18,9 +18,9 @@ enum {
 /* In the order of enum plan_role_id. Frontends end first: what they have in hand needs the others.
  */
 const struct plan_role plan_roles[PLAN_ROLES] = {
-    {R_BROKER,   "brokers",   "testflinger-broker",   COUNT(brokers),   1, 1},
-    {R_WORKER,   "workers",   "testflinger-worker",   COUNT(workers),   1, 2},
-    {R_WEBHOOK,  "webhooks",  "testflinger-webhook",  COUNT(webhooks),  1, 3},
+    {R_BROKER, "brokers", "testflinger-broker", COUNT(brokers), 1, 1},
+    {R_WORKER, "workers", "testflinger-worker", COUNT(workers), 1, 2},
+    {R_WEBHOOK, "webhooks", "testflinger-webhook", COUNT(webhooks), 1, 3},
     {R_FRONTEND, "frontends", "testflinger-frontend", COUNT(frontends), 0, 0},
 };
 

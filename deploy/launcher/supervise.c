@@ -282,10 +282,7 @@ static bool all_ended(const struct server *s)
 /* Step: sleeps until something happens, and takes the signals. */
 static void wait_for_more(struct server *s, const struct pollfd *probe, int probe_timeout)
 {
-    struct pollfd fds[] = {
-        {.fd = s->signal_fd, .events = POLLIN},
-        *probe
-    };
+    struct pollfd fds[] = {{.fd = s->signal_fd, .events = POLLIN}, *probe};
     struct signalfd_siginfo info;
     int timeout = next_due(s, clock_mono_ms());
 

@@ -33,9 +33,7 @@ static enum err add_part(struct store *s, const struct fill *f, long long first,
         snprintf(ids[n], sizeof ids[n], "%08x-%04x-4%03x-8000-%012llx", (unsigned)(f->seed >> 32),
                  (unsigned)(f->seed >> 16 & 0xffff), (unsigned)(f->seed & 0xfff), i);
         jobs[n] = (struct job_new){
-            .asked = {ids[n], begin_us + i, false},
-              .job_id = ids[n], .data = data
-        };
+            .asked = {ids[n], begin_us + i, false}, .job_id = ids[n], .data = data};
     }
     enum err e = store_jobs_add(s, jobs, n);
     for (size_t i = 0; !e && i < n; i++)
@@ -65,8 +63,8 @@ static bool read_options(struct fill *f, int argc, char **argv)
     static const struct option options[] = {
         {"store", required_argument, NULL, 's'},
         {"queue", required_argument, NULL, 'q'},
-        {"jobs",  required_argument, NULL, 'j'},
-        {NULL,    0,                 NULL, 0  },
+        {"jobs", required_argument, NULL, 'j'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 

@@ -210,14 +210,10 @@ static enum floor_op op_of(const char *name)
 static bool plan_read(struct plan *p, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"store",     required_argument, NULL, 's'},
-        {"op",        required_argument, NULL, 'o'},
-        {"processes", required_argument, NULL, 'p'},
-        {"seconds",   required_argument, NULL, 't'},
-        {"jobs",      required_argument, NULL, 'j'},
-        {"concern",   required_argument, NULL, 'c'},
-        {"sync",      required_argument, NULL, 'y'},
-        {NULL,        0,                 NULL, 0  },
+        {"store", required_argument, NULL, 's'},     {"op", required_argument, NULL, 'o'},
+        {"processes", required_argument, NULL, 'p'}, {"seconds", required_argument, NULL, 't'},
+        {"jobs", required_argument, NULL, 'j'},      {"concern", required_argument, NULL, 'c'},
+        {"sync", required_argument, NULL, 'y'},      {NULL, 0, NULL, 0},
     };
     int c;
 

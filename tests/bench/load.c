@@ -172,19 +172,19 @@ static bool option_take(struct load *l, struct request *r, int c, const char *va
 static bool options_read(struct load *l, struct request *r, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"connect",     required_argument, NULL, 'C'},
-        {"method",      required_argument, NULL, 'm'},
-        {"path",        required_argument, NULL, 'p'},
-        {"body",        required_argument, NULL, 'b'},
-        {"type",        required_argument, NULL, 't'},
+        {"connect", required_argument, NULL, 'C'},
+        {"method", required_argument, NULL, 'm'},
+        {"path", required_argument, NULL, 'p'},
+        {"body", required_argument, NULL, 'b'},
+        {"type", required_argument, NULL, 't'},
         {"connections", required_argument, NULL, 'c'},
-        {"seconds",     required_argument, NULL, 's'},
-        {"count",       required_argument, NULL, 'n'},
-        {"warm-up",     required_argument, NULL, 'w'},
-        {"ids",         required_argument, NULL, 'i'},
-        {"expect",      required_argument, NULL, 'e'},
-        {"save-ids",    required_argument, NULL, 'S'},
-        {NULL,          0,                 NULL, 0  },
+        {"seconds", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'n'},
+        {"warm-up", required_argument, NULL, 'w'},
+        {"ids", required_argument, NULL, 'i'},
+        {"expect", required_argument, NULL, 'e'},
+        {"save-ids", required_argument, NULL, 'S'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 

@@ -18,17 +18,17 @@ static const struct {
     const struct schema *schema; /* NULL: an object of any content */
     unsigned is;
 } bodies[] = {
-    {&schema_job,           KEEPS_UNKNOWN},
-    {&schema_action,        0            },
-    {&schema_events,        0            },
-    {&schema_result,        KEEPS_UNKNOWN},
-    {&schema_log_fragment,  HAS_DATES    },
-    {&schema_agent,         0            },
-    {&schema_provision_log, 0            },
-    {&schema_refresh,       0            },
-    {&schema_restricted,    0            },
-    {&schema_client,        0            },
-    {NULL,                  KEEPS_UNKNOWN},
+    {&schema_job, KEEPS_UNKNOWN},
+    {&schema_action, 0},
+    {&schema_events, 0},
+    {&schema_result, KEEPS_UNKNOWN},
+    {&schema_log_fragment, HAS_DATES},
+    {&schema_agent, 0},
+    {&schema_provision_log, 0},
+    {&schema_refresh, 0},
+    {&schema_restricted, 0},
+    {&schema_client, 0},
+    {NULL, KEEPS_UNKNOWN},
 };
 enum { BODIES = sizeof bodies / sizeof *bodies };
 

@@ -84,7 +84,7 @@ static void test_no_queue_is_restricted(void **state)
     new_id(queue);
     struct queue_check checks[] = {
         {.queue = text_of(queue), .restricted = true},
-        {.queue = text_of(""),    .restricted = true},
+        {.queue = text_of(""), .restricted = true},
         {.queue = text_of(queue), .restricted = true},
     };
     assert_int_equal(store_queues_restricted(t->a, checks, 3), ERR_OK);

@@ -42,11 +42,9 @@ static void test_order_of_requests(void **state)
     int64_t first = asked_now("x").received_us;
     for (size_t i = 0; i < N; i++) {
         new_id(ids[i]);
-        struct job_new job = {
-            .asked = {.request_id = ids[i], .received_us = first + order[i]},
-            .job_id = ids[i],
-            .data = json_pack("{s:s}", "job_queue", queue)
-        };
+        struct job_new job = {.asked = {.request_id = ids[i], .received_us = first + order[i]},
+                              .job_id = ids[i],
+                              .data = json_pack("{s:s}", "job_queue", queue)};
         assert_int_equal(store_jobs_add(t->a, &job, 1), ERR_OK);
         json_decref(job.data);
     }
@@ -118,16 +116,10 @@ static void test_several_queues(void **state)
 static void test_names_of_queues(void **state)
 {
     static const struct text ends[] = {
-        {"",                 0},
-        {" ",                1},
-        {"\0",               1},
-        {"\0a",              2},
-        {"a",                1},
-        {"A",                1},
-        {"$x.y",             4},
-        {"\xc3\xa9",         2},
-        {"\xf0\x9f\x98\x80", 4},
-        {"'\"--%_",          6},
+        {"", 0},        {" ", 1},        {"\0", 1},
+        {"\0a", 2},     {"a", 1},        {"A", 1},
+        {"$x.y", 4},    {"\xc3\xa9", 2}, {"\xf0\x9f\x98\x80", 4},
+        {"'\"--%_", 6},
     };
     struct stores *t = *state;
     char base[ID_SIZE], id[ID_SIZE], found[ID_SIZE], name[64];

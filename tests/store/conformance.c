@@ -18,19 +18,19 @@ static const struct suite {
     const struct CMUnitTest *tests;
     const size_t *len;
 } suites[] = {
-    {"jobs",      jobs_suite,      &jobs_suite_len     },
-    {"claims",    claims_suite,    &claims_suite_len   },
-    {"results",   results_suite,   &results_suite_len  },
-    {"output",    output_suite,    &output_suite_len   },
-    {"logs",      logs_suite,      &logs_suite_len     },
-    {"agents",    agents_suite,    &agents_suite_len   },
-    {"groups",    groups_suite,    &groups_suite_len   },
-    {"keys",      keys_suite,      &keys_suite_len     },
-    {"leases",    leases_suite,    &leases_suite_len   },
-    {"expiry",    expiry_suite,    &expiry_suite_len   },
+    {"jobs", jobs_suite, &jobs_suite_len},
+    {"claims", claims_suite, &claims_suite_len},
+    {"results", results_suite, &results_suite_len},
+    {"output", output_suite, &output_suite_len},
+    {"logs", logs_suite, &logs_suite_len},
+    {"agents", agents_suite, &agents_suite_len},
+    {"groups", groups_suite, &groups_suite_len},
+    {"keys", keys_suite, &keys_suite_len},
+    {"leases", leases_suite, &leases_suite_len},
+    {"expiry", expiry_suite, &expiry_suite_len},
     {"directory", directory_suite, &directory_suite_len},
-    {"auth",      auth_suite,      &auth_suite_len     },
-    {"files",     files_suite,     &files_suite_len    },
+    {"auth", auth_suite, &auth_suite_len},
+    {"files", files_suite, &files_suite_len},
 };
 
 /* The tests get the stores as their state. */

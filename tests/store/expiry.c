@@ -84,10 +84,8 @@ static void test_walk(void **state)
     assert_int_equal(store_group_begin(t->a), ERR_OK);
     for (size_t i = 0; i < N; i++) {
         new_id(ids[i]);
-        struct job_new job = {
-            .asked = {.request_id = ids[i], .received_us = start_us},
-              .job_id = ids[i]
-        };
+        struct job_new job = {.asked = {.request_id = ids[i], .received_us = start_us},
+                              .job_id = ids[i]};
         job.data = json_pack("{s:s}", "job_queue", queue);
         assert_int_equal(store_jobs_add(t->a, &job, 1), ERR_OK);
         json_decref(job.data);

@@ -68,8 +68,7 @@ static void fail_in_all_ways(struct store *s, const char *over)
         .data = json_pack("{s:s,s:s}", "job_queue", unknown, "x", big),
     };
     struct output_append a = {
-        .asked = asked_now(unknown), .job_id = text_of(unknown), .text = {big, STORE_DOCUMENT_MAX}
-    };
+        .asked = asked_now(unknown), .job_id = text_of(unknown), .text = {big, STORE_DOCUMENT_MAX}};
     struct result_put p = {.asked = asked_now(unknown), .fields = job.data, .job_state = "odd"};
     for (int given = 0; given < 2; given++) {
         job.given = given;

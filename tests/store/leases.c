@@ -48,13 +48,11 @@ static int64_t lease_of(struct store *s, const char *job_id, struct orphan *ret)
 static void renew(struct store *s, const char *job_id, const char *agent, bool certain,
                   int64_t at_ms, int64_t length_ms)
 {
-    struct lease_renewal r = {
-        .job_id = text_of(job_id),
-        .agent = {agent, agent ? strlen(agent) : 0},
-        .certain = certain,
-        .now_ms = at_ms,
-        .length_ms = length_ms
-    };
+    struct lease_renewal r = {.job_id = text_of(job_id),
+                              .agent = {agent, agent ? strlen(agent) : 0},
+                              .certain = certain,
+                              .now_ms = at_ms,
+                              .length_ms = length_ms};
 
     assert_int_equal(store_leases_renew(s, &r, 1), ERR_OK);
 }

@@ -17,19 +17,19 @@ static void test_fields(void **state)
     static const struct {
         const char *fields, *state, *result;
     } steps[] = {
-        {"{'status': {'setup': 0}}",            "setup",    "{'job_state': 'setup', 'status': {'setup': 0}}"                    },
-        {"{'z': 1, 'a': null}",                 NULL,
-         "{'job_state': 'setup', 'status': {'setup': 0}, 'z': 1, 'a': null}"                                                    },
-        {"{'status': {'test': 1}}",             "test",
-         "{'job_state': 'test', 'status': {'test': 1}, 'z': 1, 'a': null}"                                                      },
-        {"{}",                                  "cleanup",  "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': 1, 'a': null}"},
-        {"{}",                                  NULL,       "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': 1, 'a': null}"},
+        {"{'status': {'setup': 0}}", "setup", "{'job_state': 'setup', 'status': {'setup': 0}}"},
+        {"{'z': 1, 'a': null}", NULL,
+         "{'job_state': 'setup', 'status': {'setup': 0}, 'z': 1, 'a': null}"},
+        {"{'status': {'test': 1}}", "test",
+         "{'job_state': 'test', 'status': {'test': 1}, 'z': 1, 'a': null}"},
+        {"{}", "cleanup", "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': 1, 'a': null}"},
+        {"{}", NULL, "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': 1, 'a': null}"},
         {"{'z': {'a.b': ['$x', 'n\\u0000l']}}", "cleanup",
          "{'job_state': 'cleanup', 'status': {'test': 1}, 'z': {'a.b': ['$x', 'n\\u0000l']}, 'a': "
-         "null}"                                                                                                                },
-        {"{'a': '$z', 'e': ''}",                "complete",
+         "null}"},
+        {"{'a': '$z', 'e': ''}", "complete",
          "{'job_state': 'complete', 'status': {'test': 1}, 'z': {'a.b': ['$x', 'n\\u0000l']}, 'a': "
-         "'$z', 'e': ''}"                                                                                                       },
+         "'$z', 'e': ''}"},
     };
     struct stores *t = *state;
     char id[ID_SIZE];
@@ -48,22 +48,14 @@ static void test_states(void **state)
         const char *from, *to;
         bool follows;
     } rows[] = {
-        {"running",   "setup",     true },
-        {"setup",     "running",   false},
-        {"running",   "waiting",   false},
-        {"test",      "provision", false},
-        {"test",      "odd",       true },
-        {"odd",       "setup",     true },
-        {"odd",       "waiting",   true },
-        {"cleanup",   "reserve",   false},
-        {"cancelled", "cleanup",   false},
-        {"cancelled", "odd",       false},
-        {"cancelled", "complete",  true },
-        {"complete",  "completed", true },
-        {"completed", "complete",  true },
-        {"complete",  "cancelled", false},
-        {"complete",  "test",      false},
-        {"reserve",   "complete",  true },
+        {"running", "setup", true},      {"setup", "running", false},
+        {"running", "waiting", false},   {"test", "provision", false},
+        {"test", "odd", true},           {"odd", "setup", true},
+        {"odd", "waiting", true},        {"cleanup", "reserve", false},
+        {"cancelled", "cleanup", false}, {"cancelled", "odd", false},
+        {"cancelled", "complete", true}, {"complete", "completed", true},
+        {"completed", "complete", true}, {"complete", "cancelled", false},
+        {"complete", "test", false},     {"reserve", "complete", true},
     };
     struct stores *t = *state;
     char id[ID_SIZE], expected[128];
@@ -112,11 +104,9 @@ static void test_parts(void **state)
     assert_int_equal(
         put_result(t->a, id, "{'test_output': 'o', 'test_status': 1, 'a.b': 2}", "test"), ERR_OK);
     for (size_t i = 0; i < 3; i++) {
-        struct job_read reads[] = {
-            {.job_id = text_of(id),   .part = parts[i]    },
-            {.job_id = text_of(none), .part = parts[i]    },
-            {.job_id = text_of(id),   .part = RESULT_STATE}
-        };
+        struct job_read reads[] = {{.job_id = text_of(id), .part = parts[i]},
+                                   {.job_id = text_of(none), .part = parts[i]},
+                                   {.job_id = text_of(id), .part = RESULT_STATE}};
         for (size_t n = 1; n <= 3; n += 2) {
             assert_int_equal(store_results_get(t->b, reads, n), ERR_OK);
             json_t *value = reads[0].value;

@@ -14,16 +14,16 @@ static const struct {
     size_t len;
     const char *text;
 } rows[] = {
-    {BASE64_STANDARD, "",                 0, ""        },
-    {BASE64_STANDARD, "f",                1, "Zg=="    },
-    {BASE64_STANDARD, "fo",               2, "Zm8="    },
-    {BASE64_STANDARD, "foo",              3, "Zm9v"    },
-    {BASE64_STANDARD, "foob",             4, "Zm9vYg=="},
+    {BASE64_STANDARD, "", 0, ""},
+    {BASE64_STANDARD, "f", 1, "Zg=="},
+    {BASE64_STANDARD, "fo", 2, "Zm8="},
+    {BASE64_STANDARD, "foo", 3, "Zm9v"},
+    {BASE64_STANDARD, "foob", 4, "Zm9vYg=="},
     {BASE64_STANDARD, "\xff\xef\xbe\x00", 4, "/+++AA=="},
-    {BASE64_URL,      "f",                1, "Zg"      },
-    {BASE64_URL,      "fo",               2, "Zm8"     },
-    {BASE64_URL,      "foo",              3, "Zm9v"    },
-    {BASE64_URL,      "\xff\xef\xbe\x00", 4, "_---AA"  },
+    {BASE64_URL, "f", 1, "Zg"},
+    {BASE64_URL, "fo", 2, "Zm8"},
+    {BASE64_URL, "foo", 3, "Zm9v"},
+    {BASE64_URL, "\xff\xef\xbe\x00", 4, "_---AA"},
 };
 
 static void test_both_ways(void **state)
@@ -48,16 +48,16 @@ static const struct {
     bool accepted;
     const char *comment;
 } decode_rows[] = {
-    {BASE64_STANDARD, "Zg",                       true,  "padding may be left out"},
-    {BASE64_URL,      "Zg==",                     true,  "padding may be there"   },
-    {BASE64_STANDARD, "Zg=",                      true,  "or a part of it"        },
-    {BASE64_STANDARD, "Zg===",                    false, "but not more"           },
-    {BASE64_STANDARD, "Z",                        false, "6 bits are no byte"     },
-    {BASE64_STANDARD, "Zm9v_---",                 false, "the other alphabet"     },
-    {BASE64_URL,      "Zm9v/+++",                 false, "the other alphabet"     },
-    {BASE64_STANDARD, "Zm 9v",                    false, "white space"            },
-    {BASE64_STANDARD, "Z=g=",                     false, "padding in the middle"  },
-    {BASE64_STANDARD, "Zm9v\x80",                 false, "no ASCII"               },
+    {BASE64_STANDARD, "Zg", true, "padding may be left out"},
+    {BASE64_URL, "Zg==", true, "padding may be there"},
+    {BASE64_STANDARD, "Zg=", true, "or a part of it"},
+    {BASE64_STANDARD, "Zg===", false, "but not more"},
+    {BASE64_STANDARD, "Z", false, "6 bits are no byte"},
+    {BASE64_STANDARD, "Zm9v_---", false, "the other alphabet"},
+    {BASE64_URL, "Zm9v/+++", false, "the other alphabet"},
+    {BASE64_STANDARD, "Zm 9v", false, "white space"},
+    {BASE64_STANDARD, "Z=g=", false, "padding in the middle"},
+    {BASE64_STANDARD, "Zm9v\x80", false, "no ASCII"},
     {BASE64_STANDARD, "MDEyMzQ1Njc4OTAxMjM0NTY3", false, "longer than the maximum"},
 };
 

@@ -289,11 +289,7 @@ static void test_share_of_the_workers(void **state)
     static const struct {
         size_t workers, most;
     } rows[] = {
-        {1,  1},
-        {2,  1},
-        {3,  1},
-        {4,  2},
-        {16, 8},
+        {1, 1}, {2, 1}, {3, 1}, {4, 2}, {16, 8},
     };
     struct fixture *f = *state;
 

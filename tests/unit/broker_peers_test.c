@@ -22,11 +22,11 @@ static void test_identities(void **state)
         size_t len;
         bool ok;
     } rows[] = {
-        {"",        0,                     false},
-        {"a",       1,                     true },
-        {"a\0b",    3,                     true },
-        {"a\0c",    3,                     true },
-        {long_name, PEER_IDENTITY_MAX,     true },
+        {"", 0, false},
+        {"a", 1, true},
+        {"a\0b", 3, true},
+        {"a\0c", 3, true},
+        {long_name, PEER_IDENTITY_MAX, true},
         {long_name, PEER_IDENTITY_MAX + 1, false},
     };
     struct peers p = {0};

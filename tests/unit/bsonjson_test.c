@@ -70,12 +70,9 @@ static void test_integers_by_size(void **state)
         const char *text;
         bson_type_t type;
     } rows[] = {
-        {"2147483647",           BSON_TYPE_INT32 },
-        {"2147483648",           BSON_TYPE_INT64 },
-        {"-2147483648",          BSON_TYPE_INT32 },
-        {"-2147483649",          BSON_TYPE_INT64 },
-        {"-9223372036854775808", BSON_TYPE_INT64 },
-        {"5.0",                  BSON_TYPE_DOUBLE},
+        {"2147483647", BSON_TYPE_INT32},           {"2147483648", BSON_TYPE_INT64},
+        {"-2147483648", BSON_TYPE_INT32},          {"-2147483649", BSON_TYPE_INT64},
+        {"-9223372036854775808", BSON_TYPE_INT64}, {"5.0", BSON_TYPE_DOUBLE},
     };
 
     (void)state;

@@ -98,17 +98,12 @@ static void test_wrong_values_end_with_status_2(void **state)
         const char *flag, *value;
         int status;
     } rows[] = {
-        {"--queue-limit", "10",                   0},
-        {"--queue-limit", "0",                    2},
-        {"--queue-limit", "ten",                  2},
-        {"--queue-limit", "10x",                  2},
-        {"--queue-limit", "",                     2},
-        {"--queue-limit", "99999999999999999999", 2},
-        {"--log-level",   "debug",                0},
-        {"--log-level",   "loud",                 2},
-        {"--log-level",   "debu",                 2},
-        {"--store",       "sqlite:x",             2}, /* not a broker's setting */
-        {"--nonsense",    "1",                    2},
+        {"--queue-limit", "10", 0},  {"--queue-limit", "0", 2},
+        {"--queue-limit", "ten", 2}, {"--queue-limit", "10x", 2},
+        {"--queue-limit", "", 2},    {"--queue-limit", "99999999999999999999", 2},
+        {"--log-level", "debug", 0}, {"--log-level", "loud", 2},
+        {"--log-level", "debu", 2},  {"--store", "sqlite:x", 2}, /* not a broker's setting */
+        {"--nonsense", "1", 2},
     };
 
     (void)state;
@@ -124,17 +119,17 @@ static void test_store_uri(void **state)
         const char *env[4][2];
         const char *uri; /* NULL: refused */
     } rows[] = {
-        {{{NULL}},                                                               "sqlite:testflinger-data/testflinger.db"},
-        {{{"TESTFLINGER_STORE", "sqlite:/x"}, {"MONGODB_URI", "mongodb://h/d"}}, "sqlite:/x"                             },
-        {{{"MONGODB_URI", "mongodb://h/d"}},                                     "mongodb://h/d"                         },
-        {{{"MONGODB_HOST", "h"}, {"MONGODB_DATABASE", "d"}},                     "mongodb://h:27017/d"                   },
-        {{{"MONGODB_HOST", "h"}},                                                NULL                                    },
-        {{{"MONGODB_DATABASE", "d"}},                                            NULL                                    },
+        {{{NULL}}, "sqlite:testflinger-data/testflinger.db"},
+        {{{"TESTFLINGER_STORE", "sqlite:/x"}, {"MONGODB_URI", "mongodb://h/d"}}, "sqlite:/x"},
+        {{{"MONGODB_URI", "mongodb://h/d"}}, "mongodb://h/d"},
+        {{{"MONGODB_HOST", "h"}, {"MONGODB_DATABASE", "d"}}, "mongodb://h:27017/d"},
+        {{{"MONGODB_HOST", "h"}}, NULL},
+        {{{"MONGODB_DATABASE", "d"}}, NULL},
         {{{"MONGODB_HOST", "h"},
           {"MONGODB_DATABASE", "d"},
           {"MONGODB_USERNAME", "u@x"},
           {"MONGODB_PASSWORD", "p:/?#"}},
-         "mongodb://u%40x:p%3A%2F%3F%23@h:27017/d?authSource=admin"                                                      },
+         "mongodb://u%40x:p%3A%2F%3F%23@h:27017/d?authSource=admin"},
     };
 
     (void)state;

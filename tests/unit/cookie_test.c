@@ -13,22 +13,22 @@ static const struct {
     const char *value; /* NULL: not found */
     const char *comment;
 } get_rows[] = {
-    {"agent_name=rpi4-001",                           "rpi4-001", "plain"                         },
-    {"a=b; agent_name=x; c=d",                        "x",        "among others"                  },
-    {"a=b;agent_name=x",                              "x",        "no space"                      },
-    {"agent_name=\"a b\"",                            "a b",      "quoted"                        },
-    {"agent_name=\"a\\073b\"",                        "a;b",      "octal"                         },
-    {"agent_name=\"\\303\\251\"",                     "\xc3\xa9", "octal UTF-8"                   },
-    {"agent_name=\"a\\377\"",                         NULL,       "octal, not UTF-8"              },
-    {"agent_name=\"a\\\"b\"",                         "a\"b",     "escaped quote"                 },
-    {"x=\"a;agent_name=no\"; agent_name=y",           "y",        "a semicolon within quotes"     },
-    {"agent_name=",                                   NULL,       "empty"                         },
-    {"agent_name=\"\"",                               NULL,       "empty, quoted"                 },
-    {"xagent_name=1",                                 NULL,       "another name that ends so"     },
-    {"agent_name",                                    NULL,       "no value"                      },
-    {"",                                              NULL,       "no cookie"                     },
-    {"agent_name=\"",                                 "\"",       "a lone quote is taken as it is"},
-    {"agent_name=0123456789012345678901234567890123", NULL,       "longer than the maximum"       },
+    {"agent_name=rpi4-001", "rpi4-001", "plain"},
+    {"a=b; agent_name=x; c=d", "x", "among others"},
+    {"a=b;agent_name=x", "x", "no space"},
+    {"agent_name=\"a b\"", "a b", "quoted"},
+    {"agent_name=\"a\\073b\"", "a;b", "octal"},
+    {"agent_name=\"\\303\\251\"", "\xc3\xa9", "octal UTF-8"},
+    {"agent_name=\"a\\377\"", NULL, "octal, not UTF-8"},
+    {"agent_name=\"a\\\"b\"", "a\"b", "escaped quote"},
+    {"x=\"a;agent_name=no\"; agent_name=y", "y", "a semicolon within quotes"},
+    {"agent_name=", NULL, "empty"},
+    {"agent_name=\"\"", NULL, "empty, quoted"},
+    {"xagent_name=1", NULL, "another name that ends so"},
+    {"agent_name", NULL, "no value"},
+    {"", NULL, "no cookie"},
+    {"agent_name=\"", "\"", "a lone quote is taken as it is"},
+    {"agent_name=0123456789012345678901234567890123", NULL, "longer than the maximum"},
 };
 
 static void test_get(void **state)
@@ -48,13 +48,13 @@ static void test_get(void **state)
 static const struct {
     const char *value, *quoted;
 } quote_rows[] = {
-    {"rpi4-001", "rpi4-001"        },
-    {"a b",      "\"a b\""         },
-    {"a;b",      "\"a\\073b\""     },
-    {"a\"b\\",   "\"a\\042b\\134\""},
-    {"\xc3\xa9", "\"\\303\\251\""  },
-    {"a\r\nb",   "\"a\\015\\012b\""},
-    {"",         "\"\""            },
+    {"rpi4-001", "rpi4-001"},
+    {"a b", "\"a b\""},
+    {"a;b", "\"a\\073b\""},
+    {"a\"b\\", "\"a\\042b\\134\""},
+    {"\xc3\xa9", "\"\\303\\251\""},
+    {"a\r\nb", "\"a\\015\\012b\""},
+    {"", "\"\""},
 };
 
 static void test_quote(void **state)

@@ -92,11 +92,7 @@ static void test_request_garbage(void **state)
 
 static void test_reply_round_trip(void **state)
 {
-    struct reply in =
-                     {
-                         .status = 404, .body = {"no\0", 3}
-    },
-                 r;
+    struct reply in = {.status = 404, .body = {"no\0", 3}}, r;
     msgpack_sbuffer out;
     msgpack_zone zone;
 
@@ -119,19 +115,16 @@ static void test_reply_round_trip(void **state)
 
 static void test_bus_header(void **state)
 {
-    struct bus_header in =
-                          {
-                              .type = BUS_REQUEST,
-                              .origin = UINT64_MAX,
-                              .service = SERVICE_WEBHOOK,
-                              .subject = 70000,
-                              .id = {1, 2, 255},
-                              .ttl_ms = 10000,
-                              .attempt = 3,
-                              .err = ERR_FULL,
-                              .key = "q\0x",
-                              .key_len = 3
-    },
+    struct bus_header in = {.type = BUS_REQUEST,
+                            .origin = UINT64_MAX,
+                            .service = SERVICE_WEBHOOK,
+                            .subject = 70000,
+                            .id = {1, 2, 255},
+                            .ttl_ms = 10000,
+                            .attempt = 3,
+                            .err = ERR_FULL,
+                            .key = "q\0x",
+                            .key_len = 3},
                       h;
     zmq_msg_t msg;
 
@@ -161,15 +154,15 @@ static void test_bus_endpoint(void **state)
         enum bus_side side;
         const char *expected; /* NULL: refused */
     } rows[] = {
-        {"/run/x",               0,  BUS_FRONTENDS, "ipc:///run/x/broker-0.frontends"},
-        {"/run/x",               3,  BUS_WORKERS,   "ipc:///run/x/broker-3.workers"  },
-        {"tcp://127.0.0.1:7000", 0,  BUS_WORKERS,   "tcp://127.0.0.1:7001"           },
-        {"tcp://[::1]:7000",     2,  BUS_FRONTENDS, "tcp://[::1]:7004"               },
-        {"tcp://127.0.0.1",      0,  BUS_WORKERS,   NULL                             },
-        {"tcp://127.0.0.1:0",    0,  BUS_WORKERS,   NULL                             },
-        {"udp://127.0.0.1:1",    0,  BUS_WORKERS,   NULL                             },
-        {"",                     0,  BUS_WORKERS,   NULL                             },
-        {"/run/x",               16, BUS_WORKERS,   NULL                             },
+        {"/run/x", 0, BUS_FRONTENDS, "ipc:///run/x/broker-0.frontends"},
+        {"/run/x", 3, BUS_WORKERS, "ipc:///run/x/broker-3.workers"},
+        {"tcp://127.0.0.1:7000", 0, BUS_WORKERS, "tcp://127.0.0.1:7001"},
+        {"tcp://[::1]:7000", 2, BUS_FRONTENDS, "tcp://[::1]:7004"},
+        {"tcp://127.0.0.1", 0, BUS_WORKERS, NULL},
+        {"tcp://127.0.0.1:0", 0, BUS_WORKERS, NULL},
+        {"udp://127.0.0.1:1", 0, BUS_WORKERS, NULL},
+        {"", 0, BUS_WORKERS, NULL},
+        {"/run/x", 16, BUS_WORKERS, NULL},
     };
     char out[BUS_ENDPOINT_SIZE], longer[200];
 

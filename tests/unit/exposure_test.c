@@ -31,12 +31,9 @@ static void test_listen(void **state)
         int auth;
         bool given, allowed;
     } rows[] = {
-        {"127.0.0.1", AUTH_OPEN,  false, true },
-        {"127.8.0.1", AUTH_OPEN,  false, true },
-        {"0.0.0.0",   AUTH_OPEN,  false, false},
-        {"0.0.0.0",   AUTH_OPEN,  true,  true },
-        {"0.0.0.0",   AUTH_ROLES, true,  true },
-        {"0.0.0.0",   AUTH_LOGIN, true,  true },
+        {"127.0.0.1", AUTH_OPEN, false, true}, {"127.8.0.1", AUTH_OPEN, false, true},
+        {"0.0.0.0", AUTH_OPEN, false, false},  {"0.0.0.0", AUTH_OPEN, true, true},
+        {"0.0.0.0", AUTH_ROLES, true, true},   {"0.0.0.0", AUTH_LOGIN, true, true},
     };
     char reason[EXPOSURE_REASON_SIZE];
 
@@ -59,11 +56,9 @@ static void test_bus(void **state)
         const char *bus;
         bool given, allowed;
     } rows[] = {
-        {"/run/bus",             false, true },
-        {"tcp://127.0.0.1:7000", false, true },
-        {"tcp://broker:7000",    false, false},
-        {"tcp://0.0.0.0:7000",   false, false},
-        {"tcp://broker:7000",    true,  true },
+        {"/run/bus", false, true},           {"tcp://127.0.0.1:7000", false, true},
+        {"tcp://broker:7000", false, false}, {"tcp://0.0.0.0:7000", false, false},
+        {"tcp://broker:7000", true, true},
     };
     char reason[EXPOSURE_REASON_SIZE], bus[64];
 
@@ -82,11 +77,11 @@ static void test_inside(void **state)
         const char *address, *bus;
         bool inside;
     } rows[] = {
-        {"127.0.0.1", "",                     true },
-        {"127.0.0.1", "/run/bus",             true },
-        {"127.0.0.1", "tcp://127.0.0.1:7000", true },
-        {"127.0.0.1", "tcp://10.0.0.1:7000",  false},
-        {"0.0.0.0",   "",                     false},
+        {"127.0.0.1", "", true},
+        {"127.0.0.1", "/run/bus", true},
+        {"127.0.0.1", "tcp://127.0.0.1:7000", true},
+        {"127.0.0.1", "tcp://10.0.0.1:7000", false},
+        {"0.0.0.0", "", false},
     };
     char bus[64];
 

@@ -36,25 +36,25 @@ static void test_statuses(void **state)
         int refuse;
         bool close;
     } rows[] = {
-        {"GET / HTTP/1.1\r\n" HOST "\r\n",                                                    0,   false},
-        {"GET / HTTP/1.0\r\n\r\n",                                                            0,   true },
-        {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",                                  0,   false},
-        {"GET / HTTP/1.0\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n",             0,   true },
-        {"GET / HTTP/1.1\r\n" HOST "Connection: a , CLOSE,b\r\n\r\n",                         0,   true },
-        {"GET / HTTP/1.1\r\n" HOST "Connection: closed,\r\n\r\n",                             0,   false},
-        {"BREW / HTTP/1.1\r\n" HOST "\r\n",                                                   405, false},
-        {"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n",                                              405, false},
-        {"get / HTTP/1.1\r\n" HOST "\r\n",                                                    405, false},
-        {"GET / HTTP/2.0\r\n" HOST "\r\n",                                                    505, true },
-        {"GET / HTTP/1.1\r\n\r\n",                                                            400, true },
-        {"BREW / HTTP/1.1\r\n\r\n",                                                           400, true },
-        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 01\r\n\r\n",         0,   false},
-        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\n",          400, true },
-        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1234567890123456789\r\n\r\n",             400, true },
-        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n",                      0,   false},
+        {"GET / HTTP/1.1\r\n" HOST "\r\n", 0, false},
+        {"GET / HTTP/1.0\r\n\r\n", 0, true},
+        {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 0, false},
+        {"GET / HTTP/1.0\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n", 0, true},
+        {"GET / HTTP/1.1\r\n" HOST "Connection: a , CLOSE,b\r\n\r\n", 0, true},
+        {"GET / HTTP/1.1\r\n" HOST "Connection: closed,\r\n\r\n", 0, false},
+        {"BREW / HTTP/1.1\r\n" HOST "\r\n", 405, false},
+        {"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 405, false},
+        {"get / HTTP/1.1\r\n" HOST "\r\n", 405, false},
+        {"GET / HTTP/2.0\r\n" HOST "\r\n", 505, true},
+        {"GET / HTTP/1.1\r\n\r\n", 400, true},
+        {"BREW / HTTP/1.1\r\n\r\n", 400, true},
+        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 01\r\n\r\n", 0, false},
+        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, true},
+        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1234567890123456789\r\n\r\n", 400, true},
+        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", 0, false},
         {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n", 400,
-         true                                                                                           },
-        {"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",                              400, true },
+         true},
+        {"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, true},
     };
 
     (void)state;
@@ -107,11 +107,11 @@ static void test_written_anew(void **state)
         const char *written;
     } rows[] = {
         {"DELETE //x HTTP/1.1\r\nhost:x\r\nA:  b\r\n\r\n", false,
-         "DELETE /12 HTTP/1.1\r\nhost: x\r\nA: b\r\n\r\n"                                                             },
-        {"BREW x HTTP/1.1\r\nHost: x\r\n\r\n",             true,
-         "GET /12 HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n"                                                   },
-        {"GET / HTTP/1.0\r\n\r\n",                         false, "GET /12 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"},
-        {"GET / HTTP/1.0\r\n\r\n",                         true,  "GET /12 HTTP/1.0\r\n\r\n"                          },
+         "DELETE /12 HTTP/1.1\r\nhost: x\r\nA: b\r\n\r\n"},
+        {"BREW x HTTP/1.1\r\nHost: x\r\n\r\n", true,
+         "GET /12 HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n"},
+        {"GET / HTTP/1.0\r\n\r\n", false, "GET /12 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"},
+        {"GET / HTTP/1.0\r\n\r\n", true, "GET /12 HTTP/1.0\r\n\r\n"},
     };
 
     (void)state;
@@ -131,16 +131,10 @@ static void test_lines(void **state)
         enum line_result result;
         size_t at;
     } rows[] = {
-        {"ab\r\n",        LINE_DONE, 4},
-        {"\r\n",          LINE_DONE, 2},
-        {"a\tb\xff\r\nc", LINE_DONE, 6},
-        {"ab",            LINE_MORE, 2},
-        {"ab\r",          LINE_MORE, 2},
-        {"ab\n",          LINE_BAD,  2},
-        {"a\rb",          LINE_BAD,  1},
-        {"\r\r\n",        LINE_BAD,  0},
-        {"a\x01",         LINE_BAD,  1},
-        {"\x7f",          LINE_BAD,  0},
+        {"ab\r\n", LINE_DONE, 4}, {"\r\n", LINE_DONE, 2},  {"a\tb\xff\r\nc", LINE_DONE, 6},
+        {"ab", LINE_MORE, 2},     {"ab\r", LINE_MORE, 2},  {"ab\n", LINE_BAD, 2},
+        {"a\rb", LINE_BAD, 1},    {"\r\r\n", LINE_BAD, 0}, {"a\x01", LINE_BAD, 1},
+        {"\x7f", LINE_BAD, 0},
     };
 
     (void)state;

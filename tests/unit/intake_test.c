@@ -175,19 +175,19 @@ static void test_who_is_asked(void **state)
         const char *data;
         bool passed, coming, ask;
     } rows[] = {
-        {JOB "Content-Length: 3\r\n\r\n",                                  false, false, false},
-        {JOB "Content-Length: 3\r\n\r\nabc",                               true,  false, false},
-        {JOB "Content-Length: 65536\r\n\r\n",                              false, false, false},
-        {JOB "Content-Length: 65537\r\n\r\n",                              true,  true,  true },
-        {JOB "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n",          true,  true,  false},
-        {JOB "Transfer-Encoding: chunked\r\n\r\n10000\r\n",                false, false, false},
-        {JOB "Transfer-Encoding: chunked\r\n\r\n10001\r\n",                true,  true,  true },
-        {JOB "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n10000\r\n",      true,  true,  true },
-        {JOB "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n", true,  true,  true },
-        {UPLOAD "Content-Length: 1\r\n\r\na",                              true,  true,  true },
-        {UPLOAD "Content-Length: 0\r\n\r\n",                               true,  false, false},
-        {UPLOAD "Transfer-Encoding: chunked\r\n\r\n",                      true,  true,  true },
-        {UPLOAD "Transfer-Encoding: chunked\r\n\r\n1\r\n",                 true,  true,  true },
+        {JOB "Content-Length: 3\r\n\r\n", false, false, false},
+        {JOB "Content-Length: 3\r\n\r\nabc", true, false, false},
+        {JOB "Content-Length: 65536\r\n\r\n", false, false, false},
+        {JOB "Content-Length: 65537\r\n\r\n", true, true, true},
+        {JOB "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n", true, true, false},
+        {JOB "Transfer-Encoding: chunked\r\n\r\n10000\r\n", false, false, false},
+        {JOB "Transfer-Encoding: chunked\r\n\r\n10001\r\n", true, true, true},
+        {JOB "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n10000\r\n", true, true, true},
+        {JOB "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n", true, true, true},
+        {UPLOAD "Content-Length: 1\r\n\r\na", true, true, true},
+        {UPLOAD "Content-Length: 0\r\n\r\n", true, false, false},
+        {UPLOAD "Transfer-Encoding: chunked\r\n\r\n", true, true, true},
+        {UPLOAD "Transfer-Encoding: chunked\r\n\r\n1\r\n", true, true, true},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -16,14 +16,14 @@ static const struct {
     int64_t global, reserve, length_ms;
     const char *comment;
 } lengths[] = {
-    {"running",   0,         0,  1000,                        "as set"                           },
-    {"test",      50,        60, 1000,                        "the job's times do not count"     },
-    {"provision", 50,        60, 51000,                       "the job's own time on top"        },
-    {"provision", 0,         60, 4 * 3600 * 1000 + 1000,      "what agents take by default"      },
-    {"provision", -5,        0,  4 * 3600 * 1000 + 1000,      "no time at all"                   },
-    {"reserve",   50,        60, 61000,                       "of the reservation"               },
-    {"reserve",   50,        0,  3600 * 1000 + 1000,          "a reservation of the usual length"},
-    {"provision", INT64_MAX, 0,  366LL * 86400 * 1000 + 1000, "bounded"                          },
+    {"running", 0, 0, 1000, "as set"},
+    {"test", 50, 60, 1000, "the job's times do not count"},
+    {"provision", 50, 60, 51000, "the job's own time on top"},
+    {"provision", 0, 60, 4 * 3600 * 1000 + 1000, "what agents take by default"},
+    {"provision", -5, 0, 4 * 3600 * 1000 + 1000, "no time at all"},
+    {"reserve", 50, 60, 61000, "of the reservation"},
+    {"reserve", 50, 0, 3600 * 1000 + 1000, "a reservation of the usual length"},
+    {"provision", INT64_MAX, 0, 366LL * 86400 * 1000 + 1000, "bounded"},
 };
 
 static void test_lengths(void **state)
@@ -46,23 +46,23 @@ static const struct {
     bool due;
     const char *comment;
 } calls[] = {
-    {"test",      "a",  "a",  false, false, false, 10100, true,  "less than half is left"       },
-    {"test",      "a",  "a",  false, false, false, 10900, false, "more than half is left"       },
-    {"test",      "a",  "a",  false, false, true,  10900, true,  "its claim is to be closed"    },
-    {"test",      "a",  "a",  false, true,  false, 10900, true,  "it may be longer now"         },
-    {"test",      "a",  "a",  false, false, false, 0,     true,  "there is none yet"            },
-    {"test",      "a",  "a",  false, false, false, 5000,  true,  "it has run out"               },
-    {"test",      "a",  "b",  false, false, false, 0,     false, "another agent asks"           },
-    {"test",      "a",  "b",  true,  false, false, 0,     false, "another agent posts"          },
-    {"test",      "a",  NULL, false, false, false, 0,     false, "somebody asks"                },
-    {"test",      "a",  NULL, true,  false, false, 0,     true,  "some agent posts"             },
-    {"test",      NULL, NULL, false, false, false, 0,     true,  "whoever asks may be its agent"},
-    {"test",      NULL, "b",  false, false, false, 0,     true,  "likewise"                     },
-    {"running",   NULL, NULL, false, false, true,  10900, false,
-     "its claim is not closed by just anyone"                                                   },
-    {"waiting",   NULL, "a",  true,  false, false, 0,     false, "it waits"                     },
-    {"cancelled", "a",  "a",  true,  true,  true,  0,     false, "it is over"                   },
-    {"complete",  "a",  "a",  true,  true,  true,  0,     false, "it is over"                   },
+    {"test", "a", "a", false, false, false, 10100, true, "less than half is left"},
+    {"test", "a", "a", false, false, false, 10900, false, "more than half is left"},
+    {"test", "a", "a", false, false, true, 10900, true, "its claim is to be closed"},
+    {"test", "a", "a", false, true, false, 10900, true, "it may be longer now"},
+    {"test", "a", "a", false, false, false, 0, true, "there is none yet"},
+    {"test", "a", "a", false, false, false, 5000, true, "it has run out"},
+    {"test", "a", "b", false, false, false, 0, false, "another agent asks"},
+    {"test", "a", "b", true, false, false, 0, false, "another agent posts"},
+    {"test", "a", NULL, false, false, false, 0, false, "somebody asks"},
+    {"test", "a", NULL, true, false, false, 0, true, "some agent posts"},
+    {"test", NULL, NULL, false, false, false, 0, true, "whoever asks may be its agent"},
+    {"test", NULL, "b", false, false, false, 0, true, "likewise"},
+    {"running", NULL, NULL, false, false, true, 10900, false,
+     "its claim is not closed by just anyone"},
+    {"waiting", NULL, "a", true, false, false, 0, false, "it waits"},
+    {"cancelled", "a", "a", true, true, true, 0, false, "it is over"},
+    {"complete", "a", "a", true, true, true, 0, false, "it is over"},
 };
 
 static struct text text_of(const char *s)
@@ -95,35 +95,20 @@ static const struct {
     const char *setting, *queue;
     int64_t times;
 } reruns[] = {
-    {"",            "a",   0 },
-    {"a",           "a",   1 },
-    {"a",           "b",   0 },
-    {"a",           "",    0 },
-    {"b,a=3,c",     "a",   3 },
-    {"b,a=3,c",     "c",   1 },
-    {"b,a=3,c",     "b",   1 },
-    {"a=0",         "a",   0 },
-    {"x=y=2",       "x=y", 2 },
-    {"a b=10,a b2", "a b", 10},
+    {"", "a", 0},        {"a", "a", 1},
+    {"a", "b", 0},       {"a", "", 0},
+    {"b,a=3,c", "a", 3}, {"b,a=3,c", "c", 1},
+    {"b,a=3,c", "b", 1}, {"a=0", "a", 0},
+    {"x=y=2", "x=y", 2}, {"a b=10,a b2", "a b", 10},
 };
 
 static const struct {
     const char *setting;
     bool fine;
 } settings[] = {
-    {"",      true },
-    {"a",     true },
-    {"a=1,b", true },
-    {"a=10",  true },
-    {"a=11",  false},
-    {"a=-1",  false},
-    {"a=",    false},
-    {"a=x",   false},
-    {"a=1x",  false},
-    {",a",    false},
-    {"a,,b",  false},
-    {"=1",    false},
-    {"a=1 ",  false},
+    {"", true},      {"a", true},   {"a=1,b", true}, {"a=10", true},  {"a=11", false},
+    {"a=-1", false}, {"a=", false}, {"a=x", false},  {"a=1x", false}, {",a", false},
+    {"a,,b", false}, {"=1", false}, {"a=1 ", false},
 };
 
 static void test_setting(void **state)

@@ -22,25 +22,25 @@ static void test_address(void **state)
     static const struct {
         const char *listen, *host, *port; /* host NULL: refused */
     } rows[] = {
-        {"127.0.0.1:8000",                 "127.0.0.1", "8000" },
-        {"localhost:1",                    "localhost", "1"    },
-        {"0.0.0.0:65535",                  "0.0.0.0",   "65535"},
-        {"[::1]:8000",                     "::1",       "8000" },
-        {"[::]:080",                       "::",        "80"   },
-        {"127.0.0.1",                      NULL,        NULL   },
-        {"127.0.0.1:",                     NULL,        NULL   },
-        {"127.0.0.1:0",                    NULL,        NULL   },
-        {"127.0.0.1:65536",                NULL,        NULL   },
-        {"127.0.0.1:99999999999999999999", NULL,        NULL   },
-        {"127.0.0.1:+80",                  NULL,        NULL   },
-        {"127.0.0.1: 80",                  NULL,        NULL   },
-        {"127.0.0.1:80x",                  NULL,        NULL   },
-        {":8000",                          "",          "8000" },
-        {"[]:8000",                        NULL,        NULL   },
-        {"[::1:8000",                      NULL,        NULL   },
-        {"::1:8000",                       NULL,        NULL   },
-        {"8000",                           NULL,        NULL   },
-        {"",                               NULL,        NULL   },
+        {"127.0.0.1:8000", "127.0.0.1", "8000"},
+        {"localhost:1", "localhost", "1"},
+        {"0.0.0.0:65535", "0.0.0.0", "65535"},
+        {"[::1]:8000", "::1", "8000"},
+        {"[::]:080", "::", "80"},
+        {"127.0.0.1", NULL, NULL},
+        {"127.0.0.1:", NULL, NULL},
+        {"127.0.0.1:0", NULL, NULL},
+        {"127.0.0.1:65536", NULL, NULL},
+        {"127.0.0.1:99999999999999999999", NULL, NULL},
+        {"127.0.0.1:+80", NULL, NULL},
+        {"127.0.0.1: 80", NULL, NULL},
+        {"127.0.0.1:80x", NULL, NULL},
+        {":8000", "", "8000"},
+        {"[]:8000", NULL, NULL},
+        {"[::1:8000", NULL, NULL},
+        {"::1:8000", NULL, NULL},
+        {"8000", NULL, NULL},
+        {"", NULL, NULL},
     };
 
     (void)state;
@@ -169,12 +169,8 @@ static void test_public_addresses(void **state)
         const char *address;
         bool public;
     } rows[] = {
-        {"127.0.0.1",        false},
-        {"127.1.2.3",        false},
-        {"::1",              false},
-        {"::ffff:127.0.0.1", false},
-        {"0.0.0.0",          true },
-        {"::",               true },
+        {"127.0.0.1", false},        {"127.1.2.3", false}, {"::1", false},
+        {"::ffff:127.0.0.1", false}, {"0.0.0.0", true},    {"::", true},
     };
     int pair[2];
 

@@ -16,21 +16,21 @@
 static const struct {
     struct text in, out;
 } rows[] = {
-    {TEXT(""),                       TEXT("")                                    },
-    {TEXT("plain ~\x7f"),            TEXT("plain ~\x7f")                         },
-    {TEXT("\"\\/"),                  TEXT("\\\"\\\\/")                           },
-    {TEXT("\b\f\n\r\t"),             TEXT("\\b\\f\\n\\r\\t")                     },
-    {TEXT("\0\x01\x1f"),             TEXT("\\u0000\\u0001\\u001f")               },
-    {TEXT("\xc3\xa9\xe2\x82\xac\n"), TEXT("\xc3\xa9\xe2\x82\xac\\n")             },
-    {TEXT("\xf0\x9f\x98\x80"),       TEXT("\xf0\x9f\x98\x80")                    },
- /* no UTF-8 */
+    {TEXT(""), TEXT("")},
+    {TEXT("plain ~\x7f"), TEXT("plain ~\x7f")},
+    {TEXT("\"\\/"), TEXT("\\\"\\\\/")},
+    {TEXT("\b\f\n\r\t"), TEXT("\\b\\f\\n\\r\\t")},
+    {TEXT("\0\x01\x1f"), TEXT("\\u0000\\u0001\\u001f")},
+    {TEXT("\xc3\xa9\xe2\x82\xac\n"), TEXT("\xc3\xa9\xe2\x82\xac\\n")},
+    {TEXT("\xf0\x9f\x98\x80"), TEXT("\xf0\x9f\x98\x80")},
+    /* no UTF-8 */
     {TEXT("a\xff"
           "b"),
      TEXT("a\xef\xbf\xbd"
-          "b")                                                                   },
-    {TEXT("\xc3"),                   TEXT("\xef\xbf\xbd")                        },
-    {TEXT("\xed\xa0\x80"),           TEXT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd")},
-    {TEXT("\xc0\x80"),               TEXT("\xef\xbf\xbd\xef\xbf\xbd")            },
+          "b")},
+    {TEXT("\xc3"), TEXT("\xef\xbf\xbd")},
+    {TEXT("\xed\xa0\x80"), TEXT("\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd")},
+    {TEXT("\xc0\x80"), TEXT("\xef\xbf\xbd\xef\xbf\xbd")},
 };
 
 static void test_escapes(void **state)
@@ -69,15 +69,11 @@ static void test_front(void **state)
         size_t max, taken;
         const char *out;
     } cuts[] = {
-        {TEXT("abc"),           2, 2, "ab"           },
-        {TEXT("abc"),           9, 3, "abc"          },
-        {TEXT("a\xe2\x82\xac"), 3, 1, "a"            },
-        {TEXT("a\xe2\x82\xac"), 4, 4, "a\xe2\x82\xac"},
-        {TEXT("a\n"),           2, 1, "a"            },
-        {TEXT("a\n"),           3, 2, "a\\n"         },
-        {TEXT("\x01"),          5, 0, ""             },
-        {TEXT("\xff\xff"),      3, 1, "\xef\xbf\xbd" },
-        {TEXT("\xe2\x82\xac"),  0, 0, ""             },
+        {TEXT("abc"), 2, 2, "ab"},          {TEXT("abc"), 9, 3, "abc"},
+        {TEXT("a\xe2\x82\xac"), 3, 1, "a"}, {TEXT("a\xe2\x82\xac"), 4, 4, "a\xe2\x82\xac"},
+        {TEXT("a\n"), 2, 1, "a"},           {TEXT("a\n"), 3, 2, "a\\n"},
+        {TEXT("\x01"), 5, 0, ""},           {TEXT("\xff\xff"), 3, 1, "\xef\xbf\xbd"},
+        {TEXT("\xe2\x82\xac"), 0, 0, ""},
     };
 
     (void)state;

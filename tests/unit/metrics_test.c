@@ -83,12 +83,7 @@ static void test_histogram(void **state)
     static const struct {
         unsigned bucket;
         uint64_t count;
-    } rows[] = {
-        {0,              3},
-        {1,              1},
-        {10,             1},
-        {METRIC_BUCKETS, 2}
-    };
+    } rows[] = {{0, 3}, {1, 1}, {10, 1}, {METRIC_BUCKETS, 2}};
     uint64_t counts[METRIC_BUCKETS + 1], sum;
 
     (void)state;
@@ -198,12 +193,9 @@ static void test_values_are_escaped(void **state)
     static const struct {
         const char *value, *text;
     } rows[] = {
-        {"plain",                        "plain"                       },
-        {"a\"b",                         "a\\\"b"                      },
-        {"a\\b",                         "a\\\\b"                      },
-        {"a\nb",                         "a\\nb"                       },
-        {"",                             ""                            },
-        {"caf\xc3\xa9 \xf0\x9f\x98\x80", "caf\xc3\xa9 \xf0\x9f\x98\x80"},
+        {"plain", "plain"}, {"a\"b", "a\\\"b"},
+        {"a\\b", "a\\\\b"}, {"a\nb", "a\\nb"},
+        {"", ""},           {"caf\xc3\xa9 \xf0\x9f\x98\x80", "caf\xc3\xa9 \xf0\x9f\x98\x80"},
     };
 
     (void)state;

@@ -67,25 +67,25 @@ static void test_types(void **state)
     static const struct {
         const char *type, *boundary; /* NULL: refused */
     } rows[] = {
-        {"multipart/form-data; boundary=abc",                 "abc"            },
-        {"Multipart/Form-Data;BOUNDARY=abc",                  "abc"            },
-        {"multipart/form-data; boundary=\"a b;c\"",           "a b;c"          },
-        {"multipart/form-data; boundary=\"a\\\"b\"",          "a\"b"           },
-        {"multipart/form-data ; charset=utf-8;  boundary=x",  "x"              },
-        {"multipart/form-data; boundary = x ; y=z",           "x"              },
-        {"multipart/form-data; a=\"boundary=n\"; boundary=x", "x"              },
-        {"multipart/form-data; boundary=x; boundary=y",       "x"              },
-        {"multipart/form-data; boundary=----WebKit7MA4Y",     "----WebKit7MA4Y"},
-        {"multipart/form-data",                               NULL             },
-        {"multipart/form-data;",                              NULL             },
-        {"multipart/form-data; boundary=",                    NULL             },
-        {"multipart/form-data; boundary=\"\"",                NULL             },
-        {"multipart/form-data; boundary",                     NULL             },
-        {"multipart/form-data; bound=x",                      NULL             },
-        {"multipart/form-database; boundary=x",               NULL             },
-        {"multipart/mixed; boundary=x",                       NULL             },
-        {"application/json",                                  NULL             },
-        {"",                                                  NULL             },
+        {"multipart/form-data; boundary=abc", "abc"},
+        {"Multipart/Form-Data;BOUNDARY=abc", "abc"},
+        {"multipart/form-data; boundary=\"a b;c\"", "a b;c"},
+        {"multipart/form-data; boundary=\"a\\\"b\"", "a\"b"},
+        {"multipart/form-data ; charset=utf-8;  boundary=x", "x"},
+        {"multipart/form-data; boundary = x ; y=z", "x"},
+        {"multipart/form-data; a=\"boundary=n\"; boundary=x", "x"},
+        {"multipart/form-data; boundary=x; boundary=y", "x"},
+        {"multipart/form-data; boundary=----WebKit7MA4Y", "----WebKit7MA4Y"},
+        {"multipart/form-data", NULL},
+        {"multipart/form-data;", NULL},
+        {"multipart/form-data; boundary=", NULL},
+        {"multipart/form-data; boundary=\"\"", NULL},
+        {"multipart/form-data; boundary", NULL},
+        {"multipart/form-data; bound=x", NULL},
+        {"multipart/form-database; boundary=x", NULL},
+        {"multipart/mixed; boundary=x", NULL},
+        {"application/json", NULL},
+        {"", NULL},
     };
     struct multipart m;
 
@@ -123,26 +123,26 @@ static void test_params(void **state)
     static const struct {
         const char *value, *name, *found; /* NULL: it is not there */
     } rows[] = {
-        {"form-data; name=\"file\"",                        "name",     "file"            },
-        {"form-data; name=file",                            "name",     "file"            },
-        {"form-data; name='file'",                          "name",     "'file'"          },
-        {"form-data; NAME=File",                            "name",     "File"            },
-        {"form-data;name=a;name=b",                         "name",     "a"               },
-        {"form-data; name=\"a\"b; x=y",                     "x",        "y"               },
-        {"form-data; filename=\"a;b\"; name=n",             "name",     "n"               },
-        {"form-data; filename=\"a\\\";name=evil\"; name=n", "name",     "n"               },
-        {"form-data; filename=\"C:\\dir\\f.txt\"",          "filename", "C:\\dir\\f.txt"  },
-        {"form-data; filename=\"a\\\\b\"",                  "filename", "a\\b"            },
-        {"form-data; filename*=UTF-8''%e2%82%ac",           "filename", "UTF-8''%e2%82%ac"},
-        {"form-data; filename=\"\"",                        "filename", ""                },
-        {"form-data; filename=\"open",                      "filename", "open"            },
-        {"form-data; filename=",                            "filename", ""                },
-        {"form-data;\r\n name=\"folded\"",                  "name",     "folded"          },
-        {"form-data; name; filename=f",                     "filename", "f"               },
-        {"form-data; name; filename=f",                     "name",     NULL              },
-        {"form-data; filename=\"name=x\"",                  "name",     NULL              },
-        {"name=x",                                          "name",     NULL              },
-        {"",                                                "name",     NULL              },
+        {"form-data; name=\"file\"", "name", "file"},
+        {"form-data; name=file", "name", "file"},
+        {"form-data; name='file'", "name", "'file'"},
+        {"form-data; NAME=File", "name", "File"},
+        {"form-data;name=a;name=b", "name", "a"},
+        {"form-data; name=\"a\"b; x=y", "x", "y"},
+        {"form-data; filename=\"a;b\"; name=n", "name", "n"},
+        {"form-data; filename=\"a\\\";name=evil\"; name=n", "name", "n"},
+        {"form-data; filename=\"C:\\dir\\f.txt\"", "filename", "C:\\dir\\f.txt"},
+        {"form-data; filename=\"a\\\\b\"", "filename", "a\\b"},
+        {"form-data; filename*=UTF-8''%e2%82%ac", "filename", "UTF-8''%e2%82%ac"},
+        {"form-data; filename=\"\"", "filename", ""},
+        {"form-data; filename=\"open", "filename", "open"},
+        {"form-data; filename=", "filename", ""},
+        {"form-data;\r\n name=\"folded\"", "name", "folded"},
+        {"form-data; name; filename=f", "filename", "f"},
+        {"form-data; name; filename=f", "name", NULL},
+        {"form-data; filename=\"name=x\"", "name", NULL},
+        {"name=x", "name", NULL},
+        {"", "name", NULL},
     };
     char out[64];
 
@@ -164,7 +164,7 @@ static void test_bodies(void **state)
     static const struct {
         const char *body, *content;
     } rows[] = {
-  /* clang-format off */
+        /* clang-format off */
         {"--cut\r\n" FILE_AT "\r\nhello\r\n--cut--\r\n", "hello" },
         {"--cut\r\n" FILE_AT "\r\nhello\r\n--cut--", "hello" },
         {"--cut\r\n" FILE_AT "\r\n\r\n--cut--", "" },
@@ -189,7 +189,7 @@ static void test_bodies(void **state)
          "file" },
         {"--cut\r\n" FILE_AT "\r\nfirst\r\n--cut\r\n" FILE_AT "\r\nsecond\r\n--cut--", "first" },
         {"--cut\r\n\r\nno headers\r\n--cut\r\n" FILE_AT "\r\nx\r\n--cut--", "x" },
-  /* clang-format on */
+        /* clang-format on */
     };
 
     (void)state;

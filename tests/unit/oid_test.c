@@ -20,10 +20,10 @@ static void test_vectors(void **state)
         struct text text;
         const char *first;
     } rows[] = {
-        {TEXT(""),                                      "310e0edd47db6f72"},
-        {TEXT("\0"),                                    "fd67dc93c539f874"},
-        {TEXT("\0\1\2\3\4\5\6"),                        "37d1018bf50002ab"},
-        {TEXT("\0\1\2\3\4\5\6\7"),                      "6224939a79f5f593"},
+        {TEXT(""), "310e0edd47db6f72"},
+        {TEXT("\0"), "fd67dc93c539f874"},
+        {TEXT("\0\1\2\3\4\5\6"), "37d1018bf50002ab"},
+        {TEXT("\0\1\2\3\4\5\6\7"), "6224939a79f5f593"},
         {TEXT("\0\1\2\3\4\5\6\7\x8\x9\xa\xb\xc\xd\xe"), "e545be4961ca29a1"},
     };
     char text[25];

@@ -109,30 +109,30 @@ static void test_names(void **state)
         const char *host;
         bool local, listed; /* served without a setting; with the one below */
     } rows[] = {
-        {"localhost",           true,  true },
-        {"localhost:8000",      true,  true },
-        {"a.localhost:8000",    true,  true },
-        {"LOCALHOST",           true,  true },
-        {"testflinger:8000",    true,  true },
-        {"127.0.0.1:8000",      true,  true },
-        {"10.0.0.1",            true,  true },
-        {"[::1]:8000",          true,  true },
-        {"[::1]",               true,  true },
-        {"tf.lab.example",      false, true },
-        {"TF.Lab.Example:443",  false, true },
-        {"a.pool.example:8000", false, true },
-        {"pool.example",        false, false},
-        {"evil.example:8000",   false, false},
+        {"localhost", true, true},
+        {"localhost:8000", true, true},
+        {"a.localhost:8000", true, true},
+        {"LOCALHOST", true, true},
+        {"testflinger:8000", true, true},
+        {"127.0.0.1:8000", true, true},
+        {"10.0.0.1", true, true},
+        {"[::1]:8000", true, true},
+        {"[::1]", true, true},
+        {"tf.lab.example", false, true},
+        {"TF.Lab.Example:443", false, true},
+        {"a.pool.example:8000", false, true},
+        {"pool.example", false, false},
+        {"evil.example:8000", false, false},
         {"evil.tf.lab.example", false, false},
-        {"tf.lab.example.",     false, false},
-        {"localhost.evil.de",   false, false},
-        {"xlocalhost.x",        false, false},
-        {"127.0.0.1.nip.io",    false, false},
-        {"127.0.0.1.",          false, false},
-        {"[::1].evil.de:8000",  false, false},
-        {"[::1",                true,  true }, /* no name that a browser sends */
-        {"",                    false, false},
-        {NULL,                  false, false},
+        {"tf.lab.example.", false, false},
+        {"localhost.evil.de", false, false},
+        {"xlocalhost.x", false, false},
+        {"127.0.0.1.nip.io", false, false},
+        {"127.0.0.1.", false, false},
+        {"[::1].evil.de:8000", false, false},
+        {"[::1", true, true}, /* no name that a browser sends */
+        {"", false, false},
+        {NULL, false, false},
     };
     const struct origin_rules local = {.own_names = true, .allowed_hosts = ""},
                               listed = {.own_names = true,
@@ -159,12 +159,9 @@ static void test_rules(void **state)
         const char *hosts;
         bool cross_site, own_names;
     } rows[] = {
-        {AUTH_OPEN,  false, "",  true,  true },
-        {AUTH_OPEN,  true,  "",  true,  false},
-        {AUTH_OPEN,  true,  "x", true,  true },
-        {AUTH_ROLES, false, "",  true,  false},
-        {AUTH_ROLES, true,  "x", true,  true },
-        {AUTH_LOGIN, false, "x", false, false},
+        {AUTH_OPEN, false, "", true, true},  {AUTH_OPEN, true, "", true, false},
+        {AUTH_OPEN, true, "x", true, true},  {AUTH_ROLES, false, "", true, false},
+        {AUTH_ROLES, true, "x", true, true}, {AUTH_LOGIN, false, "x", false, false},
     };
 
     (void)state;

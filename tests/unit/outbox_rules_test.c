@@ -13,8 +13,7 @@ static struct outbox_after after(enum outbox_outcome outcome, size_t answer_len)
 {
     static const char answer[OUTBOX_ANSWER_MAX + 1];
     const struct outbox_settle o = {
-        .outcome = outcome, .now_ms = NOW, .due_ms = DUE, .answer = {answer, answer_len}
-    };
+        .outcome = outcome, .now_ms = NOW, .due_ms = DUE, .answer = {answer, answer_len}};
 
     return outbox_after(&o);
 }

@@ -106,15 +106,13 @@ static void claim(struct fixture *f, size_t limit)
 
 static void settle(struct fixture *f, size_t i, enum outbox_outcome outcome, int64_t due_ms)
 {
-    struct outbox_settle o = {
-        .event = &f->events[i],
-        .outcome = outcome,
-        .now_ms = f->now,
-        .due_ms = due_ms,
-        .reason = "no luck",
-        .status = 500,
-        .answer = {"a\0\xff", 3}
-    };
+    struct outbox_settle o = {.event = &f->events[i],
+                              .outcome = outcome,
+                              .now_ms = f->now,
+                              .due_ms = due_ms,
+                              .reason = "no luck",
+                              .status = 500,
+                              .answer = {"a\0\xff", 3}};
 
     assert_int_equal(store_outbox_settle(f->s, &o, 1), ERR_OK);
 }

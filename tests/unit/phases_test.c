@@ -36,8 +36,8 @@ static void test_at(void **state)
 {
     const struct phase_change changes[] = {
         {-1, 100}, /* waiting */
-        {2,  200},
-        {3,  300},
+        {2, 200},
+        {3, 300},
         {-1, 400}, /* over */
     };
     static const struct {
@@ -45,14 +45,8 @@ static void test_at(void **state)
         int64_t at;
         int phase;
     } rows[] = {
-        {0, 100, 0},
-        {1, 100, 0},
-        {4, 50,  2},
-        {4, 199, 2},
-        {4, 200, 2},
-        {4, 299, 2},
-        {4, 300, 3},
-        {4, 999, 3},
+        {0, 100, 0}, {1, 100, 0}, {4, 50, 2},  {4, 199, 2},
+        {4, 200, 2}, {4, 299, 2}, {4, 300, 3}, {4, 999, 3},
     };
 
     (void)state;

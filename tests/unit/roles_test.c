@@ -13,18 +13,18 @@ static const struct {
     unsigned role;
     const char *comment;
 } role_rows[] = {
-    {"{\"role\": \"admin\"}",       ROLE_ADMIN,       "as it is written" },
-    {"{\"role\": \"Admin\"}",       ROLE_ADMIN,       "in any case"      },
-    {"{\"role\": \"MANAGER\"}",     ROLE_MANAGER,     "in any case"      },
-    {"{\"role\": \"contributor\"}", ROLE_CONTRIBUTOR, ""                 },
-    {"{\"role\": \"agent\"}",       ROLE_AGENT,       ""                 },
-    {"{}",                          ROLE_CONTRIBUTOR, "none named"       },
-    {"{\"role\": null}",            ROLE_CONTRIBUTOR, "none named"       },
-    {"{\"role\": \"\"}",            0,                "no role"          },
-    {"{\"role\": \"root\"}",        0,                "no role"          },
-    {"{\"role\": \"admin \"}",      0,                "no role"          },
-    {"{\"role\": 1}",               0,                "no text"          },
-    {"{\"role\": [\"admin\"]}",     0,                "a list is no text"},
+    {"{\"role\": \"admin\"}", ROLE_ADMIN, "as it is written"},
+    {"{\"role\": \"Admin\"}", ROLE_ADMIN, "in any case"},
+    {"{\"role\": \"MANAGER\"}", ROLE_MANAGER, "in any case"},
+    {"{\"role\": \"contributor\"}", ROLE_CONTRIBUTOR, ""},
+    {"{\"role\": \"agent\"}", ROLE_AGENT, ""},
+    {"{}", ROLE_CONTRIBUTOR, "none named"},
+    {"{\"role\": null}", ROLE_CONTRIBUTOR, "none named"},
+    {"{\"role\": \"\"}", 0, "no role"},
+    {"{\"role\": \"root\"}", 0, "no role"},
+    {"{\"role\": \"admin \"}", 0, "no role"},
+    {"{\"role\": 1}", 0, "no text"},
+    {"{\"role\": [\"admin\"]}", 0, "a list is no text"},
 };
 
 static void test_role_of(void **state)

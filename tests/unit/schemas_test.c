@@ -491,18 +491,18 @@ static void test_wants_attachments(void **state)
         bool wants;
         const char *comment;
     } rows[] = {
-        {"{'job_queue':'q'}",                             false, "none"                       },
-        {"{'test_data':{'test_cmds':'x'}}",               false, "no attachments"             },
-        {"{'test_data':{'attachments':[]}}",              true,  "whatever the value"         },
-        {"{'firmware_update_data':{'attachments':null}}", true,  "null"                       },
-        {"{'my_data':{'attachments':1}}",                 true,  "any name that ends in _data"},
-        {"{'_data':{'attachments':1}}",                   true,  "only the ending"            },
-        {"{'data':{'attachments':1}}",                    false, "another name"               },
-        {"{'test_data2':{'attachments':1}}",              false, "another ending"             },
-        {"{'test_data':['attachments']}",                 false, "not an object"              },
-        {"{'provision_data':null}",                       false, "null"                       },
-        {"{'test_data':{'x':{'attachments':1}}}",         false, "too deep"                   },
-        {"{}",                                            false, "empty"                      },
+        {"{'job_queue':'q'}", false, "none"},
+        {"{'test_data':{'test_cmds':'x'}}", false, "no attachments"},
+        {"{'test_data':{'attachments':[]}}", true, "whatever the value"},
+        {"{'firmware_update_data':{'attachments':null}}", true, "null"},
+        {"{'my_data':{'attachments':1}}", true, "any name that ends in _data"},
+        {"{'_data':{'attachments':1}}", true, "only the ending"},
+        {"{'data':{'attachments':1}}", false, "another name"},
+        {"{'test_data2':{'attachments':1}}", false, "another ending"},
+        {"{'test_data':['attachments']}", false, "not an object"},
+        {"{'provision_data':null}", false, "null"},
+        {"{'test_data':{'x':{'attachments':1}}}", false, "too deep"},
+        {"{}", false, "empty"},
     };
 
     (void)state;

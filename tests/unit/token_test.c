@@ -77,29 +77,29 @@ static const struct {
     const char *claims;
     enum token_fault fault;
 } claim_rows[] = {
-    {GOOD,                                                                     TOKEN_OK         },
-    {"{\"iat\": 1700000000, \"sub\": \"s\"}",                                  TOKEN_WITHOUT_EXP},
-    {"{\"exp\": 1700000600, \"sub\": \"s\"}",                                  TOKEN_WITHOUT_IAT},
-    {"{\"exp\": 1700000600, \"iat\": 1700000000}",                             TOKEN_WITHOUT_SUB},
-    {"{}",                                                                     TOKEN_WITHOUT_EXP},
-    {"{\"exp\": 1, \"sub\": \"s\"}",                                           TOKEN_WITHOUT_IAT},
- /* times, with the leeway */
-    {"{\"exp\": 1699999996, \"iat\": 1, \"sub\": \"s\"}",                      TOKEN_OK         },
-    {"{\"exp\": 1699999995, \"iat\": 1, \"sub\": \"s\"}",                      TOKEN_EXPIRED    },
-    {"{\"exp\": 0, \"iat\": 0, \"sub\": \"s\"}",                               TOKEN_EXPIRED    },
-    {"{\"exp\": -5, \"iat\": 0, \"sub\": \"s\"}",                              TOKEN_EXPIRED    },
-    {"{\"exp\": 1700009999, \"iat\": 1700000005, \"sub\": \"s\"}",             TOKEN_OK         },
-    {"{\"exp\": 1700009999, \"iat\": 1700000006, \"sub\": \"s\"}",             TOKEN_EARLY      },
-    {"{\"exp\": 1, \"iat\": 1700009999, \"sub\": \"s\"}",                      TOKEN_EARLY      },
-    {"{\"exp\": 1700009999, \"iat\": 1, \"nbf\": 1700000006, \"sub\": \"s\"}", TOKEN_EARLY      },
-    {"{\"exp\": 1700009999.5, \"iat\": 1700000000.25, \"sub\": \"s\"}",        TOKEN_OK         },
- /* types */
-    {"{\"exp\": \"1700000600\", \"iat\": 1, \"sub\": \"s\"}",                  TOKEN_UNDECODABLE},
-    {"{\"exp\": 1700000600, \"iat\": \"x\", \"sub\": \"s\"}",                  TOKEN_CLAIM      },
-    {"{\"exp\": 1700000600, \"iat\": true, \"sub\": \"s\"}",                   TOKEN_CLAIM      },
-    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": 5}",                          TOKEN_CLAIM      },
-    {"{\"exp\": 1700000600, \"iat\": 1, \"nbf\": \"x\", \"sub\": \"s\"}",      TOKEN_CLAIM      },
-    {"{\"exp\": null, \"iat\": 1, \"sub\": \"s\"}",                            TOKEN_WITHOUT_EXP},
+    {GOOD, TOKEN_OK},
+    {"{\"iat\": 1700000000, \"sub\": \"s\"}", TOKEN_WITHOUT_EXP},
+    {"{\"exp\": 1700000600, \"sub\": \"s\"}", TOKEN_WITHOUT_IAT},
+    {"{\"exp\": 1700000600, \"iat\": 1700000000}", TOKEN_WITHOUT_SUB},
+    {"{}", TOKEN_WITHOUT_EXP},
+    {"{\"exp\": 1, \"sub\": \"s\"}", TOKEN_WITHOUT_IAT},
+    /* times, with the leeway */
+    {"{\"exp\": 1699999996, \"iat\": 1, \"sub\": \"s\"}", TOKEN_OK},
+    {"{\"exp\": 1699999995, \"iat\": 1, \"sub\": \"s\"}", TOKEN_EXPIRED},
+    {"{\"exp\": 0, \"iat\": 0, \"sub\": \"s\"}", TOKEN_EXPIRED},
+    {"{\"exp\": -5, \"iat\": 0, \"sub\": \"s\"}", TOKEN_EXPIRED},
+    {"{\"exp\": 1700009999, \"iat\": 1700000005, \"sub\": \"s\"}", TOKEN_OK},
+    {"{\"exp\": 1700009999, \"iat\": 1700000006, \"sub\": \"s\"}", TOKEN_EARLY},
+    {"{\"exp\": 1, \"iat\": 1700009999, \"sub\": \"s\"}", TOKEN_EARLY},
+    {"{\"exp\": 1700009999, \"iat\": 1, \"nbf\": 1700000006, \"sub\": \"s\"}", TOKEN_EARLY},
+    {"{\"exp\": 1700009999.5, \"iat\": 1700000000.25, \"sub\": \"s\"}", TOKEN_OK},
+    /* types */
+    {"{\"exp\": \"1700000600\", \"iat\": 1, \"sub\": \"s\"}", TOKEN_UNDECODABLE},
+    {"{\"exp\": 1700000600, \"iat\": \"x\", \"sub\": \"s\"}", TOKEN_CLAIM},
+    {"{\"exp\": 1700000600, \"iat\": true, \"sub\": \"s\"}", TOKEN_CLAIM},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": 5}", TOKEN_CLAIM},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"nbf\": \"x\", \"sub\": \"s\"}", TOKEN_CLAIM},
+    {"{\"exp\": null, \"iat\": 1, \"sub\": \"s\"}", TOKEN_WITHOUT_EXP},
 };
 
 static void test_claims(void **state)
@@ -119,11 +119,7 @@ static void test_algorithm_is_pinned(void **state)
     static const struct {
         jwt_alg_t alg;
         const char *key;
-    } rows[] = {
-        {JWT_ALG_NONE,  NULL},
-        {JWT_ALG_HS384, KEY },
-        {JWT_ALG_HS512, KEY }
-    };
+    } rows[] = {{JWT_ALG_NONE, NULL}, {JWT_ALG_HS384, KEY}, {JWT_ALG_HS512, KEY}};
     static const char *const headers[] = {
         "{\"alg\": \"none\"}",  "{\"alg\": \"NONE\"}",
         "{\"alg\": \"hs256\"}", "{\"alg\": \"RS256\"}",

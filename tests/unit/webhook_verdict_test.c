@@ -20,25 +20,25 @@ static void test_verdicts(void **state)
         enum outbox_outcome outcome;
         int64_t pause_ms;
     } rows[] = {
-        {{FAULT_NONE, 200, 0},      1, 0,     0,       OUTBOX_DONE,    0   },
-        {{FAULT_NONE, 299, 0},      9, 99999, 0,       OUTBOX_DONE,    0   },
-        {{FAULT_STATUS, 400, 0},    1, 0,     0,       OUTBOX_GIVE_UP, 0   },
-        {{FAULT_STATUS, 410, 0},    1, 0,     0,       OUTBOX_GIVE_UP, 0   },
-        {{FAULT_STATUS, 408, 0},    1, 0,     499,     OUTBOX_RETRY,   500 },
-        {{FAULT_STATUS, 425, 0},    1, 0,     999,     OUTBOX_RETRY,   1000},
-        {{FAULT_BUSY, 429, 0},      1, 0,     1000,    OUTBOX_RETRY,   1   }, /* of up to 1000 */
-        {{FAULT_BUSY, 429, 7000},   1, 0,     0,       OUTBOX_RETRY,   7000},
-        {{FAULT_BUSY, 503, 7000},   1, 0,     1000500, OUTBOX_RETRY,   7500},
-        {{FAULT_BUSY, 429, 200000}, 1, 0,     0,       OUTBOX_GIVE_UP, 0   }, /* too late then */
-        {{FAULT_STATUS, 302, 0},    1, 0,     0,       OUTBOX_RETRY,   1   },
-        {{FAULT_SERVER, 500, 0},    2, 0,     1999,    OUTBOX_RETRY,   2000},
-        {{FAULT_SERVER, 500, 0},    3, 0,     3999,    OUTBOX_RETRY,   4000},
-        {{FAULT_REFUSED, 0, 0},     4, 0,     5999,    OUTBOX_RETRY,   6000}, /* the longest */
-        {{FAULT_REFUSED, 0, 0},     5, 0,     0,       OUTBOX_GIVE_UP, 0   },
-        {{FAULT_TIMEOUT, 0, 0},     1, 99500, 499,     OUTBOX_RETRY,   500 },
-        {{FAULT_TIMEOUT, 0, 0},     1, 99500, 500,     OUTBOX_GIVE_UP, 0   },
-        {{FAULT_ADDRESS, 0, 0},     1, 0,     0,       OUTBOX_GIVE_UP, 0   },
-        {{FAULT_FORBIDDEN, 0, 0},   1, 0,     0,       OUTBOX_GIVE_UP, 0   },
+        {{FAULT_NONE, 200, 0}, 1, 0, 0, OUTBOX_DONE, 0},
+        {{FAULT_NONE, 299, 0}, 9, 99999, 0, OUTBOX_DONE, 0},
+        {{FAULT_STATUS, 400, 0}, 1, 0, 0, OUTBOX_GIVE_UP, 0},
+        {{FAULT_STATUS, 410, 0}, 1, 0, 0, OUTBOX_GIVE_UP, 0},
+        {{FAULT_STATUS, 408, 0}, 1, 0, 499, OUTBOX_RETRY, 500},
+        {{FAULT_STATUS, 425, 0}, 1, 0, 999, OUTBOX_RETRY, 1000},
+        {{FAULT_BUSY, 429, 0}, 1, 0, 1000, OUTBOX_RETRY, 1}, /* of up to 1000 */
+        {{FAULT_BUSY, 429, 7000}, 1, 0, 0, OUTBOX_RETRY, 7000},
+        {{FAULT_BUSY, 503, 7000}, 1, 0, 1000500, OUTBOX_RETRY, 7500},
+        {{FAULT_BUSY, 429, 200000}, 1, 0, 0, OUTBOX_GIVE_UP, 0}, /* too late then */
+        {{FAULT_STATUS, 302, 0}, 1, 0, 0, OUTBOX_RETRY, 1},
+        {{FAULT_SERVER, 500, 0}, 2, 0, 1999, OUTBOX_RETRY, 2000},
+        {{FAULT_SERVER, 500, 0}, 3, 0, 3999, OUTBOX_RETRY, 4000},
+        {{FAULT_REFUSED, 0, 0}, 4, 0, 5999, OUTBOX_RETRY, 6000}, /* the longest */
+        {{FAULT_REFUSED, 0, 0}, 5, 0, 0, OUTBOX_GIVE_UP, 0},
+        {{FAULT_TIMEOUT, 0, 0}, 1, 99500, 499, OUTBOX_RETRY, 500},
+        {{FAULT_TIMEOUT, 0, 0}, 1, 99500, 500, OUTBOX_GIVE_UP, 0},
+        {{FAULT_ADDRESS, 0, 0}, 1, 0, 0, OUTBOX_GIVE_UP, 0},
+        {{FAULT_FORBIDDEN, 0, 0}, 1, 0, 0, OUTBOX_GIVE_UP, 0},
     };
 
     (void)state;
@@ -60,16 +60,8 @@ static void test_faults_of_statuses(void **state)
     static const struct {
         int status;
         enum fault fault;
-    } rows[] = {
-        {200, FAULT_NONE  },
-        {204, FAULT_NONE  },
-        {301, FAULT_STATUS},
-        {404, FAULT_STATUS},
-        {429, FAULT_BUSY  },
-        {500, FAULT_SERVER},
-        {503, FAULT_BUSY  },
-        {599, FAULT_SERVER}
-    };
+    } rows[] = {{200, FAULT_NONE}, {204, FAULT_NONE},   {301, FAULT_STATUS}, {404, FAULT_STATUS},
+                {429, FAULT_BUSY}, {500, FAULT_SERVER}, {503, FAULT_BUSY},   {599, FAULT_SERVER}};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -57,13 +57,11 @@ void admin_audit(struct admin *a, const char *action, const char *target, json_t
     char name[128], id[UUID_STR_LEN];
     int64_t now_us = clock_wall_us();
     uuid_t uuid;
-    struct audit_entry entry = {
-        .at_ms = now_us / 1000,
-        .role = "",
-        .action = action,
-        .target = {target, strlen(target)},
-        .detail = detail
-    };
+    struct audit_entry entry = {.at_ms = now_us / 1000,
+                                .role = "",
+                                .action = action,
+                                .target = {target, strlen(target)},
+                                .detail = detail};
 
     snprintf(name, sizeof name, PROGRAM ":%s", user ? user->pw_name : "?");
     entry.actor = (struct text){name, strlen(name)};

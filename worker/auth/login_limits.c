@@ -117,12 +117,10 @@ static void attempt_init(struct attempt *a, const struct call *c, const struct c
     char address[LOGIN_ADDRESS_SIZE], client[SHA256_TEXT_SIZE], digest[SHA256_TEXT_SIZE];
     char pair[SHA256_TEXT_SIZE + LOGIN_ADDRESS_SIZE];
 
-    *a = (struct attempt){
-        .now_ms = clock_wall_us() / 1000,
-        .max = {[ADDRESS] = c->cfg->login_failures_address,
-                [PAIR] = c->cfg->login_failures,
-                [CLIENT] = c->cfg->login_failures}
-    };
+    *a = (struct attempt){.now_ms = clock_wall_us() / 1000,
+                          .max = {[ADDRESS] = c->cfg->login_failures_address,
+                                  [PAIR] = c->cfg->login_failures,
+                                  [CLIENT] = c->cfg->login_failures}};
     login_address(c->request->peer, address);
     sha256_text(k->client_id, client);
     int len = snprintf(pair, sizeof pair, "%s %s", client, address);

@@ -63,13 +63,12 @@ enum err issue_draft(const struct call *c, const json_t *client, struct refresh_
         sha256_text((struct text){text.data, text.len}, ret->digest);
         client_binding(client, ret->binding);
         int64_t now_ms = clock_wall_us() / 1000;
-        ret->token = (struct refresh_new){
-            .client_id = {json_string_value(id), json_string_length(id)},
-            .digest = ret->digest,
-            .binding = ret->binding,
-            .issued_ms = now_ms,
-            .expires_ms = now_ms + c->cfg->refresh_lifetime * 1000
-        };
+        ret->token =
+            (struct refresh_new){.client_id = {json_string_value(id), json_string_length(id)},
+                                 .digest = ret->digest,
+                                 .binding = ret->binding,
+                                 .issued_ms = now_ms,
+                                 .expires_ms = now_ms + c->cfg->refresh_lifetime * 1000};
     }
     buf_free(&text);
     return e;

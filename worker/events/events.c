@@ -106,9 +106,7 @@ static size_t check(struct call *calls[], struct event_post *posts[], size_t n)
     size_t left = 0;
 
     for (size_t i = 0; i < n; i++)
-        reads[i] = (struct job_read){
-            .job_id = {posts[i]->job_id, strlen(posts[i]->job_id)}
-        };
+        reads[i] = (struct job_read){.job_id = {posts[i]->job_id, strlen(posts[i]->job_id)}};
     if (n && calls[0]->cfg->auth != AUTH_OPEN)
         all = store_jobs_get(calls[0]->store, reads, n);
     for (size_t i = 0; i < n; i++) {

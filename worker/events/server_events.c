@@ -66,9 +66,7 @@ static void send_of(const struct config *cfg, struct store *s, const char *job_i
 
 void notice_expired(const struct config *cfg, struct store *s, const char *job_id)
 {
-    struct job_read read = {
-        .job_id = {job_id, strlen(job_id)}
-    };
+    struct job_read read = {.job_id = {job_id, strlen(job_id)}};
 
     if (!cfg->webhook_server_events || store_jobs_get(s, &read, 1) || read.err)
         return;

@@ -144,11 +144,9 @@ static void drop_job(struct claim *claim)
 /* Cancels the job that no answer can hold, and claims the next one. */
 static void pass_over(struct call *c, struct claim *claim)
 {
-    struct job_unfit unfit = {
-        .job_id = {claim->job_id, strlen(claim->job_id)},
-        .token = claim->asked.request_id,
-        .reason = UNFIT_REASON
-    };
+    struct job_unfit unfit = {.job_id = {claim->job_id, strlen(claim->job_id)},
+                              .token = claim->asked.request_id,
+                              .reason = UNFIT_REASON};
 
     log_error("job %s is cancelled: %s", claim->job_id, UNFIT_REASON);
     enum err e = store_job_unfit(c->store, &unfit);

@@ -292,14 +292,12 @@ static void reply_read(struct call *c, struct reading *r, const struct log_numbe
 
 static void get(struct call *c, enum output_type type)
 {
-    struct reading r = {
-        .read = {.job_id = c->request->params[0],
-                 .type = type,
-                 .phase = -1,
-                 .since_ms = INT64_MIN,
-                 .take = log_join_take,
-                 .arg = &r.join}
-    };
+    struct reading r = {.read = {.job_id = c->request->params[0],
+                                 .type = type,
+                                 .phase = -1,
+                                 .since_ms = INT64_MIN,
+                                 .take = log_join_take,
+                                 .arg = &r.join}};
     char tag[ETAG_SIZE];
 
     if (!job_id_valid(r.read.job_id.s, r.read.job_id.len)) {

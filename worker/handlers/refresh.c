@@ -23,10 +23,7 @@ static enum err find_refresh(struct call *c, const char *missing, struct refresh
     json_t *body = json_body_load(c, &schema_refresh, 0);
     const json_t *text = json_object_get(body, "refresh_token");
     char digest[SHA256_TEXT_SIZE];
-    struct refresh_key key = {
-        {json_string_value(text), json_string_length(text)},
-        digest
-    };
+    struct refresh_key key = {{json_string_value(text), json_string_length(text)}, digest};
 
     if (!body)
         return ERR_INVALID;

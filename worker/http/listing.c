@@ -17,13 +17,11 @@
 
 static void init(struct listing *l, struct call *c, bool object)
 {
-    *l = (struct listing){
-        .c = c,
-        .object = object,
-        .body = BUF_INIT(ANSWER_MAX - END_MAX),
-        .after = BUF_INIT(LIST_CURSOR_SIZE),
-        .walk = {.take = listing_take, .arg = l}
-    };
+    *l = (struct listing){.c = c,
+                          .object = object,
+                          .body = BUF_INIT(ANSWER_MAX - END_MAX),
+                          .after = BUF_INIT(LIST_CURSOR_SIZE),
+                          .walk = {.take = listing_take, .arg = l}};
 }
 
 void listing_init(struct listing *l, struct call *c, int64_t limit)

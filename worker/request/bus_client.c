@@ -99,12 +99,10 @@ static void refuse(struct bus_client *l, size_t broker, const struct bus_header 
     static const char body[] =
         "{\"detail\": {}, \"message\": \"Internal Server Error: a worker could "
         "not read the request\"}";
-    const struct reply reply = {
-        .status = 500,
-        .headers = {{"Content-Type", "application/json"}},
-        .headers_len = 1,
-        .body = { body,                     sizeof body - 1}
-    };
+    const struct reply reply = {.status = 500,
+                                .headers = {{"Content-Type", "application/json"}},
+                                .headers_len = 1,
+                                .body = {body, sizeof body - 1}};
     int64_t now = clock_mono_ms();
 
     metric_add(M_BUS_MALFORMED, 0, 1);
@@ -208,12 +206,10 @@ static void pack_fitting(const uint8_t id[BUS_ID_SIZE], const char *route, const
 {
     static const char body[] =
         "{\"detail\": {}, \"message\": \"The answer is larger than the server can send\"}";
-    const struct reply refusal = {
-        .status = 500,
-        .headers = {{"Content-Type", "application/json"}},
-        .headers_len = 1,
-        .body = { body,                     sizeof body - 1}
-    };
+    const struct reply refusal = {.status = 500,
+                                  .headers = {{"Content-Type", "application/json"}},
+                                  .headers_len = 1,
+                                  .body = {body, sizeof body - 1}};
     char text[UUID_STR_LEN];
 
     msgpack_sbuffer_init(out);

@@ -8,9 +8,9 @@ static const struct {
     const char *scheme;
     enum err (*open)(const char *uri, const struct config *cfg, struct store **ret);
 } back_ends[] = {
-    {"sqlite:",        sqlite_open},
-    {"mongodb://",     mongo_open },
-    {"mongodb+srv://", mongo_open },
+    {"sqlite:", sqlite_open},
+    {"mongodb://", mongo_open},
+    {"mongodb+srv://", mongo_open},
 };
 
 enum err store_open(const char *uri, const struct config *cfg, struct store **ret)

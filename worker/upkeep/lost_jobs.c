@@ -98,12 +98,10 @@ static enum err end_one(const struct config *cfg, struct store *s, struct orphan
                         struct sweep *sweep)
 {
     char reason[REASON_SIZE], agent[SHOWN_SIZE], state[SHOWN_SIZE];
-    struct orphan_end end = {
-        .job_id = {o->job_id, strlen(o->job_id)},
-        .lease_ms = o->lease_ms,
-        .reason = reason,
-        .rerun = may_run_again(cfg, o)
-    };
+    struct orphan_end end = {.job_id = {o->job_id, strlen(o->job_id)},
+                             .lease_ms = o->lease_ms,
+                             .reason = reason,
+                             .rerun = may_run_again(cfg, o)};
 
     snprintf(reason, sizeof reason, "orphaned: agent %s was not heard of in state %s",
              shown(o->owner, agent), shown(o->state, state));

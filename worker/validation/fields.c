@@ -264,11 +264,8 @@ static json_t *load_duration(struct load *l, json_t *in, json_t **ret_fault)
         const char *fault;
     } wrong_types[] = {
 #define WRONG(name) DURATION_FAULT "Duration must be string or int, got <class '" name "'>"
-        {JSON_REAL,   WRONG("float")},
-             {JSON_TRUE,   WRONG("bool") },
-             {JSON_FALSE,  WRONG("bool") },
-        {JSON_ARRAY,  WRONG("list") },
-             {JSON_OBJECT, WRONG("dict") },
+        {JSON_REAL, WRONG("float")}, {JSON_TRUE, WRONG("bool")},   {JSON_FALSE, WRONG("bool")},
+        {JSON_ARRAY, WRONG("list")}, {JSON_OBJECT, WRONG("dict")},
 #undef WRONG
     };
 

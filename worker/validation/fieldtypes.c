@@ -194,36 +194,12 @@ bool boolean_from_text(const char *s, size_t len, bool *ret)
     static const struct {
         const char *word;
         bool value;
-    } words[] = {
-        {"true",  true },
-        {"True",  true },
-        {"TRUE",  true },
-        {"t",     true },
-        {"T",     true },
-        {"yes",   true },
-        {"Yes",   true },
-        {"YES",   true },
-        {"y",     true },
-        {"Y",     true },
-        {"on",    true },
-        {"On",    true },
-        {"ON",    true },
-        {"1",     true },
-        {"false", false},
-        {"False", false},
-        {"FALSE", false},
-        {"f",     false},
-        {"F",     false},
-        {"no",    false},
-        {"No",    false},
-        {"NO",    false},
-        {"n",     false},
-        {"N",     false},
-        {"off",   false},
-        {"Off",   false},
-        {"OFF",   false},
-        {"0",     false}
-    };
+    } words[] = {{"true", true},   {"True", true},   {"TRUE", true}, {"t", true},  {"T", true},
+                 {"yes", true},    {"Yes", true},    {"YES", true},  {"y", true},  {"Y", true},
+                 {"on", true},     {"On", true},     {"ON", true},   {"1", true},  {"false", false},
+                 {"False", false}, {"FALSE", false}, {"f", false},   {"F", false}, {"no", false},
+                 {"No", false},    {"NO", false},    {"n", false},   {"N", false}, {"off", false},
+                 {"Off", false},   {"OFF", false},   {"0", false}};
 
     for (size_t i = 0; i < COUNT(words); i++)
         if (strlen(words[i].word) == len && memcmp(words[i].word, s, len) == 0) {
@@ -535,10 +511,10 @@ static int take_unit(struct cursor *c)
         int seconds;
         const char *names[5];
     } units[] = {
-        {1,     {"s", "sec", "secs"}  },
-        {60,    {"m", "min", "mins"}  },
-        {3600,  {"h", "hour", "hours"}},
-        {86400, {"d", "day", "days"}  },
+        {1, {"s", "sec", "secs"}},
+        {60, {"m", "min", "mins"}},
+        {3600, {"h", "hour", "hours"}},
+        {86400, {"d", "day", "days"}},
     };
     struct cursor word = {c->s, 0};
 

@@ -74,10 +74,8 @@ static const struct kind kind_webhook = {.type = KIND_URL, .max_len = URL_BYTES_
 static const struct kind kind_text = {.type = KIND_STRING, .max_len = TEXT_BYTES_MAX};
 static const struct kind kind_texts = {.type = KIND_LIST, .item = &kind_text};
 static const struct kind kind_phase = {.type = KIND_STRING, .choices = phases};
-static const struct kind kind_action = {
-    .type = KIND_STRING, .choices = (const char *const[]){"cancel", NULL},
-           .any_case = true
-};
+static const char *const actions[] = {"cancel", NULL};
+static const struct kind kind_action = {.type = KIND_STRING, .choices = actions, .any_case = true};
 
 static const struct kind kind_secret_name = {.type = KIND_STRING, .matches = is_secret_name};
 static const struct kind kind_secret_path = {.type = KIND_STRING, .matches = is_secret_path};
@@ -96,113 +94,127 @@ static const struct kind kind_role = {.type = KIND_STRING, .choices = role_names
 static const struct kind kind_integers = {
     .type = KIND_DICT, .max_len = NAMES_MAX, .key = &kind_name, .item = &kind_integer};
 
-/* clang-format off */
-static const struct schema test_data = {.fields = (const struct field[]){
-    {"test_cmds",     S,                 0},
-    {"attachments",   &kind_attachments, 0},
-    {"test_username", S,                 0},
-    {"test_password", S,                 0},
-    {"secrets",       &kind_secrets,     0},
-    {0}}};
+static const struct field test_data_fields[] = {
+    {"test_cmds", S, 0},     {"attachments", &kind_attachments, 0}, {"test_username", S, 0},
+    {"test_password", S, 0}, {"secrets", &kind_secrets, 0},         {0},
+};
+static const struct schema test_data = {.fields = test_data_fields};
 static const struct kind kind_test_data = {.type = KIND_OBJECT, .object = &test_data};
 
-static const struct schema reserve_data = {.fields = (const struct field[]){
+static const struct field reserve_data_fields[] = {
     {"ssh_keys", &kind_ssh_keys, 0},
-    {"timeout",  &kind_duration, FIELD_DROP_NULL},
-    {0}}};
+    {"timeout", &kind_duration, FIELD_DROP_NULL},
+    {0},
+};
+static const struct schema reserve_data = {.fields = reserve_data_fields};
 static const struct kind kind_reserve_data = {.type = KIND_OBJECT, .object = &reserve_data};
 
-const struct schema schema_job = {.reserved = server_made, .fields = (const struct field[]){
-    {"job_id",               S,                  0},
-    {"parent_job_id",        S,                  0},
-    {"name",                 S,                  0},
-    {"tags",                 &kind_tags,         0},
-    {"job_queue",            &kind_queue,        R},
-    {"global_timeout",       I,                  0},
-    {"output_timeout",       I,                  0},
-    {"allocation_timeout",   I,                  0},
-    {"provision_data",       &kind_provision,    FIELD_NULLABLE},
-    {"firmware_update_data", &kind_dict,         0},
-    {"test_data",            &kind_test_data,    0},
-    {"allocate_data",        &kind_dict,         0},
-    {"reserve_data",         &kind_reserve_data, 0},
-    {"job_status_webhook",   S,                  0},
-    {"job_priority",         I,                  0},
-    {"exclude_agents",       &kind_agents,       FIELD_EMPTY_LIST},
-    {"debug",                &kind_boolean,      0},
-    {0}}};
+static const struct field job_fields[] = {
+    {"job_id", S, 0},
+    {"parent_job_id", S, 0},
+    {"name", S, 0},
+    {"tags", &kind_tags, 0},
+    {"job_queue", &kind_queue, R},
+    {"global_timeout", I, 0},
+    {"output_timeout", I, 0},
+    {"allocation_timeout", I, 0},
+    {"provision_data", &kind_provision, FIELD_NULLABLE},
+    {"firmware_update_data", &kind_dict, 0},
+    {"test_data", &kind_test_data, 0},
+    {"allocate_data", &kind_dict, 0},
+    {"reserve_data", &kind_reserve_data, 0},
+    {"job_status_webhook", S, 0},
+    {"job_priority", I, 0},
+    {"exclude_agents", &kind_agents, FIELD_EMPTY_LIST},
+    {"debug", &kind_boolean, 0},
+    {0},
+};
+const struct schema schema_job = {.fields = job_fields, .reserved = server_made};
 
-const struct schema schema_action = {.fields = (const struct field[]){
+static const struct field action_fields[] = {
     {"action", &kind_action, R},
-    {0}}};
+    {0},
+};
+const struct schema schema_action = {.fields = action_fields};
 
-static const struct schema event = {.fields = (const struct field[]){
+static const struct field event_fields[] = {
     {"event_name", S, R},
-    {"timestamp",  S, R},
-    {"detail",     S, 0},
-    {0}}};
+    {"timestamp", S, R},
+    {"detail", S, 0},
+    {0},
+};
+static const struct schema event = {.fields = event_fields};
 static const struct kind kind_event = {.type = KIND_OBJECT, .object = &event};
 static const struct kind kind_events = {.type = KIND_LIST, .item = &kind_event};
 
-const struct schema schema_events = {.fields = (const struct field[]){
-    {"agent_id",           &kind_name,   0},
-    {"job_queue",          &kind_name,   0},
+static const struct field events_fields[] = {
+    {"agent_id", &kind_name, 0},
+    {"job_queue", &kind_name, 0},
     {"job_status_webhook", &kind_webhook, R},
-    {"events",             &kind_events, 0},
-    {0}}};
+    {"events", &kind_events, 0},
+    {0},
+};
+const struct schema schema_events = {.fields = events_fields};
 
 /* What agents of both eras post: outcomes of phases as one object, or as fields of their own. */
-const struct schema schema_result = {.reserved = server_made,
-                                     .fields = (const struct field[]){
+static const struct field result_fields[] = {
     {"status", &kind_status, 0},
 #define PHASE(name) {name "_status", I, 0}, {name "_output", S, 0}, {name "_serial", S, 0},
 #include "worker/jobs/phases.def"
 #undef PHASE
     {"device_info", &kind_dict, 0},
-    {"job_state",   &kind_tag,  0},
-    {0}}};
+    {"job_state", &kind_tag, 0},
+    {0},
+};
+const struct schema schema_result = {.fields = result_fields, .reserved = server_made};
 
-const struct schema schema_log_fragment = {.fields = (const struct field[]){
-    {"fragment_number", I,              R},
-    {"timestamp",       &kind_datetime, R},
-    {"phase",           &kind_phase,    R},
-    {"log_data",        S,              R},
-    {0}}};
+static const struct field log_fragment_fields[] = {
+    {"fragment_number", I, R},
+    {"timestamp", &kind_datetime, R},
+    {"phase", &kind_phase, R},
+    {"log_data", S, R},
+    {0},
+};
+const struct schema schema_log_fragment = {.fields = log_fragment_fields};
 
-const struct schema schema_agent = {.fields = (const struct field[]){
-    {"identifier",     &kind_text,   0},
-    {"job_id",         &kind_text,   0},
-    {"location",       &kind_text,   0},
-    {"log",            &kind_texts,  0},
-    {"mode",           &kind_text,   0},
-    {"provision_type", &kind_text,   0},
-    {"queues",         &kind_queues, 0},
-    {"state",          &kind_text,   0},
-    {"comment",        &kind_text,   0},
-    {0}}};
+static const struct field agent_fields[] = {
+    {"identifier", &kind_text, 0}, {"job_id", &kind_text, 0},
+    {"location", &kind_text, 0},   {"log", &kind_texts, 0},
+    {"mode", &kind_text, 0},       {"provision_type", &kind_text, 0},
+    {"queues", &kind_queues, 0},   {"state", &kind_text, 0},
+    {"comment", &kind_text, 0},    {0},
+};
+const struct schema schema_agent = {.fields = agent_fields};
 
-const struct schema schema_provision_log = {.fields = (const struct field[]){
-    {"job_id",    S, R},
+static const struct field provision_log_fields[] = {
+    {"job_id", S, R},
     {"exit_code", I, R},
-    {"detail",    S, 0},
-    {0}}};
+    {"detail", S, 0},
+    {0},
+};
+const struct schema schema_provision_log = {.fields = provision_log_fields};
 
-const struct schema schema_refresh = {.fields = (const struct field[]){
+static const struct field refresh_fields[] = {
     {"refresh_token", &kind_not_empty, R},
-    {0}}};
+    {0},
+};
+const struct schema schema_refresh = {.fields = refresh_fields};
 
-const struct schema schema_restricted = {.fields = (const struct field[]){
+static const struct field restricted_fields[] = {
     {"client_id", &kind_name, R},
-    {0}}};
+    {0},
+};
+const struct schema schema_restricted = {.fields = restricted_fields};
 
-const struct schema schema_client = {.fields = (const struct field[]){
-    {"client_secret",        &kind_client_secret, 0},
-    {"max_priority",         &kind_integers,      0},
-    {"max_reservation_time", &kind_integers,      0},
-    {"role",                 &kind_role,          0},
-    {"email",                &kind_email,         0},
-    {0}}};
-/* clang-format on */
+static const struct field client_fields[] = {
+    {"client_secret", &kind_client_secret, 0},
+    {"max_priority", &kind_integers, 0},
+    {"max_reservation_time", &kind_integers, 0},
+    {"role", &kind_role, 0},
+    {"email", &kind_email, 0},
+    {0},
+};
+const struct schema schema_client = {.fields = client_fields};
 
 static bool ends_with(const char *s, const char *end)
 {

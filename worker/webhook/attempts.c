@@ -94,16 +94,14 @@ static void launch(struct attempt *a)
     const struct outcome forbidden = {.fault = FAULT_FORBIDDEN}, broken = {.fault = FAULT_BROKEN};
     const struct config *cfg = a->d->cfg;
     enum receiver_rule rule = receiver_rule(cfg, a->event.url);
-    struct delivery d = {
-        .url = a->event.url,
-        .receiver = a->event.receiver,
-        .id = a->event.id,
-        .try_number = a->event.tries + 1,
-        .body = {a->event.body, a->event.body_len},
-        .with_auth = rule == RECEIVER_OWN || rule == RECEIVER_LISTED,
-        .furthest = furthest(cfg, rule),
-        .follow = cfg->auth == AUTH_OPEN
-    };
+    struct delivery d = {.url = a->event.url,
+                         .receiver = a->event.receiver,
+                         .id = a->event.id,
+                         .try_number = a->event.tries + 1,
+                         .body = {a->event.body, a->event.body_len},
+                         .with_auth = rule == RECEIVER_OWN || rule == RECEIVER_LISTED,
+                         .furthest = furthest(cfg, rule),
+                         .follow = cfg->auth == AUTH_OPEN};
 
     a->began_us = clock_mono_us();
     enum err e = transfer_start(a->d->transfers, &d, a);
@@ -194,15 +192,13 @@ void attempts_put_back(struct dispatcher *d)
 
 static struct outbox_settle settle_of(const struct attempt *a, int64_t now_ms)
 {
-    return (struct outbox_settle){
-        .event = &a->event,
-        .outcome = a->verdict,
-        .now_ms = now_ms,
-        .due_ms = a->due_ms,
-        .reason = fault_rows[a->outcome.fault].reason,
-        .status = a->outcome.status,
-        .answer = {a->answer ? a->answer : "", a->answer_len}
-    };
+    return (struct outbox_settle){.event = &a->event,
+                                  .outcome = a->verdict,
+                                  .now_ms = now_ms,
+                                  .due_ms = a->due_ms,
+                                  .reason = fault_rows[a->outcome.fault].reason,
+                                  .status = a->outcome.status,
+                                  .answer = {a->answer ? a->answer : "", a->answer_len}};
 }
 
 /* The store knows what became of it, or its lease will end. */

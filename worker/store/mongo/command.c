@@ -32,39 +32,39 @@ static const struct {
     int code;
     enum err err;
 } codes[] = {
-    {6,                          ERR_UNAVAILABLE}, /* HostUnreachable */
-    {7,                          ERR_UNAVAILABLE}, /* HostNotFound */
-    {CODE_UNAUTHORIZED,          ERR_INVALID    },
-    {18,                         ERR_INVALID    }, /* AuthenticationFailed */
-    {24,                         ERR_UNAVAILABLE}, /* LockTimeout */
-    {26,                         ERR_NOT_FOUND  }, /* NamespaceNotFound */
-    {48,                         ERR_CONFLICT   }, /* NamespaceExists */
-    {50,                         ERR_UNAVAILABLE}, /* MaxTimeMSExpired */
-    {64,                         ERR_UNAVAILABLE}, /* WriteConcernFailed */
-    {85,                         ERR_CONFLICT   }, /* IndexOptionsConflict */
-    {86,                         ERR_CONFLICT   }, /* IndexKeySpecsConflict */
-    {89,                         ERR_UNAVAILABLE}, /* NetworkTimeout */
-    {91,                         ERR_UNAVAILABLE}, /* ShutdownInProgress */
-    {100,                        ERR_UNAVAILABLE}, /* UnsatisfiableWriteConcern */
-    {CODE_WRITE_CONFLICT,        ERR_UNAVAILABLE},
-    {189,                        ERR_UNAVAILABLE}, /* PrimarySteppedDown */
-    {241,                        ERR_TOO_LARGE  }, /* ConversionFailure: job_append_size_check() */
-    {262,                        ERR_UNAVAILABLE}, /* ExceededTimeLimit */
-    {365,                        ERR_UNAVAILABLE}, /* TemporarilyUnavailable */
-    {9001,                       ERR_UNAVAILABLE}, /* SocketException */
-    {10058,                      ERR_UNAVAILABLE}, /* LegacyNotPrimary */
-    {10107,                      ERR_UNAVAILABLE}, /* NotWritablePrimary */
-    {10334,                      ERR_TOO_LARGE  }, /* BSONObjectTooLarge */
-    {MONGOC_ERROR_DUPLICATE_KEY, ERR_CONFLICT   },
-    {11600,                      ERR_UNAVAILABLE}, /* InterruptedAtShutdown */
-    {11602,                      ERR_UNAVAILABLE}, /* InterruptedDueToReplStateChange */
-    {13388,                      ERR_UNAVAILABLE}, /* StaleConfig */
-    {13435,                      ERR_UNAVAILABLE}, /* NotPrimaryNoSecondaryOk */
-    {13436,                      ERR_UNAVAILABLE}, /* NotPrimaryOrSecondary */
-    {17280,                      ERR_TOO_LARGE  }, /* KeyTooLong */
-    {16493,                      ERR_TOO_LARGE  }, /* a string of an update is too long */
-    {17419,                      ERR_TOO_LARGE  }, /* document after update is too large */
-    {17420,                      ERR_TOO_LARGE  }, /* document to upsert is too large */
+    {6, ERR_UNAVAILABLE}, /* HostUnreachable */
+    {7, ERR_UNAVAILABLE}, /* HostNotFound */
+    {CODE_UNAUTHORIZED, ERR_INVALID},
+    {18, ERR_INVALID},      /* AuthenticationFailed */
+    {24, ERR_UNAVAILABLE},  /* LockTimeout */
+    {26, ERR_NOT_FOUND},    /* NamespaceNotFound */
+    {48, ERR_CONFLICT},     /* NamespaceExists */
+    {50, ERR_UNAVAILABLE},  /* MaxTimeMSExpired */
+    {64, ERR_UNAVAILABLE},  /* WriteConcernFailed */
+    {85, ERR_CONFLICT},     /* IndexOptionsConflict */
+    {86, ERR_CONFLICT},     /* IndexKeySpecsConflict */
+    {89, ERR_UNAVAILABLE},  /* NetworkTimeout */
+    {91, ERR_UNAVAILABLE},  /* ShutdownInProgress */
+    {100, ERR_UNAVAILABLE}, /* UnsatisfiableWriteConcern */
+    {CODE_WRITE_CONFLICT, ERR_UNAVAILABLE},
+    {189, ERR_UNAVAILABLE},   /* PrimarySteppedDown */
+    {241, ERR_TOO_LARGE},     /* ConversionFailure: job_append_size_check() */
+    {262, ERR_UNAVAILABLE},   /* ExceededTimeLimit */
+    {365, ERR_UNAVAILABLE},   /* TemporarilyUnavailable */
+    {9001, ERR_UNAVAILABLE},  /* SocketException */
+    {10058, ERR_UNAVAILABLE}, /* LegacyNotPrimary */
+    {10107, ERR_UNAVAILABLE}, /* NotWritablePrimary */
+    {10334, ERR_TOO_LARGE},   /* BSONObjectTooLarge */
+    {MONGOC_ERROR_DUPLICATE_KEY, ERR_CONFLICT},
+    {11600, ERR_UNAVAILABLE}, /* InterruptedAtShutdown */
+    {11602, ERR_UNAVAILABLE}, /* InterruptedDueToReplStateChange */
+    {13388, ERR_UNAVAILABLE}, /* StaleConfig */
+    {13435, ERR_UNAVAILABLE}, /* NotPrimaryNoSecondaryOk */
+    {13436, ERR_UNAVAILABLE}, /* NotPrimaryOrSecondary */
+    {17280, ERR_TOO_LARGE},   /* KeyTooLong */
+    {16493, ERR_TOO_LARGE},   /* a string of an update is too long */
+    {17419, ERR_TOO_LARGE},   /* document after update is too large */
+    {17420, ERR_TOO_LARGE},   /* document to upsert is too large */
 };
 
 enum err mongo_code_err(int code)

@@ -22,14 +22,14 @@ static const struct source {
     bool file;          /* `job` is the name of a file, which begins with a job id */
     bool grows;         /* all documents of a job are as young as the youngest */
 } sources[EXPIRY_KINDS] = {
-    {EXPIRY_JOBS,   JOBS,   "created_at", NULL,       JOB_FIELDS,         false, false},
-    {EXPIRY_OUTPUT, OUTPUT, "updated_at", "job_id",   POST_FIELDS,        false, true },
-    {EXPIRY_SERIAL, SERIAL, "updated_at", "job_id",   POST_FIELDS,        false, true },
-    {EXPIRY_LOGS,   LOGS,   "updated_at", "job_id",   POST_FIELDS,        false, false},
-    {EXPIRY_FILES,  FILES,  "uploadDate", "filename", FILE_FIELDS,        true,  false},
-    {EXPIRY_AGENTS, AGENTS, "updated_at", "job_id",   POST_FIELDS,        false, false},
-    {EXPIRY_QUEUES, QUEUES, "updated_at", NULL,       "updated_at: true", false, false},
-    {EXPIRY_KEYS,   KEYS,   "at",         NULL,       "at: true",         false, false},
+    {EXPIRY_JOBS, JOBS, "created_at", NULL, JOB_FIELDS, false, false},
+    {EXPIRY_OUTPUT, OUTPUT, "updated_at", "job_id", POST_FIELDS, false, true},
+    {EXPIRY_SERIAL, SERIAL, "updated_at", "job_id", POST_FIELDS, false, true},
+    {EXPIRY_LOGS, LOGS, "updated_at", "job_id", POST_FIELDS, false, false},
+    {EXPIRY_FILES, FILES, "uploadDate", "filename", FILE_FIELDS, true, false},
+    {EXPIRY_AGENTS, AGENTS, "updated_at", "job_id", POST_FIELDS, false, false},
+    {EXPIRY_QUEUES, QUEUES, "updated_at", NULL, "updated_at: true", false, false},
+    {EXPIRY_KEYS, KEYS, "at", NULL, "at: true", false, false},
 };
 
 /* Documents that other servers made of one job id, when each resubmission made one. */

@@ -169,9 +169,9 @@ static const struct {
     const char *field, *before;
 } queue_order[] = {
     {"job_priority", "$gt"},
-    {"created_at",   "$lt"},
-    {ORDER_PATH,     "$lt"},
-    {"_id",          "$lt"},
+    {"created_at", "$lt"},
+    {ORDER_PATH, "$lt"},
+    {"_id", "$lt"},
 };
 
 /* Counts the waiting jobs that are equal to this one in the first `equal` keys of the order and

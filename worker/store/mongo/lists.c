@@ -35,12 +35,10 @@ static json_t *job_shown(const bson_t *doc, bool with_queue)
 {
     static const struct {
         const char *name, *path;
-    } fields[] = {
-        {"job_id",     "job_id"            },
-        {"created_at", "created_at"        },
-        {"job_state",  STATE_PATH          },
-        {"job_queue",  "job_data.job_queue"}
-    };
+    } fields[] = {{"job_id", "job_id"},
+                  {"created_at", "created_at"},
+                  {"job_state", STATE_PATH},
+                  {"job_queue", "job_data.job_queue"}};
     json_t *job = json_object();
 
     for (size_t i = 0; i < (with_queue ? 4u : 3u); i++)

@@ -167,12 +167,10 @@ static bool piece_of(const bson_t *doc, struct log_piece *ret)
 {
     struct text phase = doc_text(doc, "phase"), text = doc_text(doc, "log_data");
 
-    *ret = (struct log_piece){
-        .phase = phase.s ? phase_of(phase) : -1,
-        .number = doc_int(doc, "fragment_number", 0),
-        .at_ms = doc_date(doc, "timestamp"),
-        .text = text.s ? text : (struct text){"", 0}
-    };
+    *ret = (struct log_piece){.phase = phase.s ? phase_of(phase) : -1,
+                              .number = doc_int(doc, "fragment_number", 0),
+                              .at_ms = doc_date(doc, "timestamp"),
+                              .text = text.s ? text : (struct text){"", 0}};
     return ret->phase >= 0;
 }
 

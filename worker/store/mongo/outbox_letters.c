@@ -45,13 +45,11 @@ enum err mongo_outbox_look(struct store *s, const char *id, struct outbox_look *
 
 static json_t *letter(const bson_t *doc)
 {
-    static const char *const texts[][2] = {
-        {"id",       "_id"     },
-        {"job_id",   "job_id"  },
-        {"receiver", "receiver"},
-        {"url",      "url"     },
-        {"reason",   "reason"  }
-    };
+    static const char *const texts[][2] = {{"id", "_id"},
+                                           {"job_id", "job_id"},
+                                           {"receiver", "receiver"},
+                                           {"url", "url"},
+                                           {"reason", "reason"}};
     struct text answer = doc_bytes(doc, "answer");
     json_t *o = json_object(), *text = json_stringn(answer.s, answer.len);
 

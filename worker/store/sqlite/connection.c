@@ -26,7 +26,7 @@ static const struct {
     int level; /* as SQLite reads it back */
 } sync_settings[] = {
     [STORE_SYNC_NORMAL] = {"PRAGMA synchronous = NORMAL", 1},
-    [STORE_SYNC_FULL] = {"PRAGMA synchronous = FULL",   2},
+    [STORE_SYNC_FULL] = {"PRAGMA synchronous = FULL", 2},
 };
 
 /* Pauses between looks at a lock that another process holds: most are held for one wait for the
@@ -35,8 +35,8 @@ static const struct {
     int tries;
     useconds_t us;
 } pauses[] = {
-    {20,  50  },
-    {60,  200 },
+    {20, 50},
+    {60, 200},
     {200, 1000},
 };
 

@@ -26,14 +26,14 @@ static const struct source {
     int64_t type;         /* of output */
     const enum sql *drop; /* see above */
 } sources[EXPIRY_KINDS] = {
-    {EXPIRY_JOBS,   SQL_OLD_JOBS,      0,             drop_jobs  },
-    {EXPIRY_OUTPUT, SQL_OLD_OUTPUT,    OUTPUT_OUTPUT, drop_output},
-    {EXPIRY_SERIAL, SQL_OLD_OUTPUT,    OUTPUT_SERIAL, drop_output},
-    {EXPIRY_LOGS,   SQL_OLD_FRAGMENTS, 0,             drop_logs  },
-    {EXPIRY_FILES,  SQL_OLD_FILES,     0,             drop_files },
-    {EXPIRY_AGENTS, SQL_OLD_AGENTS,    0,             drop_agents},
-    {EXPIRY_QUEUES, SQL_OLD_QUEUES,    0,             drop_queues},
-    {EXPIRY_KEYS,   SQL_OLD_KEYS,      0,             drop_keys  },
+    {EXPIRY_JOBS, SQL_OLD_JOBS, 0, drop_jobs},
+    {EXPIRY_OUTPUT, SQL_OLD_OUTPUT, OUTPUT_OUTPUT, drop_output},
+    {EXPIRY_SERIAL, SQL_OLD_OUTPUT, OUTPUT_SERIAL, drop_output},
+    {EXPIRY_LOGS, SQL_OLD_FRAGMENTS, 0, drop_logs},
+    {EXPIRY_FILES, SQL_OLD_FILES, 0, drop_files},
+    {EXPIRY_AGENTS, SQL_OLD_AGENTS, 0, drop_agents},
+    {EXPIRY_QUEUES, SQL_OLD_QUEUES, 0, drop_queues},
+    {EXPIRY_KEYS, SQL_OLD_KEYS, 0, drop_keys},
 };
 
 /* Whether the keys are texts. */
