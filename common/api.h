@@ -57,7 +57,7 @@ enum route_flags {
     ROUTE_DOWNLOAD = 16,
     /* The body is plain text, not JSON. */
     ROUTE_TEXT = 32,
-    /* The same for requests about one job, the first parameter of the path. */
+    /* Likewise with requests about the same job, the first parameter of the path. */
     ROUTE_BY_JOB = 64,
     /* The answers hold tokens: Cache-Control: no-store. */
     ROUTE_NO_STORE = 128,
