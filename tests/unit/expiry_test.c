@@ -15,16 +15,16 @@ static const struct {
     enum job_fate fate;
     const char *comment;
 } rows[] = {
-    {"complete",  99,  199, JOB_GOES,         "old, and over for long enough"        },
-    {"complete",  100, 199, JOB_STAYS,        "not old"                              },
-    {"cancelled", 99,  200, JOB_STAYS,        "has just ended"                       },
-    {"completed", 99,  0,   JOB_GOES,         "nobody knows when it ended"           },
-    {"running",   1,   1,   JOB_STAYS,        "active jobs stay"                     },
-    {"reserve",   1,   1,   JOB_STAYS,        "active jobs stay"                     },
-    {"whatever",  1,   1,   JOB_STAYS,        "a state that we do not know is active"},
-    {"",          1,   1,   JOB_STAYS,        "no state at all"                      },
-    {"waiting",   49,  49,  JOB_IS_CANCELLED, "has waited for too long"              },
-    {"waiting",   50,  50,  JOB_STAYS,        "may wait on"                          },
+    {"complete", 99, 199, JOB_GOES, "old, and over for long enough"},
+    {"complete", 100, 199, JOB_STAYS, "not old"},
+    {"cancelled", 99, 200, JOB_STAYS, "has just ended"},
+    {"completed", 99, 0, JOB_GOES, "nobody knows when it ended"},
+    {"running", 1, 1, JOB_STAYS, "active jobs stay"},
+    {"reserve", 1, 1, JOB_STAYS, "active jobs stay"},
+    {"whatever", 1, 1, JOB_STAYS, "a state that we do not know is active"},
+    {"", 1, 1, JOB_STAYS, "no state at all"},
+    {"waiting", 49, 49, JOB_IS_CANCELLED, "has waited for too long"},
+    {"waiting", 50, 50, JOB_STAYS, "may wait on"},
 };
 
 static void test_fate(void **state)
@@ -44,9 +44,7 @@ static void test_fate(void **state)
 /* Things that stay are counted by the time at which the walk goes on. */
 static void test_walk(void **state)
 {
-    struct expiry x = {
-        .limits = {.before_ms = 9, .waiting_before_ms = 7}
-    };
+    struct expiry x = {.limits = {.before_ms = 9, .waiting_before_ms = 7}};
 
     (void)state;
     assert_int_equal(expiry_end_ms(&x), 9);

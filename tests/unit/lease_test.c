@@ -131,13 +131,13 @@ static const struct {
     bool lost;
     const char *comment;
 } losses[] = {
-    {"a",  "b",  1, true,  "another one has it after a loss"      },
-    {"a",  "a",  1, false, "got it again"                         },
-    {"a",  "b",  0, false, "never lost: whoever posts is believed"},
-    {"a",  NULL, 1, false, "nobody has it"                        },
-    {NULL, "b",  1, false, "the post does not say whose it is"    },
-    {"",   "b",  2, true,  "an empty name is a name"              },
-    {"ab", "a",  1, true,  "a name that begins as the owner's"    },
+    {"a", "b", 1, true, "another one has it after a loss"},
+    {"a", "a", 1, false, "got it again"},
+    {"a", "b", 0, false, "never lost: whoever posts is believed"},
+    {"a", NULL, 1, false, "nobody has it"},
+    {NULL, "b", 1, false, "the post does not say whose it is"},
+    {"", "b", 2, true, "an empty name is a name"},
+    {"ab", "a", 1, true, "a name that begins as the owner's"},
 };
 
 static struct text text_or_none(const char *s)

@@ -13,16 +13,16 @@ static const struct {
     bool same;
     const char *comment;
 } data[] = {
-    {"{'a': 1, 'b': [2]}",                         "{'b': [2], 'a': 1}",                        true,  "the order of names does not count"},
-    {"{'a': 1}",                                   "{'a': 2}",                                  false, "another value"                    },
-    {"{'a': 1}",                                   "{'b': 1}",                                  false, "another name"                     },
-    {"{'a': 1}",                                   "{'a': 1, 'b': 1}",                          false, "more"                             },
-    {"{'a': 1, 'b': 1}",                           "{'a': 1}",                                  false, "less"                             },
+    {"{'a': 1, 'b': [2]}", "{'b': [2], 'a': 1}", true, "the order of names does not count"},
+    {"{'a': 1}", "{'a': 2}", false, "another value"},
+    {"{'a': 1}", "{'b': 1}", false, "another name"},
+    {"{'a': 1}", "{'a': 1, 'b': 1}", false, "more"},
+    {"{'a': 1, 'b': 1}", "{'a': 1}", false, "less"},
     {"{'a': 1, 'attachments_status': 'complete'}", "{'a': 1, 'attachments_status': 'waiting'}",
-     true,                                                                                             "uploaded meanwhile"               },
-    {"{'a': 1, 'attachments_status': 'complete'}", "{'a': 1}",                                  false, "no attachments any more"          },
-    {"{'a': 1}",                                   "{'a': 1, 'attachments_status': 'waiting'}", false, "attachments now"                  },
-    {NULL,                                         "{}",                                        false, "data that cannot be read"         },
+     true, "uploaded meanwhile"},
+    {"{'a': 1, 'attachments_status': 'complete'}", "{'a': 1}", false, "no attachments any more"},
+    {"{'a': 1}", "{'a': 1, 'attachments_status': 'waiting'}", false, "attachments now"},
+    {NULL, "{}", false, "data that cannot be read"},
 };
 
 static json_t *load(const char *text)
@@ -58,15 +58,15 @@ static const struct {
     enum resubmission what;
     const char *comment;
 } rows[] = {
-    {"waiting",  5,  false, true,  RESUBMIT_NOTHING, "the same job waits"                          },
-    {"waiting",  5,  false, false, RESUBMIT_RENEWS,  "waits with other data"                       },
-    {"running",  5,  false, true,  RESUBMIT_ATTEMPT, "runs: it is to run once more"                },
-    {"complete", 5,  false, false, RESUBMIT_ATTEMPT, "over"                                        },
-    {NULL,       5,  false, true,  RESUBMIT_ATTEMPT, "of another server, without a state"          },
-    {"running",  10, true,  true,  RESUBMIT_NOTHING, "a repeat of what was stored, and runs by now"},
-    {"complete", 11, true,  false, RESUBMIT_NOTHING, "a repeat of what was replaced meanwhile"     },
-    {"running",  9,  true,  true,  RESUBMIT_ATTEMPT, "a repeat whose first try was not stored"     },
-    {"complete", 11, false, true,  RESUBMIT_ATTEMPT, "no repeat: the clock was set back"           },
+    {"waiting", 5, false, true, RESUBMIT_NOTHING, "the same job waits"},
+    {"waiting", 5, false, false, RESUBMIT_RENEWS, "waits with other data"},
+    {"running", 5, false, true, RESUBMIT_ATTEMPT, "runs: it is to run once more"},
+    {"complete", 5, false, false, RESUBMIT_ATTEMPT, "over"},
+    {NULL, 5, false, true, RESUBMIT_ATTEMPT, "of another server, without a state"},
+    {"running", 10, true, true, RESUBMIT_NOTHING, "a repeat of what was stored, and runs by now"},
+    {"complete", 11, true, false, RESUBMIT_NOTHING, "a repeat of what was replaced meanwhile"},
+    {"running", 9, true, true, RESUBMIT_ATTEMPT, "a repeat whose first try was not stored"},
+    {"complete", 11, false, true, RESUBMIT_ATTEMPT, "no repeat: the clock was set back"},
 };
 
 static void test_resubmission(void **state)
