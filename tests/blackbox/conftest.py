@@ -136,3 +136,15 @@ def db(storage):
 @pytest.fixture
 def queue():
     return f"q-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+def admin(roles_server):
+    """The admin tool on the store of the server that looks at roles."""
+    return auth.Admin(roles_server)
+
+
+@pytest.fixture
+def name():
+    """Of a client that no other test makes."""
+    return f"client-{uuid.uuid4().hex[:12]}"

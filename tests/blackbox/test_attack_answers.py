@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -66,6 +67,15 @@ def test_numbers_that_grow_count_as_they_are_stored_and_read(api, queue, value):
     expect(api.post_body("/v1/job", body), 413)
 
 
+def claims_pass_over(api, queue, large, small, several):
+    """Claims, all at once if `several`, get the small jobs and cancel the large one with a reason."""
+    with ThreadPoolExecutor(len(small) if several else 1) as pool:
+        claimed = list(pool.map(lambda _: Api(api.url).claimed(queue), small))
+    assert sorted(claimed) == sorted(small)
+    result = api.get(f"/v1/result/{large}").json()
+    assert result["job_state"] == "cancelled" and "larger than" in result["end_reason"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("several", [False, True])
 def test_a_stored_job_that_no_answer_can_hold_is_passed_over(private, queue, several):
@@ -76,19 +86,7 @@ def test_a_stored_job_that_no_answer_can_hold_is_passed_over(private, queue, sev
     storage.enlarge(large, "\u0001", 4 * MIB)
     expect(api.get(f"/v1/job/{large}"), 500, TOO_LONG)
     assert large in server.tail() and "OP_JOB_GET" in server.tail()
-    claimed = []
-    if several:
-        threads = [threading.Thread(target=lambda: claimed.append(Api(server.url).claimed(queue)))
-                   for _ in small]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    else:
-        claimed = [api.claimed(queue) for _ in small]
-    assert sorted(claimed) == sorted(small)
-    result = api.get(f"/v1/result/{large}").json()
-    assert result["job_state"] == "cancelled" and "larger than" in result["end_reason"]
+    claims_pass_over(api, queue, large, small, several)
     assert f"job {large} is cancelled" in server.tail()
 
 
@@ -99,19 +97,7 @@ def test_a_stored_job_without_room_for_a_claim_is_passed_over(api, storage, queu
     """The document has 16 MiB but a few bytes: not even a state can be changed in it."""
     large, small = api.submit(queue), [api.submit(queue) for _ in range(3)]
     storage.fill(large, 16 * MIB - 4)
-    claimed = []
-    if several:
-        threads = [threading.Thread(target=lambda: claimed.append(Api(api.url).claimed(queue)))
-                   for _ in small]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    else:
-        claimed = [api.claimed(queue) for _ in small]
-    assert sorted(claimed) == sorted(small)
-    result = api.get(f"/v1/result/{large}").json()
-    assert result["job_state"] == "cancelled" and "larger than" in result["end_reason"]
+    claims_pass_over(api, queue, large, small, several)
 
 
 # ---- documents that grow ----

@@ -25,16 +25,6 @@ def api(roles_server):
     return Api(roles_server.url)
 
 
-@pytest.fixture(scope="module")
-def admin(roles_server):
-    return Admin(roles_server)
-
-
-@pytest.fixture
-def name():
-    return f"client-{uuid.uuid4().hex[:12]}"
-
-
 def put(api, name, **fields):
     return expect(api.request("PUT", f"/v1/client-permissions/{name}", json=fields, headers=ADMIN), 200)
 

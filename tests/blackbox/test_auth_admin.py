@@ -8,7 +8,6 @@ import secrets
 import select
 import subprocess
 import time
-import uuid
 
 import bcrypt
 import pytest
@@ -23,16 +22,6 @@ from storage import now, storage_of
 @pytest.fixture(scope="module")
 def api(roles_server):
     return Api(roles_server.url)
-
-
-@pytest.fixture(scope="module")
-def admin(roles_server):
-    return Admin(roles_server)
-
-
-@pytest.fixture
-def name():
-    return f"client-{uuid.uuid4().hex[:12]}"
 
 
 def refused(admin, status, reason, *args, **options):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import auth
-from auth import Admin, as_role, bearer, events, payload, secret
+from auth import as_role, bearer, events, payload, secret
 from client import MISSING, NULL, UNKNOWN, Api, expect, invalid, message
 from storage import storage_of
 
@@ -19,16 +19,6 @@ ADMIN, MANAGER = as_role("admin", "the-admin"), as_role("manager", "the-manager"
 @pytest.fixture(scope="module")
 def api(roles_server):
     return Api(roles_server.url)
-
-
-@pytest.fixture(scope="module")
-def admin(roles_server):
-    return Admin(roles_server)
-
-
-@pytest.fixture
-def name():
-    return f"client-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

@@ -19,11 +19,6 @@ from storage import storage_of
 BAD = "Invalid client id or client key"
 
 
-@pytest.fixture
-def name():
-    return f"client-{uuid.uuid4().hex[:12]}"
-
-
 def fail(api, name, key="wrong"):
     return api.post("/v1/oauth2/token", auth=(name, key))
 

@@ -5,7 +5,6 @@ import hashlib
 import re
 import subprocess
 import time
-import uuid
 
 import pytest
 
@@ -23,16 +22,6 @@ JSON, TEXT = {"Accept": "application/json"}, {"Accept": "text/plain"}
 @pytest.fixture(scope="module")
 def api(roles_server):
     return Api(roles_server.url)
-
-
-@pytest.fixture(scope="module")
-def admin(roles_server):
-    return Admin(roles_server)
-
-
-@pytest.fixture
-def name():
-    return f"client-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

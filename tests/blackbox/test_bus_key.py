@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 import zmq
@@ -95,20 +96,27 @@ def test_a_bus_with_a_key(store, queue):
     stack.bus_port.release()
 
 
-def test_processes_with_another_key(store):
-    """A frontend of another key reaches no worker."""
-    stack = TcpStack(make_key(), "--frontends", 0)
-    stack.counts["frontend"] = 0
-    stack.launch()
+def answers(stack):
+    try:
+        return Api(stack.url).get("/healthz").status_code == 200
+    except OSError:
+        return False
+
+
+@contextmanager
+def with_frontend(key, frontend_key, **counts):
+    """A server and, once its broker serves, its only frontend, which has another key. Yields the Api."""
+    stack = TcpStack(key, frontends=0, **counts)
     frontend = None
     try:
+        stack.launch()
         wait_until(lambda: stack.log_contains("serving frontends"), "the broker serves")
         frontend = subprocess.Popen(
             [BIN / "testflinger-frontend", "--listen", f"127.0.0.1:{stack.port.number}", "--bus",
              f"tcp://127.0.0.1:{stack.bus_port.number}", "--request-timeout", "1000"],
-            env={"TESTFLINGER_BUS_KEY": make_key()}, stderr=subprocess.DEVNULL)
+            env={"TESTFLINGER_BUS_KEY": frontend_key}, stderr=subprocess.DEVNULL)
         wait_until(lambda: answers(stack), "the frontend answers")
-        assert expect(Api(stack.url).get("/readyz"), 503).headers["Retry-After"] == "1"
+        yield Api(stack.url)
     finally:
         if frontend:
             frontend.terminate()
@@ -118,11 +126,10 @@ def test_processes_with_another_key(store):
         stack.bus_port.release()
 
 
-def answers(stack):
-    try:
-        return Api(stack.url).get("/healthz").status_code == 200
-    except OSError:
-        return False
+def test_processes_with_another_key(store):
+    """A frontend of another key reaches no worker."""
+    with with_frontend(make_key(), make_key()) as api:
+        assert expect(api.get("/readyz"), 503).headers["Retry-After"] == "1"
 
 
 @pytest.mark.parametrize("role", ["broker", "frontend", "worker"])
@@ -205,26 +212,9 @@ def test_a_peer_speaks_to_its_brokers_only(store, given, tmp_path):
     """A broker that has not the key of the broker is none: frontends get no answer of it."""
     texts, _ = make_keys(tmp_path / "keys")
     other, _ = make_keys(tmp_path / "others")
-    stack = TcpStack(other["broker"] if given != "single key" else make_key(), "--frontends", 0,
-                     "--workers", 0)
-    stack.counts.update(frontend=0, worker=0)
-    stack.launch()
-    frontend = None
-    try:
-        wait_until(lambda: stack.log_contains("serving frontends"), "the broker serves")
-        frontend = subprocess.Popen(
-            [BIN / "testflinger-frontend", "--listen", f"127.0.0.1:{stack.port.number}", "--bus",
-             f"tcp://127.0.0.1:{stack.bus_port.number}", "--request-timeout", "1000"],
-            env={"TESTFLINGER_BUS_KEY": texts["frontend"]}, stderr=subprocess.DEVNULL)
-        wait_until(lambda: answers(stack), "the frontend answers")
-        expect(Api(stack.url).get("/readyz"), 503)
-    finally:
-        if frontend:
-            frontend.terminate()
-            frontend.wait(15)
-        stack.kill_all()
-        stack.port.release()
-        stack.bus_port.release()
+    key = other["broker"] if given != "single key" else make_key()
+    with with_frontend(key, texts["frontend"], workers=0) as api:
+        expect(api.get("/readyz"), 503)
 
 
 @pytest.mark.parametrize("side", SIDES)
