@@ -199,7 +199,7 @@ enum err mongo_queues_restricted(struct store *s, struct queue_check *queues, si
     while (!e && db_next(&f)) {
         struct text name = doc_text(&f.doc, "queue_name");
         for (size_t i = 0; i < n; i++)
-            if (name.s && mongo_text_is(queues[i].queue, name))
+            if (name.s && text_equal(queues[i].queue, name))
                 queues[i].restricted = true;
     }
     db_end(&f);

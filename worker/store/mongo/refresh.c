@@ -37,7 +37,7 @@ static bool is_of(const bson_t *doc, const struct refresh_key *key)
     struct text stored = doc_text(doc, "refresh_token");
     struct text digest = {key->digest, strlen(key->digest)};
 
-    return stored.s && mongo_text_is(stored, doc_bool(doc, "hashed") ? digest : key->token);
+    return stored.s && text_equal(stored, doc_bool(doc, "hashed") ? digest : key->token);
 }
 
 static void id_of(const bson_t *doc, char out[REFRESH_ID_SIZE])

@@ -130,7 +130,7 @@ static bool names(const json_t *list, struct text name)
 
     json_array_foreach (list, i, item)
         if (json_is_string(item) &&
-            sqlite_text_is(name, (struct text){json_string_value(item), json_string_length(item)}))
+            text_equal(name, (struct text){json_string_value(item), json_string_length(item)}))
             return true;
     return false;
 }

@@ -211,7 +211,7 @@ static void add_row(json_t *list, const struct query *r)
     size_t n = json_array_size(list);
     json_t *last = n ? json_array_get(list, n - 1) : NULL;
 
-    if (!last || !sqlite_text_is(text_of(json_object_get(last, "queue")), queue)) {
+    if (!last || !text_equal(text_of(json_object_get(last, "queue")), queue)) {
         last = json_pack("{s:s#, s:[]}", "queue", queue.s, queue.len, "owners");
         json_array_append_new(list, last);
     }
@@ -250,7 +250,7 @@ static enum err change_allowed(struct sqlite *q, struct text queue, struct text 
     json_t *kept = json_array();
     allowed = json_object_get(doc, "allowed_queues");
     json_array_foreach (allowed, i, name)
-        if (!sqlite_text_is(text_of(name), queue))
+        if (!text_equal(text_of(name), queue))
             json_array_append(kept, name);
     if (add)
         json_array_append_new(kept, json_stringn(queue.s, queue.len));

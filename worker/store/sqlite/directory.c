@@ -191,7 +191,7 @@ static enum err give_waits(struct query *r, const struct name_walk *walk, bool *
 
     while (wanted && (e = query_step(r)) == ERR_OK) {
         struct text queue = query_col_text(r, 0);
-        if (!w.queue || !sqlite_text_is(queue, (struct text){w.queue, w.queue_len})) {
+        if (!w.queue || !text_equal(queue, (struct text){w.queue, w.queue_len})) {
             wanted = waits_give(&w);
             w.queue = mem_strndup(queue.s ? queue.s : "", queue.len);
             w.queue_len = queue.len;

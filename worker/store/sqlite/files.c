@@ -21,10 +21,9 @@ enum err sqlite_attachments_look(struct store *s, struct text job_id, enum attac
     enum err e = query_step(&r);
     if (!e) {
         struct text status = query_col_text(&r, 0);
-        *ret = !status.s ? ATTACHMENTS_NONE
-               : sqlite_text_is(status, (struct text){"complete", strlen("complete")})
-                   ? ATTACHMENTS_COMPLETE
-                   : ATTACHMENTS_AWAITED;
+        *ret = !status.s                     ? ATTACHMENTS_NONE
+               : text_is(status, "complete") ? ATTACHMENTS_COMPLETE
+                                             : ATTACHMENTS_AWAITED;
     }
     query_end(&r);
     return e;

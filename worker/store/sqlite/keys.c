@@ -13,7 +13,7 @@ static enum err find(struct sqlite *q, struct submit_key *k)
 
     query_str(&r, k->key);
     enum err e = query_step(&r);
-    if (!e && !sqlite_text_is(query_col_text(&r, 0), (struct text){k->body, strlen(k->body)})) {
+    if (!e && !text_is(query_col_text(&r, 0), k->body)) {
         e = ERR_CONFLICT;
     } else if (!e) {
         struct text job_id = query_col_text(&r, 1);
