@@ -7,7 +7,6 @@
 #include "common/log.h"
 
 #include <string.h>
-#include <time.h>
 
 /* The server takes commands of a document's size and some more for what is around it. */
 #define COMMAND_MAX (STORE_DOCUMENT_MAX + 16000)
@@ -15,10 +14,6 @@
 /* While the server is away, one call in this time tries a fresh connection; the others fail at
  * once. */
 #define RETRY_PAUSE_MS 200
-
-/* When two transactions change one document, one of them fails and is tried again. */
-#define TRANSACTION_TRIES    8
-#define TRANSACTION_PAUSE_NS 5000000L
 
 /* The driver looks whether a connection still stands, and silently makes a new one, only after it
  * was idle for 1 s. */
@@ -152,11 +147,11 @@ static bool connection_broke(const bson_error_t *error, enum err e)
            error->domain != MONGOC_ERROR_WRITE_CONCERN;
 }
 
-static enum err failed(struct mongo *m, const bson_t *command, const bson_error_t *error)
+enum err mongo_failed(struct mongo *m, const char *command, const bson_error_t *error)
 {
     enum err e = error_err(error);
 
-    report(m, command_name(command), error, e);
+    report(m, command, error, e);
     if (connection_broke(error, e)) {
         m->next_try_ms = m->away ? clock_mono_ms() + RETRY_PAUSE_MS : 0;
         m->away = true;
@@ -219,7 +214,7 @@ static enum err run_within(struct mongo *m, bool write, const bson_t *command, b
         e = ERR_UNAVAILABLE;
     else if (!mongoc_client_session_append(m->session, &options, &error) ||
              !exchange(m, write, command, &options, ret_reply, &error))
-        e = failed(m, command, &error);
+        e = mongo_failed(m, command_name(command), &error);
     bson_destroy(&options);
     return e;
 }
@@ -241,7 +236,7 @@ static enum err run(struct mongo *m, bool write, const bson_t *command, const bs
     if (!exchange(m, write, command, options, ret_reply, &error)) {
         /* A connection that was idle when the server was restarted: a read may simply go again. */
         bool again = !write && !m->away && connection_broke(&error, error_err(&error));
-        e = failed(m, command, &error);
+        e = mongo_failed(m, command_name(command), &error);
         if (!again || client_renew(m) || !exchange(m, write, command, options, ret_reply, &error))
             return e;
     }
@@ -256,13 +251,9 @@ enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply)
     return run(m, false, command, NULL, ret_reply);
 }
 
-enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
+enum err mongo_write_durable(struct mongo *m, const bson_t *command, bson_t *ret_reply)
 {
-    if (!m->may_defer || !m->group.open)
-        return run(m, true, command, NULL, ret_reply);
-    enum err e = run(m, true, command, m->fixed.light, ret_reply);
-    m->group.deferred = m->group.deferred || !e;
-    return e;
+    return run(m, true, command, NULL, ret_reply);
 }
 
 enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_reply)
@@ -270,59 +261,12 @@ enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_r
     return run(m, true, command, m->fixed.light, ret_reply);
 }
 
-/* Ends the open transaction. */
-static enum err finish(struct mongo *m, enum err e)
+enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
 {
-    static const bson_t commit = BSON_INITIALIZER;
-    bson_error_t error = {0};
-
-    if (e || m->away)
-        mongoc_client_session_abort_transaction(m->session, NULL);
-    else if (!mongoc_client_session_commit_transaction(m->session, NULL, &error))
-        e = failed(m, &commit, &error);
-    mongoc_client_session_destroy(m->session);
-    m->session = NULL;
-    return e;
-}
-
-enum err mongo_ping(struct store *s)
-{
-    bson_t *command = doc_of("ping: 1"), reply;
-    enum err e = mongo_read(mongo_of(s), command, &reply);
-
-    bson_destroy(command);
-    if (!e)
-        bson_destroy(&reply);
-    return e;
-}
-
-static enum err attempt(struct mongo *m, mongo_work *work, void *arg)
-{
-    bson_error_t error = {0};
-    enum err e = m->away ? mongo_ping(&m->store) : ERR_OK; /* connects again */
-
-    if (e)
-        return e;
-    m->session = mongoc_client_start_session(m->client, NULL, &error);
-    if (!m->session || !mongoc_client_session_start_transaction(m->session, NULL, &error)) {
-        mongoc_client_session_destroy(m->session);
-        m->session = NULL;
-        log_error("MongoDB begins no transaction: %s; see that the replica set has a primary",
-                  error.message);
-        return ERR_UNAVAILABLE;
-    }
-    return finish(m, work(m, arg));
-}
-
-enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg)
-{
-    enum err e = attempt(m, work, arg);
-
-    for (unsigned i = 1; i < TRANSACTION_TRIES && e == ERR_UNAVAILABLE && !m->away; i++) {
-        const struct timespec pause = {.tv_nsec = i * TRANSACTION_PAUSE_NS};
-        nanosleep(&pause, NULL);
-        e = attempt(m, work, arg);
-    }
+    if (!m->may_defer || !m->group.open)
+        return mongo_write_durable(m, command, ret_reply);
+    enum err e = mongo_write_light(m, command, ret_reply);
+    m->group.deferred = m->group.deferred || !e;
     return e;
 }
 
@@ -492,20 +436,6 @@ bool mongo_field(const bson_t *doc, const char *path, bson_iter_t *ret)
     bson_iter_t it;
 
     return bson_iter_init(&it, doc) && bson_iter_find_descendant(&it, path, ret);
-}
-
-enum err mongo_flush(struct mongo *m)
-{
-    /* no document has this _id */
-    bson_t *command = doc_of("update: '" JOBS "', updates: [{q: {_id: false}, "
-                             "u: {$set: {flush: true}}}]"),
-           reply;
-    enum err e = run(m, true, command, NULL, &reply);
-
-    bson_destroy(command);
-    if (!e)
-        bson_destroy(&reply);
-    return e;
 }
 
 const char *mongo_index(size_t i, char out[MONGO_INDEX_SIZE])

@@ -4,7 +4,7 @@
 #include "worker/store/mongo/job.h"
 
 #include "worker/jobs/states.h"
-#include "worker/store/mongo/gridfs.h"
+#include "worker/store/mongo/files.h"
 
 #include <stdio.h>
 
@@ -191,7 +191,7 @@ static enum err end_one(struct mongo *m, struct look *l, const bson_t *doc, stru
         if (!e)
             expiry_cancelled(x, doc_text(doc, "job_id"));
     } else if (fate == JOB_GOES && src->file) {
-        e = gridfs_give_way(m, doc);
+        e = files_give_way(m, doc);
         x->removed++;
     } else if (fate == JOB_GOES) {
         db_add_delete(&l->drop, as_read(src, doc), false);

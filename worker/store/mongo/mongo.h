@@ -103,9 +103,6 @@ static inline struct mongo *mongo_of(struct store *s)
  * would delete data. ERR_INVALID: the user may not make them. */
 enum err mongo_indexes_make(struct mongo *m) MUST_CHECK;
 
-/* Makes a write durable in which nothing changes: then those before it are, too. */
-enum err mongo_flush(struct mongo *m) MUST_CHECK;
-
 /* Fills and frees the fixed documents. */
 void mongo_fixed_init(struct mongo_fixed *f);
 void mongo_fixed_free(struct mongo_fixed *f);
@@ -121,8 +118,12 @@ mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri);
 enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
-/* A write that is acknowledged before it is durable. */
+/* The same whatever the group: a write that is durable, or one that is acknowledged before it is. */
+enum err mongo_write_durable(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
+
+/* Logs what the driver has to say of a command, and notes a connection that broke. */
+enum err mongo_failed(struct mongo *m, const char *command, const bson_error_t *error);
 
 /* The error that a server's code stands for; ERR_INTERNAL when it is none of the known ones. */
 enum err mongo_code_err(int code);

@@ -192,26 +192,12 @@ enum err mongo_open(const char *uri, const struct config *cfg, struct store **re
     return e;
 }
 
-enum err mongo_group_begin(struct store *s)
+enum err mongo_ping(struct store *s)
 {
-    mongo_of(s)->group = (struct mongo_group){.open = true};
-    return ERR_OK;
-}
+    bson_t reply;
+    enum err e = db_read(mongo_of(s), doc_of("ping: 1"), &reply);
 
-/* Only a single server defers writes: in a replica set each is durable, or a new primary could
- * lack it. */
-enum err mongo_group_commit(struct store *s)
-{
-    struct mongo *m = mongo_of(s);
-    enum err e = ERR_OK;
-
-    if (m->group.deferred && !m->group.lost)
-        e = mongo_flush(m);
-    if (m->group.lost) {
-        log_warn("MongoDB was started again in the middle of requests: they are answered with 503 "
-                 "and may be sent again");
-        e = ERR_UNAVAILABLE;
-    }
-    m->group = (struct mongo_group){0};
+    if (!e)
+        bson_destroy(&reply);
     return e;
 }

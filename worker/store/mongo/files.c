@@ -1,5 +1,5 @@
 /* Attachments and artifacts in GridFS. */
-#include "worker/store/mongo/gridfs.h"
+#include "worker/store/mongo/files.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -11,6 +11,8 @@
 
 /* Chunks that one query reads: those of others may be small. */
 #define CHUNKS_READ_MAX 64
+
+#define SWEEP_STEP 256 /* chunks removed by one command, at most */
 
 static int64_t now_ms(void)
 {
@@ -61,7 +63,7 @@ static bson_oid_t oid_of(const struct file_info *f)
     return oid;
 }
 
-enum err gridfs_newest(struct mongo *m, struct text name, struct db_found *ret)
+static enum err newest_of(struct mongo *m, struct text name, struct db_found *ret)
 {
     return DB_FIRST(m, ret, .collection = FILES, .filter = doc_of("filename: ?", v_text(name)),
                     .sort = "uploadDate: -1");
@@ -134,7 +136,7 @@ static enum err choose_date(struct mongo *m, struct file_info *f, bool *ret_ther
 {
     bson_oid_t id = oid_of(f);
     struct db_found found;
-    enum err e = gridfs_newest(m, (struct text){f->name, strlen(f->name)}, &found);
+    enum err e = newest_of(m, (struct text){f->name, strlen(f->name)}, &found);
 
     *ret_there = false;
     if (e)
@@ -150,7 +152,7 @@ static enum err choose_date(struct mongo *m, struct file_info *f, bool *ret_ther
     return ERR_OK;
 }
 
-enum err gridfs_give_way(struct mongo *m, const bson_t *file)
+enum err files_give_way(struct mongo *m, const bson_t *file)
 {
     enum err e = insert(
         m, DROPS,
@@ -170,7 +172,7 @@ static enum err replace(struct mongo *m, const struct file_info *f)
     enum err e = db_find(m, &q, &found);
 
     while (!e && db_next(&found))
-        e = gridfs_give_way(m, &found.doc);
+        e = files_give_way(m, &found.doc);
     db_end(&found);
     return e;
 }
@@ -206,7 +208,7 @@ enum err mongo_file_commit(struct store *s, const struct file_info *file,
 enum err mongo_file_open(struct store *s, struct text name, struct file_info *ret)
 {
     struct db_found found;
-    enum err e = gridfs_newest(mongo_of(s), name, &found);
+    enum err e = newest_of(mongo_of(s), name, &found);
 
     if (e)
         return e;
@@ -271,4 +273,116 @@ enum err mongo_file_read(struct store *s, const struct file_info *f, int64_t at,
     while (!e && n <= (end - 1) / f->chunk)
         e = read_some(mongo_of(s), f, at, end, &n, out);
     return e;
+}
+
+/* ---- the sweep ---- */
+
+/* Marks the note as dead before anything is removed, so that an upload which resumes too late
+ * fails. ERR_NOT_FOUND: its time was put off meanwhile. */
+static enum err mark(struct mongo *m, const bson_t *note, int64_t now_ms)
+{
+    return db_set(m, DROPS,
+                  doc_of("_id: ?, due_at: {$lte: ?}", v_field(note, "_id"), v_date(now_ms)),
+                  doc_of("$set: {dead: true}"));
+}
+
+static bool same_id(const bson_t *a, const bson_t *b)
+{
+    bson_t *x = doc_of("_id: ?", v_field(a, "_id")), *y = doc_of("_id: ?", v_field(b, "_id"));
+    bool same = bson_equal(x, y);
+
+    bson_destroy(x);
+    bson_destroy(y);
+    return same;
+}
+
+/* Whether this file is the newest of its name. */
+static enum err is_newest(struct mongo *m, const bson_t *file, bool *ret)
+{
+    struct text name = doc_text(file, "filename");
+    struct db_found newest;
+
+    *ret = false;
+    if (!name.s)
+        return ERR_OK;
+    enum err e = newest_of(m, name, &newest);
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    *ret = same_id(file, &newest.doc);
+    db_end(&newest);
+    return ERR_OK;
+}
+
+/* Whether the note is of a file that stays: its commit did not come to its end. Any other is taken
+ * out of sight. */
+static enum err look(struct mongo *m, const bson_t *note, bool *ret_keep)
+{
+    struct db_found f;
+    enum err e = db_get(m, FILES, doc_of("_id: ?", v_field(note, "_id")), NULL, &f);
+
+    *ret_keep = false;
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    e = is_newest(m, &f.doc, ret_keep);
+    db_end(&f);
+    return e || *ret_keep ? e
+                          : db_delete(m, FILES, doc_of("_id: ?", v_field(note, "_id")), true, NULL);
+}
+
+/* Removes the first chunks of a file, *ret of them, at most `limit`. */
+static enum err remove_chunks(struct mongo *m, const bson_t *note, int64_t limit, int64_t *ret)
+{
+    struct db_query q = {.collection = CHUNKS,
+                         .filter = doc_of("files_id: ?", v_field(note, "_id")),
+                         .fields = "n: true, _id: false",
+                         .sort = "n: 1",
+                         .limit = (int)limit};
+    int64_t last = 0;
+    struct db_found f;
+    enum err e = db_find(m, &q, &f);
+
+    for (*ret = 0; !e && db_next(&f); ++*ret)
+        last = doc_int(&f.doc, "n", 0);
+    db_end(&f);
+    if (e || !*ret)
+        return e;
+    return db_delete(m, CHUNKS,
+                     doc_of("files_id: ?, n: {$lte: ?}", v_field(note, "_id"), v_int(last)), true,
+                     NULL);
+}
+
+/* Takes care of one note that is due, as far as the limit allows. */
+static enum err sweep_note(struct mongo *m, const bson_t *note, struct file_sweep *sweep)
+{
+    bool keep = false;
+    int64_t removed = 1;
+    enum err e = mark(m, note, sweep->now_ms);
+
+    if (!e)
+        e = look(m, note, &keep);
+    while (!e && !keep && removed && sweep->removed < sweep->chunks_max) {
+        int64_t left = sweep->chunks_max - sweep->removed;
+        e = remove_chunks(m, note, left < SWEEP_STEP ? left : SWEEP_STEP, &removed);
+        sweep->removed += e ? 0 : removed;
+    }
+    if (!e && (keep || !removed))
+        e = db_delete(m, DROPS, doc_of("_id: ?", v_field(note, "_id")), true, NULL);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err mongo_files_sweep(struct store *s, struct file_sweep *sweep)
+{
+    struct mongo *m = mongo_of(s);
+    enum err e = ERR_OK;
+
+    sweep->removed = 0;
+    while (!e && sweep->removed < sweep->chunks_max) {
+        struct db_found f;
+        e = db_get(m, DROPS, doc_of("due_at: {$lte: ?}", v_date(sweep->now_ms)), NULL, &f);
+        if (!e)
+            e = sweep_note(m, &f.doc, sweep);
+        db_end(&f);
+    }
+    sweep->more = !e;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }

@@ -1,0 +1,95 @@
+/* Groups of calls, and transactions, which only replica sets have. */
+#include "worker/store/mongo/db.h"
+
+#include "common/log.h"
+
+#include <time.h>
+
+/* When two transactions change one document, one of them fails and is tried again. */
+#define TRANSACTION_TRIES    8
+#define TRANSACTION_PAUSE_NS 5000000L
+
+/* Ends the open transaction. */
+static enum err finish(struct mongo *m, enum err e)
+{
+    bson_error_t error = {0};
+
+    if (e || m->away)
+        mongoc_client_session_abort_transaction(m->session, NULL);
+    else if (!mongoc_client_session_commit_transaction(m->session, NULL, &error))
+        e = mongo_failed(m, "commitTransaction", &error);
+    mongoc_client_session_destroy(m->session);
+    m->session = NULL;
+    return e;
+}
+
+static enum err attempt(struct mongo *m, mongo_work *work, void *arg)
+{
+    bson_error_t error = {0};
+    enum err e = m->away ? mongo_ping(&m->store) : ERR_OK; /* connects again */
+
+    if (e)
+        return e;
+    m->session = mongoc_client_start_session(m->client, NULL, &error);
+    if (!m->session || !mongoc_client_session_start_transaction(m->session, NULL, &error)) {
+        mongoc_client_session_destroy(m->session);
+        m->session = NULL;
+        log_error("MongoDB begins no transaction: %s; see that the replica set has a primary",
+                  error.message);
+        return ERR_UNAVAILABLE;
+    }
+    return finish(m, work(m, arg));
+}
+
+enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg)
+{
+    enum err e = attempt(m, work, arg);
+
+    for (unsigned i = 1; i < TRANSACTION_TRIES && e == ERR_UNAVAILABLE && !m->away; i++) {
+        const struct timespec pause = {.tv_nsec = i * TRANSACTION_PAUSE_NS};
+        nanosleep(&pause, NULL);
+        e = attempt(m, work, arg);
+    }
+    return e;
+}
+
+/* ---- groups ---- */
+
+/* Makes a write durable in which nothing changes: then those before it are, too. */
+static enum err flush(struct mongo *m)
+{
+    /* no document has this _id; its write concern is that of the URI, not the light one */
+    bson_t *command = doc_of("update: '" JOBS "', updates: [{q: {_id: false}, "
+                             "u: {$set: {flush: true}}}]"),
+           reply;
+    enum err e = mongo_write_durable(m, command, &reply);
+
+    bson_destroy(command);
+    if (!e)
+        bson_destroy(&reply);
+    return e;
+}
+
+enum err mongo_group_begin(struct store *s)
+{
+    mongo_of(s)->group = (struct mongo_group){.open = true};
+    return ERR_OK;
+}
+
+/* Only a single server defers writes: in a replica set each is durable, or a new primary could
+ * lack it. */
+enum err mongo_group_commit(struct store *s)
+{
+    struct mongo *m = mongo_of(s);
+    enum err e = ERR_OK;
+
+    if (m->group.deferred && !m->group.lost)
+        e = flush(m);
+    if (m->group.lost) {
+        log_warn("MongoDB was started again in the middle of requests: they are answered with 503 "
+                 "and may be sent again");
+        e = ERR_UNAVAILABLE;
+    }
+    m->group = (struct mongo_group){0};
+    return e;
+}
