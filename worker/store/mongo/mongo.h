@@ -118,7 +118,7 @@ mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri);
 enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
-/* The same whatever the group: a write that is durable, or one that is acknowledged before it is. */
+/* The same whatever the group: acknowledged when it is durable, or before. */
 enum err mongo_write_durable(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
