@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,84 @@ static void test_statuses(void **state)
         struct head h = parse(rows[i].head);
         if (h.refuse != rows[i].refuse || h.close != rows[i].close)
             fail_msg("row %zu: %d, close %d", i, h.refuse, h.close);
+    }
+}
+
+static void test_request_lines(void **state)
+{
+    static const struct {
+        const char *line;
+        int refuse;
+    } rows[] = {
+        {"GET / HTTP/1.1", 0},
+        {"GET http://a/b?c HTTP/1.1", 0},
+        {"OPTIONS * HTTP/1.1", 0},
+        {"GET /\xff HTTP/1.1", 0},
+        {"GET / HTTP/1.9", 0},
+        {"GET / HTTP/0.9", 505},
+        {"GET / HTTP/2.0", 505},
+        {"GET / HTTP/11.1", 400},
+        {"GET / HTTP/1.10", 400},
+        {"GET / HTTP/1", 400},
+        {"GET / http/1.1", 400},
+        {"GET / HTTP/1.1 ", 400},
+        {"GET /", 400},
+        {"GET", 400},
+        {"", 400},
+        {"GET  HTTP/1.1", 400},
+        {" GET / HTTP/1.1", 400},
+        {"GET  / HTTP/1.1", 400},
+        {"GET /a b HTTP/1.1", 400},
+        {"GET\t/\tHTTP/1.1", 400},
+        {"GET /\ta HTTP/1.1", 400},
+        {"GE(T / HTTP/1.1", 400},
+        {"G\xc9T / HTTP/1.1", 400},
+        {"GET: / HTTP/1.1", 400},
+        {"A!#$%&'*+-.^_`|~1 / HTTP/1.1", 405},
+    };
+    char text[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(text, sizeof text, "%s\r\n" HOST "\r\n", rows[i].line);
+        struct head h = parse(text);
+        if (h.refuse != rows[i].refuse)
+            fail_msg("%s: %d", rows[i].line, h.refuse);
+    }
+}
+
+/* A request line of HEAD_LINE_MAX bytes is taken, a longer one is not; likewise a header line. */
+static void test_long_lines(void **state)
+{
+    static char text[HEAD_FIELD_MAX + 256];
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        int pad = HEAD_LINE_MAX - (int)strlen("GET / HTTP/1.1") + more;
+        snprintf(text, sizeof text, "GET /%0*d HTTP/1.1\r\n" HOST "\r\n", pad, 0);
+        assert_int_equal(parse(text).refuse, more ? 400 : 0);
+        pad = HEAD_FIELD_MAX - (int)strlen("A: ") + more;
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST "A: %0*d\r\n\r\n", pad, 0);
+        assert_int_equal(parse(text).refuse, more ? 431 : 0);
+    }
+}
+
+static void test_paths(void **state)
+{
+    static const char *const rows[][2] = {
+        {"/a/b", "/a/b"},         {"/a?b#c", "/a"},
+        {"/a#c?b", "/a"},         {"/?http://x/y", "/"},
+        {"/a://b/c", "/a://b/c"}, {"http://h/a?b", "/a"},
+        {"http://h", "/"},        {"http://h?a/b", "/"},
+        {"http://h//a", "//a"},   {"*", "*"},
+        {"a?b://c/d", "a"},       {"", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct span path = head_path((struct span){rows[i][0], strlen(rows[i][0])});
+        if (path.len != strlen(rows[i][1]) || memcmp(path.s, rows[i][1], path.len) != 0)
+            fail_msg("%s: %.*s", rows[i][0], (int)path.len, path.s);
     }
 }
 
@@ -172,6 +251,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_request_lines),
+        cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_paths),
         cmocka_unit_test(test_fields_are_those_for_the_library),
         cmocka_unit_test(test_written_anew),
         cmocka_unit_test(test_lines),
