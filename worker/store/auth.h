@@ -1,6 +1,5 @@
-/* Store operations of access control: clients, restricted queues, refresh tokens, failed logins,
- * the signing key and the audit trail. Part of store.h, whose rules and errors hold here too. Times
- * are milliseconds since 1970 unless said otherwise. */
+/* Access control: clients, restricted queues, refresh tokens, failed logins, the signing key and
+ * the audit trail. Part of store.h, whose rules and errors apply. Times are ms since 1970. */
 #ifndef WORKER_STORE_AUTH_H
 #define WORKER_STORE_AUTH_H
 
@@ -14,30 +13,30 @@
 /* A change of a client's document. */
 struct client_put {
     struct text client_id;
-    const json_t *fields; /* to set, whole values; null removes the field; borrowed */
+    const json_t *fields; /* to set as whole values; null removes a field; borrowed */
     bool create;          /* a new client: ERR_CONFLICT when there is one of this id */
     const json_t *role;   /* else: it still has this role as it was read (NULL: none), or
                              ERR_CONFLICT; ERR_NOT_FOUND when it is gone */
-    bool ends_tokens;     /* its refresh tokens are revoked with the change */
+    bool ends_tokens;     /* revoke its refresh tokens with the change */
     int64_t ended;        /* out: how many were */
 };
 
 #define REFRESH_ID_SIZE 32
-/* Documents that were not used for this long are removed. */
+/* Refresh tokens that were not used for this long are removed. */
 #define REFRESH_KEPT_MS ((int64_t)7776000 * 1000)
 
-/* A refresh token is stored as its SHA-256 in hex. Existing tools have stored tokens as they are:
- * those are found too. */
+/* A refresh token is stored as its SHA-256 in hex. Tokens that other tools stored as plain text are
+ * found too. */
 struct refresh_new {
     struct text client_id;
     const char *digest;
     const char *binding; /* worker/clients/document.h */
-    const char *family;  /* that of the token in whose place it comes; NULL: the first of one */
+    const char *family;  /* of the token that it replaces; NULL: starts a family */
     int64_t issued_ms, expires_ms;
 };
 
 struct refresh_key {
-    struct text token;  /* as the client has it */
+    struct text token;  /* as the client sent it */
     const char *digest; /* of it */
 };
 
@@ -49,26 +48,26 @@ struct refresh_found {
     json_t *client_id;        /* string, new reference */
     bool revoked;
     int64_t issued_ms, expires_ms;
-    char binding[REFRESH_BINDING_SIZE]; /* "": an older release issued it */
-    char family[REFRESH_FAMILY_SIZE];   /* its own name where it is the first of one */
+    char binding[REFRESH_BINDING_SIZE]; /* "": issued by an older release */
+    char family[REFRESH_FAMILY_SIZE];   /* its own id where it started the family */
 };
 
 enum refresh_rotated {
-    REFRESH_NEXT,   /* the new token takes its place */
-    REFRESH_REUSED, /* it gave way to another longer than the grace time ago; nothing is added */
+    REFRESH_NEXT,   /* replaced */
+    REFRESH_REUSED, /* it was replaced before the grace time; nothing is added */
     REFRESH_REVOKED /* it was revoked meanwhile; nothing is added */
 };
 
-/* A refresh token that gives way to a new one of its family. */
+/* Replaces a refresh token by the next one of its family. */
 struct refresh_rotation {
     const char *id;
-    int64_t now_ms, grace_ms; /* used again within it, it gives way to one more */
+    int64_t now_ms, grace_ms; /* may be replaced once more within it */
     struct refresh_new next;
 };
 
 #define LOGIN_KEY_SIZE 96
 
-/* A count of failed logins within a window, or what is kept of one that worked. */
+/* Failed logins within a window, or a successful login that is remembered. */
 struct login_count {
     char key[LOGIN_KEY_SIZE];
     int64_t count;
@@ -78,7 +77,7 @@ struct login_count {
 #define SIGNING_KEY_SIZE 65
 
 #define AUDIT_ID_SIZE 64
-#define AUDIT_MAX     100000 /* entries kept, by the embedded store */
+#define AUDIT_MAX     100000 /* entries that SQLite keeps */
 
 /* One entry of the audit trail. Texts without s are left out. */
 struct audit_entry {
@@ -93,11 +92,10 @@ struct audit_entry {
 };
 
 struct audit_query {
-    const char *before;                /* an id: only older entries; NULL: from the newest on */
+    const char *before;                /* id: only older entries; NULL: from the newest on */
     struct text actor, target, action; /* only these; s NULL: any */
     int limit;
-    bool *
-        cut; /* out: there are further ones, although fewer than `limit` came; it begins as false */
+    bool *cut; /* out: more are left although fewer than `limit` came; false at first */
 };
 
 #endif

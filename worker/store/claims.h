@@ -1,5 +1,4 @@
-/* The store's part in the life of a claim: from the moment a job is handed out until it is known to
- * have arrived, and what is done about jobs that nobody cares for any more. */
+/* Claims, from handing out a job until the response has reached the agent; leases and lost jobs. */
 #ifndef WORKER_STORE_CLAIMS_H
 #define WORKER_STORE_CLAIMS_H
 
@@ -11,63 +10,62 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How long the frontend may take to tell that a claim has arrived, before the same agent gets the
- * same job. */
+/* An agent that asks again after this time gets the same job: the frontend did not confirm in time
+ * that the response to its claim arrived. */
 #define CLAIM_OPEN_MS 1500
 
-/* claims_settle: what became of a claim, known by its token. Arrived: it is open no longer. Not:
- * its job waits again in its old place, provided that it still carries the token, is open, and has
- * no other state than running. A claim that is not there (any more) is settled. */
+/* The outcome of a claim, by its token. Arrived: the claim is closed. Otherwise its job waits again
+ * in its old place, provided that it still carries the token, is open, and is running. A claim that
+ * does not exist counts as settled. */
 struct claim_settle {
     char token[REQUEST_ID_SIZE];
     bool arrived;
-    char *queue;  /* out: in which the job waits again; owned by the caller; NULL: none */
+    char *queue;  /* out: where the job waits again; owned by the caller; NULL: nowhere */
     enum err err; /* out */
 };
 
-/* Field of result_data that says why the server ended a job itself, and what it says of a job that
- * waited for too long. */
+/* Field of result_data: why the server ended the job. */
 #define END_REASON    "end_reason"
 #define EXPIRY_REASON "expired: no agent took the job in time"
 
-#define SWEEP_MAX 100 /* of what one step looks at */
+#define SWEEP_MAX 100 /* jobs of one step */
 
 /* One step of the sweep. */
 struct sweep {
     int64_t now_ms;
-    int64_t before_ms;     /* what is older than this counts */
+    int64_t before_ms;     /* older claims are overdue */
     char *wake[SWEEP_MAX]; /* out: queues in which a job waits again; owned by the caller */
     size_t wake_len;       /* out */
-    size_t done;           /* out: that were dealt with */
-    bool more;             /* out: there may be further ones */
+    size_t done;           /* out: claims handled */
+    bool more;             /* out: more may be left */
 };
 
-/* One process at a time sweeps: whoever has the turn, until it ends. */
+/* The turn to sweep: one process at a time has it, until end_ms. */
 struct sweep_turn {
     const char *owner; /* UUID text of the process */
     int64_t now_ms, end_ms;
 };
 
-/* A job whose lease has run out. Texts are owned; orphan_free(). */
+/* A job whose lease has expired. Owns its texts; orphan_free(). */
 struct orphan {
     char *job_id, *queue, *state;
-    char *owner, *webhook; /* NULL: not known, none */
+    char *owner, *webhook; /* NULL: unknown, none */
     int64_t lease_ms;
-    int64_t reruns;  /* how often the job was put back in its queue for that reason */
-    int64_t allowed; /* by the job itself; 0 where it says nothing */
+    int64_t reruns;  /* how often it was put back in its queue for that reason */
+    int64_t allowed; /* reruns that the job asks for (RERUN_FIELD); 0: none */
 };
 
 void orphan_free(struct orphan *o);
 
-/* What becomes of it. */
+/* How it ends, or (`rerun`) starts again. */
 struct orphan_end {
     struct text job_id;
-    int64_t lease_ms; /* as it was found */
+    int64_t lease_ms; /* as leases_overdue found it */
     const char *reason;
     bool rerun;
 };
 
-/* A job that was handed out by this claim, but is larger than any message. */
+/* A claimed job that is larger than any message on the bus. */
 struct job_unfit {
     struct text job_id;
     const char *token;
@@ -75,17 +73,17 @@ struct job_unfit {
 };
 #define UNFIT_REASON "the job is larger than the server can hand out; see the setting max-document"
 
-/* Who has a job. */
+/* The agent that has a job. */
 struct job_holder {
     struct text job_id;
     bool waits;   /* out: it is in its queue */
-    bool tried;   /* out: an agent had it before, in another attempt */
-    char *owner;  /* out: agent of its claim; owned by the caller; NULL: not known, or none */
-    char *former; /* out: agent of that attempt; the same */
-    enum err err; /* out: ERR_NOT_FOUND: there is no such job */
+    bool tried;   /* out: an agent had it in an earlier attempt */
+    char *owner;  /* out: agent of its claim; owned by the caller; NULL: unknown, or none */
+    char *former; /* out: agent of that attempt; likewise */
+    enum err err; /* out; ERR_NOT_FOUND: no such job */
 };
 
-/* Field of a job by which it asks to be run again when its agent is lost: so many times. */
+/* Field of a job: how many times to run it again when its agent is lost. */
 #define RERUN_FIELD "rerun_on_orphan"
 #define RERUNS_MAX  10
 

@@ -1,17 +1,15 @@
-/* A webhook event that a call has put into the outbox, and that is tried before the call is
- * answered. */
+/* A webhook event that a call put into the outbox and that is tried before the call is answered. */
 #ifndef WORKER_STORE_EVENT_POST_H
 #define WORKER_STORE_EVENT_POST_H
 
 #include "worker/store/outbox.h"
 
-/* Answers to the call tell with these headers what became of the event: its id, and "delivered",
- * "queued" (it is tried again later) or "dead". */
+/* Headers of the answer: the event's id; "delivered", "queued" (tried again later) or "dead". */
 #define HEADER_EVENT_ID    "X-Webhook-Event-Id"
 #define HEADER_EVENT_STATE "X-Webhook-Event-State"
 
-/* Room for the longest try beside what waits before it in this process. Whoever finds a lane that
- * is claimed for longer takes it. */
+/* Lease of a claimed lane: the longest try, and what waits before it in this process. After it any
+ * dispatcher may take the lane. */
 #define EVENT_LEASE_MS(cfg) (2 * (cfg)->webhook_timeout + 3000)
 
 struct event_post {
@@ -23,7 +21,7 @@ struct event_post {
     char *job_id, *url, *body; /* owned */
 };
 
-void event_post_free(struct event_post *p); /* NULL is fine */
+void event_post_free(struct event_post *p); /* may be NULL */
 
 /* A token that no other claim has. */
 void event_token(char out[OUTBOX_TOKEN_SIZE]);

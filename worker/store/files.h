@@ -1,9 +1,8 @@
 /* Files in the store: attachments and artifacts, in chunks (GridFS in MongoDB).
  *
- * A file is begun, its chunks are put in any order, each as often as it takes, and it becomes
- * visible with its commit. Of several files of one name the newest is the file. What must not stay,
- * chunks of an upload that was given up and files that a newer one has replaced, is noted with the
- * time at which the sweep removes it. */
+ * file_begin, then file_put for the chunks in any order (a repeat is harmless), then file_commit,
+ * which makes the file visible. The newest file of a name counts. Chunks of abandoned uploads and
+ * replaced files are noted with the time at which files_sweep removes them. */
 #ifndef WORKER_STORE_FILES_H
 #define WORKER_STORE_FILES_H
 
@@ -12,10 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An upload whose last piece came so long ago is given up. */
+/* An upload without a new piece for this long is given up. */
 #define FILE_ABANDONED_MS ((int64_t)15 * 60 * 1000)
 
-/* A replaced file stays this long for those who are reading it. */
+/* A replaced file stays this long for its readers. */
 #define FILE_REPLACED_MS ((int64_t)5 * 60 * 1000)
 
 enum attachments { ATTACHMENTS_NONE, ATTACHMENTS_AWAITED, ATTACHMENTS_COMPLETE };

@@ -1,6 +1,5 @@
-/* Logs of jobs: fragments, as newer agents post them, and the live output of older ones seen as
- * such. A job of the id need not exist. Fragments with a negative number are kept and never read.
- */
+/* Logs of jobs: fragments of newer agents, and the live output of older ones read as fragments. The
+ * job need not exist. Fragments with a negative number are kept and never read. */
 #ifndef WORKER_STORE_LOGS_H
 #define WORKER_STORE_LOGS_H
 
@@ -18,7 +17,7 @@ enum output_type { OUTPUT_OUTPUT, OUTPUT_SERIAL, OUTPUT_TYPES };
 /* "output", "serial": in names of fields and in stored documents. */
 extern const char *const output_type_names[OUTPUT_TYPES];
 
-/* What a fragment may hold (bytes): two of them fit into one document of the store. */
+/* Bytes of a fragment: two fit into one document of the store. */
 #define LOG_FRAGMENT_MAX ((size_t)8 * MIB)
 
 #define LOG_KEY_SIZE 12
@@ -34,7 +33,7 @@ struct log_fragment {
     enum err err;                    /* out */
 };
 
-/* How much there is of each type. Both change with every fragment that comes. */
+/* Count and last number of each type. Both change with every new fragment. */
 struct log_look {
     struct text job_id;
     struct {
@@ -44,15 +43,15 @@ struct log_look {
     enum err err; /* out */
 };
 
-/* A fragment, or an entry of live output, as it is read. The text is gone after the call. */
+/* A fragment, or an entry of live output. The text is valid during the call only. */
 struct log_piece {
     int phase;
     int64_t number;
     int64_t at_ms;
-    struct text text; /* of a database that others write too it may be no UTF-8 */
+    struct text text; /* maybe not UTF-8: other programs write the database too */
 };
 
-/* False: enough, no further pieces are wanted. */
+/* False: send no more. */
 typedef bool log_take_fn(void *arg, const struct log_piece *piece);
 
 /* For the back ends: live output while it is given as pieces. Begins as {.take, .arg}. */
@@ -81,7 +80,7 @@ struct log_read {
     void *arg;
 };
 
-/* Numbers that are looked at in one go. */
+/* Numbers of one call. */
 #define LOG_NUMBERS_MAX 100000
 
 struct log_number {
