@@ -212,6 +212,25 @@ static void test_depths(void **state)
     assert_int_equal(found, 1);
 }
 
+/* More queues than the first batch of a cursor has by itself. */
+static void test_depths_many(void **state)
+{
+    enum { QUEUES = 150, MAX = 1000 };
+    struct stores *t = *state;
+    static struct queue_depth depths[MAX];
+    char queue[ID_SIZE], id[ID_SIZE];
+    size_t n = 0;
+
+    for (int i = 0; i < QUEUES; i++) {
+        new_id(queue);
+        add_job(t->a, queue, NULL, id);
+    }
+    assert_int_equal(store_queue_depths(t->b, depths, MAX, &n), ERR_OK);
+    assert_true(n >= QUEUES);
+    for (size_t i = 0; i < n; i++)
+        free(depths[i].queue);
+}
+
 /* Compares the ids in a list of jobs with those that were submitted. */
 struct ids {
     char (*ids)[ID_SIZE];
@@ -363,11 +382,11 @@ static void test_unfit(void **state)
 }
 
 const struct CMUnitTest directory_suite[] = {
-    cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_images),
-    cmocka_unit_test(test_agents),         cmocka_unit_test(test_provision_log),
-    cmocka_unit_test(test_wait_times),     cmocka_unit_test(test_depths),
-    cmocka_unit_test(test_turn),           cmocka_unit_test(test_holders),
-    cmocka_unit_test(test_unfit),          cmocka_unit_test(test_lists_of_jobs),
-    cmocka_unit_test(test_overdue_claims),
+    cmocka_unit_test(test_descriptions),  cmocka_unit_test(test_images),
+    cmocka_unit_test(test_agents),        cmocka_unit_test(test_provision_log),
+    cmocka_unit_test(test_wait_times),    cmocka_unit_test(test_depths),
+    cmocka_unit_test(test_depths_many),   cmocka_unit_test(test_turn),
+    cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
+    cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
 };
 SUITE_LEN(directory);

@@ -210,6 +210,34 @@ static void test_look_at_many(void **state)
     assert_int_equal(looks[1].types[OUTPUT_SERIAL].last, N - 10);
 }
 
+/* More jobs than the first batch of a cursor has by itself, with more fragments than a look counts
+ * by itself. */
+static void test_look_at_many_jobs(void **state)
+{
+    enum { JOBS = 150, EACH = 4 };
+    struct stores *t = *state;
+    static struct log_fragment f[JOBS * EACH];
+    static char ids[JOBS][ID_SIZE];
+    struct log_look looks[JOBS];
+
+    for (int i = 0; i < JOBS; i++) {
+        new_id(ids[i]);
+        looks[i] = (struct log_look){.job_id = text_of(ids[i])};
+        for (int k = 0; k < EACH; k++) {
+            f[i * EACH + k] = fragment(ids[i], k, 0, text_of("x"));
+            log_key(&f[i * EACH + k]);
+        }
+    }
+    assert_int_equal(store_group_begin(t->a), ERR_OK);
+    assert_int_equal(store_logs_add(t->a, f, JOBS * EACH), ERR_OK);
+    assert_int_equal(store_group_commit(t->a), ERR_OK);
+    assert_int_equal(store_logs_look(t->b, looks, JOBS), ERR_OK);
+    for (int i = 0; i < JOBS; i++) {
+        assert_int_equal(looks[i].types[OUTPUT_OUTPUT].count, EACH);
+        assert_int_equal(looks[i].types[OUTPUT_OUTPUT].last, EACH - 1);
+    }
+}
+
 static void assert_view(struct store *s, const char *job_id, size_t most, const char *text)
 {
     struct seen seen = {.left = most};
@@ -242,7 +270,9 @@ static void test_view(void **state)
 }
 
 const struct CMUnitTest logs_suite[] = {
-    cmocka_unit_test(test_read), cmocka_unit_test(test_once),         cmocka_unit_test(test_take),
-    cmocka_unit_test(test_many), cmocka_unit_test(test_look_at_many), cmocka_unit_test(test_view),
+    cmocka_unit_test(test_read),         cmocka_unit_test(test_once),
+    cmocka_unit_test(test_take),         cmocka_unit_test(test_many),
+    cmocka_unit_test(test_look_at_many), cmocka_unit_test(test_look_at_many_jobs),
+    cmocka_unit_test(test_view),
 };
 SUITE_LEN(logs);

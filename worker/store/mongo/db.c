@@ -145,10 +145,14 @@ enum err db_get(struct mongo *m, const char *collection, bson_t *filter, const c
 enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
                       enum db_index index, struct db_found *ret)
 {
+    bool more; /* than 16 MiB */
+
     return run_cursor(m, collection,
-                      doc_of("aggregate: ?, pipeline: ?, cursor: {}, hint: ?", v_str(collection),
-                             v_own_array(pipeline), keys_of(index)),
-                      NULL, ret);
+                      doc_of("aggregate: ?, pipeline: ?, cursor: {batchSize: ?}, hint: ?",
+                             v_str(collection), v_own_array(pipeline),
+                             v_int(INT32_MAX), /* else a batch has 101 */
+                             keys_of(index)),
+                      &more, ret);
 }
 
 /* ---- writes ---- */
