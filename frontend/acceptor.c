@@ -38,7 +38,8 @@ static void apply(struct acceptor *a)
         return;
     struct evconnlistener *listener = evhttp_bound_socket_get_listener(a->bound);
     if ((on ? evconnlistener_enable(listener) : evconnlistener_disable(listener)) != 0)
-        log_error("cannot %s the listener; the next second tries again", on ? "enable" : "disable");
+        log_error("cannot %s the listener; it is tried again each second",
+                  on ? "enable" : "disable");
     beat_paused(!a->room || a->failing);
 }
 

@@ -1,5 +1,5 @@
-/* The acceptor: takes connections from the listening socket, and pauses while it may not or cannot.
- */
+/* Accepts connections from the listening socket. Pauses while the connection limit is reached, and
+ * for a moment after a failed accept(). */
 #ifndef FRONTEND_ACCEPTOR_H
 #define FRONTEND_ACCEPTOR_H
 

@@ -1,9 +1,9 @@
 /* The memory that one frontend process spends on its clients: bodies, packed requests under way,
  * answers that slow readers have not taken, parts of downloads, input that waits.
  *
- * Shares of up to BUDGET_SMALL bytes may use all of it, larger ones three quarters, so that the
- * posts of agents always find room. An address (address.h) gets at most half of what the others
- * leave: each further one that takes all it can still leaves as much as it took. */
+ * Shares of up to BUDGET_SMALL bytes may use all of it, larger ones three quarters, so that agents'
+ * small posts always find room. One address (address.h) gets at most half of what the others leave,
+ * so no number of greedy addresses uses it up. */
 #ifndef FRONTEND_BUDGET_H
 #define FRONTEND_BUDGET_H
 

@@ -11,9 +11,9 @@
 #define CHUNK_EXCESS_MAX  16384 /* bytes of chunk lines beyond what their data excuses */
 
 enum chunked_state {
-    CHUNKED_SIZE,
-    CHUNKED_END, /* the line end after a chunk's data */
-    CHUNKED_TRAILER
+    CHUNKED_SIZE,   /* next comes the line with a chunk's size */
+    CHUNKED_END,    /* next come a chunk's data and the line end behind it */
+    CHUNKED_TRAILER /* the last chunk was read: trailer lines up to the empty line */
 };
 
 struct chunked {

@@ -23,8 +23,8 @@ static bool count_for(struct conn *c, const struct address *a)
     return place_take(c, &key);
 }
 
-/* Who the client is until a request says otherwise. A proxy's connections are not limited: behind
- * them are many clients. */
+/* Sets the connection's client. A relaying proxy's connections are not limited by address: they
+ * serve many clients. */
 static bool is_for(struct conn *c, const struct address *a)
 {
     c->client.address = *a;
@@ -65,8 +65,8 @@ enum proxy2_result client_take_header(struct conn *c, const void *data, size_t n
     if (r == PROXY2_BAD)
         return refuse(c);
     struct address client = h->named ? h->client : c->client.address;
-    /* Such proxies pass on what the client sends: its headers count only where it is a trusted
-     * proxy itself. */
+    /* A proxy that sends a PROXY header relays the client's bytes unchanged: their headers count
+     * only if that client is a trusted proxy itself. */
     c->client.relayed = h->named && trust_has(&c->server->proxies.rules.trust, &client);
     free(h);
     c->client.header = NULL;

@@ -21,8 +21,8 @@
 
 #define KERNEL_UNSENT (128 * 1024) /* bytes that wait in the kernel, beside those under way */
 
-/* "Go on" for a client that waits with its body. The library's write callback is off for it: it
- * would take the end of this for the end of an answer. It sets it again with each answer. */
+/* "100 Continue". The library's write callback is off meanwhile: it would take the end of this
+ * output for the end of an answer. The library sets it again with each answer. */
 static void send_continue(struct conn *c)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -71,7 +71,8 @@ static bool take_header(struct conn *c, struct evbuffer *input)
     return r == PROXY2_DONE;
 }
 
-/* Bytes have come: the intake takes them, and the library gets a head of its own in their place. */
+/* evbuffer callback on the library's input: moves what came to the intake, which may put a checked
+ * head in its place. */
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct conn *c = arg;
@@ -150,7 +151,7 @@ static void set_up(struct conn *c)
     evhttp_connection_set_closecb(c->evcon, on_close, c);
     bufferevent_set_timeouts(c->bev, NULL, NULL); /* pace.h looks after that */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    /* What waits in the kernel is memory, too, and would hide how fast a client takes it. */
+    /* Bounds unsent bytes in the kernel: they cost memory and hide how fast the client reads. */
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
     bool fits = client_accepted(c);
@@ -257,8 +258,9 @@ struct intake_item *conn_claim(struct conn *c, struct evhttp_request *req)
         return item;
     }
     if (!c->broken)
-        log_error("closing a connection: the HTTP library reads another request than the frontend; "
-                  "this is a defect, report it");
+        log_error(
+            "closing a connection: the framing and the HTTP library disagree about a request; "
+            "this is a defect, report it");
     c->broken = true;
     event_active(c->hook, EV_TIMEOUT, 0);
     return NULL;
@@ -297,6 +299,6 @@ void conn_close_idle(struct server *s)
 
 void conn_check_limit(struct server *s)
 {
-    /* One more than may stay: the newest finds out who gives way to it. */
+    /* One more than may stay: place_make_room() then decides which one is closed. */
     acceptor_room(s->acceptor, s->conns_len <= s->places_max);
 }

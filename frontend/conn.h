@@ -1,4 +1,5 @@
-/* The connections: each has an intake between its socket and the HTTP library. */
+/* Connections. Bytes from the socket go to the intake, which writes checked heads for the HTTP
+ * library; answers go from the library to the socket. */
 #ifndef FRONTEND_CONN_H
 #define FRONTEND_CONN_H
 
@@ -23,8 +24,8 @@ void conn_let_body(struct conn *c);
  * to INTAKE_WAIT_MAX and one read. */
 void conn_watch(struct conn *c);
 
-/* Stops to read where so much waits behind the request that is served. Call it after each
- * evhttp_send_* on a connection that stays: the library switches reading on there. */
+/* Stops reading when INTAKE_WAIT_MAX bytes wait behind the request that is served. Call it after
+ * each evhttp_send_* on a connection that stays: the library enables reading there. */
 void conn_hold(struct conn *c);
 
 /* Closes the connections on which nothing is under way. */

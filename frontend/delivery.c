@@ -16,7 +16,7 @@
 #include <uuid/uuid.h>
 
 enum {
-    WATCH_MS = 250,  /* a connection that is quiet for so long after the answer has taken it */
+    WATCH_MS = 250,  /* without a reset after the answer: the claim has arrived */
     GATHER_MS = 5,   /* that a settled claim waits for others */
     BATCH_MAX = 128, /* claims in one request to a worker */
     RETRY_MS = 200,  /* pause after a request that failed */
@@ -24,6 +24,7 @@ enum {
     LINE_SIZE = REQUEST_ID_SIZE + 1 /* "+ID\n" */
 };
 
+/* Claimed (written false) -> watched (written true) -> settled (conn NULL) -> in a notice. */
 struct delivery {
     char id[REQUEST_ID_SIZE];
     struct conn *conn; /* NULL: settled */
@@ -82,9 +83,10 @@ static void on_told(struct link_request *r, enum err e, const struct reply *repl
             continue;
         }
         if (failed)
-            log_warn("no worker could be told in time whether claim %s has arrived; its job waits "
-                     "again unless its agent reports it",
-                     c->id);
+            log_warn(
+                "no worker took the notice whether claim %s has arrived; its job goes back to its "
+                "queue unless the agent reports it; check workers and store",
+                c->id);
         free(c);
     }
     if (failed) {

@@ -1,9 +1,8 @@
-/* Claims on their last way: whether a job that was handed out has arrived.
+/* Detects whether a claim's response reached the agent, and tells the workers.
  *
- * A claim has arrived when its answer was written to the agent's socket and the connection was not
- * reset while it was watched, for a moment: until the agent sends its next request, or closes in
- * good order. The workers are told, many claims at a time; of one that did not arrive as well: its
- * job waits again. */
+ * It did if it was written to the socket and the connection was not reset for 250 ms after, or
+ * until the agent sent its next request or closed in good order. The workers are told in batches; a
+ * job that did not arrive goes back to its queue. */
 #ifndef FRONTEND_DELIVERY_H
 #define FRONTEND_DELIVERY_H
 

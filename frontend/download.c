@@ -22,6 +22,7 @@ enum {
     KERNEL_UNSENT = 128 * 1024, /* bytes that wait in the kernel, beside those under way */
 };
 
+/* Either a piece is being read (reading), or the client takes the last one (until on_taken). */
 struct download {
     struct exchange x; /* first member */
     struct piece piece;
@@ -49,13 +50,13 @@ static void client_gone(struct exchange *x)
         exchange_free(&d->x);
 }
 
-/* The answer cannot be finished: the connection is cut, which tells the client so. */
+/* The answer cannot be finished: only cutting the connection tells the client. */
 static void cut(struct download *d, const char *why)
 {
     struct evhttp_request *req = d->x.req;
 
     log_set_request(d->x.id);
-    log_warn("%s %s: cut after %" PRId64 " of %" PRId64 " bytes: %s",
+    log_warn("download cut: %s %s after %" PRId64 " of %" PRId64 " bytes: %s",
              http_method_name(route_method(d->x.route)), route_path(d->x.route), d->at, d->end,
              why);
     log_set_request(NULL);

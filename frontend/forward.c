@@ -29,7 +29,7 @@ static void take_key(struct link_request *link, struct text key)
     memcpy(link->key, key.s, link->key_len);
 }
 
-/* Requests of one queue, or about one job, meet in one bundle. */
+/* Requests with the same key (queue or job) go to the same broker and share a bundle. */
 static void set_key(struct link_request *link, const struct route *route, const struct request *r)
 {
     if ((route_flags(route) & ROUTE_BY_JOB) && r->params_len)
@@ -55,7 +55,7 @@ static void free_buffer(void *data, void *hint)
 
 static void pack_failed(void)
 {
-    log_error("a request could not be packed; this is a defect");
+    log_error("cannot pack a request; this is a defect, report it");
     abort();
 }
 
@@ -154,7 +154,7 @@ static void send_it(struct exchange *x, struct request *r)
     }
 }
 
-/* Its head is parsed anew: to keep that would take more memory than many bodies. */
+/* Parses the head again: keeping struct parsed would take more memory than most bodies. */
 static void send_parsed(struct exchange *x)
 {
     static struct parsed p; /* large */
@@ -178,7 +178,7 @@ static void gone_waiting(struct exchange *x)
     exchange_free(x);
 }
 
-/* Those that came first go first, but nobody waits for one whose address has its share. */
+/* Oldest first. One without room does not hold up the next: its address may have used its share. */
 void forward_look_for_room(evutil_socket_t fd, short what, void *arg)
 {
     struct server *s = arg;
@@ -245,8 +245,8 @@ static void on_asked(struct link_request *r, enum err e, const struct reply *rep
         let(x);
 }
 
-/* Asks a worker whether the body is wanted. The question has an id of its own on the bus: a late
- * answer to it must not be taken for that of the request. */
+/* Asks a worker whether the body is wanted. OP_ASK has its own id on the bus, so that its late
+ * reply is not taken for the reply to the request. */
 static void ask(struct exchange *x, struct request *r)
 {
     char about[128];

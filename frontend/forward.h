@@ -1,6 +1,6 @@
-/* A request on its way to a worker. One whose body is not here yet is asked for first, unless it is
- * small: the head goes to a worker (OP_ASK), and only a yes lets the body come. A large body waits
- * for its turn to be packed, so that the copies in memory stay within the budget. */
+/* Sends a request to a worker. A large body that has not come yet is asked for first: the head goes
+ * to a worker (OP_ASK), which says whether the body is wanted. A large body then waits until the
+ * budget has memory for its packed copy. */
 #ifndef FRONTEND_FORWARD_H
 #define FRONTEND_FORWARD_H
 

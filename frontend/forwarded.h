@@ -1,8 +1,7 @@
 /* What trusted proxies say of a client: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239).
  *
- * Each proxy appends the address of who called it, so the list is read from its end, as long as
- * those named there are trusted proxies themselves: the first that is none is the client. What
- * stands before it may be the client's own invention. */
+ * Each proxy appends its caller's address. So the list is read from its end, past trusted proxies:
+ * the first other address is the client. What stands before it can be forged by the client. */
 #ifndef FRONTEND_FORWARDED_H
 #define FRONTEND_FORWARDED_H
 

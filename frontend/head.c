@@ -127,7 +127,7 @@ static bool parse_length(struct span v, struct head *h)
     return true;
 }
 
-/* One coding, chunked, in one line: anything else has no end that all readers agree on. */
+/* "chunked" alone, in one line: parsers disagree about where any other body ends. */
 static bool parse_coding(struct span v, struct head *h)
 {
     bool ok = span_is(v, "chunked") && !h->chunked;
@@ -238,7 +238,7 @@ static int parse_fields(struct span rest, struct head *h)
         if (!parse_field(line, h))
             return 400;
     }
-    /* A version before 1.1 has no chunks; two lengths are a smuggling attempt; Host is due. */
+    /* HTTP/1.0 has no chunks; chunked with a length is request smuggling; 1.1 requires Host. */
     if (h->chunked && (h->has_length || h->http_1_0))
         return 400;
     return !h->http_1_0 && !h->hosts ? 400 : status;

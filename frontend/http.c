@@ -32,7 +32,8 @@ enum {
     DRAIN_IDLE_MS = 1000
 };
 
-/* A process that is about to end. */
+/* The end of the process: no new connections; answers close theirs; idle ones are closed; what is
+ * left is cut at the end of --grace. */
 struct drain {
     struct server *server;
     struct event *step;
@@ -50,7 +51,8 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
     if (now >= d->idle_end)
         conn_close_idle(s);
     if (now >= d->end)
-        log_warn("%zu connections are cut: the grace time is over", s->conns_len);
+        log_warn("cutting %zu connections: --grace is over; raise it if their requests need longer",
+                 s->conns_len);
     if ((s->conns_len == 0 && s->lingering.len == 0 && link_pending(s->link) == 0 &&
          !delivery_pending(s->deliveries)) ||
         now >= d->end)
@@ -189,7 +191,7 @@ static void close_server(struct server *s)
     if (s->tick)
         event_free(s->tick);
     if (s->acceptor)
-        acceptor_close(s->acceptor); /* closing connections makes room, for nobody */
+        acceptor_close(s->acceptor); /* first: closed connections must not let others in */
     if (s->http)
         evhttp_free(s->http);
     acceptor_free(s->acceptor);
@@ -221,7 +223,7 @@ static bool open_server(struct server *s, int listen_fd)
     s->origins = origin_rules(s->cfg, listen_is_public(listen_fd));
     s->base = new_base();
     if (!s->base) {
-        log_error("cannot make an event loop");
+        log_error("cannot create an event loop; check the limit of open files");
         return false;
     }
     s->look_for_room = event_new(s->base, -1, 0, forward_look_for_room, s);

@@ -168,7 +168,7 @@ static void complete(struct intake *in)
     in->dropping = false;
 }
 
-/* The end of the request cannot be found, or is not waited for. */
+/* The end of the request is unknown or too far away: the connection ends with the answer. */
 static void give_up(struct intake *in, int verdict, struct evbuffer *out)
 {
     in->close = in->unread = true;
@@ -403,7 +403,7 @@ static void decide(struct intake *in, const char *data, size_t len, struct evbuf
     in->scan.scanned = in->scan.line = in->scan.blank = 0;
 }
 
-/* What stands at the front of raw is no head, or too large a one. */
+/* The front of raw is no head, or too large a one. */
 static void refuse(struct intake *in, int status, struct evbuffer *out)
 {
     const struct head none = {.target = {"/", 1}};

@@ -1,18 +1,17 @@
 /* The intake of a connection: reads the framing of its requests before the HTTP library does.
  *
- * libevent 2.1 resets a connection whose body is too large, collects chunked bodies without a limit
- * that a client could understand, takes lines that end in a bare LF, and answers malformed heads
- * with pages of its own. So every head is judged here, and every body is collected here, within the
- * limit of its route. The library gets one head at a time, written anew (head_write): without a
- * body, and with a number in the place of its target. The target, the body and the verdict wait in
- * the item of this number for whoever serves the request.
+ * libevent 2.1 resets a connection whose body is too large, takes lines that end in a bare LF, and
+ * answers malformed heads with HTML pages. So heads are checked and bodies are collected here,
+ * within the limit of their route. The library gets one head at a time, in canonical form
+ * (head_write): without a body, and with a number in place of its target. Target, body and verdict
+ * are in the item of this number.
  *
- * Bytes behind a request that is served are not looked at before it is answered, so a connection
- * has at most one item, one body and one temporary file, however much a client pipelines.
+ * Bytes behind a request that is served are parsed only after its answer, so a connection has at
+ * most one item, one body and one temporary file, however much a client pipelines.
  *
- * A body that is large, an upload, or waited for with "100 Continue" is not read before its request
- * is served: its head goes ahead, and the item says so (`coming`). Whoever serves it then lets the
- * body come (intake_let) or refuses it (intake_refuse). */
+ * A body that is large, an upload, or waits for "100 Continue" is not read at first: its head goes
+ * to the library ahead of it (item->coming). Who serves the request then calls intake_let() or
+ * intake_refuse(). */
 #ifndef FRONTEND_INTAKE_H
 #define FRONTEND_INTAKE_H
 
@@ -30,8 +29,8 @@
 struct intake_item {
     char number[24]; /* "/1" for the first on its connection: what the library has as its target */
     int verdict;     /* 0: in order; else the status to answer: 400, 405, 413, 431, 503, 505, 507 */
-    bool coming;     /* the body is not here yet: it needs a yes */
-    bool ask;        /* the yes of a worker */
+    bool coming;     /* the body was not read: intake_let() or intake_refuse() is due */
+    bool ask;        /* a worker is to decide about it */
     struct body body;
     const char *request_id; /* the client's, for an answer to a head that is not passed on */
     size_t target_len;
@@ -39,12 +38,14 @@ struct intake_item {
 };
 
 enum intake_state {
-    INTAKE_HEAD,   /* reads a head */
-    INTAKE_BODY,   /* reads `left` bytes of a body */
-    INTAKE_CHUNKS, /* reads a chunked body */
-    INTAKE_ASKED,  /* the library has a head whose body needs a yes: reads nothing until then */
-    INTAKE_BUSY,   /* the library has a head: reads nothing until intake_answered */
-    INTAKE_LAST,   /* as INTAKE_BUSY, and the connection ends with it: drops what comes */
+    INTAKE_HEAD, /* reads a head; then any other state */
+    INTAKE_BODY, /* reads or drops `left` bytes of a body; then BUSY, LAST, or HEAD if the body was
+                      refused and the answer is written */
+    INTAKE_CHUNKS, /* the same for a chunked body; ASKED when it becomes large */
+    INTAKE_ASKED,  /* the library has the head, the body is not read: waits for intake_let() (then
+                      BODY or CHUNKS) or intake_refuse() (the same, dropping, or LAST) */
+    INTAKE_BUSY,   /* the library has a request: reads nothing until intake_answered(), then HEAD */
+    INTAKE_LAST,   /* as BUSY, but the connection ends with the answer: drops what comes */
 };
 
 struct intake {

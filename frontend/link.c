@@ -17,6 +17,8 @@ enum {
     WARNING_MS = 1000 /* between two warnings of replies that could not be read */
 };
 
+/* Dead (opened, silent, or takes no message) -> alive, when it is heard -> leaving, after BYE ->
+ * closed when its endpoint is gone. */
 struct broker {
     struct link *link;
     void *socket; /* NULL: there is none of this number */
@@ -78,7 +80,7 @@ static bool send_to(struct broker *b, struct link_request *r, int64_t now)
     }
     if (zmq_msg_send(&payload, b->socket, ZMQ_DONTWAIT) < 0)
         zmq_msg_close(&payload);
-    /* Sending may have taken notice of incoming messages, which the descriptor tells only once. */
+    /* ZMQ_FD is edge-triggered, and sending may have consumed the edge of incoming messages. */
     event_active(b->readable, EV_READ, 0);
     return true;
 }
@@ -92,8 +94,8 @@ static uint32_t hash(const char *s, size_t len)
     return h;
 }
 
-/* How much a broker suits a key: of those that are alive the one with the highest value gets all
- * its requests, so that frontends agree, and a broker that comes or goes moves few keys. */
+/* Rendezvous hashing: the live broker with the highest weight gets a key's requests. All frontends
+ * agree, and a broker that comes or goes moves few keys. */
 static uint32_t weight(const struct broker *b, uint32_t key_hash)
 {
     uint32_t h = b->hash ^ key_hash;
@@ -139,8 +141,9 @@ static void dispatch(struct link *l, struct link_request *r, int64_t now)
 
     /* The broker would cut the connection, with all that is on it: 504 at its deadline. */
     if (zmq_msg_size(&r->payload) > BUS_MESSAGE_MAX) {
-        log_error("a request of %zu bytes is not sent, a message takes %zu; report it as a defect",
-                  zmq_msg_size(&r->payload), BUS_MESSAGE_MAX);
+        log_error(
+            "dropping a request of %zu bytes: a message takes %zu; this is a defect, report it",
+            zmq_msg_size(&r->payload), BUS_MESSAGE_MAX);
         return;
     }
     while ((b = choose(l, r))) {
@@ -190,8 +193,8 @@ static void warn_unreadable(struct link *l)
     l->unreadable++;
     if (now < l->next_warning_ms)
         return;
-    log_error("%zu replies on the bus could not be read, their clients got 500; do all processes "
-              "run the same version?",
+    log_error("cannot parse %zu replies on the bus, their clients got 500; do all processes run "
+              "the same version?",
               l->unreadable);
     l->unreadable = 0;
     l->next_warning_ms = now + WARNING_MS;
@@ -251,7 +254,8 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
     case BUS_REQUEST:
         metric_add(M_BUS_MALFORMED, 0, 1);
         log_warn(
-            "a broker sent a message of the wrong kind; do all processes run the same version?");
+            "dropping a message of the wrong type from a broker; do all processes run the same "
+            "version?");
         break;
     }
 }
@@ -377,10 +381,14 @@ static void on_opened(void *arg, size_t slot)
     if (zmq_getsockopt(b->socket, ZMQ_FD, &fd, &size) == 0)
         b->readable = event_new(l->base, fd, EV_READ | EV_PERSIST, on_readable, b);
     if (!b->readable || event_add(b->readable, NULL) != 0) {
-        log_error("the connection to the broker at %s cannot be watched; it is not used", endpoint);
+        log_error(
+            "cannot watch the connection to the broker at %s, it is not used; check the limit of "
+            "open files",
+            endpoint);
         return;
     }
-    event_active(b->readable, EV_READ, 0); /* what is there already is not told by the descriptor */
+    /* ZMQ_FD is edge-triggered: process what arrived before we polled. */
+    event_active(b->readable, EV_READ, 0);
 }
 
 static void on_closing(void *arg, size_t slot)

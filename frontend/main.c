@@ -76,7 +76,7 @@ static void reload(const struct config *cfg, void *arg)
     struct tls *tls;
 
     if (tls_load(cfg, &tls)) {
-        log_error("the certificate in use is kept; put the files right, then send HUP again");
+        log_error("keeping the certificate in use; correct the files, then send HUP again");
         return;
     }
     tls_free(setup->tls);

@@ -18,12 +18,12 @@
 #define MULTIPART_PARTS_MAX    1000
 
 enum multipart_state {
-    MULTIPART_PREAMBLE,
-    MULTIPART_HEADERS,
-    MULTIPART_DATA,
-    MULTIPART_DONE,   /* the last boundary was found */
-    MULTIPART_BROKEN, /* it is no multipart body */
-    MULTIPART_LARGE   /* more or larger parts than may be */
+    MULTIPART_PREAMBLE, /* before the first boundary */
+    MULTIPART_HEADERS,  /* at the header lines of a part */
+    MULTIPART_DATA,     /* in the content of a part */
+    MULTIPART_DONE,     /* the last boundary was found */
+    MULTIPART_BROKEN,   /* it is no multipart body */
+    MULTIPART_LARGE     /* more or larger parts than may be */
 };
 
 struct multipart {

@@ -111,8 +111,7 @@ static bool is_browser(const struct origin_request *r)
            (r->user_agent && strncmp(r->user_agent, "Mozilla/", 8) == 0);
 }
 
-/* Somebody follows a link: the page that has it learns nothing of the answer. Frames are no such
- * thing. */
+/* The user follows a link: the linking page cannot read the answer. Not so in a frame. */
 static bool is_visit(const struct origin_request *r)
 {
     return r->get && !r->changes && r->fetch_mode && strcmp(r->fetch_mode, "navigate") == 0 &&

@@ -1,7 +1,7 @@
-/* Which requests of web browsers are served where a caller needs no token: none that a page of
- * another site makes (cross-site request forgery), and none by a name that somebody else may have
- * pointed at this server (DNS rebinding). Other clients send none of the headers that browsers send
- * and are not looked at. docs/access-control.md describes the rules. */
+/* Refuses requests that a web page makes through a visitor's browser where callers need no token:
+ * from another site's page (cross-site request forgery), or by a host name that an attacker can
+ * point at this server (DNS rebinding). Clients that send none of a browser's headers are not
+ * checked. docs/access-control.md describes the rules. */
 #ifndef FRONTEND_ORIGIN_H
 #define FRONTEND_ORIGIN_H
 

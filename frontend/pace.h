@@ -1,10 +1,9 @@
 /* The pace of clients: how long a connection may stand in a stage, and how fast bodies must come
  * and answers be taken.
  *
- * One tick a second looks at what is due. Idle connections and those with a part of a head stand in
- * lists ordered by age, of which only the front is looked at; the others are all looked at. Time is
- * counted in ticks of which none is longer than two seconds: after a stop of this process no client
- * pays for it. */
+ * Checked once a second. Idle connections and those with a partial head are in lists ordered by
+ * age, of which only the front is checked; all others are. A tick counts as two seconds at most:
+ * clients do not pay for a pause of this process. */
 #ifndef FRONTEND_PACE_H
 #define FRONTEND_PACE_H
 

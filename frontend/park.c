@@ -11,12 +11,13 @@
 
 enum {
     TICK_MS = 100,
-    LOOK_MS = 3000,   /* a poll asks again after this time without a word */
+    LOOK_MS = 3000,   /* a poll asks again after this time without a WAKE */
     SPARE_S = 5,      /* left of the time after which a silent client is given up */
     RECENT_MAX = 1024 /* words that are remembered, for polls whose answer is under way */
 };
 
-/* A claim, and what it takes to ask again. */
+/* A claim: asked (a worker has it) -> parked, on a reply without a job -> asked again, on a WAKE or
+ * after LOOK_MS -> answered: with a job, at its end, or by park_close(). */
 struct poll {
     struct exchange x; /* first member */
     zmq_msg_t payload; /* as it was sent */
@@ -103,7 +104,7 @@ static void on_gone(struct exchange *x)
     exchange_free(x);
 }
 
-/* True when a word for it came since it asked: its answer may be older than the job. */
+/* True when a WAKE for it came since it asked: the reply may be older than the job. */
 static bool missed_word(const struct park *park, const struct poll *p)
 {
     uint64_t from = p->words;

@@ -1,9 +1,8 @@
 /* The places of connections: how many there may be, in all and of one address.
  *
- * At --max-connections a new connection takes the place of another: of the one that is idle
- * longest, then of the one whose head is under way longest, then of one of the address that has
- * most. An address may have --max-connections-per-address ordinary connections and as many long
- * ones (polls, downloads). */
+ * Above --max-connections a new connection displaces another: the one idle longest, else the one
+ * with the oldest partial head, else those of the address that has most. An address may have
+ * --max-connections-per-address ordinary connections and as many long ones (polls, downloads). */
 #ifndef FRONTEND_PLACE_H
 #define FRONTEND_PLACE_H
 

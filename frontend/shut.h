@@ -1,4 +1,4 @@
-/* Closes connections that cost too much, counts and logs that. */
+/* Closes connections that exceed a limit; counts and logs them. */
 #ifndef FRONTEND_SHUT_H
 #define FRONTEND_SHUT_H
 

@@ -59,8 +59,10 @@ void spool_share(const struct config *cfg)
     spool.folder = cfg->spool;
     spool.max = cfg->max_spool ? (uint64_t)cfg->max_spool : quarter(cfg->spool);
     if (p == MAP_FAILED)
-        log_error("no memory to share: %s; each frontend process takes --max-spool for itself",
-                  strerror(errno));
+        log_error(
+            "cannot share memory between processes: %s; --max-spool now limits each on its own; "
+            "free memory, then restart the frontend",
+            strerror(errno));
     spool.used = p == MAP_FAILED ? alone : p;
 }
 

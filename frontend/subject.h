@@ -1,5 +1,5 @@
-/* What a broker is told of a request besides its key, so that it can tell what costs much and whose
- * it is without a look into the payload (docs/protocol.md). */
+/* What a broker is told about a request besides its key, so that it knows whose it is and what is
+ * expensive without parsing the payload (docs/protocol.md). */
 #ifndef FRONTEND_SUBJECT_H
 #define FRONTEND_SUBJECT_H
 

@@ -21,6 +21,7 @@ struct upload_piece {
     bool busy;
 };
 
+/* Scans the body (on_turn), asks the handler (on_decided), stores pieces (store), commits. */
 struct upload {
     struct exchange x; /* first member */
     struct event *turn;

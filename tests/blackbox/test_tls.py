@@ -334,7 +334,7 @@ def test_new_certificate_at_hup(tmp_path):
         children = stack.children("frontend")
         cert.write_text("broken")
         stack.signal(signal.SIGHUP, [master])
-        wait_until(lambda: stack.log_contains("the certificate in use is kept"), "it says so")
+        wait_until(lambda: stack.log_contains("keeping the certificate in use"), "it says so")
         wait_until(lambda: stack.is_complete() and stack.children("frontend") != children,
                    "the child is a new one")
         assert "CN = old" in subject(stack)
