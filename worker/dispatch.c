@@ -57,12 +57,12 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
 
     for (size_t i = 0; i < n; i++) {
         log_set_request(calls[i].request->id);
-        gate_pass(&calls[i]);
+        authorize_pass(&calls[i]);
     }
     log_set_request(NULL);
     enum err e = grouped ? store_group_begin(store) : ERR_OK;
     if (!e) {
-        holders_check(store, calls, n);
+        claim_holder_check(store, calls, n);
         run_all(handlers, calls, n);
         if (grouped)
             leases_touch(store, calls, n);

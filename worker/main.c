@@ -47,8 +47,8 @@ static int serve(struct config *cfg, char *uri)
                         .monitor = monitor,
                         .arg = uri};
 
-    if (!exposure_bus_allowed("testflinger-worker", cfg) || !keys_check(cfg) ||
-        !orphans_check(cfg) || privileges_drop("testflinger-worker", cfg) ||
+    if (!exposure_bus_allowed("testflinger-worker", cfg) || !signing_keys_check(cfg) ||
+        !lost_jobs_check(cfg) || privileges_drop("testflinger-worker", cfg) ||
         !bus_folder_allowed("testflinger-worker", cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();

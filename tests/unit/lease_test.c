@@ -115,11 +115,11 @@ static void test_setting(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof reruns / sizeof *reruns; i++)
-        if (orphans_reruns_of(reruns[i].setting, reruns[i].queue) != reruns[i].times)
+        if (lost_jobs_reruns_of(reruns[i].setting, reruns[i].queue) != reruns[i].times)
             fail_msg("%s, %s", reruns[i].setting, reruns[i].queue);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         struct config cfg = {.rerun_queues = mem_strdup(settings[i].setting)};
-        if (orphans_check(&cfg) != settings[i].fine)
+        if (lost_jobs_check(&cfg) != settings[i].fine)
             fail_msg("%s", settings[i].setting);
         free(cfg.rerun_queues);
     }

@@ -178,7 +178,7 @@ static void merge_agents(json_t *fields, const json_t *client, const struct args
 json_t *draft_fields(const struct draft *d, const struct admin *a, const json_t *client)
 {
     json_t *fields = client ? json_object() : client_defaults();
-    char hash[PASSWD_HASH_SIZE];
+    char hash[BCRYPT_HASH_SIZE];
 
     if (a->args.role)
         json_object_set_new(fields, "role", json_string(a->args.role));
@@ -191,7 +191,7 @@ json_t *draft_fields(const struct draft *d, const struct admin *a, const json_t 
     if (!d->secret)
         return fields;
     struct text secret = {d->secret, strlen(d->secret)};
-    if (passwd_hash(secret, (int)a->cfg->bcrypt_rounds, hash)) {
+    if (bcrypt_hash(secret, (int)a->cfg->bcrypt_rounds, hash)) {
         json_decref(fields);
         return NULL;
     }

@@ -42,7 +42,7 @@ static enum err take_token(struct call *c, struct text token)
     const struct token_keys *keys;
     struct caller *who = &c->caller;
     json_t *claims = NULL;
-    enum err e = keys_get(c, &keys);
+    enum err e = signing_keys_get(c, &keys);
 
     if (e)
         return e;
@@ -141,7 +141,7 @@ static void check_client(struct call *c)
     json_decref(client);
 }
 
-void gate_pass(struct call *c)
+void authorize_pass(struct call *c)
 {
     struct text header = c->request->headers[HDR_AUTHORIZATION];
     bool open = c->cfg->auth == AUTH_OPEN && !(route_flags(c->route) & ROUTE_GUARDED);
@@ -165,7 +165,7 @@ static bool equal(const json_t *s, struct text t)
 }
 
 /* The client's own name, and those that its document lists. */
-bool gate_speaks_for(const json_t *permissions, struct text agent)
+bool authorize_speaks_for(const json_t *permissions, struct text agent)
 {
     const json_t *agents = json_object_get(permissions, "agents"), *name;
     size_t i;
@@ -178,11 +178,11 @@ bool gate_speaks_for(const json_t *permissions, struct text agent)
     return false;
 }
 
-bool gate_agent(struct call *c, struct text agent)
+bool authorize_agent(struct call *c, struct text agent)
 {
     if (c->cfg->agent_identity == AGENT_IDENTITY_ANY ||
         (c->caller.has_token && (c->caller.role & (unsigned)ROLES_MANAGERS)) ||
-        (c->caller.has_token && agent.s && gate_speaks_for(c->caller.permissions, agent)))
+        (c->caller.has_token && agent.s && authorize_speaks_for(c->caller.permissions, agent)))
         return true;
     reply_error(c, c->caller.has_token ? 403 : 401, "The token is not one of agent '%.*s'",
                 (int)(agent.s ? agent.len : 0), agent.s ? agent.s : "");
@@ -190,7 +190,7 @@ bool gate_agent(struct call *c, struct text agent)
     return false;
 }
 
-bool gate_owner(struct call *c, struct text job_id, unsigned also)
+bool authorize_owner(struct call *c, struct text job_id, unsigned also)
 {
     json_t *submitter = NULL;
 

@@ -50,11 +50,11 @@ static int rounds_of(const char *hash)
     if (hash[4] < '0' || hash[4] > '9' || hash[5] < '0' || hash[5] > '9')
         return 0;
     rounds = (hash[4] - '0') * 10 + hash[5] - '0';
-    return rounds >= ROUNDS_MIN && rounds <= PASSWD_ROUNDS_MAX ? rounds : 0;
+    return rounds >= ROUNDS_MIN && rounds <= BCRYPT_ROUNDS_MAX ? rounds : 0;
 }
 
 /* Hashes by a salt or an older hash. False: libxcrypt refuses it. */
-static bool run(const char *salt, struct text secret, char out[PASSWD_HASH_SIZE])
+static bool run(const char *salt, struct text secret, char out[BCRYPT_HASH_SIZE])
 {
     static struct crypt_data data; /* 32 KiB; a worker has one thread */
     char phrase[SECRET_MAX + 1] = "";
@@ -74,7 +74,7 @@ static bool holds_nul(struct text t)
     return t.len && memchr(t.s, '\0', t.len);
 }
 
-enum err passwd_hash(struct text secret, int rounds, char out[PASSWD_HASH_SIZE])
+enum err bcrypt_hash(struct text secret, int rounds, char out[BCRYPT_HASH_SIZE])
 {
     char salt[CRYPT_GENSALT_OUTPUT_SIZE];
 
@@ -95,7 +95,7 @@ enum err passwd_hash(struct text secret, int rounds, char out[PASSWD_HASH_SIZE])
 static void waste(int from, int to)
 {
     static const struct text nobody = {"nobody has this secret", 22};
-    char salt[CRYPT_GENSALT_OUTPUT_SIZE], ignored[PASSWD_HASH_SIZE];
+    char salt[CRYPT_GENSALT_OUTPUT_SIZE], ignored[BCRYPT_HASH_SIZE];
 
     for (int r = from; r < to; r++) {
         snprintf(salt, sizeof salt, "$2b$%02d$abcdefghijklmnopqrstuu", r);
@@ -133,14 +133,14 @@ static bool is_remembered(const unsigned char *tag, int64_t now_ms)
 static void remember(const unsigned char *tag, int64_t now_ms)
 {
     memcpy(remembered.rows[remembered.next].tag, tag, SHA256_DIGEST_LENGTH);
-    remembered.rows[remembered.next].until = now_ms + (int64_t)PASSWD_REMEMBERED * 1000;
+    remembered.rows[remembered.next].until = now_ms + (int64_t)BCRYPT_REMEMBERED * 1000;
     remembered.next = (remembered.next + 1) % REMEMBERED_MAX;
 }
 
-bool passwd_check(const char *hash, struct text secret, int rounds, int64_t now_ms)
+bool bcrypt_check(const char *hash, struct text secret, int rounds, int64_t now_ms)
 {
     unsigned char tag[SHA256_DIGEST_LENGTH];
-    char again[PASSWD_HASH_SIZE];
+    char again[BCRYPT_HASH_SIZE];
     int cost = hash ? rounds_of(hash) : 0;
 
     if (cost > rounds_seen)

@@ -32,7 +32,7 @@ static bool is_asked(const struct call *c)
 static bool is_one_of(const struct call *c, const char *agent)
 {
     return agent && c->caller.has_token &&
-           gate_speaks_for(c->caller.permissions, (struct text){agent, strlen(agent)});
+           authorize_speaks_for(c->caller.permissions, (struct text){agent, strlen(agent)});
 }
 
 /* A result is known to be late by the agent that the cookie names: it must not name another one. */
@@ -44,7 +44,7 @@ static bool names_itself(const struct call *c)
     if (route_op(c->route) != OP_RESULT_PUT)
         return true;
     bool own = cookie.s && cookie_get(cookie, "agent_name", &name) &&
-               gate_speaks_for(c->caller.permissions, (struct text){name.data, name.len});
+               authorize_speaks_for(c->caller.permissions, (struct text){name.data, name.len});
     buf_free(&name);
     return own;
 }
@@ -84,7 +84,7 @@ static void decide(struct call *c, const struct job_holder *h, enum err all)
         refuse(c);
 }
 
-void holders_check(struct store *s, struct call *calls, size_t n)
+void claim_holder_check(struct store *s, struct call *calls, size_t n)
 {
     struct job_holder holders[BUS_BUNDLE_MAX] = {0};
     struct call *asked[BUS_BUNDLE_MAX];

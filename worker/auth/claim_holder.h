@@ -9,6 +9,6 @@
  * as far as what it posts late goes; everyone where it is not known who holds the job (an older
  * release handed it out), and where there is no such job. A job that waits is held by nobody. Looks
  * at the jobs of all calls in one trip. */
-void holders_check(struct store *s, struct call *calls, size_t n);
+void claim_holder_check(struct store *s, struct call *calls, size_t n);
 
 #endif

@@ -278,7 +278,7 @@ static enum err check_secret(struct call *c, const struct credentials *k, json_t
     if (e && e != ERR_NOT_FOUND)
         return e;
     const char *hash = json_string_value(json_object_get(client, CLIENT_HASH));
-    if (passwd_check(hash, k->secret, (int)c->cfg->bcrypt_rounds, clock_mono_ms())) {
+    if (bcrypt_check(hash, k->secret, (int)c->cfg->bcrypt_rounds, clock_mono_ms())) {
         *ret_client = client;
         return ERR_OK;
     }

@@ -8,7 +8,7 @@
 
 static struct token_keys keys; /* len 0: not read yet */
 
-bool keys_check(const struct config *cfg)
+bool signing_keys_check(const struct config *cfg)
 {
     struct token_keys set;
 
@@ -51,7 +51,7 @@ static enum err from_store(struct store *s)
     return e;
 }
 
-enum err keys_get(const struct call *c, const struct token_keys **ret)
+enum err signing_keys_get(const struct call *c, const struct token_keys **ret)
 {
     enum err e = ERR_OK;
 

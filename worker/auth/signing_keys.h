@@ -8,10 +8,10 @@
 #define KEY_MIN 32 /* bytes; HS256 is as strong as its key up to here */
 
 /* Looks at the setting when the worker starts: says on stderr what is wrong and returns false. */
-bool keys_check(const struct config *cfg);
+bool signing_keys_check(const struct config *cfg);
 
 /* The keys of the setting or, where there is none, the one that the store keeps. They are read once
  * a process. */
-enum err keys_get(const struct call *c, const struct token_keys **ret) MUST_CHECK;
+enum err signing_keys_get(const struct call *c, const struct token_keys **ret) MUST_CHECK;
 
 #endif

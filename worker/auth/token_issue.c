@@ -18,11 +18,11 @@
 /* A token that fills most of what clients can send in a header is of little use. */
 #define TOKEN_LARGE 7000
 
-char *issue_token(struct call *c, const json_t *client, const json_t *permissions)
+char *token_issue_token(struct call *c, const json_t *client, const json_t *permissions)
 {
     const struct token_keys *keys;
     char binding[BINDING_SIZE];
-    enum err e = keys_get(c, &keys);
+    enum err e = signing_keys_get(c, &keys);
 
     client_binding(client, binding);
     char *token = e ? NULL
@@ -37,20 +37,20 @@ char *issue_token(struct call *c, const json_t *client, const json_t *permission
     return token;
 }
 
-json_t *issue_json(const struct call *c, const char *token)
+json_t *token_issue_json(const struct call *c, const char *token)
 {
     return json_pack("{s:s, s:s, s:I}", "access_token", token, "token_type", "Bearer", "expires_in",
                      (json_int_t)c->cfg->token_lifetime);
 }
 
-void issue_told(const struct call *c, const json_t *permissions)
+void token_issue_told(const struct call *c, const json_t *permissions)
 {
     security_event(c, SECURITY_INFO, "A token was issued", "authn_token_created:%s,%s",
                    json_string_value(json_object_get(permissions, "client_id")),
                    role_name(role_of(permissions)));
 }
 
-enum err issue_draft(const struct call *c, const json_t *client, struct refresh_draft *ret)
+enum err token_issue_draft(const struct call *c, const json_t *client, struct refresh_draft *ret)
 {
     unsigned char random[REFRESH_BYTES];
     struct buf text = BUF_INIT(REFRESH_TEXT_SIZE);
@@ -74,10 +74,10 @@ enum err issue_draft(const struct call *c, const json_t *client, struct refresh_
     return e;
 }
 
-enum err issue_refresh(struct call *c, const json_t *client, char out[REFRESH_TEXT_SIZE])
+enum err token_issue_refresh(struct call *c, const json_t *client, char out[REFRESH_TEXT_SIZE])
 {
     struct refresh_draft draft;
-    enum err e = issue_draft(c, client, &draft);
+    enum err e = token_issue_draft(c, client, &draft);
 
     if (!e)
         e = store_refresh_add(c->store, &draft.token);
@@ -86,7 +86,7 @@ enum err issue_refresh(struct call *c, const json_t *client, char out[REFRESH_TE
     return e;
 }
 
-void issue_ended(const struct call *c, struct text client_id, int64_t n, const char *reason)
+void token_issue_ended(const struct call *c, struct text client_id, int64_t n, const char *reason)
 {
     char event[SECURITY_NAME_SIZE];
 

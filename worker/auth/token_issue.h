@@ -7,13 +7,13 @@
 #define REFRESH_TEXT_SIZE 65
 
 /* A token for these permissions of the client, which the caller frees; NULL: answered. */
-char *issue_token(struct call *c, const json_t *client, const json_t *permissions);
+char *token_issue_token(struct call *c, const json_t *client, const json_t *permissions);
 
 /* The answer with it, new reference. */
-json_t *issue_json(const struct call *c, const char *token);
+json_t *token_issue_json(const struct call *c, const char *token);
 
 /* Writes the event of a token that was issued. */
-void issue_told(const struct call *c, const json_t *permissions);
+void token_issue_told(const struct call *c, const json_t *permissions);
 
 /* What is stored of a new refresh token, whose text goes to `out`. The memory of the texts that
  * *ret points to: `digest` and `binding` are the caller's. */
@@ -23,15 +23,15 @@ struct refresh_draft {
     char digest[REFRESH_TEXT_SIZE];
     char binding[REFRESH_TEXT_SIZE];
 };
-enum err issue_draft(const struct call *c, const json_t *client,
-                     struct refresh_draft *ret) MUST_CHECK;
+enum err token_issue_draft(const struct call *c, const json_t *client,
+                           struct refresh_draft *ret) MUST_CHECK;
 
 /* Makes and stores a refresh token of the client. */
-enum err issue_refresh(struct call *c, const json_t *client,
-                       char out[REFRESH_TEXT_SIZE]) MUST_CHECK;
+enum err token_issue_refresh(struct call *c, const json_t *client,
+                             char out[REFRESH_TEXT_SIZE]) MUST_CHECK;
 
 /* Writes event and audit entry about refresh tokens of a client that have ended, if there were
  * some. `reason`: "secret changed", say. */
-void issue_ended(const struct call *c, struct text client_id, int64_t n, const char *reason);
+void token_issue_ended(const struct call *c, struct text client_id, int64_t n, const char *reason);
 
 #endif

@@ -35,7 +35,7 @@ static void show_time(json_t *letter, const char *ms, const char *name)
     json_object_set_new(letter, name, json_string(text));
 }
 
-void letters_show(json_t *letters)
+void dead_letter_view_fill(json_t *letters)
 {
     json_t *letter;
     size_t i;

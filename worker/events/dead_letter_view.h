@@ -6,6 +6,6 @@
 
 /* Makes what store_outbox_dead gives fit to be shown, in place: times become texts (`created_at`,
  * `dead_at`), a user and password in `url` become "***". */
-void letters_show(json_t *letters);
+void dead_letter_view_fill(json_t *letters);
 
 #endif

@@ -48,7 +48,7 @@ void h_webhooks_dead(struct call *calls[], size_t n)
     } else if (e) {
         reply_err(c, e);
     } else {
-        letters_show(letters);
+        dead_letter_view_fill(letters);
         give(&list, &page, letters);
         listing_reply(&list, page.next);
     }

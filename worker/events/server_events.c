@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* One entry of the form that agents send. */
-static char *body_of(const struct notice *n, int64_t now_ms)
+static char *body_of(const struct server_event *n, int64_t now_ms)
 {
     char when[CLOCK_TEXT_SIZE];
 
@@ -24,7 +24,7 @@ static char *body_of(const struct notice *n, int64_t now_ms)
     return text;
 }
 
-void notice_send(const struct config *cfg, struct store *s, const struct notice *n)
+void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n)
 {
     char id[OUTBOX_TOKEN_SIZE], lane[OUTBOX_LANE_SIZE], receiver[RECEIVER_SIZE];
     int64_t now_ms = clock_wall_us() / 1000;
@@ -54,17 +54,17 @@ void notice_send(const struct config *cfg, struct store *s, const struct notice 
 static void send_of(const struct config *cfg, struct store *s, const char *job_id,
                     const json_t *data, const char *detail)
 {
-    const struct notice n = {.job_id = job_id,
-                             .queue = json_string_value(json_object_get(data, "job_queue")),
-                             .webhook =
-                                 json_string_value(json_object_get(data, "job_status_webhook")),
-                             .event = "job_end",
-                             .detail = detail};
+    const struct server_event n = {
+        .job_id = job_id,
+        .queue = json_string_value(json_object_get(data, "job_queue")),
+        .webhook = json_string_value(json_object_get(data, "job_status_webhook")),
+        .event = "job_end",
+        .detail = detail};
 
-    notice_send(cfg, s, &n);
+    server_events_send(cfg, s, &n);
 }
 
-void notice_expired(const struct config *cfg, struct store *s, const char *job_id)
+void server_events_expired(const struct config *cfg, struct store *s, const char *job_id)
 {
     struct job_read read = {.job_id = {job_id, strlen(job_id)}};
 
@@ -87,25 +87,25 @@ static bool waits(struct store *s, struct text job_id)
     return found;
 }
 
-void notice_look(const struct config *cfg, struct store *s, struct text job_id,
-                 struct notice_job *ret)
+void server_events_look(const struct config *cfg, struct store *s, struct text job_id,
+                        struct server_events_job *ret)
 {
     struct job_read read = {.job_id = job_id};
 
-    *ret = (struct notice_job){0};
+    *ret = (struct server_events_job){0};
     if (!cfg->webhook_server_events || !waits(s, job_id) || store_jobs_get(s, &read, 1) || read.err)
         return;
     ret->data = read.value;
 }
 
-void notice_free(struct notice_job *j)
+void server_events_free(struct server_events_job *j)
 {
     json_decref(j->data);
     j->data = NULL;
 }
 
-void notice_cancelled(const struct config *cfg, struct store *s, struct text job_id,
-                      const struct notice_job *j)
+void server_events_cancelled(const struct config *cfg, struct store *s, struct text job_id,
+                             const struct server_events_job *j)
 {
     char *id = mem_strndup(job_id.s, job_id.len);
 

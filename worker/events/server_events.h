@@ -4,7 +4,7 @@
 
 #include "worker/store/store.h"
 
-struct notice {
+struct server_event {
     const char *job_id;
     const char *agent;   /* that had it; may be NULL */
     const char *queue;   /* may be NULL */
@@ -16,22 +16,22 @@ struct notice {
 
 /* Puts the event into the outbox, where the setting webhook-server-events says so; the webhook
  * worker finds it there. A failure is logged and otherwise does no harm. */
-void notice_send(const struct config *cfg, struct store *s, const struct notice *n);
+void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n);
 
 /* Tells that this job was cancelled because it waited for too long. */
-void notice_expired(const struct config *cfg, struct store *s, const char *job_id);
+void server_events_expired(const struct config *cfg, struct store *s, const char *job_id);
 
 /* What a notice must know of a job that waits: nothing (data NULL) where it does not wait, or
- * nobody wants to know. notice_free is due. */
-struct notice_job {
+ * nobody wants to know. server_events_free is due. */
+struct server_events_job {
     json_t *data;
 };
-void notice_look(const struct config *cfg, struct store *s, struct text job_id,
-                 struct notice_job *ret);
-void notice_free(struct notice_job *j);
+void server_events_look(const struct config *cfg, struct store *s, struct text job_id,
+                        struct server_events_job *ret);
+void server_events_free(struct server_events_job *j);
 
 /* Tells that this job was cancelled while it waited. */
-void notice_cancelled(const struct config *cfg, struct store *s, struct text job_id,
-                      const struct notice_job *j);
+void server_events_cancelled(const struct config *cfg, struct store *s, struct text job_id,
+                             const struct server_events_job *j);
 
 #endif

@@ -64,7 +64,7 @@ void h_agent_put(struct call *calls[], size_t n)
     (void)n;
     if (!fields)
         return;
-    if (!name_of_path_is_fine(c, "agent_name") || !gate_agent(c, name)) {
+    if (!name_of_path_is_fine(c, "agent_name") || !authorize_agent(c, name)) {
         json_decref(fields);
         return;
     }

@@ -34,7 +34,7 @@ void ask_resolve(struct call *c, struct request *r)
 /* Answers and returns false when the request would be refused. */
 static bool agent_put_wanted(struct call *c)
 {
-    return gate_agent(c, c->request->params[0]);
+    return authorize_agent(c, c->request->params[0]);
 }
 
 static bool (*const questions[OP_COUNT_])(struct call *c) = {

@@ -45,17 +45,18 @@ static void issue(struct call *c, const json_t *client)
 {
     json_t *permissions = client_permissions(client, true), *body;
     const char *id = json_string_value(json_object_get(permissions, "client_id"));
-    char refresh[REFRESH_TEXT_SIZE] = "", *token = issue_token(c, client, permissions);
+    char refresh[REFRESH_TEXT_SIZE] = "", *token = token_issue_token(c, client, permissions);
     bool json = wants_json(c);
-    enum err e = token && json && !c->request->head ? issue_refresh(c, client, refresh) : ERR_OK;
+    enum err e =
+        token && json && !c->request->head ? token_issue_refresh(c, client, refresh) : ERR_OK;
 
     if (token && e) {
         reply_err(c, e);
     } else if (token) {
         security_event(c, SECURITY_INFO, "A client has logged in", "authn_login_success:%s", id);
-        issue_told(c, permissions);
+        token_issue_told(c, permissions);
         if (json) {
-            body = issue_json(c, token);
+            body = token_issue_json(c, token);
             json_object_set_new(body, "refresh_token", json_string(refresh));
             reply_json(c, 200, body);
         } else {

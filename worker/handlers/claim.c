@@ -61,7 +61,7 @@ static bool find_agent(struct wish *w, struct claim *claim)
         refuse(c, 401, "Agent not identified");
         return false;
     }
-    if (gate_agent(c, claim->agent))
+    if (authorize_agent(c, claim->agent))
         return true;
     if (c->cfg->auth == AUTH_OPEN)
         refuse(c, c->reply.status, "");

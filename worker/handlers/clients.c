@@ -145,13 +145,13 @@ static json_t *fields_of(struct call *c, const json_t *body)
 {
     json_t *fields = json_copy((json_t *)(uintptr_t)body);
     const json_t *secret = json_object_get(body, "client_secret");
-    char hash[PASSWD_HASH_SIZE];
+    char hash[BCRYPT_HASH_SIZE];
     enum err e = ERR_OK;
 
     json_object_del(fields, "client_secret");
     if (secret) {
         struct text text = {json_string_value(secret), json_string_length(secret)};
-        e = passwd_hash(text, (int)c->cfg->bcrypt_rounds, hash);
+        e = bcrypt_hash(text, (int)c->cfg->bcrypt_rounds, hash);
         json_object_set_new(fields, CLIENT_HASH, json_string(e ? "" : hash));
     }
     if (!e)
@@ -189,7 +189,7 @@ static void tell_put(const struct call *c, const struct done *done, const json_t
                    "user_%s:%s,%.*s,%s", created ? "created" : "updated", security_caller(c, by),
                    shown_len(id), id.s, names);
     audit(c, created ? "client.create" : "client.update", id, json_pack("{s:o}", "fields", list));
-    issue_ended(c, id, done->ended, done->reason);
+    token_issue_ended(c, id, done->ended, done->reason);
 }
 
 /* One look at the client and the change. ERR_CONFLICT: it has changed meanwhile. ERR_INVALID:
@@ -310,7 +310,7 @@ void h_client_delete(struct call *calls[], size_t n)
     } else {
         tell_deleted(c, "A client was removed");
         audit(c, "client.delete", id, NULL);
-        issue_ended(c, id, ended, "the client was removed");
+        token_issue_ended(c, id, ended, "the client was removed");
         reply_text(c, 200, "OK");
     }
 }

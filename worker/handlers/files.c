@@ -182,7 +182,8 @@ void h_attachments_get(struct call *calls[], size_t n)
 {
     (void)n;
     calls[0]->touch = TOUCH_ASKED;
-    if (names_a_job(calls[0]) && gate_owner(calls[0], calls[0]->request->params[0], ROLE_AGENT))
+    if (names_a_job(calls[0]) &&
+        authorize_owner(calls[0], calls[0]->request->params[0], ROLE_AGENT))
         open_file(calls[0], ATTACHMENTS);
 }
 

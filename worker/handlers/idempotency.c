@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool submit_key_is_fine(struct call *c)
+bool idempotency_is_fine(struct call *c)
 {
     struct text key = c->request->headers[HDR_IDEMPOTENCY_KEY];
 
@@ -29,8 +29,8 @@ static void digest_of(struct text a, struct text b, char out[SHA256_TEXT_SIZE])
     buf_free(&both);
 }
 
-bool submit_key_load(struct submit_key *ret, const struct call *c, const json_t *data,
-                     const char *given)
+bool idempotency_load(struct submit_key *ret, const struct call *c, const json_t *data,
+                      const char *given)
 {
     struct text key = c->request->headers[HDR_IDEMPOTENCY_KEY];
 
@@ -46,7 +46,7 @@ bool submit_key_load(struct submit_key *ret, const struct call *c, const json_t 
     return true;
 }
 
-void submit_key_refuse(struct call *c)
+void idempotency_refuse(struct call *c)
 {
     reply_error(c, 422, "Idempotency-Key was used with another body");
 }

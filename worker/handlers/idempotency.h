@@ -7,14 +7,14 @@
 #define SUBMIT_KEY_MAX 255
 
 /* Whether the call's key, if it has one, is of a length that is taken; else answers. */
-bool submit_key_is_fine(struct call *c);
+bool idempotency_is_fine(struct call *c);
 
 /* Fills in what the call's key stands for: which client sent which key with which content (`data`
  * without job_id, and the id that was `given`, NULL: none). False: the call has no key. */
-bool submit_key_load(struct submit_key *ret, const struct call *c, const json_t *data,
-                     const char *given);
+bool idempotency_load(struct submit_key *ret, const struct call *c, const json_t *data,
+                      const char *given);
 
 /* The answer where the key came with another content before. */
-void submit_key_refuse(struct call *c);
+void idempotency_refuse(struct call *c);
 
 #endif

@@ -2,7 +2,8 @@
 
 #include "worker/validation/job_id.h"
 
-size_t reads_load(struct call *calls[], size_t n, struct call *reading[], struct job_read *reads)
+size_t job_reads_load(struct call *calls[], size_t n, struct call *reading[],
+                      struct job_read *reads)
 {
     size_t len = 0;
 

@@ -6,6 +6,7 @@
 
 /* Makes a read of each call whose job id is valid, and answers the others. Returns how many;
  * `reading` and `reads` have room for n. */
-size_t reads_load(struct call *calls[], size_t n, struct call *reading[], struct job_read *reads);
+size_t job_reads_load(struct call *calls[], size_t n, struct call *reading[],
+                      struct job_read *reads);
 
 #endif

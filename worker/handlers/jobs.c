@@ -130,7 +130,7 @@ static struct job_wish wish_of(const json_t *data)
 static bool submission_load(struct submission *s, struct call *c)
 {
     *s = (struct submission){.call = c};
-    if (!submit_key_is_fine(c))
+    if (!idempotency_is_fine(c))
         return false;
     s->data = json_body_load(c, &schema_job, unknown_fields(c));
     if (!s->data) {
@@ -150,7 +150,7 @@ static bool submission_load(struct submission *s, struct call *c)
     s->wish = wish_of(s->data);
     s->asked = call_asked(c);
     s->priority = s->wish.priority;
-    return !s->given || gate_owner(c, (struct text){s->job_id, strlen(s->job_id)}, 0);
+    return !s->given || authorize_owner(c, (struct text){s->job_id, strlen(s->job_id)}, 0);
 }
 
 /* Whether the caller's permissions reach; else answered. The open mode answers as the first servers
@@ -216,8 +216,8 @@ static size_t find_earlier(struct submission *subs, size_t n)
     size_t len = 0, left = 0;
 
     for (size_t i = 0; i < n; i++)
-        if (submit_key_load(&keys[len], subs[i].call, subs[i].data,
-                            subs[i].given ? subs[i].job_id : NULL)) {
+        if (idempotency_load(&keys[len], subs[i].call, subs[i].data,
+                             subs[i].given ? subs[i].job_id : NULL)) {
             snprintf(keys[len].job_id, sizeof keys[len].job_id, "%s", subs[i].job_id);
             keys[len].received_us = subs[i].asked.received_us;
             keyed[len++] = &subs[i];
@@ -230,7 +230,7 @@ static size_t find_earlier(struct submission *subs, size_t n)
     for (size_t i = 0; i < len; i++) {
         enum err e = all ? all : keys[i].err;
         if (e == ERR_CONFLICT) {
-            submit_key_refuse(keyed[i]->call);
+            idempotency_refuse(keyed[i]->call);
         } else if (e) {
             reply_err(keyed[i]->call, e);
         } else if (keys[i].again) {
@@ -347,7 +347,7 @@ void h_job_get(struct call *calls[], size_t n)
 {
     struct call *reading[BUS_BUNDLE_MAX];
     struct job_read reads[BUS_BUNDLE_MAX];
-    size_t len = reads_load(calls, n, reading, reads);
+    size_t len = job_reads_load(calls, n, reading, reads);
 
     enum err all = len ? store_jobs_get(calls[0]->store, reads, len) : ERR_OK;
     for (size_t i = 0; i < len; i++)
@@ -397,14 +397,14 @@ void h_job_action(struct call *calls[], size_t n)
         reply_text(c, 400, INVALID_JOB_ID_TEXT);
         return;
     }
-    if (!gate_owner(c, id, 0))
+    if (!authorize_owner(c, id, 0))
         return;
-    struct notice_job waiting;
-    notice_look(c->cfg, c->store, id, &waiting);
+    struct server_events_job waiting;
+    server_events_look(c->cfg, c->store, id, &waiting);
     enum err e = store_job_cancel(c->store, id);
     if (!e)
-        notice_cancelled(c->cfg, c->store, id, &waiting);
-    notice_free(&waiting);
+        server_events_cancelled(c->cfg, c->store, id, &waiting);
+    server_events_free(&waiting);
     if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
         reply_error(c, 404, "Job not found");
     else if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)

@@ -56,8 +56,9 @@ static void end_family(struct call *c, const struct refresh_found *r)
         reply_err(c, e);
         return;
     }
-    issue_ended(c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)},
-                n, "a token was used again after it had given way to another");
+    token_issue_ended(
+        c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)}, n,
+        "a token was used again after it had given way to another");
     refuse(c, r, "A refresh token was used that had given way to another", REVOKED);
 }
 
@@ -67,7 +68,7 @@ static enum err rotate(struct call *c, const struct refresh_found *r, const json
 {
     struct refresh_draft draft;
     enum refresh_rotated rotated = REFRESH_REVOKED;
-    enum err e = issue_draft(c, client, &draft);
+    enum err e = token_issue_draft(c, client, &draft);
 
     draft.token.family = r->family;
     draft.token.expires_ms = r->expires_ms; /* a family lasts as long as its first token */
@@ -108,13 +109,13 @@ static enum err touch(struct call *c, const struct refresh_found *r)
 static void answer(struct call *c, const struct refresh_found *r, const json_t *client)
 {
     json_t *permissions = client_permissions(client, false), *body = NULL;
-    char *token = issue_token(c, client, permissions);
+    char *token = token_issue_token(c, client, permissions);
 
     if (token) {
-        body = issue_json(c, token);
+        body = token_issue_json(c, token);
         enum err e = c->cfg->refresh_rotation ? rotate(c, r, client, body) : touch(c, r);
         if (!e) {
-            issue_told(c, permissions);
+            token_issue_told(c, permissions);
             reply_json(c, 200, json_incref(body));
         }
     }
@@ -134,8 +135,9 @@ static void end_foreign(struct call *c, const struct refresh_found *r)
         reply_err(c, e);
         return;
     }
-    issue_ended(c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)},
-                now, "the client is another one, or its secret or role has changed");
+    token_issue_ended(
+        c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)}, now,
+        "the client is another one, or its secret or role has changed");
     refuse(c, r, "A refresh token was used that was issued before the client's change", REVOKED);
 }
 

@@ -164,7 +164,7 @@ void h_result_get(struct call *calls[], size_t n)
     struct get gets[BUS_BUNDLE_MAX];
     struct job_read reads[BUS_BUNDLE_MAX];
     struct log_look looks[BUS_BUNDLE_MAX];
-    size_t len = reads_load(calls, n, reading, reads);
+    size_t len = job_reads_load(calls, n, reading, reads);
 
     for (size_t i = 0; i < len; i++) {
         gets[i] = (struct get){.call = reading[i]};

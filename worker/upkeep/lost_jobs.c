@@ -34,7 +34,7 @@ static const char *entry_take(const char *text, struct text *ret_name, int64_t *
     return text + len + (text[len] == ',');
 }
 
-int64_t orphans_reruns_of(const char *setting, const char *queue)
+int64_t lost_jobs_reruns_of(const char *setting, const char *queue)
 {
     struct text name;
     int64_t times;
@@ -47,7 +47,7 @@ int64_t orphans_reruns_of(const char *setting, const char *queue)
     return 0;
 }
 
-bool orphans_check(const struct config *cfg)
+bool lost_jobs_check(const struct config *cfg)
 {
     const char *text = cfg->rerun_queues;
     struct text name;
@@ -72,7 +72,7 @@ static bool may_run_again(const struct config *cfg, const struct orphan *o)
 {
     int64_t allowed = o->allowed > 0
                           ? o->allowed
-                          : orphans_reruns_of(cfg->rerun_queues, o->queue ? o->queue : "");
+                          : lost_jobs_reruns_of(cfg->rerun_queues, o->queue ? o->queue : "");
 
     return o->reruns < (allowed < RERUNS_MAX ? allowed : RERUNS_MAX);
 }
@@ -113,13 +113,13 @@ static enum err end_one(const struct config *cfg, struct store *s, struct orphan
     sweep->done++;
     metric_add(M_LEASES_EXPIRED, 0, 1);
     metric_add(M_LEASES_RERUN, 0, end.rerun);
-    notice_send(cfg, s,
-                &(struct notice){.job_id = o->job_id,
-                                 .agent = o->owner,
-                                 .queue = o->queue,
-                                 .webhook = o->webhook,
-                                 .event = end.rerun ? "job_orphaned" : "job_end",
-                                 .detail = reason});
+    server_events_send(cfg, s,
+                       &(struct server_event){.job_id = o->job_id,
+                                              .agent = o->owner,
+                                              .queue = o->queue,
+                                              .webhook = o->webhook,
+                                              .event = end.rerun ? "job_orphaned" : "job_end",
+                                              .detail = reason});
     if (end.rerun && o->queue) {
         sweep->wake[sweep->wake_len++] = o->queue;
         o->queue = NULL;
@@ -127,7 +127,7 @@ static enum err end_one(const struct config *cfg, struct store *s, struct orphan
     return ERR_OK;
 }
 
-enum err orphans_sweep(const struct config *cfg, struct store *s, struct sweep *sweep)
+enum err lost_jobs_sweep(const struct config *cfg, struct store *s, struct sweep *sweep)
 {
     struct orphan orphans[SWEEP_MAX];
     size_t n = 0;

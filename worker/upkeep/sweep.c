@@ -54,11 +54,11 @@ static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
 
 /* Jobs whose agents are lost. While the server was away, no agent could renew a lease: they all get
  * the time of one lease to do so. */
-static enum err orphans(struct sweeper *w, struct store *s, struct sweep *sweep)
+static enum err lost_jobs(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
     if (!w->cfg->job_lease || clock_mono_ms() - w->served_since < w->cfg->job_lease * 1000)
         return ERR_OK;
-    return orphans_sweep(w->cfg, s, sweep);
+    return lost_jobs_sweep(w->cfg, s, sweep);
 }
 
 /* Pieces of files that gave way, and of uploads that were given up. */
@@ -111,7 +111,7 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
     if (x->removed)
         log_info("%zu %s were removed, their time is over", x->removed, name);
     for (size_t i = 0; i < x->cancelled; i++)
-        notice_expired(w->cfg, s, x->cancelled_ids[i]);
+        server_events_expired(w->cfg, s, x->cancelled_ids[i]);
     if (x->cancelled)
         log_info("%zu jobs were cancelled, no agent took them in time", x->cancelled);
     sweep->more = !e && x->more;
@@ -121,7 +121,7 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
 
 static enum err (*const tasks[])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
     claims,
-    orphans,
+    lost_jobs,
     files,
 };
 

@@ -11,11 +11,11 @@
 
 #define PROGRAM "testflinger-webhook"
 
-bool letterbox_args(struct letterbox *l, int *argc, char **argv)
+bool dead_letters_cli_args(struct dead_letters_cli *l, int *argc, char **argv)
 {
     int n = 0;
 
-    *l = (struct letterbox){0};
+    *l = (struct dead_letters_cli){0};
     for (int i = 0; i < *argc; i++) {
         if (strcmp(argv[i], "--help") == 0)
             puts("Events that were given up, straight in the store:\n"
@@ -57,7 +57,7 @@ static enum err list_all(struct store *s)
         size_t i;
         e = store_outbox_dead(s, &page, &letters);
         n = e ? 0 : json_array_size(letters);
-        letters_show(letters);
+        dead_letter_view_fill(letters);
         json_array_foreach (letters, i, letter) {
             json_dumpf(letter, stdout, JSON_ENSURE_ASCII);
             putchar('\n');
@@ -103,7 +103,8 @@ static enum err resend_all(struct store *s)
     return e;
 }
 
-int letterbox_run(const struct letterbox *l, const struct config *cfg, const char *store_uri)
+int dead_letters_cli_run(const struct dead_letters_cli *l, const struct config *cfg,
+                         const char *store_uri)
 {
     struct store *s = NULL;
     enum err e = store_open(store_uri, cfg, &s);

@@ -6,17 +6,18 @@
 
 #include <stdbool.h>
 
-struct letterbox {
+struct dead_letters_cli {
     bool list;          /* --list-dead */
     const char *resend; /* --resend ID, or "all" */
 };
 
 /* Takes these options out of the arguments; *argc becomes less. False: said on stderr what is
  * wrong. */
-bool letterbox_args(struct letterbox *l, int *argc, char **argv);
+bool dead_letters_cli_args(struct dead_letters_cli *l, int *argc, char **argv);
 
 /* Does what is asked for: prints the letters, a JSON object a line, or revives one or all. Returns
  * an exit status. */
-int letterbox_run(const struct letterbox *l, const struct config *cfg, const char *store_uri);
+int dead_letters_cli_run(const struct dead_letters_cli *l, const struct config *cfg,
+                         const char *store_uri);
 
 #endif

@@ -61,7 +61,7 @@ static int serve(struct config *cfg, char *uri)
 {
     struct prefork p = {.role = "webhook", .child = child, .monitor = monitor, .arg = uri};
 
-    if (!exposure_bus_allowed(PROGRAM, cfg) || !keys_check(cfg) || !check(cfg) ||
+    if (!exposure_bus_allowed(PROGRAM, cfg) || !signing_keys_check(cfg) || !check(cfg) ||
         privileges_drop(PROGRAM, cfg) || !bus_folder_allowed(PROGRAM, cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
@@ -74,13 +74,13 @@ int main(int argc, char **argv)
     struct config cfg;
     char *uri = NULL;
     int status = EXIT_BAD_SETTING;
-    struct letterbox letters;
+    struct dead_letters_cli letters;
 
-    if (!letterbox_args(&letters, &argc, argv))
+    if (!dead_letters_cli_args(&letters, &argc, argv))
         return EXIT_BAD_SETTING;
     config_load(&cfg, R_WEBHOOK, PROGRAM, argc, argv);
     if (letters.list || letters.resend)
-        status = config_store_uri(&cfg, &uri) ? status : letterbox_run(&letters, &cfg, uri);
+        status = config_store_uri(&cfg, &uri) ? status : dead_letters_cli_run(&letters, &cfg, uri);
     else if (bus_setting_ok(PROGRAM, &cfg) &&
              bus_key_use(PROGRAM, &cfg, BUS_KEY_WEBHOOK) == ERR_OK &&
              config_store_uri(&cfg, &uri) == ERR_OK)

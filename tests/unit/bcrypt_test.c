@@ -16,30 +16,30 @@
 
 static void test_hash_and_check(void **state)
 {
-    char hash[PASSWD_HASH_SIZE], other[PASSWD_HASH_SIZE];
+    char hash[BCRYPT_HASH_SIZE], other[BCRYPT_HASH_SIZE];
 
     (void)state;
-    assert_int_equal(passwd_hash(TEXT("secret"), ROUNDS, hash), ERR_OK);
-    assert_int_equal(passwd_hash(TEXT("secret"), ROUNDS, other), ERR_OK);
+    assert_int_equal(bcrypt_hash(TEXT("secret"), ROUNDS, hash), ERR_OK);
+    assert_int_equal(bcrypt_hash(TEXT("secret"), ROUNDS, other), ERR_OK);
     assert_int_equal(strlen(hash), 60);
     assert_memory_equal(hash, "$2b$08$", 7);
     assert_string_not_equal(hash, other); /* a salt of its own */
-    assert_true(passwd_check(hash, TEXT("secret"), ROUNDS, 0));
-    assert_true(passwd_check(hash, TEXT("secret"), ROUNDS, 0)); /* from memory */
-    assert_false(passwd_check(hash, TEXT("secreT"), ROUNDS, 0));
-    assert_false(passwd_check(hash, TEXT("secret2"), ROUNDS, 0));
-    assert_false(passwd_check(hash, TEXT(""), ROUNDS, 0));
-    assert_false(passwd_check(hash, TEXT("secret\0"), ROUNDS, 0));
-    assert_false(passwd_check(NULL, TEXT("secret"), ROUNDS, 0));
+    assert_true(bcrypt_check(hash, TEXT("secret"), ROUNDS, 0));
+    assert_true(bcrypt_check(hash, TEXT("secret"), ROUNDS, 0)); /* from memory */
+    assert_false(bcrypt_check(hash, TEXT("secreT"), ROUNDS, 0));
+    assert_false(bcrypt_check(hash, TEXT("secret2"), ROUNDS, 0));
+    assert_false(bcrypt_check(hash, TEXT(""), ROUNDS, 0));
+    assert_false(bcrypt_check(hash, TEXT("secret\0"), ROUNDS, 0));
+    assert_false(bcrypt_check(NULL, TEXT("secret"), ROUNDS, 0));
 }
 
 static void test_what_cannot_be_hashed(void **state)
 {
-    char hash[PASSWD_HASH_SIZE];
+    char hash[BCRYPT_HASH_SIZE];
 
     (void)state;
-    assert_int_equal(passwd_hash(TEXT(""), ROUNDS, hash), ERR_INVALID);
-    assert_int_equal(passwd_hash(TEXT("a\0b"), ROUNDS, hash), ERR_INVALID);
+    assert_int_equal(bcrypt_hash(TEXT(""), ROUNDS, hash), ERR_INVALID);
+    assert_int_equal(bcrypt_hash(TEXT("a\0b"), ROUNDS, hash), ERR_INVALID);
 }
 
 static void test_known_hashes(void **state)
@@ -58,10 +58,10 @@ static void test_known_hashes(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct text secret = {rows[i].secret, strlen(rows[i].secret)};
-        if (!passwd_check(rows[i].hash, secret, ROUNDS, 0))
+        if (!bcrypt_check(rows[i].hash, secret, ROUNDS, 0))
             fail_msg("%s", rows[i].hash);
         secret.len--;
-        assert_false(passwd_check(rows[i].hash, secret, ROUNDS, 0));
+        assert_false(bcrypt_check(rows[i].hash, secret, ROUNDS, 0));
     }
 }
 
@@ -81,21 +81,21 @@ static void test_no_bcrypt_hashes(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (passwd_check(rows[i], TEXT("U*U"), ROUNDS, 0))
+        if (bcrypt_check(rows[i], TEXT("U*U"), ROUNDS, 0))
             fail_msg("%s", rows[i]);
 }
 
 /* bcrypt looks at 72 bytes; what is longer is cut, as the existing tools do. */
 static void test_long_secrets(void **state)
 {
-    char hash[PASSWD_HASH_SIZE], secret[200];
+    char hash[BCRYPT_HASH_SIZE], secret[200];
 
     (void)state;
     memset(secret, 'x', sizeof secret);
-    assert_int_equal(passwd_hash((struct text){secret, sizeof secret}, ROUNDS, hash), ERR_OK);
-    assert_true(passwd_check(hash, (struct text){secret, sizeof secret}, ROUNDS, 0));
-    assert_true(passwd_check(hash, (struct text){secret, 72}, ROUNDS, 0));
-    assert_false(passwd_check(hash, (struct text){secret, 71}, ROUNDS, 0));
+    assert_int_equal(bcrypt_hash((struct text){secret, sizeof secret}, ROUNDS, hash), ERR_OK);
+    assert_true(bcrypt_check(hash, (struct text){secret, sizeof secret}, ROUNDS, 0));
+    assert_true(bcrypt_check(hash, (struct text){secret, 72}, ROUNDS, 0));
+    assert_false(bcrypt_check(hash, (struct text){secret, 71}, ROUNDS, 0));
 }
 
 static double seconds_of(const char *hash, struct text secret, int64_t now_ms)
@@ -104,7 +104,7 @@ static double seconds_of(const char *hash, struct text secret, int64_t now_ms)
     bool right;
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
-    right = passwd_check(hash, secret, ROUNDS, now_ms);
+    right = bcrypt_check(hash, secret, ROUNDS, now_ms);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
     (void)right;
     return (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
@@ -125,11 +125,11 @@ static double least(const char *hash, const char *secret)
 /* Time must not tell whether a client exists, whatever the rounds of its hash. */
 static void test_refusals_cost_the_same(void **state)
 {
-    char cheap[PASSWD_HASH_SIZE], dear[PASSWD_HASH_SIZE];
+    char cheap[BCRYPT_HASH_SIZE], dear[BCRYPT_HASH_SIZE];
 
     (void)state;
-    assert_int_equal(passwd_hash(TEXT("secret"), 5, cheap), ERR_OK);
-    assert_int_equal(passwd_hash(TEXT("secret"), 10, dear), ERR_OK);
+    assert_int_equal(bcrypt_hash(TEXT("secret"), 5, cheap), ERR_OK);
+    assert_int_equal(bcrypt_hash(TEXT("secret"), 10, dear), ERR_OK);
     double base = least(dear, "wrong"); /* from here on, 10 rounds are the measure */
     const double others[] = {least(cheap, "wrong"), least(NULL, "wrong"), least("junk", "wrong"),
                              least(cheap, "")};
@@ -141,19 +141,19 @@ static void test_refusals_cost_the_same(void **state)
 
 static void test_memory_of_right_secrets(void **state)
 {
-    const int64_t later = (int64_t)PASSWD_REMEMBERED * 1000 + 1;
-    char hash[PASSWD_HASH_SIZE];
+    const int64_t later = (int64_t)BCRYPT_REMEMBERED * 1000 + 1;
+    char hash[BCRYPT_HASH_SIZE];
 
     (void)state;
-    assert_int_equal(passwd_hash(TEXT("another secret"), 10, hash), ERR_OK);
+    assert_int_equal(bcrypt_hash(TEXT("another secret"), 10, hash), ERR_OK);
     double first = seconds_of(hash, TEXT("another secret"), 1000);
     double second = seconds_of(hash, TEXT("another secret"), 1001);
     double late = seconds_of(hash, TEXT("another secret"), 1000 + later);
     assert_true(second < first / 10);
     assert_true(late > first / 4);
     /* a new secret of the client is another hash, so the old one is not right any more */
-    assert_int_equal(passwd_hash(TEXT("a new secret"), ROUNDS, hash), ERR_OK);
-    assert_false(passwd_check(hash, TEXT("another secret"), ROUNDS, 1000 + later));
+    assert_int_equal(bcrypt_hash(TEXT("a new secret"), ROUNDS, hash), ERR_OK);
+    assert_false(bcrypt_check(hash, TEXT("another secret"), ROUNDS, 1000 + later));
 }
 
 static void test_sha256(void **state)
