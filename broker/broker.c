@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <utlist.h>
 
 enum {
     TURN_MESSAGES = 128, /* messages of one side in one turn */
@@ -22,7 +23,8 @@ enum {
     DEATHS_MAX = 5,      /* workers lost with the request in hand; then it is given up */
     CLOSE_MS = 700,      /* of the grace time, for closing the sockets */
     LINGER_MS = 500,
-    SETTLE_MS = 100 /* a frontend loses replies that it has not read when its broker closes */
+    WARNING_MS = 1000, /* between two warnings of other releases */
+    SETTLE_MS = 100    /* a frontend loses replies that it has not read when its broker closes */
 };
 
 struct broker {
@@ -33,7 +35,7 @@ struct broker {
     struct queue queue;
     struct tally tally;
     int64_t now;
-    int64_t next_beat;
+    int64_t next_beat, next_warning;
     int64_t settled; /* when the last reply counts as read */
     /* Phases: serving; ending: told to stop, frontends hear BYE but new requests are still taken;
      * deaf: nothing is read from frontends any more. */
@@ -156,6 +158,39 @@ static void dispatch_big(struct broker *b)
     }
 }
 
+/* Tells the queue which operations the workers know, after some have come or gone. */
+static void learn(struct broker *b, enum service service)
+{
+    struct bus_ops all, some;
+    bool told;
+
+    if (!b->peers[BUS_WORKERS].changed[service])
+        return;
+    told = peers_known(&b->peers[BUS_WORKERS], service, &all, &some);
+    if (told && memcmp(&all, &some, sizeof all) != 0)
+        log_info("workers of two releases are connected: requests that only some of them know wait "
+                 "for those; upgrade the others");
+    queue_set_known(&b->queue, service, told, &all, &some);
+}
+
+/* Hands requests that only some workers know to these. */
+static void dispatch_rare(struct broker *b, enum service service)
+{
+    struct peers *workers = &b->peers[BUS_WORKERS];
+    struct peer *worker, *next;
+
+    if (!b->queue.rare[service].len)
+        return;
+    DL_FOREACH_SAFE(workers->ready[service], worker, next)
+    {
+        struct work *w = queue_take_rare(&b->queue, service, worker, b->now);
+        if (!w)
+            continue;
+        peers_take(workers, worker);
+        hand_over(b, worker, &w, 1);
+    }
+}
+
 /* Hands what may run to ready workers. */
 static void dispatch(struct broker *b, enum service service)
 {
@@ -164,6 +199,8 @@ static void dispatch(struct broker *b, enum service service)
     struct peer *worker;
     size_t runnable;
 
+    learn(b, service);
+    dispatch_rare(b, service);
     if (service == SERVICE_API)
         dispatch_big(b);
     while ((runnable = queue_runnable(&b->queue, service)) &&
@@ -238,11 +275,19 @@ static void on_wake(struct broker *b, const struct bus_header *h)
         send_control(b, BUS_FRONTENDS, peer, h);
 }
 
+static struct bus_header hello_of(const struct broker *b)
+{
+    struct bus_header hello = {.type = BUS_HELLO, .instance = b->instance};
+
+    bus_header_release(&hello);
+    return hello;
+}
+
 /* A malformed message. From a worker it may have been an answer, without which the request would
  * stay in hand for ever: what the worker has in hand goes to others, and it may join anew. */
 static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
 {
-    struct bus_header hello = {.type = BUS_HELLO, .instance = b->instance};
+    struct bus_header hello = hello_of(b);
 
     tally_add(&b->tally, TALLY_GARBAGE, b->now);
     if (side != BUS_WORKERS || !peer->hand)
@@ -250,6 +295,22 @@ static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
     take_back_hand(b, peer);
     peers_leave(&b->peers[side], peer, PEER_ALONE);
     send_control(b, side, peer, &hello);
+}
+
+/* Says so when a message is of another version of the protocol. */
+static void note_version(struct broker *b, enum bus_side side, const struct peer *peer,
+                         zmq_msg_t *head)
+{
+    unsigned version = bus_header_version(zmq_msg_data(head), zmq_msg_size(head));
+    char name[PEER_NAME_SIZE];
+
+    if (!version || version == BUS_VERSION || b->now < b->next_warning)
+        return;
+    log_warn("refused a message of %s %s: it speaks version %u of the bus, this broker %u; run "
+             "releases that speak the same",
+             side == BUS_WORKERS ? "worker" : "frontend", peer_name(peer, name), version,
+             BUS_VERSION);
+    b->next_warning = b->now + WARNING_MS;
 }
 
 static bool is_empty(const zmq_msg_t *payload)
@@ -271,12 +332,13 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     } else if (ok && side == BUS_WORKERS && h.type == BUS_READY && h.service != SERVICE_LOCAL &&
                is_empty(payload) && bus_key_allows(head, h.service)) {
         take_back_hand(b, peer); /* it joins anew: what it had is lost */
-        peers_join(&b->peers[side], peer, h.service, h.window);
+        peers_join(&b->peers[side], peer, &h);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_WAKE && is_empty(payload)) {
         on_wake(b, &h);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_BYE && is_empty(payload)) {
         peers_leave(&b->peers[side], peer, PEER_LEAVING);
     } else {
+        note_version(b, side, peer, head);
         on_garbage(b, side, peer);
     }
 }
@@ -285,7 +347,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
  * says READY on this connection. */
 static struct peer *sender(struct broker *b, enum bus_side side, zmq_msg_t *identity, bool probe)
 {
-    struct bus_header hello = {.type = BUS_HELLO, .instance = b->instance};
+    struct bus_header hello = hello_of(b);
     struct peers *peers = &b->peers[side];
     size_t len = zmq_msg_size(identity);
     struct peer *peer = peers_find(peers, zmq_msg_data(identity), len);
@@ -344,6 +406,17 @@ static bool take_message(struct broker *b, enum bus_side side)
     return any;
 }
 
+static enum err refuse_unknown(struct broker *b, const struct work *w)
+{
+    if (b->now >= b->next_warning) {
+        log_warn("refused a request: no worker knows operation %u, which a frontend of a later "
+                 "release sent; upgrade the workers before the frontends",
+                 work_op(w));
+        b->next_warning = b->now + WARNING_MS;
+    }
+    return ERR_NO_WORKER;
+}
+
 /* Rejects requests that waited past their deadline; true: there are more of them. */
 static bool expire(struct broker *b)
 {
@@ -353,7 +426,7 @@ static bool expire(struct broker *b)
         if (!(w = queue_due(&b->queue, b->now)))
             return false;
         tally_add(&b->tally, TALLY_LATE, b->now);
-        reject_work(b, w, ERR_TIMEOUT);
+        reject_work(b, w, queue_is_unknown(&b->queue, w) ? refuse_unknown(b, w) : ERR_TIMEOUT);
     }
     return queue_due(&b->queue, b->now) != NULL;
 }

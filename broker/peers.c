@@ -28,29 +28,55 @@ void peers_leave(struct peers *p, struct peer *peer, enum peer_state state)
 {
     if (peer->state == PEER_READY)
         DL_DELETE(p->ready[peer->service], peer);
-    if (peer->state == PEER_READY || peer->state == PEER_BUSY)
+    if (peer->state == PEER_READY || peer->state == PEER_BUSY) {
         p->workers[peer->service]--;
+        p->changed[peer->service] = true;
+    }
     peer->state = state;
 }
 
-void peers_join(struct peers *p, struct peer *peer, enum service service, size_t window)
+void peers_join(struct peers *p, struct peer *peer, const struct bus_header *ready)
 {
     peers_leave(p, peer, PEER_ALONE);
-    peer->service = service;
-    peer->window = window;
-    p->workers[service]++;
+    peer->service = ready->service;
+    peer->window = ready->window;
+    peer->ops = ready->ops;
+    p->workers[peer->service]++;
+    p->changed[peer->service] = true;
     peer->state = PEER_BUSY;
     peers_put_ready(p, peer);
+}
+
+bool peers_known(struct peers *p, enum service service, struct bus_ops *ret_all,
+                 struct bus_ops *ret_some)
+{
+    struct peer *peer, *next;
+
+    memset(ret_all, 0xff, sizeof *ret_all);
+    memset(ret_some, 0, sizeof *ret_some);
+    p->changed[service] = false;
+    HASH_ITER (hh, p->by_identity, peer, next) {
+        bool works = peer->state == PEER_READY || peer->state == PEER_BUSY;
+        for (size_t i = 0; works && peer->service == service && i < sizeof peer->ops.bits; i++) {
+            ret_all->bits[i] &= peer->ops.bits[i];
+            ret_some->bits[i] |= peer->ops.bits[i];
+        }
+    }
+    return p->workers[service] > 0;
+}
+
+void peers_take(struct peers *p, struct peer *peer)
+{
+    DL_DELETE(p->ready[peer->service], peer);
+    peer->state = PEER_BUSY;
 }
 
 struct peer *peers_take_ready(struct peers *p, enum service service)
 {
     struct peer *peer = p->ready[service];
 
-    if (!peer)
-        return NULL;
-    DL_DELETE(p->ready[service], peer);
-    peer->state = PEER_BUSY;
+    if (peer)
+        peers_take(p, peer);
     return peer;
 }
 

@@ -25,8 +25,9 @@ struct peer {
     enum peer_state state;
     bool gone; /* removed; freed by peers_reap */
     enum service service;
-    size_t window;     /* worker: most requests in hand; 0: one bundle */
-    struct work *hand; /* worker: requests in hand, oldest first */
+    struct bus_ops ops; /* worker: the operations that it knows */
+    size_t window;      /* worker: most requests in hand; 0: one bundle */
+    struct work *hand;  /* worker: requests in hand, oldest first */
     size_t hand_len;
     struct work *sent;        /* frontend: requests that it waits for */
     struct peer *prev, *next; /* ready list, or the list of those that are gone */
@@ -41,6 +42,7 @@ struct peers {
      * a window take turns. */
     struct peer *ready[SERVICE_COUNT_];
     struct peer *gone;
+    bool changed[SERVICE_COUNT_]; /* workers came or went since peers_known was asked */
 };
 
 /* NULL: unknown. */
@@ -49,14 +51,22 @@ struct peer *peers_find(const struct peers *p, const void *identity, size_t len)
 /* Adds an unknown peer; NULL when there are PEERS_MAX or the identity's length is not legal. */
 struct peer *peers_add(struct peers *p, const void *identity, size_t len);
 
-/* A worker with nothing in hand becomes ready for a service. */
-void peers_join(struct peers *p, struct peer *peer, enum service service, size_t window);
+/* A worker with nothing in hand becomes ready as its READY says. */
+void peers_join(struct peers *p, struct peer *peer, const struct bus_header *ready);
+
+/* Which operations all workers of a service know, and which some of them know; false: there is no
+ * worker. O(peers); resets p->changed. */
+bool peers_known(struct peers *p, enum service service, struct bus_ops *ret_all,
+                 struct bus_ops *ret_some);
 
 /* The worker takes no more work; `state` is PEER_ALONE or PEER_LEAVING. */
 void peers_leave(struct peers *p, struct peer *peer, enum peer_state state);
 
 /* Takes a ready worker out of the ready list: it is busy. NULL when there is none. */
 struct peer *peers_take_ready(struct peers *p, enum service service);
+
+/* Takes this worker, which is ready, out of the ready list: it is busy. */
+void peers_take(struct peers *p, struct peer *peer);
 
 /* How many more requests a worker may have in hand, at most BUS_BUNDLE_MAX. */
 size_t peer_room(const struct peer *peer);

@@ -6,7 +6,11 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { SPARE_MAX = 1024 };
+enum {
+    SPARE_MAX = 1024,
+    UNKNOWN_MS = 300,
+    RARE_LOOKS = 64 /* rare requests that are looked at for a worker */
+};
 
 /* Requests that share a key. */
 struct lane {
@@ -98,14 +102,93 @@ static bool look_big(const struct queue *q, struct work *w)
     return w->expected >= BIG_BYTES;
 }
 
+unsigned work_op(const struct work *w)
+{
+    unsigned told = w->header.subject >> BUS_SUBJECT_OP_SHIFT;
+
+    return told ? told - 1 : BUS_OPS_MAX + 1;
+}
+
+static bool knows(const struct bus_ops *ops, const struct work *w)
+{
+    return work_op(w) > BUS_OPS_MAX || bus_ops_has(ops, work_op(w));
+}
+
+static bool all_know(const struct queue *q, const struct work *w)
+{
+    enum service s = w->header.service;
+
+    return !q->known[s].told || knows(&q->known[s].all, w);
+}
+
+static void push_run(struct work *w, struct heap *runs)
+{
+    w->runs = runs;
+    heap_push(runs, &w->order);
+}
+
+static void set_due(struct queue *q, struct work *w, int64_t due)
+{
+    if (w->due.key == due)
+        return;
+    heap_remove(&q->due, &w->due);
+    w->due.key = due;
+    heap_push(&q->due, &w->due);
+}
+
+/* A request that may run and that some workers do not know. */
+static void stand_apart(struct queue *q, struct work *w)
+{
+    enum service s = w->header.service;
+    bool rare = knows(&q->known[s].some, w);
+
+    push_run(w, rare ? &q->rare[s] : &q->unknown[s]);
+    set_due(q, w, w->deadline - (rare ? 0 : UNKNOWN_MS));
+}
+
 static void let_run(struct queue *q, struct work *w)
 {
     if (w->order.pos || w->turn.pos)
         return;
-    if (look_big(q, w))
+    if (!all_know(q, w))
+        stand_apart(q, w);
+    else if (look_big(q, w))
         big_push(&q->big, w);
     else
-        heap_push(&q->runnable[w->header.service], &w->order);
+        push_run(w, &q->runnable[w->header.service]);
+}
+
+/* Decides anew on all requests of a heap. */
+static void sort_anew(struct queue *q, struct heap *h)
+{
+    struct heap old = *h;
+
+    *h = (struct heap){0};
+    for (size_t i = 0; i < old.len; i++) {
+        struct work *w = OWNER(old.nodes[i], order);
+        w->order.pos = 0;
+        set_due(q, w, w->deadline);
+        let_run(q, w);
+    }
+    heap_free(&old);
+}
+
+void queue_set_known(struct queue *q, enum service service, bool told, const struct bus_ops *all,
+                     const struct bus_ops *some)
+{
+    if (q->known[service].told == told && memcmp(&q->known[service].all, all, sizeof *all) == 0 &&
+        memcmp(&q->known[service].some, some, sizeof *some) == 0)
+        return;
+    q->known[service].told = told;
+    q->known[service].all = *all;
+    q->known[service].some = *some;
+    sort_anew(q, &q->rare[service]);
+    sort_anew(q, &q->unknown[service]);
+}
+
+bool queue_is_unknown(const struct queue *q, const struct work *w)
+{
+    return w->order.pos && w->runs == &q->unknown[w->header.service];
 }
 
 /* After a change of the lane: makes its oldest request runnable when none is in hand; frees an
@@ -150,7 +233,7 @@ static void stop_waiting(struct queue *q, struct work *w)
     q->waiting--;
     q->waiting_of[w->header.service]--;
     heap_remove(&q->due, &w->due);
-    heap_remove(&q->runnable[w->header.service], &w->order);
+    heap_remove(w->runs, &w->order);
     big_remove(&q->big, w);
     if (w->lane)
         DL_DELETE(w->lane->waiting, w);
@@ -241,7 +324,7 @@ static bool bundle_add_lane(struct queue *q, struct bundle *b, struct lane *lane
     struct work *w;
 
     while (lane && (w = lane->waiting))
-        if (look_big(q, w) || !bundle_add(q, b, w))
+        if (!all_know(q, w) || look_big(q, w) || !bundle_add(q, b, w))
             return false;
     return true;
 }
@@ -257,9 +340,10 @@ size_t queue_take(struct queue *q, enum service service, size_t share, struct pe
 
     for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service]));) {
         struct work *w = OWNER(node, order);
-        if (look_big(q, w)) { /* an answer since it came has told */
-            heap_remove(&q->runnable[service], node);
-            big_push(&q->big, w);
+        if (!all_know(q, w) ||
+            look_big(q, w)) { /* a worker, or an answer, has told since it came */
+            heap_remove(w->runs, node);
+            let_run(q, w);
             continue;
         }
         if (!bundle_add(q, &b, w) || !bundle_add_lane(q, &b, w->lane))
@@ -271,12 +355,35 @@ size_t queue_take(struct queue *q, enum service service, size_t share, struct pe
     return b.len;
 }
 
+struct work *queue_take_rare(struct queue *q, enum service service, struct peer *worker,
+                             int64_t now)
+{
+    struct heap *h = &q->rare[service];
+    struct work *best = NULL;
+
+    for (size_t i = 0; i < h->len && i < RARE_LOOKS; i++) {
+        struct work *w = OWNER(h->nodes[i], order);
+        if (knows(&worker->ops, w) && (!best || w->order.key < best->order.key))
+            best = w;
+    }
+    if (best) {
+        look_big(q, best);
+        into_hand(q, best, worker, now);
+    }
+    return best;
+}
+
 struct work *queue_take_big(struct queue *q, struct peer *worker, int64_t now)
 {
     struct work *w = big_first(&q->big);
 
     if (!w)
         return NULL;
+    if (!all_know(q, w)) {
+        big_remove(&q->big, w);
+        let_run(q, w);
+        return NULL;
+    }
     q->big.turn = w->turn.key;
     into_hand(q, w, worker, now);
     w->is_big = true;
@@ -386,8 +493,11 @@ void queue_free(struct queue *q)
         q->spare_lanes = lane->next;
         free(lane);
     }
-    for (int s = 0; s < SERVICE_COUNT_; s++)
+    for (int s = 0; s < SERVICE_COUNT_; s++) {
         heap_free(&q->runnable[s]);
+        heap_free(&q->rare[s]);
+        heap_free(&q->unknown[s]);
+    }
     heap_free(&q->big.waiting);
     heap_free(&q->due);
 }

@@ -9,6 +9,10 @@
  * Big requests (big.h) that may run stand in a heap of their own. Whether a request is big is
  * decided when it comes, and again when it is about to go to a worker.
  *
+ * Releases. While workers of two releases are connected, requests of operations that only some of
+ * them know stand apart: `rare`, or `unknown` while no worker knows them. The latter end UNKNOWN_MS
+ * before their deadline, so that the reason reaches the client.
+ *
  * Deadlines. All waiting requests stand in a second heap by deadline.
  *
  * Every operation is O(log n) of the waiting requests. */
@@ -30,7 +34,12 @@ struct queue {
     size_t held;  /* waiting or in hand */
     size_t bytes; /* of all held, with their payloads */
     int64_t last_number;
-    struct heap runnable[SERVICE_COUNT_];
+    struct heap runnable[SERVICE_COUNT_]; /* of operations that all workers know */
+    struct heap rare[SERVICE_COUNT_], unknown[SERVICE_COUNT_];
+    struct {
+        bool told; /* a worker of the service is connected */
+        struct bus_ops all, some;
+    } known[SERVICE_COUNT_];
     struct big big; /* SERVICE_API only: workers of the other services have windows */
     struct heap due;
     struct work *by_id;
@@ -66,6 +75,23 @@ size_t queue_runnable(const struct queue *q, enum service service);
  * along. 0: those that could run turned out to be big and were moved there. */
 size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
                   struct work *works[BUS_BUNDLE_MAX], int64_t now);
+
+/* What the workers of a service know from now on: all of them, some of them. `told` false: there is
+ * no worker, and any operation may come to be known. O(n log n) of the rare and unknown requests
+ * when that is a change. */
+void queue_set_known(struct queue *q, enum service service, bool told, const struct bus_ops *all,
+                     const struct bus_ops *some);
+
+/* Puts a rare request that this worker knows into its hands; NULL: none among the oldest ones. */
+struct work *queue_take_rare(struct queue *q, enum service service, struct peer *worker,
+                             int64_t now);
+
+/* Whether no worker knows the operation of a waiting request. */
+bool queue_is_unknown(const struct queue *q, const struct work *w);
+
+/* Number of the operation on the bus; BUS_OPS_MAX + 1: not told, every worker counts as one that
+ * knows it. */
+unsigned work_op(const struct work *w);
 
 /* Puts the big request whose turn it is into the hands of `worker`; NULL: there is none. The caller
  * asks big_may_run first. */

@@ -21,7 +21,8 @@ struct work {
     struct peer *frontend;              /* gets the answer; NULL: gone */
     struct peer *worker;                /* has it in hand; NULL: it waits */
     struct lane *lane;                  /* NULL without a key */
-    struct heap_node order;             /* in queue.runnable, by number; or */
+    struct heap *runs;                  /* where it stands by number, while it may run: */
+    struct heap_node order;             /* in queue.runnable, .rare or .unknown; or */
     struct heap_node turn;              /* in big.waiting, by turn */
     int64_t charged;                    /* units of turn that its client paid for it; 0: none */
     size_t expected;                    /* bytes: payload and expected answer */

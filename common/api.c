@@ -1,5 +1,6 @@
 #include "common/api.h"
 
+#include "common/bus_ops.h"
 #include "common/op.h"
 
 #include <string.h>
@@ -29,6 +30,17 @@ const char *const role_names[] = {"admin", "manager", "contributor", "agent", NU
 const struct route *route_of(unsigned op)
 {
     return op < OP_COUNT_ ? &routes[op] : NULL;
+}
+
+const struct route *route_of_wire(unsigned wire)
+{
+    static unsigned char by_wire[BUS_OPS_MAX + 1]; /* operation + 1 */
+
+    if (!by_wire[routes[OP_COUNT_ - 1].wire])
+        for (unsigned op = 0; op < OP_COUNT_; op++)
+            if (routes[op].wire)
+                by_wire[routes[op].wire] = (unsigned char)(op + 1);
+    return wire && wire <= BUS_OPS_MAX && by_wire[wire] ? &routes[by_wire[wire] - 1] : NULL;
 }
 
 unsigned route_op(const struct route *r)

@@ -72,6 +72,9 @@ struct route;
 /* The row of an operation (enum op); NULL when there is none of this number. */
 const struct route *route_of(unsigned op);
 
+/* The row with a number on the bus; NULL: this release has none. O(1). */
+const struct route *route_of_wire(unsigned wire);
+
 /* The row of this name ("OP_JOB_ADD"); NULL: none. `name` need not end with a NUL. */
 const struct route *route_named(const char *name, size_t len);
 

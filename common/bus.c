@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    HEADER_FIELDS = 10, /* further ones, of a later release, are skipped */
+    HEADER_FIELDS = 10, /* at least; READY has one more. Others, of later releases, are skipped */
     HEADER_MAX = 512,   /* bytes */
     /* ZMTP heartbeats: ZeroMQ closes a connection whose other end is dead, stopped or unreachable
      * within BUS_PATIENCE_MS and a heartbeat; a broker's send then fails with EHOSTUNREACH. */
@@ -24,6 +24,12 @@ enum {
     HIGH_WATER_MARK = 4096
 };
 
+void bus_header_release(struct bus_header *h)
+{
+    h->key_len = strlen(PROJECT_VERSION);
+    memcpy(h->key, PROJECT_VERSION, h->key_len);
+}
+
 void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
 {
     msgpack_sbuffer out;
@@ -31,7 +37,7 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
 
     msgpack_sbuffer_init(&out);
     msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
-    msgpack_pack_array(&pk, HEADER_FIELDS);
+    msgpack_pack_array(&pk, HEADER_FIELDS + (h->type == BUS_READY ? 1 : 0));
     msgpack_pack_uint8(&pk, BUS_VERSION);
     msgpack_pack_uint8(&pk, (uint8_t)h->type);
     msgpack_pack_uint64(&pk, h->type == BUS_REQUEST ? h->origin : h->instance);
@@ -42,6 +48,8 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
     msgpack_pack_uint8(&pk, (uint8_t)h->err);
     msgpack_pack_bin_with_body(&pk, h->key, h->key_len);
     msgpack_pack_uint32(&pk, h->type == BUS_REQUEST ? h->subject : h->window);
+    if (h->type == BUS_READY)
+        msgpack_pack_bin_with_body(&pk, h->ops.bits, sizeof h->ops.bits);
     mem_check(zmq_msg_init_size(msg, out.size) == 0);
     memcpy(zmq_msg_data(msg), out.data, out.size);
     msgpack_sbuffer_destroy(&out);
@@ -54,6 +62,19 @@ static bool get_uint(const msgpack_object *o, uint64_t max, uint64_t *ret)
         return false;
     *ret = o->via.u64;
     return true;
+}
+
+/* Operations of a READY: a text of bits, of any length; without it those that were never told. */
+static void get_ops(const msgpack_object_array *fields, struct bus_ops *ret)
+{
+    const msgpack_object *o = fields->size > HEADER_FIELDS ? &fields->ptr[HEADER_FIELDS] : NULL;
+
+    if (o && o->type == MSGPACK_OBJECT_BIN)
+        memcpy(ret->bits, o->via.bin.ptr,
+               o->via.bin.size < sizeof ret->bits ? o->via.bin.size : sizeof ret->bits);
+    else
+        for (unsigned op = 0; op <= BUS_OPS_UNTOLD; op++)
+            bus_ops_add(ret, op);
 }
 
 static enum err decode(const msgpack_object *o, struct bus_header *ret)
@@ -87,6 +108,8 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
     h.err = (enum err)err;
     memcpy(h.key, f[8].via.bin.ptr, f[8].via.bin.size);
     h.key_len = f[8].via.bin.size;
+    if (h.type == BUS_READY)
+        get_ops(&o->via.array, &h.ops);
     *ret = h;
     return ERR_OK;
 }
@@ -104,6 +127,14 @@ enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret)
         e = decode(&o, ret);
     msgpack_zone_destroy(&zone);
     return e;
+}
+
+unsigned bus_header_version(const void *data, size_t len)
+{
+    const unsigned char *bytes = data;
+
+    /* An array with fewer than 16 elements, whose first is a number below 128. */
+    return len > 1 && (bytes[0] & 0xf0) == 0x90 && bytes[1] < 0x80 ? bytes[1] : 0;
 }
 
 static bool set_int(void *socket, int option, int value)

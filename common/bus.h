@@ -7,8 +7,9 @@
  * (-> B: to the broker, B ->: from it):
  *
  *   -> B  (empty)  of ZMQ_PROBE_ROUTER at each (re)connect
- *   B ->  HELLO    instance: a new value means that the broker knows none of our requests
- *   -> B  READY    service, window; sent by a worker on HELLO, makes it available
+ *   B ->  HELLO    instance: a new value means that the broker knows none of our requests; release
+ *   -> B  READY    service, window, operations, release; sent by a worker on HELLO, makes it
+ *                  available
  *   B ->  PING     every heartbeat interval; a peer that hears nothing for the dead time takes the
  *                  broker for dead
  *   -> B  REQUEST  of a frontend: id, service, ttl_ms, attempt, key + request envelope
@@ -29,6 +30,7 @@
 
 #include "common/api.h"
 #include "common/bus_key.h"
+#include "common/bus_ops.h"
 #include "common/err.h"
 
 #include <stdbool.h>
@@ -69,18 +71,25 @@ struct bus_header {
     uint32_t attempt;        /* REQUEST: 0, raised each time it is sent again */
     enum err err;            /* REJECT */
     char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time; WAKE */
-    size_t key_len;          /* 0: none */
+    size_t key_len;          /* 0: none. HELLO, READY: the sender's release, for the log */
+    struct bus_ops ops;      /* READY: the operations that the worker knows */
 };
 
-/* A subject is the operation + 1 in the upper bits and a hash of its parameters below. On the bus,
+/* A subject is the number of the operation + 1 in the upper bits and a hash of its parameters below. On the bus,
  * origin and subject take the places of instance and window, which a REQUEST does not use. */
 #define BUS_SUBJECT_OP_SHIFT 24
+
+/* Writes this release into the key of a HELLO or READY. */
+void bus_header_release(struct bus_header *h);
 
 /* Initialises `msg` with the packed header; the caller sends or closes it. */
 void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg);
 
 /* ERR_INVALID: not a well-formed header of this version; *ret is untouched. */
 enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret) MUST_CHECK;
+
+/* The version of the protocol that a header is of, whatever follows; 0: it is no header. */
+unsigned bus_header_version(const void *data, size_t len);
 
 #define BUS_ENDPOINT_SIZE 256
 /* The endpoint of broker K for one side: "ipc://DIR/broker-K.frontends" where `bus` is a folder; of

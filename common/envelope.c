@@ -32,11 +32,32 @@ enum reply_key {
 const char *header_name(enum header h)
 {
     static const char *const names[HDR_COUNT_] = {
-#define HEADER(id, name) [id] = name,
+#define HEADER(id, wire, name) [id] = name,
 #include "common/headers.def"
 #undef HEADER
     };
     return (unsigned)h < HDR_COUNT_ ? names[h] : "";
+}
+
+/* The header with a number of headers.def; HDR_COUNT_: this release knows none. */
+static unsigned header_of_wire(size_t wire)
+{
+    static const unsigned char by_wire[HEADER_WIRE_MAX + 1] = {
+#define HEADER(id, wire, name) [wire] = 1 + id,
+#include "common/headers.def"
+#undef HEADER
+    };
+    return wire <= HEADER_WIRE_MAX && by_wire[wire] ? by_wire[wire] - 1u : HDR_COUNT_;
+}
+
+/* One more than the largest number of headers.def. */
+static size_t header_wires(void)
+{
+    size_t n = HEADER_WIRE_MAX + 1;
+
+    while (n && header_of_wire(n - 1) == HDR_COUNT_)
+        n--;
+    return n;
 }
 
 static void pack_text(msgpack_packer *pk, struct text t)
@@ -63,10 +84,12 @@ static void pack_request_lists(msgpack_packer *pk, const struct request *r)
         pack_text(pk, r->query[i].value);
     }
     msgpack_pack_uint8(pk, RQ_HEADERS);
-    msgpack_pack_array(pk, HDR_COUNT_);
-    for (size_t i = 0; i < HDR_COUNT_; i++) {
-        if (r->headers[i].s)
-            pack_text(pk, r->headers[i]);
+    size_t wires = header_wires();
+    msgpack_pack_array(pk, wires);
+    for (size_t i = 0; i < wires; i++) {
+        unsigned h = header_of_wire(i);
+        if (h < HDR_COUNT_ && r->headers[h].s)
+            pack_text(pk, r->headers[h]);
         else
             msgpack_pack_nil(pk);
     }
@@ -85,7 +108,8 @@ enum err request_pack_head(const struct request *r, size_t body_len, msgpack_sbu
 {
     msgpack_packer pk;
 
-    if (r->params_len > ROUTE_PARAMS_MAX || r->query_len > QUERY_MAX)
+    if (r->params_len > ROUTE_PARAMS_MAX || r->query_len > QUERY_MAX || !route_of(r->op) ||
+        !route_wire(route_of(r->op)))
         return ERR_INVALID;
     msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
     msgpack_pack_map(&pk, RQ_COUNT_);
@@ -94,7 +118,7 @@ enum err request_pack_head(const struct request *r, size_t body_len, msgpack_sbu
     msgpack_pack_uint8(&pk, RQ_ID);
     pack_cstr(&pk, r->id);
     msgpack_pack_uint8(&pk, RQ_OP);
-    msgpack_pack_uint16(&pk, (uint16_t)r->op);
+    msgpack_pack_uint16(&pk, (uint16_t)route_wire(route_of(r->op)));
     msgpack_pack_uint8(&pk, RQ_HEAD);
     msgpack_pack_uint8(&pk, r->head);
     msgpack_pack_uint8(&pk, RQ_RECEIVED);
@@ -203,11 +227,14 @@ static bool get_headers(const msgpack_object *o, struct request *r)
     const msgpack_object *items;
     size_t n;
 
-    if (!get_array(o, HDR_COUNT_, &items, &n))
+    if (!get_array(o, HEADER_WIRE_MAX + 1, &items, &n))
         return false;
-    for (size_t i = 0; i < n; i++)
-        if (items[i].type != MSGPACK_OBJECT_NIL && !get_text(&items[i], &r->headers[i]))
+    for (size_t i = 0; i < n; i++) {
+        unsigned h = header_of_wire(i); /* unknown: of a later release */
+        if (h < HDR_COUNT_ && items[i].type != MSGPACK_OBJECT_NIL &&
+            !get_text(&items[i], &r->headers[h]))
             return false;
+    }
     return true;
 }
 
@@ -221,9 +248,9 @@ static bool get_request_field(uint64_t key, const msgpack_object *o, struct requ
     case RQ_ID:
         return get_id(o, r->id);
     case RQ_OP:
-        if (!get_uint(o, UINT16_MAX, &n) || !route_of((unsigned)n))
+        if (!get_uint(o, UINT16_MAX, &n) || !route_of_wire((unsigned)n))
             return false;
-        r->op = (unsigned)n;
+        r->op = route_op(route_of_wire((unsigned)n));
         return true;
     case RQ_HEAD:
         if (!get_uint(o, 1, &n))

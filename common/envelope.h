@@ -18,9 +18,10 @@
 #define REQUEST_ID_SIZE   37 /* UUID text, lower case, with its NUL */
 #define QUERY_MAX         1024
 #define REPLY_HEADERS_MAX 8
+#define HEADER_WIRE_MAX   31 /* of headers.def */
 
 enum header {
-#define HEADER(id, name) id,
+#define HEADER(id, wire, name) id,
 #include "common/headers.def"
 #undef HEADER
     HDR_COUNT_

@@ -40,5 +40,6 @@ uint32_t subject_of(const struct request *r)
         h = fnv_add_text(h, r->params[i]);
     for (size_t i = 0; i < r->query_len; i++)
         h = fnv_add_text(fnv_add_text(h, r->query[i].name), r->query[i].value);
-    return ((uint32_t)r->op + 1) << BUS_SUBJECT_OP_SHIFT | (uint32_t)(h ^ (h >> 32)) % below;
+    return (route_wire(route_of(r->op)) + 1) << BUS_SUBJECT_OP_SHIFT |
+           (uint32_t)(h ^ (h >> 32)) % below;
 }

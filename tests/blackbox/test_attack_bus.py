@@ -21,8 +21,8 @@ pytestmark = pytest.mark.stores("sqlite")
 zmq = pytest.importorskip("zmq")
 msgpack = pytest.importorskip("msgpack")
 
-OPS = {name: n for n, name in enumerate(
-    re.findall(r"^(?:LOCAL|API|LOGIN|WEBHOOK)\((\w+)", (ROOT / "common/api.def").read_text(), re.M))}
+OPS = {name: int(wire) for name, wire in re.findall(
+    r"^(?:API|LOGIN|WEBHOOK)\((\w+),[^)]*?\.wire = (\d+)", (ROOT / "common/api.def").read_text(), re.M)}
 HEADERS = len(re.findall(r"^HEADER\(", (ROOT / "common/headers.def").read_text(), re.M))
 UNREADABLE = b"a worker could not read the request"
 
@@ -75,7 +75,7 @@ BAD = {
     "no body": lambda i: envelope(i, _9=None),
     "operation of a later release": lambda i: envelope(i, 60000),
     "operation of another service": lambda i: envelope(i, "OP_TOKEN"),
-    "operation of frontends": lambda i: envelope(i, "OP_VERSION"),
+    "operation of frontends": lambda i: envelope(i, 0),
     "another id": lambda i: envelope(i, _1=str(uuid.uuid4()).encode()),
     "no parameter": lambda i: envelope(i, "OP_JOB_GET"),
     "two parameters": lambda i: envelope(i, "OP_RESULT_GET", _5=[b"a", b"b"]),

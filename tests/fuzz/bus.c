@@ -35,7 +35,8 @@ static void header(const uint8_t *data, size_t size)
             again.ttl_ms == h.ttl_ms && again.attempt == h.attempt && again.err == h.err &&
             again.window == h.window && again.origin == h.origin && again.subject == h.subject &&
             again.key_len == h.key_len && memcmp(again.id, h.id, BUS_ID_SIZE) == 0 &&
-            memcmp(again.key, h.key, h.key_len) == 0);
+            memcmp(again.key, h.key, h.key_len) == 0 &&
+            memcmp(&again.ops, &h.ops, sizeof h.ops) == 0);
     zmq_msg_close(&msg);
 }
 

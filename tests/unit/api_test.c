@@ -157,13 +157,15 @@ static void test_numbers_on_the_bus_stay(void **state)
         }
         if (wire >= known || !on_the_bus[wire] || strcmp(on_the_bus[wire], route_name(r)) != 0)
             fail_msg("%s: the number %u is not the one of on_the_bus", route_name(r), wire);
-        /* Envelopes carry the position of the row: it must not move. */
-        assert_int_equal(wire, i);
+        assert_ptr_equal(route_of_wire(wire), r);
         rows_seen++;
     }
     for (size_t i = 0; i < known; i++)
         rows_seen -= on_the_bus[i] && *on_the_bus[i];
     assert_int_equal(rows_seen, 0);
+    assert_null(route_of_wire(0));
+    assert_null(route_of_wire(255));
+    assert_null(route_of_wire(60000));
 }
 
 int main(void)

@@ -14,6 +14,13 @@ static struct peer *add(struct peers *p, const char *name)
     return peer;
 }
 
+static void join(struct peers *p, struct peer *peer, enum service service, uint32_t window)
+{
+    const struct bus_header ready = {.service = service, .window = window};
+
+    peers_join(p, peer, &ready);
+}
+
 static void test_identities(void **state)
 {
     static const char long_name[PEER_IDENTITY_MAX + 1];
@@ -61,8 +68,8 @@ static void test_window(void **state)
     struct peer *a = add(&p, "a"), *b = add(&p, "b");
 
     (void)state;
-    peers_join(&p, a, SERVICE_WEBHOOK, 3);
-    peers_join(&p, b, SERVICE_WEBHOOK, 1000);
+    join(&p, a, SERVICE_WEBHOOK, 3);
+    join(&p, b, SERVICE_WEBHOOK, 1000);
     assert_int_equal(peer_room(a), 3);
     assert_int_equal(peer_room(b), BUS_BUNDLE_MAX);
     /* They take turns, also while they have something in hand. */
@@ -91,9 +98,9 @@ static void test_ready(void **state)
 
     (void)state;
     assert_null(peers_take_ready(&p, SERVICE_API));
-    peers_join(&p, a, SERVICE_API, 0);
-    peers_join(&p, b, SERVICE_API, 0);
-    peers_join(&p, c, SERVICE_WEBHOOK, 0);
+    join(&p, a, SERVICE_API, 0);
+    join(&p, b, SERVICE_API, 0);
+    join(&p, c, SERVICE_WEBHOOK, 0);
     assert_int_equal(p.workers[SERVICE_API], 2);
     assert_int_equal(p.workers[SERVICE_WEBHOOK], 1);
     assert_ptr_equal(peers_take_ready(&p, SERVICE_API), b);
@@ -113,7 +120,7 @@ static void test_leave(void **state)
     struct peer *a = add(&p, "a");
 
     (void)state;
-    peers_join(&p, a, SERVICE_API, 0);
+    join(&p, a, SERVICE_API, 0);
     peers_leave(&p, a, PEER_LEAVING);
     assert_null(peers_take_ready(&p, SERVICE_API));
     assert_int_equal(p.workers[SERVICE_API], 0);
@@ -121,8 +128,8 @@ static void test_leave(void **state)
     assert_int_equal(p.workers[SERVICE_API], 0);
     peers_put_ready(&p, a); /* its last work is done, but it has left */
     assert_null(peers_take_ready(&p, SERVICE_API));
-    peers_join(&p, a, SERVICE_WEBHOOK, 0);
-    peers_join(&p, a, SERVICE_API, 0); /* again, of another service */
+    join(&p, a, SERVICE_WEBHOOK, 0);
+    join(&p, a, SERVICE_API, 0); /* again, of another service */
     assert_int_equal(p.workers[SERVICE_WEBHOOK], 0);
     assert_int_equal(p.workers[SERVICE_API], 1);
     assert_ptr_equal(peers_take_ready(&p, SERVICE_API), a);
@@ -137,7 +144,7 @@ static void test_remove(void **state)
     struct peer *a = add(&p, "a");
 
     (void)state;
-    peers_join(&p, a, SERVICE_API, 0);
+    join(&p, a, SERVICE_API, 0);
     peers_remove(&p, a);
     assert_true(a->gone); /* still valid */
     assert_null(peers_find(&p, "a", 1));
@@ -162,13 +169,45 @@ static void test_name(void **state)
     peers_free(&p);
 }
 
+static void join_knowing(struct peers *p, const char *name, unsigned op, unsigned other)
+{
+    struct bus_header ready = {.service = SERVICE_API};
+
+    bus_ops_add(&ready.ops, op);
+    bus_ops_add(&ready.ops, other);
+    peers_join(p, add(p, name), &ready);
+}
+
+static void test_known_operations(void **state)
+{
+    struct peers p = {0};
+    struct bus_ops all, some;
+
+    (void)state;
+    assert_false(peers_known(&p, SERVICE_API, &all, &some));
+    add(&p, "not a worker");
+    join_knowing(&p, "old", 3, 4);
+    join_knowing(&p, "new", 3, 200);
+    assert_true(p.changed[SERVICE_API]);
+    assert_true(peers_known(&p, SERVICE_API, &all, &some));
+    assert_false(p.changed[SERVICE_API]);
+    assert_true(bus_ops_has(&all, 3) && !bus_ops_has(&all, 4) && !bus_ops_has(&all, 200));
+    assert_true(bus_ops_has(&some, 3) && bus_ops_has(&some, 4) && bus_ops_has(&some, 200));
+    assert_false(bus_ops_has(&some, 5));
+    assert_false(peers_known(&p, SERVICE_LOGIN, &all, &some));
+    peers_leave(&p, peers_find(&p, "old", 3), PEER_LEAVING);
+    assert_true(p.changed[SERVICE_API] && peers_known(&p, SERVICE_API, &all, &some));
+    assert_true(bus_ops_has(&all, 200) && !bus_ops_has(&some, 4));
+    peers_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identities), cmocka_unit_test(test_limit),
         cmocka_unit_test(test_window),     cmocka_unit_test(test_ready),
         cmocka_unit_test(test_leave),      cmocka_unit_test(test_remove),
-        cmocka_unit_test(test_name),
+        cmocka_unit_test(test_name),       cmocka_unit_test(test_known_operations),
     };
     return cmocka_run_group_tests_name("broker_peers", tests, NULL, NULL);
 }

@@ -447,6 +447,92 @@ static void test_window(void **state)
     take(f, 1, 8, "6");
 }
 
+/* ---- workers of two releases ---- */
+
+enum { OLD_OP = 3, NEW_OP = 60, NOBODYS_OP = 200 };
+
+static void add_of(struct fixture *f, char id, unsigned op, const char *key)
+{
+    struct bus_header h = header_of(id, key);
+
+    h.ttl_ms = 1000;
+    h.subject = (uint32_t)(op + 1) << BUS_SUBJECT_OP_SHIFT;
+    assert_int_equal(add_sized(f, &h, 10), ERR_OK);
+}
+
+static void set_known(struct fixture *f, bool told)
+{
+    struct bus_ops all = {0}, some = {0};
+
+    bus_ops_add(&all, OLD_OP);
+    bus_ops_add(&some, OLD_OP);
+    bus_ops_add(&some, NEW_OP);
+    f->workers[0].ops = all;
+    f->workers[1].ops = some;
+    queue_set_known(&f->q, SERVICE_API, told, &all, &some);
+}
+
+static void assert_rare(struct fixture *f, int worker, char id)
+{
+    struct work *w = queue_take_rare(&f->q, SERVICE_API, &f->workers[worker], NOW);
+
+    assert_int_equal(w ? w->header.id[0] : 0, id);
+}
+
+static void test_operations_that_some_know(void **state)
+{
+    struct fixture *f = *state;
+
+    add_of(f, '1', NEW_OP, ""); /* before any worker is there */
+    add_of(f, '2', OLD_OP, "");
+    set_known(f, true);
+    add_of(f, '3', NEW_OP, "");
+    add_of(f, '4', NOBODYS_OP, "");
+    add(f, "5"); /* its operation is not told */
+    take(f, 0, 8, "25");
+    assert_rare(f, 0, 0);
+    assert_rare(f, 1, '1');
+    assert_rare(f, 1, '3');
+    assert_rare(f, 1, 0);
+    queue_put_back(&f->q, find(f, '3'));
+    assert_rare(f, 0, 0);
+    assert_rare(f, 1, '3');
+}
+
+/* What nobody knows ends before its deadline, unless a worker comes that does. */
+static void test_operation_that_nobody_knows(void **state)
+{
+    struct fixture *f = *state;
+
+    set_known(f, true);
+    add_of(f, '1', NOBODYS_OP, "");
+    assert_true(queue_is_unknown(&f->q, find(f, '1')));
+    assert_true(queue_next_due(&f->q) < NOW + 1000);
+    set_known(f, false);
+    assert_false(queue_is_unknown(&f->q, find(f, '1')));
+    assert_true(queue_next_due(&f->q) == NOW + 1000);
+    take(f, 0, 8, "1");
+}
+
+/* A lane keeps its order: what follows a request that only some know waits for it. */
+static void test_lane_of_two_releases(void **state)
+{
+    struct fixture *f = *state;
+
+    set_known(f, true);
+    add_of(f, '1', OLD_OP, "a");
+    add_of(f, '2', NEW_OP, "a");
+    add_of(f, '3', OLD_OP, "a");
+    take(f, 0, 8, "1");
+    assert_rare(f, 1, 0);
+    answer(f, "1");
+    take(f, 0, 8, "");
+    assert_rare(f, 1, '2');
+    take(f, 0, 8, "");
+    answer(f, "2");
+    take(f, 0, 8, "3");
+}
+
 #define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 int main(void)
 {
@@ -466,6 +552,9 @@ int main(void)
         ROW(test_frontend_gone),
         ROW(test_window),
         ROW(test_random),
+        ROW(test_operations_that_some_know),
+        ROW(test_operation_that_nobody_knows),
+        ROW(test_lane_of_two_releases),
     };
     return cmocka_run_group_tests_name("broker_queue", tests, NULL, NULL);
 }

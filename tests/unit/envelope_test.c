@@ -182,12 +182,127 @@ static void test_bus_endpoint(void **state)
     assert_false(bus_is_remote("/run/x"));
 }
 
+/* ---- what no release may change ---- */
+
+/* By number on the bus. Append, change none; "" where a header is gone. */
+static const char *const headers_on_the_bus[] = {
+    "Authorization", "Cookie",          "Content-Type",  "Accept",
+    "Host",          "Accept-Encoding", "If-None-Match", "Idempotency-Key"};
+
+static void test_numbers_of_headers_stay(void **state)
+{
+    const size_t known = sizeof headers_on_the_bus / sizeof *headers_on_the_bus;
+    size_t seen = 0;
+
+    (void)state;
+#define HEADER(id, wire, name)                                                                     \
+    assert_true((wire) < known && (wire) <= HEADER_WIRE_MAX);                                      \
+    assert_string_equal(headers_on_the_bus[wire], name);                                           \
+    seen++;
+#include "common/headers.def"
+#undef HEADER
+    for (size_t i = 0; i < known; i++)
+        seen -= *headers_on_the_bus[i] != '\0';
+    assert_int_equal(seen, 0);
+}
+
+/* REJECT carries an error by its position, REQUEST and READY a service by its number. */
+static void test_numbers_of_errors_and_services_stay(void **state)
+{
+    (void)state;
+    assert_int_equal(ERR_INTERNAL, 6);
+    assert_int_equal(ERR_UNAVAILABLE, 8);
+    assert_int_equal(ERR_FULL, 9);
+    assert_int_equal(ERR_TIMEOUT, 10);
+    assert_int_equal(ERR_NO_BROKER, 11);
+    assert_int_equal(ERR_NO_WORKER, 12);
+    assert_int_equal(SERVICE_API, 1);
+    assert_int_equal(SERVICE_WEBHOOK, 2);
+    assert_int_equal(SERVICE_LOGIN, 3);
+}
+
+static void pack_bytes(msgpack_packer *pk, const char *s)
+{
+    msgpack_pack_bin_with_body(pk, s, strlen(s));
+}
+
+/* A request of a later release: more fields, more headers, of which one is unknown here. */
+static void test_request_of_a_later_release(void **state)
+{
+    struct request *r = malloc(sizeof *r);
+    msgpack_sbuffer out;
+    msgpack_packer pk;
+    msgpack_zone zone;
+
+    (void)state;
+    msgpack_sbuffer_init(&out);
+    msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
+    msgpack_pack_map(&pk, 11);
+    for (int key = 0; key < 10; key++) {
+        msgpack_pack_int(&pk, key);
+        if (key == 1)
+            pack_bytes(&pk, "3061da05-1092-4b23-92a6-c7aab787e134");
+        else if (key == 2)
+            msgpack_pack_int(&pk, 8);
+        else if (key == 5 || key == 6)
+            msgpack_pack_array(&pk, 0);
+        else if (key == 7) {
+            msgpack_pack_array(&pk, HEADER_WIRE_MAX + 1);
+            for (int i = 0; i <= HEADER_WIRE_MAX; i++)
+                pack_bytes(&pk, i == 1 ? "agent_name=x" : "other");
+        } else if (key >= 8)
+            pack_bytes(&pk, "");
+        else
+            msgpack_pack_int(&pk, key == 0 ? ENVELOPE_VERSION : 0);
+    }
+    msgpack_pack_int(&pk, 77);
+    pack_bytes(&pk, "a field of tomorrow");
+    assert_true(msgpack_zone_init(&zone, 512));
+    assert_int_equal(request_unpack(out.data, out.size, &zone, r), ERR_OK);
+    assert_int_equal(r->op, OP_RESULT_PUT);
+    assert_int_equal(r->headers[HDR_COOKIE].len, strlen("agent_name=x"));
+    msgpack_zone_destroy(&zone);
+    msgpack_sbuffer_destroy(&out);
+    free(r);
+}
+
+static void test_ready_tells_operations(void **state)
+{
+    struct bus_header h = {.type = BUS_READY, .service = SERVICE_API}, again;
+    unsigned char *bytes;
+    zmq_msg_t msg;
+
+    (void)state;
+    bus_ops_add(&h.ops, 7);
+    bus_ops_add(&h.ops, BUS_OPS_MAX);
+    bus_header_release(&h);
+    bus_header_pack(&h, &msg);
+    bytes = zmq_msg_data(&msg);
+    assert_int_equal(bus_header_version(bytes, zmq_msg_size(&msg)), BUS_VERSION);
+    assert_int_equal(bus_header_unpack(bytes, zmq_msg_size(&msg), &again), ERR_OK);
+    assert_memory_equal(&again.ops, &h.ops, sizeof h.ops);
+    assert_true(again.key_len > 0);
+    /* A READY of an older release ends before them. */
+    bytes[0]--;
+    assert_int_equal(bus_header_unpack(bytes, zmq_msg_size(&msg) - 2 - sizeof h.ops, &again),
+                     ERR_OK);
+    assert_true(bus_ops_has(&again.ops, BUS_OPS_UNTOLD) &&
+                !bus_ops_has(&again.ops, BUS_OPS_UNTOLD + 1));
+    zmq_msg_close(&msg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request_round_trip), cmocka_unit_test(test_request_garbage),
-        cmocka_unit_test(test_reply_round_trip),   cmocka_unit_test(test_bus_header),
+        cmocka_unit_test(test_request_round_trip),
+        cmocka_unit_test(test_request_garbage),
+        cmocka_unit_test(test_reply_round_trip),
+        cmocka_unit_test(test_bus_header),
         cmocka_unit_test(test_bus_endpoint),
+        cmocka_unit_test(test_numbers_of_headers_stay),
+        cmocka_unit_test(test_numbers_of_errors_and_services_stay),
+        cmocka_unit_test(test_request_of_a_later_release),
+        cmocka_unit_test(test_ready_tells_operations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

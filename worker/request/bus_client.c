@@ -39,7 +39,14 @@ static void send_header(struct bus_client *l, size_t broker, const struct bus_he
 static void send_simple(struct bus_client *l, size_t broker, enum bus_type type)
 {
     struct bus_header h = {.type = type, .service = l->service, .window = l->window};
+    const struct route *route;
 
+    if (type == BUS_READY) {
+        for (unsigned op = 0; (route = route_of(op)); op++)
+            if (route_service(route) == l->service)
+                bus_ops_add(&h.ops, route_wire(route));
+        bus_header_release(&h);
+    }
     send_header(l, broker, &h);
 }
 
@@ -136,6 +143,20 @@ static void on_control(struct bus_client *l, size_t broker, const struct bus_hea
     }
 }
 
+/* Says so when a message is of another version of the protocol. */
+static void note_version(struct bus_client *l, zmq_msg_t *head)
+{
+    unsigned version = bus_header_version(zmq_msg_data(head), zmq_msg_size(head));
+    int64_t now = clock_mono_ms();
+
+    if (!version || version == BUS_VERSION || now < l->next_warning_ms)
+        return;
+    log_warn("refused a message of a broker: it speaks version %u of the bus, this worker %u; run "
+             "releases that speak the same",
+             version, BUS_VERSION);
+    l->next_warning_ms = now + WARNING_MS;
+}
+
 /* Receives one part; false at the end of what is there. */
 static bool receive(void *socket, zmq_msg_t *msg)
 {
@@ -179,6 +200,8 @@ bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[
         bool bad = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) != ERR_OK;
         bool more = zmq_msg_more(&head);
         metric_add(M_BUS_MALFORMED, 0, bad || !more);
+        if (bad)
+            note_version(l, &head);
         struct bus_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
         zmq_msg_close(&head);
         if (!more || !receive(socket, &it->payload))
