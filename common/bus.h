@@ -71,12 +71,13 @@ struct bus_header {
     uint32_t attempt;        /* REQUEST: 0, raised each time it is sent again */
     enum err err;            /* REJECT */
     char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time; WAKE */
-    size_t key_len;          /* 0: none. HELLO, READY: the sender's release, for the log */
-    struct bus_ops ops;      /* READY: the operations that the worker knows */
+    size_t key_len;          /* 0: none. HELLO, READY: the sender's release */
+    struct bus_ops ops;      /* READY: those that the worker knows */
 };
 
-/* A subject is the number of the operation + 1 in the upper bits and a hash of its parameters below. On the bus,
- * origin and subject take the places of instance and window, which a REQUEST does not use. */
+/* A subject is the number of the operation + 1 in the upper bits and a hash of its parameters below.
+ * On the bus, origin and subject take the places of instance and window, which a REQUEST does not
+ * use. */
 #define BUS_SUBJECT_OP_SHIFT 24
 
 /* Writes this release into the key of a HELLO or READY. */
