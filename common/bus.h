@@ -75,7 +75,7 @@ struct bus_header {
     struct bus_ops ops;      /* READY: those that the worker knows */
 };
 
-/* A subject is the number of the operation + 1 in the upper bits and a hash of its parameters below.
+/* A subject is the number of the operation + 1 in the upper bits, below a hash of its parameters.
  * On the bus, origin and subject take the places of instance and window, which a REQUEST does not
  * use. */
 #define BUS_SUBJECT_OP_SHIFT 24
