@@ -6,17 +6,13 @@
 #include <stdbool.h>
 
 /* chunk-size [ chunk-ext ]: hexadecimal digits; blanks before an extension are let through. */
-static bool parse_size(struct span line, uint64_t *ret)
+static bool parse_size(struct text line, uint64_t *ret)
 {
     size_t i = 0;
 
     *ret = 0;
     for (; i < line.len && i < 16; i++) {
-        char c = line.s[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = hex_value(line.s[i]);
         if (digit < 0)
             break;
         *ret = *ret * 16 + (uint64_t)digit;
@@ -39,7 +35,7 @@ static bool excused(struct chunked *c, size_t line_len)
     return c->excess <= CHUNK_EXCESS_MAX;
 }
 
-static enum chunked_result on_size(struct chunked *c, struct span line)
+static enum chunked_result on_size(struct chunked *c, struct text line)
 {
     if (!parse_size(line, &c->left) || !excused(c, line.len))
         return CHUNKED_BAD;
@@ -47,14 +43,14 @@ static enum chunked_result on_size(struct chunked *c, struct span line)
     return c->left ? CHUNKED_BEGIN : CHUNKED_LINE;
 }
 
-static enum chunked_result on_end(struct chunked *c, struct span line)
+static enum chunked_result on_end(struct chunked *c, struct text line)
 {
     c->state = CHUNKED_SIZE;
     return line.len ? CHUNKED_BAD : CHUNKED_LINE;
 }
 
 /* Trailers are read to their end, judged as header lines are, and dropped. */
-static enum chunked_result on_trailer(struct chunked *c, struct span line)
+static enum chunked_result on_trailer(struct chunked *c, struct text line)
 {
     struct head_field field;
 
@@ -69,7 +65,7 @@ enum chunked_result chunked_next(struct chunked *c, struct evbuffer *raw)
 {
     static const size_t max[] = {
         [CHUNKED_SIZE] = CHUNK_LINE_MAX, [CHUNKED_END] = 0, [CHUNKED_TRAILER] = HEAD_FIELD_MAX};
-    struct span line;
+    struct text line;
     enum line_result r = line_find(raw, max[c->state], &c->scanned, &line.s, &line.len);
     enum chunked_result ret = CHUNKED_BAD;
 

@@ -82,7 +82,7 @@ static void find_all(struct evhttp_request *req, const char *name, struct forwar
     ret->len = 0;
     for (h = evhttp_request_get_input_headers(req)->tqh_first; h; h = h->next.tqe_next)
         if (ret->len < HEAD_FIELDS_MAX && strcasecmp(h->key, name) == 0)
-            ret->lines[ret->len++] = (struct span){h->value, strlen(h->value)};
+            ret->lines[ret->len++] = (struct text){h->value, strlen(h->value)};
 }
 
 bool client_of_request(struct conn *c, struct evhttp_request *req)

@@ -159,7 +159,7 @@ static void send_parsed(struct exchange *x)
 {
     static struct parsed p; /* large */
 
-    request_parse(x->req, (struct span){x->item->target, x->item->target_len}, true, &p);
+    request_parse(x->req, (struct text){x->item->target, x->item->target_len}, true, &p);
     send_it(x, &p.request);
     request_parsed_free(&p);
 }
@@ -279,7 +279,7 @@ static void answer_verdict(struct exchange *x, int verdict)
     static struct parsed p; /* large */
     struct local_answer local;
 
-    request_parse(x->req, (struct span){x->item->target, x->item->target_len}, true, &p);
+    request_parse(x->req, (struct text){x->item->target, x->item->target_len}, true, &p);
     local_verdict(&local, verdict, &p);
     request_parsed_free(&p);
     if (x->conn->intake.unread)

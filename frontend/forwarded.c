@@ -3,26 +3,19 @@
 #include <string.h>
 #include <strings.h>
 
+#define BLANKS " \t"
+
 enum { HOPS_MAX = 64 }; /* the last ones of a list */
 
 /* The last elements of a list over several lines, the last first. */
 struct list {
-    struct span items[HOPS_MAX];
+    struct text items[HOPS_MAX];
     size_t len;
 };
 
-static struct span trim(struct span s)
-{
-    while (s.len && (*s.s == ' ' || *s.s == '\t'))
-        s.s++, s.len--;
-    while (s.len && (s.s[s.len - 1] == ' ' || s.s[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* Length of the text up to a separator that does not stand within quotes; false: quotes that do not
  * end. */
-static bool until(struct span s, char separator, size_t *ret)
+static bool until(struct text s, char separator, size_t *ret)
 {
     bool quoted = false;
     size_t i;
@@ -37,7 +30,7 @@ static bool until(struct span s, char separator, size_t *ret)
     return !quoted;
 }
 
-static void prepend(struct list *l, struct span item)
+static void prepend(struct list *l, struct text item)
 {
     size_t n = l->len < HOPS_MAX ? l->len : HOPS_MAX - 1;
 
@@ -51,53 +44,53 @@ static bool split(const struct forwarded_values *v, bool quotes, struct list *re
 {
     ret->len = 0;
     for (size_t i = 0; i < v->len; i++) {
-        struct span rest = v->lines[i];
+        struct text rest = v->lines[i];
         for (bool more = true; more;) {
             const char *comma = memchr(rest.s, ',', rest.len);
             size_t n = comma ? (size_t)(comma - rest.s) : rest.len;
             if (quotes && !until(rest, ',', &n))
                 return false;
-            prepend(ret, trim((struct span){rest.s, n}));
+            prepend(ret, text_trim((struct text){rest.s, n}, BLANKS));
             more = n < rest.len;
-            rest = more ? (struct span){rest.s + n + 1, rest.len - n - 1} : rest;
+            rest = more ? (struct text){rest.s + n + 1, rest.len - n - 1} : rest;
         }
     }
     return true;
 }
 
 /* ADDRESS, IPv4:PORT, [IPv6] or [IPv6]:PORT; false: another thing, as "unknown". */
-static bool parse_node(struct span s, struct address *ret)
+static bool parse_node(struct text s, struct address *ret)
 {
     const char *colon = memchr(s.s, ':', s.len);
     const char *close = s.len && *s.s == '[' ? memchr(s.s, ']', s.len) : NULL;
 
     if (close)
-        s = (struct span){s.s + 1, (size_t)(close - s.s - 1)};
+        s = (struct text){s.s + 1, (size_t)(close - s.s - 1)};
     else if (colon && colon == memrchr(s.s, ':', s.len))
         s.len = (size_t)(colon - s.s);
     return address_parse(s.s, s.len, ret);
 }
 
 /* The value of a parameter of an element of Forwarded, without its quotes; empty: it has none. */
-static struct span parameter(struct span element, const char *name)
+static struct text parameter(struct text element, const char *name)
 {
     size_t name_len = strlen(name), n;
 
-    for (struct span rest = element; rest.len;) {
+    for (struct text rest = element; rest.len;) {
         if (!until(rest, ';', &n))
             break;
-        struct span pair = trim((struct span){rest.s, n});
+        struct text pair = text_trim((struct text){rest.s, n}, BLANKS);
         if (pair.len > name_len && pair.s[name_len] == '=' &&
             strncasecmp(pair.s, name, name_len) == 0) {
-            struct span v = {pair.s + name_len + 1, pair.len - name_len - 1};
+            struct text v = {pair.s + name_len + 1, pair.len - name_len - 1};
             if (v.len >= 2 && v.s[0] == '"' && v.s[v.len - 1] == '"')
-                v = (struct span){v.s + 1, v.len - 2};
+                v = (struct text){v.s + 1, v.len - 2};
             return v;
         }
         n += n < rest.len;
-        rest = (struct span){rest.s + n, rest.len - n};
+        rest = (struct text){rest.s + n, rest.len - n};
     }
-    return (struct span){"", 0};
+    return (struct text){"", 0};
 }
 
 /* Walks from the caller towards the client. Returns how many proxies were passed: the index of the
@@ -109,7 +102,7 @@ static size_t walk(const struct forwarded_rules *rules, const struct list *hops,
     size_t n = 0;
 
     while (n < hops->len && (n == 0 || (!rules->one_hop && trust_has(&rules->trust, client)))) {
-        struct span node = rfc ? parameter(hops->items[n], "for") : hops->items[n];
+        struct text node = rfc ? parameter(hops->items[n], "for") : hops->items[n];
         if (!parse_node(node, client))
             break; /* whom that proxy served is not known: the proxy stands for it */
         n++;
@@ -118,20 +111,20 @@ static size_t walk(const struct forwarded_rules *rules, const struct list *hops,
 }
 
 /* What the proxy said that the client called; lists may be shorter, where proxies replace them. */
-static struct span item(const struct list *l, size_t proxies)
+static struct text item(const struct list *l, size_t proxies)
 {
     if (!l->len)
-        return (struct span){"", 0};
+        return (struct text){"", 0};
     size_t i = proxies ? proxies - 1 : 0;
     return l->items[i < l->len ? i : l->len - 1];
 }
 
-static struct span scheme(struct span s)
+static struct text scheme(struct text s)
 {
     bool known = (s.len == 4 && strncasecmp(s.s, "http", 4) == 0) ||
                  (s.len == 5 && strncasecmp(s.s, "https", 5) == 0);
 
-    return known ? s : (struct span){"", 0};
+    return known ? s : (struct text){"", 0};
 }
 
 bool forwarded_trusts(const struct forwarded_rules *rules, const struct address *peer)
@@ -150,7 +143,7 @@ void forwarded_read(const struct forwarded_rules *rules, const struct address *p
         return;
     size_t proxies = walk(rules, &hops, &ret->client);
     if (rfc) {
-        struct span element = item(&hops, proxies);
+        struct text element = item(&hops, proxies);
         ret->proto = scheme(parameter(element, "proto"));
         ret->host = parameter(element, "host");
         return;

@@ -19,14 +19,14 @@ struct forwarded_rules {
 
 /* Values of the headers in question, in the order in which they came. */
 struct forwarded_values {
-    struct span lines[HEAD_FIELDS_MAX];
+    struct text lines[HEAD_FIELDS_MAX];
     size_t len;
 };
 
 struct forwarded {
     struct address client; /* the caller itself, where nothing better is known */
-    struct span proto;     /* "http" or "https" as the client used it; empty: not said */
-    struct span host;      /* as the client used it; empty: not said */
+    struct text proto;     /* "http" or "https" as the client used it; empty: not said */
+    struct text host;      /* as the client used it; empty: not said */
 };
 
 /* Whether what `peer` says counts. */

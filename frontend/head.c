@@ -6,36 +6,29 @@
 #include <string.h>
 #include <strings.h>
 
-static bool span_is(struct span s, const char *text)
+#define BLANKS " \t"
+
+static bool is_word(struct text s, const char *text)
 {
     return s.len == strlen(text) && strncasecmp(s.s, text, s.len) == 0;
 }
 
 /* Takes the next line off *rest, without its CRLF. */
-static struct span next_line(struct span *rest)
+static struct text next_line(struct text *rest)
 {
     size_t end = 0;
-    struct span line = *rest;
+    struct text line = *rest;
 
     if (line_scan(rest->s, rest->len, &end) == LINE_DONE)
         line.len = end - 2;
     else
         end = rest->len; /* a caller's mistake: the last line has no end */
-    *rest = (struct span){rest->s + end, rest->len - end};
+    *rest = (struct text){rest->s + end, rest->len - end};
     return line;
 }
 
-static struct span trim(struct span s)
-{
-    while (s.len && (*s.s == ' ' || *s.s == '\t'))
-        s.s++, s.len--;
-    while (s.len && (s.s[s.len - 1] == ' ' || s.s[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* RFC 9110 5.6.2 */
-static bool is_token(struct span s)
+static bool is_token(struct text s)
 {
     static const char *const marks = "!#$%&'*+-.^_`|~";
 
@@ -48,7 +41,7 @@ static bool is_token(struct span s)
 }
 
 /* The methods that the HTTP library knows; others are answered before it sees them. */
-static const char *known_method(struct span m)
+static const char *known_method(struct text m)
 {
     static const char *const known[] = {"GET",    "POST",    "HEAD",  "PUT",
                                         "DELETE", "OPTIONS", "TRACE", "PATCH"};
@@ -66,7 +59,7 @@ const char *head_method(const struct head *h)
     return known ? known : "GET";
 }
 
-static bool target_ok(struct span t)
+static bool target_ok(struct text t)
 {
     for (size_t i = 0; i < t.len; i++)
         if ((unsigned char)t.s[i] <= 0x20 || t.s[i] == 0x7f)
@@ -81,7 +74,7 @@ static bool is_digit(char c)
 
 /* HTTP/DIGIT.DIGIT; returns the status that refuses it, or 0. A higher minor version of 1 is served
  * as 1.1 (RFC 9110 2.5). */
-static int parse_version(struct span v, struct head *h)
+static int parse_version(struct text v, struct head *h)
 {
     if (v.len != 8 || memcmp(v.s, "HTTP/", 5) != 0 || !is_digit(v.s[5]) || v.s[6] != '.' ||
         !is_digit(v.s[7]))
@@ -91,25 +84,25 @@ static int parse_version(struct span v, struct head *h)
 }
 
 /* METHOD SP TARGET SP VERSION; returns the status that refuses it, or 0. */
-static int parse_line(struct span line, struct head *h)
+static int parse_line(struct text line, struct head *h)
 {
     const char *first = memchr(line.s, ' ', line.len);
     const char *last = memrchr(line.s, ' ', line.len);
 
     if (line.len > HEAD_LINE_MAX || !first || first == last)
         return 400;
-    struct span method = {line.s, (size_t)(first - line.s)};
-    struct span target = {first + 1, (size_t)(last - first - 1)};
+    struct text method = {line.s, (size_t)(first - line.s)};
+    struct text target = {first + 1, (size_t)(last - first - 1)};
     if (!is_token(method) || !target_ok(target))
         return 400;
     h->method = method;
     h->target = target;
-    int status = parse_version((struct span){last + 1, (size_t)(line.s + line.len - last - 1)}, h);
+    int status = parse_version((struct text){last + 1, (size_t)(line.s + line.len - last - 1)}, h);
     return status ? status : known_method(method) ? 0 : 405;
 }
 
 /* Digits only (RFC 9110 8.6); equal repeats are allowed, others are a smuggling attempt. */
-static bool parse_length(struct span v, struct head *h)
+static bool parse_length(struct text v, struct head *h)
 {
     uint64_t n = 0;
 
@@ -128,44 +121,44 @@ static bool parse_length(struct span v, struct head *h)
 }
 
 /* "chunked" alone, in one line: parsers disagree about where any other body ends. */
-static bool parse_coding(struct span v, struct head *h)
+static bool parse_coding(struct text v, struct head *h)
 {
-    bool ok = span_is(v, "chunked") && !h->chunked;
+    bool ok = is_word(v, "chunked") && !h->chunked;
 
     h->chunked = true;
     return ok;
 }
 
-static bool parse_expect(struct span v, struct head *h)
+static bool parse_expect(struct text v, struct head *h)
 {
-    h->expects_continue = span_is(v, "100-continue") && !h->http_1_0;
+    h->expects_continue = is_word(v, "100-continue") && !h->http_1_0;
     return true;
 }
 
 /* A list of options. */
-static bool parse_connection(struct span v, struct head *h)
+static bool parse_connection(struct text v, struct head *h)
 {
     bool close = false, keep = false;
 
     while (v.len) {
         const char *comma = memchr(v.s, ',', v.len);
         size_t n = comma ? (size_t)(comma - v.s) : v.len, skip = comma ? n + 1 : n;
-        struct span option = trim((struct span){v.s, n});
-        close |= span_is(option, "close");
-        keep |= span_is(option, "keep-alive");
-        v = (struct span){v.s + skip, v.len - skip};
+        struct text option = text_trim((struct text){v.s, n}, BLANKS);
+        close |= is_word(option, "close");
+        keep |= is_word(option, "keep-alive");
+        v = (struct text){v.s + skip, v.len - skip};
     }
     h->said_close |= close;
     h->said_keep |= keep;
     return true;
 }
 
-static bool parse_host(struct span v, struct head *h)
+static bool parse_host(struct text v, struct head *h)
 {
     return ++h->hosts == 1 && host_ok(v.s, v.len);
 }
 
-static bool drop(struct span v, struct head *h)
+static bool drop(struct text v, struct head *h)
 {
     (void)v;
     (void)h;
@@ -175,8 +168,8 @@ static bool drop(struct span v, struct head *h)
 /* What has a meaning for the framing or the connection; the HTTP library gets none of it, but
  * Host. */
 static const struct special {
-    struct span name;
-    bool (*parse)(struct span value, struct head *h); /* false: 400 */
+    struct text name;
+    bool (*parse)(struct text value, struct head *h); /* false: 400 */
     bool passed;
 } specials[] = {
     {{"Host", sizeof "Host" - 1}, parse_host, true},
@@ -191,20 +184,20 @@ static const struct special {
     {{"Upgrade", sizeof "Upgrade" - 1}, drop, false},
 };
 
-bool head_field_parse(struct span line, struct head_field *ret)
+bool head_field_parse(struct text line, struct head_field *ret)
 {
     const char *colon = memchr(line.s, ':', line.len);
 
     if (!colon)
         return false;
-    ret->name = (struct span){line.s, (size_t)(colon - line.s)};
-    ret->value = trim((struct span){colon + 1, line.len - ret->name.len - 1});
+    ret->name = (struct text){line.s, (size_t)(colon - line.s)};
+    ret->value = text_trim((struct text){colon + 1, line.len - ret->name.len - 1}, BLANKS);
     return is_token(ret->name);
 }
 
 /* One header line; false: 400. Line folding is obsolete and refused (RFC 9112 5.2): its line begins
  * with a blank, which no token does. */
-static bool parse_field(struct span line, struct head *h)
+static bool parse_field(struct text line, struct head *h)
 {
     struct head_field f;
 
@@ -226,9 +219,9 @@ static bool parse_field(struct span line, struct head *h)
 }
 
 /* All header lines; returns the status that refuses them, or 0. */
-static int parse_fields(struct span rest, struct head *h)
+static int parse_fields(struct text rest, struct head *h)
 {
-    struct span line;
+    struct text line;
     size_t lines = 0;
     int status = 0;
 
@@ -246,10 +239,10 @@ static int parse_fields(struct span rest, struct head *h)
 
 void head_parse(const char *data, size_t len, struct head *ret)
 {
-    struct span rest = {data, len};
+    struct text rest = {data, len};
 
     memset(ret, 0, offsetof(struct head, fields));
-    ret->method = ret->target = (struct span){"", 0};
+    ret->method = ret->target = (struct text){"", 0};
     int line = parse_line(next_line(&rest), ret);
     int fields = line == 400 || line == 505 ? 0 : parse_fields(rest, ret);
     ret->refuse = line == 400 || line == 505 ? line : fields ? fields : line;
@@ -258,20 +251,20 @@ void head_parse(const char *data, size_t len, struct head *ret)
                  (ret->http_1_0 && !ret->said_keep);
 }
 
-struct span head_path(struct span target)
+struct text head_path(struct text target)
 {
-    struct span path = target;
+    struct text path = target;
     const char *scheme = memmem(target.s, target.len, "://", 3);
     const char *query = memchr(target.s, '?', target.len);
 
     if (target.len && *target.s != '/' && scheme && (!query || scheme < query)) {
         size_t skip = (size_t)(scheme + 3 - target.s);
-        path = (struct span){target.s + skip, target.len - skip};
+        path = (struct text){target.s + skip, target.len - skip};
         const char *slash = memchr(path.s, '/', path.len);
         const char *mark = memchr(path.s, '?', path.len);
         if (!slash || (mark && mark < slash))
-            return (struct span){"/", 1};
-        path = (struct span){slash, (size_t)(path.s + path.len - slash)};
+            return (struct text){"/", 1};
+        path = (struct text){slash, (size_t)(path.s + path.len - slash)};
     }
     query = memchr(path.s, '?', path.len);
     if (query)

@@ -3,6 +3,8 @@
 #ifndef FRONTEND_HEAD_H
 #define FRONTEND_HEAD_H
 
+#include "common/text.h"
+
 #include <event2/buffer.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,20 +15,15 @@
 #define HEAD_FIELDS_MAX 100   /* header lines */
 #define HEAD_TOTAL_MAX  65536 /* bytes of the whole head */
 
-struct span {
-    const char *s;
-    size_t len;
-};
-
 struct head_field {
-    struct span name;  /* a token */
-    struct span value; /* without blanks around it, and without control characters but HTAB */
+    struct text name;  /* a token */
+    struct text value; /* without blanks around it, and without control characters but HTAB */
 };
 
 struct head {
     int refuse; /* 0, or the status that answers this head: 400, 405, 431, 505 */
-    struct span method;
-    struct span target; /* as sent; empty where the request line has none */
+    struct text method;
+    struct text target; /* as sent; empty where the request line has none */
     bool http_1_0;
     bool close; /* the connection ends with this request */
     bool chunked;
@@ -45,7 +42,7 @@ struct head {
 void head_parse(const char *data, size_t len, struct head *ret);
 
 /* "Name: value"; false: malformed. */
-bool head_field_parse(struct span line, struct head_field *ret);
+bool head_field_parse(struct text line, struct head_field *ret);
 
 /* The method as a text of its own, "GET" where it is none that the HTTP library knows. */
 const char *head_method(const struct head *h);
@@ -66,6 +63,6 @@ void head_write(const struct head_canonical *h, struct evbuffer *out);
 
 /* The path of a request target: without query and, for the absolute form, without scheme and
  * authority. */
-struct span head_path(struct span target);
+struct text head_path(struct text target);
 
 #endif

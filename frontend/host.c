@@ -1,11 +1,8 @@
 #include "frontend/host.h"
 
-#include <string.h>
+#include "common/text.h"
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
+#include <string.h>
 
 /* unreserved and sub-delims */
 static bool is_name_char(char c)
@@ -22,7 +19,7 @@ static size_t name_len(const char *s, size_t len)
     while (i < len) {
         if (is_name_char(s[i]))
             i++;
-        else if (s[i] == '%' && i + 2 < len && is_hex(s[i + 1]) && is_hex(s[i + 2]))
+        else if (s[i] == '%' && i + 2 < len && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0)
             i += 3;
         else
             break;

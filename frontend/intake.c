@@ -107,19 +107,19 @@ static void print_number(uint64_t n, char out[24])
 }
 
 /* The client's name for its request; empty: none, or one that is never answered with. */
-static struct span request_id(const struct head *h)
+static struct text request_id(const struct head *h)
 {
     for (size_t i = 0; i < h->fields_len; i++) {
-        struct span name = h->fields[i].name, value = h->fields[i].value;
+        struct text name = h->fields[i].name, value = h->fields[i].value;
         if (name.len == strlen(REQUEST_ID) && strncasecmp(name.s, REQUEST_ID, name.len) == 0)
-            return value.len <= REQUEST_ID_MAX ? value : (struct span){"", 0};
+            return value.len <= REQUEST_ID_MAX ? value : (struct text){"", 0};
     }
-    return (struct span){"", 0};
+    return (struct text){"", 0};
 }
 
 static void item_new(struct intake *in, const struct head *h)
 {
-    struct span target = h->target.len ? h->target : (struct span){"/", 1}, id = request_id(h);
+    struct text target = h->target.len ? h->target : (struct text){"/", 1}, id = request_id(h);
     struct intake_item *item = mem_alloc(sizeof *item + target.len + 1 + id.len + 1);
     char *own_id = item->target + target.len + 1;
 
@@ -213,7 +213,7 @@ static void go_ahead(struct intake *in, bool ask, struct evbuffer *out)
 static const struct route *route_asked(const struct head *h)
 {
     struct route_match m;
-    struct span path = head_path(h->target);
+    struct text path = head_path(h->target);
 
     if (!route_match(path.s, path.len, &m))
         return NULL;

@@ -144,11 +144,6 @@ static void on_reply(struct link_request *r, enum err e, const struct reply *rep
         exchange_end(&p->x, e, reply);
 }
 
-static bool name_is(struct text t, const char *name)
-{
-    return t.len == strlen(name) && memcmp(t.s, name, t.len) == 0;
-}
-
 static bool read_wait(struct text t, int64_t *ret_s)
 {
     int64_t n = 0;
@@ -182,9 +177,9 @@ static bool on_begin(struct exchange *x, const struct request *r)
 
     p->queues = mem_alloc((r->query_len + 1) * sizeof *p->queues);
     for (size_t i = 0; i < r->query_len; i++) {
-        if (name_is(r->query[i].name, "queue"))
+        if (text_is(r->query[i].name, "queue"))
             p->queues[p->queues_len++] = hash_of(r->query[i].value);
-        else if (name_is(r->query[i].name, "wait") && !read_wait(r->query[i].value, &wait_s)) {
+        else if (text_is(r->query[i].name, "wait") && !read_wait(r->query[i].value, &wait_s)) {
             refuse_wait(x);
             return false;
         }

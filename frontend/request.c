@@ -17,22 +17,14 @@ static const struct {
 
 /* ---- decoding ---- */
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Percent-decodes in place into `out`, which may be `s`; returns the length. */
 static size_t percent_decode(const char *s, size_t len, bool plus_is_space, char *out)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < len; i++) {
-        if (s[i] == '%' && i + 2 < len && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0) {
-            out[n++] = (char)(hex(s[i + 1]) * 16 + hex(s[i + 2]));
+        if (s[i] == '%' && i + 2 < len && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0) {
+            out[n++] = (char)(hex_value(s[i + 1]) * 16 + hex_value(s[i + 2]));
             i += 2;
         } else {
             out[n++] = s[i] == '+' && plus_is_space ? ' ' : s[i];
@@ -110,7 +102,7 @@ static void list_methods(const struct route_match *m, char *out, size_t size)
 }
 
 /* The target with single slashes in its path. */
-static char *single_slashes(struct span path, const char *rest)
+static char *single_slashes(struct text path, const char *rest)
 {
     char *location = mem_alloc(path.len + strlen(rest) + 1), *to = location;
 
@@ -132,9 +124,9 @@ static const struct route *route_chosen(struct evhttp_request *req, const struct
     return NULL;
 }
 
-void request_parse(struct evhttp_request *req, struct span target, bool known, struct parsed *ret)
+void request_parse(struct evhttp_request *req, struct text target, bool known, struct parsed *ret)
 {
-    struct span path = head_path(target);
+    struct text path = head_path(target);
     const char *after = path.s + path.len;
     struct route_match m;
     struct request *r = &ret->request;

@@ -29,7 +29,7 @@ struct parsed {
 /* Parses. `target` is the request's, with a NUL behind it; what the library knows as such is a
  * number of the intake's. `known` false: the method is none that HTTP has. request_parsed_free is
  * due in any case. */
-void request_parse(struct evhttp_request *req, struct span target, bool known, struct parsed *ret);
+void request_parse(struct evhttp_request *req, struct text target, bool known, struct parsed *ret);
 void request_parsed_free(struct parsed *p);
 
 #endif

@@ -71,7 +71,7 @@ void serve_request(struct evhttp_request *req, void *server)
         return;
     new_id(id);
     delivery_next(c);
-    request_parse(req, (struct span){item->target, item->target_len}, item->verdict != 405, &p);
+    request_parse(req, (struct text){item->target, item->target_len}, item->verdict != 405, &p);
     if (!client_of_request(c, req)) {
         local_error(&local, 503, "Too many connections from this address; try again shortly");
         answer_here(c, req, item, &p, &local.reply, id);

@@ -28,7 +28,7 @@ static void require_(bool is_so, const char *what)
 }
 #define require(what) require_(what, #what)
 
-static char *text_of(struct span s)
+static char *text_of(struct text s)
 {
     char *text = malloc(s.len + 1); /* so that a look behind its end is seen */
 
@@ -36,11 +36,6 @@ static char *text_of(struct span s)
     memcpy(text, s.s, s.len);
     text[s.len] = '\0';
     return text;
-}
-
-static bool same(struct span a, struct span b)
-{
-    return a.len == b.len && memcmp(a.s, b.s, a.len) == 0;
 }
 
 /* What the library gets says the same as the client's head. */
@@ -57,13 +52,13 @@ static void check_written(const struct head *h)
     size_t len = evbuffer_get_length(out);
     head_parse((const char *)evbuffer_pullup(out, -1), len, &again);
     require(!again.refuse);
-    require(same(again.method, h->method) && same(again.target, h->target));
+    require(text_equal(again.method, h->method) && text_equal(again.target, h->target));
     require(again.http_1_0 == h->http_1_0 && again.close == h->close);
     require(!again.chunked && !again.has_length && !again.expects_continue);
     require(again.fields_len == h->fields_len);
     for (size_t i = 0; i < h->fields_len; i++)
-        require(same(again.fields[i].name, h->fields[i].name) &&
-                same(again.fields[i].value, h->fields[i].value));
+        require(text_equal(again.fields[i].name, h->fields[i].name) &&
+                text_equal(again.fields[i].value, h->fields[i].value));
     evbuffer_free(out);
     free(target);
 }
@@ -96,7 +91,7 @@ static void check_parts(const struct head *h)
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(methods[i].name, head_method(h)) == 0)
             req->type = methods[i].type;
-    request_parse(req, (struct span){target, h->target.len}, true, &p);
+    request_parse(req, (struct text){target, h->target.len}, true, &p);
     require((p.kind == REQUEST_ROUTED || p.kind == REQUEST_TOO_MANY) == (p.route != NULL));
     require((p.kind == REQUEST_REDIRECT) == (p.location != NULL));
     require(!p.location || (strlen(p.location) < h->target.len));

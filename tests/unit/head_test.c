@@ -24,7 +24,7 @@ static struct head parse(const char *text)
     return h;
 }
 
-static void assert_span(struct span s, const char *text)
+static void assert_text(struct text s, const char *text)
 {
     assert_int_equal(s.len, strlen(text));
     assert_memory_equal(s.s, text, s.len);
@@ -138,7 +138,7 @@ static void test_paths(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct span path = head_path((struct span){rows[i][0], strlen(rows[i][0])});
+        struct text path = head_path((struct text){rows[i][0], strlen(rows[i][0])});
         if (path.len != strlen(rows[i][1]) || memcmp(path.s, rows[i][1], path.len) != 0)
             fail_msg("%s: %.*s", rows[i][0], (int)path.len, path.s);
     }
@@ -152,14 +152,14 @@ static void test_fields_are_those_for_the_library(void **state)
                           "Keep-Alive: x\r\nProxy-Connection: close\r\nX-B:\r\n\r\n");
 
     assert_int_equal(h.refuse, 0);
-    assert_span(h.method, "POST");
-    assert_span(h.target, "/a?b");
+    assert_text(h.method, "POST");
+    assert_text(h.target, "/a?b");
     assert_true(h.expects_continue && h.has_length && !h.close);
     assert_int_equal(h.content_length, 7);
     assert_int_equal(h.fields_len, 3);
-    assert_span(h.fields[1].name, "X-A");
-    assert_span(h.fields[1].value, "a b");
-    assert_span(h.fields[2].value, "");
+    assert_text(h.fields[1].name, "X-A");
+    assert_text(h.fields[1].value, "a b");
+    assert_text(h.fields[2].value, "");
 }
 
 static char *written(const struct head *h, bool close)

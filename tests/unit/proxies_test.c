@@ -89,7 +89,7 @@ static struct forwarded_values values(const char *text)
 
     while (text && *text) {
         size_t n = strcspn(text, "|");
-        v.lines[v.len++] = (struct span){text, n};
+        v.lines[v.len++] = (struct text){text, n};
         text += n + (text[n] == '|');
     }
     return v;
@@ -169,8 +169,8 @@ static void test_long_lists(void **state)
     (void)state;
     assert_int_equal(trust_parse("10.0.0.0/8", &rules.trust, &at), ERR_OK);
     for (in[0].len = 0; in[0].len < HEAD_FIELDS_MAX - 1; in[0].len++)
-        in[0].lines[in[0].len] = (struct span){"1.1.1.1,2.2.2.2,10.0.0.9", 24};
-    in[0].lines[in[0].len++] = (struct span){"203.0.113.5", 11};
+        in[0].lines[in[0].len] = (struct text){"1.1.1.1,2.2.2.2,10.0.0.9", 24};
+    in[0].lines[in[0].len++] = (struct text){"203.0.113.5", 11};
     forwarded_read(&rules, &peer, in, &f);
     address_text(&f.client, text);
     assert_string_equal(text, "203.0.113.5");

@@ -22,7 +22,7 @@ static struct parsed parse_as(enum evhttp_cmd_type type, const char *target, boo
     static struct parsed p;
 
     library->type = type;
-    request_parse(library, (struct span){target, strlen(target)}, known, &p);
+    request_parse(library, (struct text){target, strlen(target)}, known, &p);
     return p;
 }
 
