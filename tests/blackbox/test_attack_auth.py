@@ -538,6 +538,23 @@ def test_late_posts(identified, queue):
     expect(attachments(api, job_id, first), 403)
 
 
+def test_attempts_of_nobody(identified, queue):
+    """An attempt that an older release handed out, to whom nobody knows, lets no agent post."""
+    api, stack = identified[0]["roles"], identified[1]["roles"]
+    job_id = new_id()
+    api.submit(queue, job_id=job_id)
+    assert claimed(api, queue, agent("a1")) == job_id
+    storage_of(stack).forget_owner(job_id)
+    expect(POSTS["result"](api, job_id, agent("a2")), 200)  # it has the job, for all we know
+    api.submit(queue, job_id=job_id, name="again")
+    for post in POSTS.values():
+        expect(post(api, job_id, agent("a1")), 403, NOT_HOLDER)
+    assert claimed(api, queue, agent("a2")) == job_id
+    for post in POSTS.values():
+        expect(post(api, job_id, agent("a1")), 403, NOT_HOLDER)
+        assert post(api, job_id, agent("a2")).status_code in (200, 202)
+
+
 def test_many_posts_at_once(identified, queue):
     """In one bundle each call is looked at for itself."""
     api = identified[0]["roles"]

@@ -293,11 +293,16 @@ def test_agent_identity(private, queue, mode):
     expect(api.post("/v1/agents/data/a1", {}, headers=two), 403, other)
     expect(api.post("/v1/agents/data/b2", {}, headers=two), 200)
     expect(api.post("/v1/agents/data/a1", {"state": "offline"}, headers=as_role("manager")), 200)
+    log = {"job_id": new_id(), "exit_code": 0}
+    expect(api.post("/v1/agents/provision_logs/a1", log, headers=one), 200)
+    expect(api.post("/v1/agents/provision_logs/a1", log, headers=two), 403, other)
+    expect(api.post("/v1/agents/provision_logs/b2", log, headers=two), 200)
     expect(submit(api, queue), 200)
     expect(claim(api, queue, headers=two, cookie="a1"), 403, other if mode == "roles" else {})
     expect(claim(api, queue, headers=two, cookie="b1"), 200)
     if mode == "open":
         expect(api.post("/v1/agents/data/a1", {}), 401, other)
+        expect(api.post("/v1/agents/provision_logs/a1", log), 401, other)
         expect(claim(api, queue, cookie="a1"), 401, {})
         expect(claim(api, queue, headers=one), 403, {})
 

@@ -12,7 +12,7 @@ from client import BAD_ID, Api, expect, invalid, new_id
 @pytest.fixture
 def together(private):
     """Sends calls while the only worker stands still; then it gets them at once."""
-    stack = private("--request-timeout", 20000, workers=1)
+    stack = private("--request-timeout", 20000, "--max-document", 1048576, workers=1)
 
     def send(calls):
         workers = stack.children("worker")
@@ -53,6 +53,24 @@ def test_results(together, queue):
     for n, job_id in enumerate(ids):
         expected = {"setup_status": n, "job_state": states[n], **({"a.b": 1} if n == 3 else {})}
         assert api.get(f"/v1/result/{job_id}").json() == expected
+
+
+@pytest.mark.slow
+def test_results_that_fit_but_not_together(together, queue):
+    """Two posts about one job: the second counts what the first has stored."""
+    api = together.api
+    job_id, other = api.submit(queue), api.submit(queue)
+    escape = "\u0001"  # six bytes in an answer, one as it is stored
+    before, more, most = escape * 160_000, escape * 10_000, escape * 10_001
+    expect(api.post(f"/v1/result/{job_id}", {"before": before}), 200, "OK")
+    answers = together([post(f"/v1/result/{other}", job_state="test"),  # the idle worker gets it alone
+                        post(f"/v1/result/{job_id}", more=more),
+                        post(f"/v1/result/{job_id}", most=most, job_state="test")])
+    for answer in answers[:2]:
+        expect(answer, 200, "OK")
+    assert "as it is read" in expect(answers[2], 413).json()["message"]
+    assert api.get(f"/v1/result/{job_id}").json() == {"before": before, "more": more, "job_state": "waiting"}
+    assert api.state(other) == "test"
 
 
 @pytest.mark.slow

@@ -196,3 +196,23 @@ def test_a_result_that_grows_too_large(api, job):
     expect(post(api, job, {"test_output": text}), 413)
     expect(post(api, job, {"test_status": 1}), 200, "OK")
     assert result(api, job) == {"setup_output": text, "test_status": 1, "job_state": "running"}
+
+
+@pytest.mark.slow
+@pytest.mark.stores("mongodb")  # the embedded store counts a result as JSON: it refuses the second post
+@pytest.mark.parametrize("fragments", [False, True])
+def test_a_result_that_is_larger_than_an_answer(api, job, fragments):
+    """Each post fits as it is stored; as JSON, with escapes, not all do. What is left out can be had alone."""
+    escapes, plain = "\u0001" * 2_500_000, "y" * 12_000_000
+    expect(post(api, job, {"device_info": {"a": escapes}, "status": {"setup": 3}}), 200, "OK")
+    expect(post(api, job, {"more": plain, "job_state": "test"}), 200, "OK")
+    expected = {"setup_status": 3, "device_info": {"a": escapes}, "job_state": "test"}
+    if fragments:
+        log = {"fragment_number": 0, "timestamp": "2026-01-01T00:00:00+00:00", "phase": "test", "log_data": "hello"}
+        expect(api.post(f"/v1/result/{job}/log/output", log), 200)
+        expected["test_output"] = "hello"
+    shown = result(api, job)
+    left_out = shown.pop("truncated")
+    assert shown == expected
+    assert len(plain) < left_out.pop("more") < len(plain) + 100 and not left_out
+    assert expect(api.get(f"/v1/result/{job}", params={"fields": "more"}), 200).json() == {"more": plain}

@@ -49,12 +49,13 @@ static bool names_itself(const struct call *c)
     return own;
 }
 
-/* What came of the agent that had the job before goes where it always went. */
+/* Whether the agent posts that had the job before: its posts go to the earlier attempt. An attempt
+ * without a known agent lets nobody post. */
 static bool is_late(const struct call *c, const struct job_holder *h)
 {
     if (route_op(c->route) == OP_ATTACHMENTS_GET || !h->tried)
         return false;
-    return (!h->former || is_one_of(c, h->former)) && (!h->owner || names_itself(c));
+    return is_one_of(c, h->former) && (!h->owner || names_itself(c));
 }
 
 static bool may(const struct call *c, const struct job_holder *h)

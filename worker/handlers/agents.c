@@ -178,7 +178,7 @@ void h_provision_add(struct call *calls[], size_t n)
     (void)n;
     if (!fields)
         return;
-    if (!name_of_path_is_fine(c, "agent_name")) {
+    if (!name_of_path_is_fine(c, "agent_name") || !authorize_agent(c, c->request->params[0])) {
         json_decref(fields);
         return;
     }

@@ -3,6 +3,8 @@
 #include "worker/http/etag.h"
 #include "worker/logs/fragments.h"
 #include "worker/request/answer.h"
+#include "worker/request/doc_limits.h"
+#include "worker/validation/bson_size.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -230,6 +232,35 @@ static enum err write_all(struct call *c, struct writing *w, const struct log_lo
     return e ? e : buf_add(&w->body, "}", 1);
 }
 
+/* Takes out fields that do not fit into an answer, and notes their sizes: posts that two workers
+ * stored at once can have more than that together, with escapes as JSON writes them. One field
+ * alone always fits, so that clients get it with ?fields=. */
+static void leave_out(json_t *shown, json_t *cut)
+{
+    size_t room = ANSWER_MAX - 2 * AROUND_MAX, names = AROUND_MAX / 2;
+    const char *name;
+    json_t *value;
+    void *next;
+
+    if (doc_bson_size(shown) < room / 6)
+        return;
+    json_object_foreach_safe(shown, next, name, value)
+    {
+        json_t *alone = json_pack("{s:O}", name, value);
+        size_t size = doc_size_of(alone).json, len = strlen(name) * 6 + 32;
+        json_decref(alone);
+        if (size <= room) {
+            room -= size;
+            continue;
+        }
+        if (len <= names) {
+            names -= len;
+            json_object_set_new(cut, name, json_integer((json_int_t)size));
+        }
+        json_object_del(shown, name);
+    }
+}
+
 /* Whether there are fragments of what is asked for. */
 static bool has_fragments(const struct log_look *look, const struct result_fields *fields)
 {
@@ -287,7 +318,8 @@ static void reply_written(struct call *c, const struct log_look *look, json_t *s
                         .cut = json_object()};
     enum err e = ERR_OK;
 
-    if (!has_fragments(look, fields) && !json_object_size(w.flat))
+    leave_out(shown, w.cut);
+    if (!has_fragments(look, fields) && !json_object_size(w.flat) && !json_object_size(w.cut))
         reply_json(c, 200, json_incref(shown));
     else if ((e = write_all(c, &w, look, shown)))
         reply_err(c, e);

@@ -1,5 +1,6 @@
 /* Results: state and outcome of a job. */
 #include "common/bus.h"
+#include "common/text.h"
 #include "worker/handlers/job_reads.h"
 #include "worker/handlers/result_view.h"
 #include "worker/http/cookie.h"
@@ -33,9 +34,57 @@ struct post {
     struct buf agent; /* its name, by the cookie that it got */
 };
 
+/* The posts that are not stored yet. */
+struct bundle {
+    struct post posts[BUS_BUNDLE_MAX];
+    struct result_put puts[BUS_BUNDLE_MAX];
+    size_t len;
+};
+
+static void post_free(struct post *p, struct result_put *put)
+{
+    buf_free(&p->agent);
+    json_decref(p->state);
+    json_decref(put->fields);
+}
+
+static void post_answer(struct call *c, enum err e, const struct result_put *put)
+{
+    c->touch = put->job_state && lease_has_own(put->job_state) ? TOUCH_STATE : TOUCH_AGENT;
+    if (!e || e == ERR_NOT_FOUND) /* agents post results of jobs that have expired */
+        reply_text(c, 200, "OK");
+    else if (e == ERR_TOO_LARGE)
+        reply_error(c, 413, TOO_LARGE_RESULT);
+    else
+        reply_err(c, e);
+}
+
+/* Stores and answers the posts, and empties the bundle. */
+static void store_posts(struct store *s, struct bundle *b)
+{
+    enum err all = b->len ? store_results_put(s, b->puts, b->len) : ERR_OK;
+
+    for (size_t i = 0; i < b->len; i++) {
+        post_answer(b->posts[i].call, all ? all : b->puts[i].err, &b->puts[i]);
+        post_free(&b->posts[i], &b->puts[i]);
+    }
+    b->len = 0;
+}
+
+/* Stores what came before, where some of it is about this job. */
+static void store_earlier(struct store *s, struct bundle *b, struct text job_id)
+{
+    for (size_t i = 0; i < b->len; i++)
+        if (text_equal(b->puts[i].job_id, job_id)) {
+            store_posts(s, b);
+            return;
+        }
+}
+
 /* Whether the result will fit into an answer with these fields, where that does not follow from the
- * store's limit: escapes take up to six times as much in JSON as in a document. Else answered. */
-static bool answer_fits(struct call *c, const json_t *fields)
+ * store's limit: escapes take up to six times as much in JSON as in a document. Else answered. Two
+ * workers may let posts pass that do not fit together: then fields are left out of the answer. */
+static bool answer_fits(struct call *c, const json_t *fields, struct bundle *b)
 {
     struct job_read read = {.job_id = c->request->params[0], .part = RESULT_ALL};
     struct doc_size size = doc_size_of(fields);
@@ -44,6 +93,7 @@ static bool answer_fits(struct call *c, const json_t *fields)
 
     if (size.json <= size.bson + size.bson / 8 + 64)
         return true;
+    store_earlier(c->store, b, read.job_id);
     e = store_results_get(c->store, &read, 1);
     if (!e)
         e = read.err;
@@ -60,63 +110,46 @@ static bool answer_fits(struct call *c, const json_t *fields)
     return false;
 }
 
-/* Fills post and put; false: answered. */
-static bool post_load(struct post *p, struct result_put *put, struct call *c)
+/* Adds a call to the bundle, unless it is answered. */
+static void post_load(struct bundle *b, struct call *c)
 {
     struct text id = c->request->params[0], cookie = c->request->headers[HDR_COOKIE];
     json_t *fields = json_body_load(c, &schema_result,
                                     c->cfg->compat == COMPAT_DOCUMENTED ? SCHEMA_KEEP_UNKNOWN : 0);
 
     if (!fields)
-        return false;
-    *p = (struct post){
-        .call = c, .state = take_job_state(fields), .agent = BUF_INIT(AGENT_NAME_MAX)};
-    *put = (struct result_put){.asked = call_asked(c),
-                               .job_id = id,
-                               .fields = fields,
-                               .lease_ms = lease_end_ms(c),
-                               .max = (size_t)c->cfg->max_document - DOCUMENT_ROOM,
-                               .job_state = json_string_value(p->state)};
-    if (cookie.s && cookie_get(cookie, "agent_name", &p->agent))
-        put->agent = (struct text){p->agent.data, p->agent.len};
-    if (p->state && strlen(put->job_state) != json_string_length(p->state))
+        return;
+    struct post p = {.call = c, .state = take_job_state(fields), .agent = BUF_INIT(AGENT_NAME_MAX)};
+    struct result_put put = {.asked = call_asked(c),
+                             .job_id = id,
+                             .fields = fields,
+                             .lease_ms = lease_end_ms(c),
+                             .max = (size_t)c->cfg->max_document - DOCUMENT_ROOM,
+                             .job_state = json_string_value(p.state)};
+    bool fine = false;
+    if (cookie.s && cookie_get(cookie, "agent_name", &p.agent))
+        put.agent = (struct text){p.agent.data, p.agent.len};
+    if (p.state && strlen(put.job_state) != json_string_length(p.state))
         reply_invalid(c, json_pack("{s:[s]}", "job_state", "Not a valid string."));
     else if (!job_id_valid(id.s, id.len))
         reply_error(c, 400, INVALID_JOB_ID);
-    else if (doc_fits(c, fields, put->max) && answer_fits(c, fields))
-        return true;
-    buf_free(&p->agent);
-    json_decref(p->state);
-    json_decref(fields);
-    return false;
-}
-
-static void post_answer(struct call *c, enum err e, const struct result_put *put)
-{
-    c->touch = put->job_state && lease_has_own(put->job_state) ? TOUCH_STATE : TOUCH_AGENT;
-    if (!e || e == ERR_NOT_FOUND) /* agents post results of jobs that have expired */
-        reply_text(c, 200, "OK");
-    else if (e == ERR_TOO_LARGE)
-        reply_error(c, 413, TOO_LARGE_RESULT);
     else
-        reply_err(c, e);
+        fine = doc_fits(c, fields, put.max) && answer_fits(c, fields, b);
+    if (!fine) {
+        post_free(&p, &put);
+        return;
+    }
+    b->posts[b->len] = p;
+    b->puts[b->len++] = put;
 }
 
 void h_result_put(struct call *calls[], size_t n)
 {
-    struct post posts[BUS_BUNDLE_MAX];
-    struct result_put puts[BUS_BUNDLE_MAX];
-    size_t len = 0;
+    struct bundle b = {.len = 0};
 
     for (size_t i = 0; i < n; i++)
-        len += post_load(&posts[len], &puts[len], calls[i]);
-    enum err all = len ? store_results_put(calls[0]->store, puts, len) : ERR_OK;
-    for (size_t i = 0; i < len; i++) {
-        post_answer(posts[i].call, all ? all : puts[i].err, &puts[i]);
-        buf_free(&posts[i].agent);
-        json_decref(posts[i].state);
-        json_decref(puts[i].fields);
-    }
+        post_load(&b, calls[i]);
+    store_posts(calls[0]->store, &b);
 }
 
 /* One read of a bundle. */
