@@ -1,6 +1,8 @@
 /* Claims: which job an agent gets, and that no other gets it. */
 #include "tests/store/suite.h"
 
+#include "worker/jobs/looks.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +179,50 @@ static void test_excluded_agents(void **state)
     assert_int_equal(claim_job(t->a, queue, "A", found), ERR_OK);
     assert_string_equal(found, first);
     assert_next(t->a, queue, third); /* an agent that is not told is excluded by nobody */
+}
+
+/* Adds `n` jobs, in one group, that exclude both agents. */
+static void add_excluding(struct store *s, const char *queue, size_t n, char agents[2][ID_SIZE])
+{
+    json_t *data =
+        json_pack("{s:s, s:[s,s]}", "job_queue", queue, "exclude_agents", agents[0], agents[1]);
+
+    assert_int_equal(store_group_begin(s), ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        char id[ID_SIZE];
+        new_id(id);
+        struct job_new job = {.asked = asked_now(id), .job_id = id, .data = data};
+        assert_int_equal(store_jobs_add(s, &job, 1), ERR_OK);
+    }
+    assert_int_equal(store_group_commit(s), ERR_OK);
+    json_decref(data);
+}
+
+/* Two agents whose places of the last look have one number: each gets the job behind thousands that
+ * exclude both, however their claims follow each other. */
+static void test_agents_that_many_jobs_exclude(void **state)
+{
+    enum { MANY = 3500, CLAIMS = 6 };
+    struct stores *t = *state;
+    char queue[ID_SIZE], agents[2][ID_SIZE], good[2][ID_SIZE], found[ID_SIZE];
+    bool has[2] = {false, false};
+    uint64_t keys[2];
+
+    new_id(queue);
+    for (size_t i = 0; i < 2 || (keys[0] >> 32) % LOOKS != (keys[1] >> 32) % LOOKS; i++) {
+        size_t at = i ? 1 : 0;
+        new_id(agents[at]);
+        keys[at] = looks_key(&(struct text){queue, ID_SIZE - 1}, 1, text_of(agents[at]));
+    }
+    add_excluding(t->a, queue, MANY, agents);
+    for (size_t i = 0; i < 2; i++)
+        add_job(t->a, queue, NULL, good[i]);
+    for (size_t i = 0; i < 2 * CLAIMS; i++)
+        if (!has[i % 2] && claim_job(t->a, queue, agents[i % 2], found) == ERR_OK) {
+            assert_true(strcmp(found, good[0]) == 0 || strcmp(found, good[1]) == 0);
+            has[i % 2] = true;
+        }
+    assert_true(has[0] && has[1]);
 }
 
 static void test_repeated_claim(void **state)
@@ -357,6 +403,7 @@ const struct CMUnitTest claims_suite[] = {
     cmocka_unit_test(test_names_of_queues),
     cmocka_unit_test(test_attachments_gate),
     cmocka_unit_test(test_excluded_agents),
+    cmocka_unit_test(test_agents_that_many_jobs_exclude),
     cmocka_unit_test(test_repeated_claim),
     cmocka_unit_test(test_repeat_of_a_claim_that_was_lost),
     cmocka_unit_test(test_several_claims_at_once),

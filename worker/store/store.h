@@ -141,6 +141,10 @@ struct store_ops {
 #undef STORE_OP
 };
 
+/* What an operation on n things returns: their common outcome, ERR_OK where it is not the same. */
+#define ERR_OF_ALL(items, n) ((n) ? err_of_all(&(items)->err, sizeof *(items), n) : ERR_OK)
+enum err err_of_all(const enum err *first, size_t stride, size_t n) MUST_CHECK;
+
 /* Each back end's store begins with this. */
 struct store {
     const struct store_ops *ops;

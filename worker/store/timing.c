@@ -10,3 +10,11 @@ enum err store_measured(enum store_op op, int64_t began_us, enum err e)
     }
     return e;
 }
+
+enum err err_of_all(const enum err *first, size_t stride, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (*(const enum err *)((const char *)first + i * stride) != *first)
+            return ERR_OK;
+    return *first;
+}

@@ -33,7 +33,7 @@ static bool add_client(void *clients, struct text client_id, json_t *client)
 enum err mongo_clients_list(struct store *s, json_t **ret)
 {
     const struct mongo_names names = {
-        .collection = CLIENTS, .key = "client_id", .make = client_json};
+        .collection = CLIENTS, .key = "client_id", .sort = "client_id: 1", .make = client_json};
     json_t *clients = json_array();
     const struct name_walk walk = {.take = add_client, .arg = clients};
     enum err e = mongo_walk_names(mongo_of(s), &names, &walk);
@@ -221,14 +221,16 @@ static json_t *no_owners(const bson_t *doc)
 /* The restricted queues, or one, as {NAME: []}. */
 static enum err restricted_names(struct mongo *m, struct text queue, json_t **ret)
 {
-    bson_t *in = queue.s ? doc_of("[?]", v_text(queue)) : NULL;
     json_t *queues = json_object();
     const struct name_walk walk = {.take = add_name, .arg = queues};
-    const struct mongo_names names = {
-        .collection = RESTRICTED, .key = "queue_name", .in = in, .make = no_owners};
+    const struct mongo_names names = {.collection = RESTRICTED,
+                                      .key = "queue_name",
+                                      .sort = "queue_name: 1",
+                                      .in = &queue,
+                                      .in_len = queue.s != NULL,
+                                      .make = no_owners};
     enum err e = mongo_walk_names(m, &names, &walk);
 
-    bson_destroy(in);
     if (e)
         json_decref(queues);
     else

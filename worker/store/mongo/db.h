@@ -73,6 +73,22 @@ enum err db_get(struct mongo *m, const char *collection, bson_t *filter, const c
 enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
                       enum db_index index, struct db_found *ret) MUST_CHECK;
 
+/* Gives all documents of a collection that match a filter to `take`, with their texts at `key` (a
+ * name in the document) and in the order of these; batch by batch, until none is left or the walk
+ * wants no more. Documents without such a text are left out. `make` makes what is given. */
+struct mongo_names {
+    const char *collection, *key;
+    const char *sort;      /* by the key: "KEY: 1" */
+    const bson_t *filter;  /* without the key; NULL: all */
+    const struct text *in; /* texts at the key that are wanted */
+    size_t in_len;         /* 0: all */
+    const char *fields;    /* projection with the key; NULL: all */
+    enum db_index index;
+    json_t *(*make)(const bson_t *doc);
+};
+enum err mongo_walk_names(struct mongo *m, const struct mongo_names *names,
+                          const struct name_walk *w) MUST_CHECK;
+
 /* Other commands: as mongo_read() and mongo_write(), which take nothing. */
 enum err db_read(struct mongo *m, bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err db_write(struct mongo *m, bson_t *command, bson_t *ret_reply) MUST_CHECK;

@@ -47,13 +47,13 @@ static json_t *description_of(const bson_t *doc)
 
 enum err mongo_queues_list(struct store *s, const struct name_walk *w)
 {
-    bson_t *projection = doc_of("name: true, description: true");
-    const struct mongo_names names = {
-        .collection = QUEUES, .key = "name", .projection = projection, .make = description_of};
-    enum err e = mongo_walk_names(mongo_of(s), &names, w);
+    const struct mongo_names names = {.collection = QUEUES,
+                                      .key = "name",
+                                      .sort = "name: 1",
+                                      .fields = "name: true, description: true",
+                                      .make = description_of};
 
-    bson_destroy(projection);
-    return e;
+    return mongo_walk_names(mongo_of(s), &names, w);
 }
 
 /* The first document with this name. ERR_NOT_FOUND. */
@@ -90,19 +90,17 @@ static json_t *agent_shown(const bson_t *doc)
 
 enum err mongo_agents_list(struct store *s, struct text queue, const struct name_walk *w)
 {
-    bson_t *filter = doc_of("queues: ?", v_given(queue)), *projection = doc_of("log: false");
-    bson_t *hint = doc_of(index_keys(IX_AGENT_QUEUE));
+    bson_t *filter = doc_of("queues: ?", v_given(queue));
     const struct mongo_names names = {.collection = AGENTS,
                                       .key = "name",
+                                      .sort = "name: 1",
                                       .filter = filter,
-                                      .projection = projection,
-                                      .hint = queue.s ? hint : NULL,
+                                      .fields = "log: false",
+                                      .index = queue.s ? IX_AGENT_QUEUE : IX_NONE,
                                       .make = agent_shown};
     enum err e = mongo_walk_names(mongo_of(s), &names, w);
 
     bson_destroy(filter);
-    bson_destroy(projection);
-    bson_destroy(hint);
     return e;
 }
 
@@ -119,6 +117,11 @@ enum err mongo_agent_get(struct store *s, struct text name, json_t **ret)
 
 /* ---- wait times ---- */
 
+/* The newest of a list that other servers let grow. */
+#define NEWEST_WAITS    "wait_times: {$slice: -" TEXT(WAIT_TIMES_MAX) "}"
+#define TEXT(number)    TEXT_OF(number)
+#define TEXT_OF(number) #number
+
 static json_t *waits_of(const bson_t *doc)
 {
     return doc_json(doc, "wait_times"); /* an array, by the filter */
@@ -127,22 +130,18 @@ static json_t *waits_of(const bson_t *doc)
 enum err mongo_wait_times(struct store *s, const struct text *queues, size_t n,
                           const struct name_walk *w)
 {
-    bson_t *filter = doc_of("wait_times: {$type: 'array'}"), in = BSON_INITIALIZER;
-    /* the newest of a list that other servers let grow */
-    bson_t *projection = doc_of("name: true, wait_times: {$slice: ?}", v_int(-WAIT_TIMES_MAX));
+    bson_t *filter = doc_of("wait_times: {$type: 'array'}");
     const struct mongo_names names = {.collection = WAIT_TIMES,
                                       .key = "name",
+                                      .sort = "name: 1",
                                       .filter = filter,
-                                      .in = n ? &in : NULL,
-                                      .projection = projection,
+                                      .in = queues,
+                                      .in_len = n,
+                                      .fields = "name: true, " NEWEST_WAITS,
                                       .make = waits_of};
-
-    for (size_t i = 0; i < n; i++)
-        doc_put_at(&in, i, v_text(queues[i]));
     enum err e = mongo_walk_names(mongo_of(s), &names, w);
-    bson_destroy(&in);
+
     bson_destroy(filter);
-    bson_destroy(projection);
     return e;
 }
 

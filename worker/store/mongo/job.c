@@ -138,12 +138,17 @@ bson_t *job_history_more(const char *state, const char *reason)
                   v_int(-HISTORY_MAX));
 }
 
+bson_t *job_history_push(const char *state, int64_t at_ms, const char *reason)
+{
+    return doc_of("history: {$each: [{state: ?, at: ?, reason: ?}], $slice: ?}", v_str(state),
+                  v_date(at_ms), reason ? v_str(reason) : v_none(), v_int(-HISTORY_MAX));
+}
+
 bson_t *job_ended(const char *reason)
 {
     return doc_of("$set: {" STATE_PATH ": 'cancelled', result_data." END_REASON ": ?}, $unset: "
-                  "{lease: true, claim.open: true}, $push: {history: {$each: [{state: "
-                  "'cancelled', at: ?, reason: ?}], $slice: ?}}",
-                  v_str(reason), v_date(now_ms()), v_str(reason), v_int(-HISTORY_MAX));
+                  "{lease: true, claim.open: true}, $push: ?",
+                  v_str(reason), v_own(job_history_push("cancelled", now_ms(), reason)));
 }
 
 /* An expression cannot fail by itself: a text that is no id is converted to one. It holds a field,

@@ -18,6 +18,9 @@ bson_t *job_size_check(int64_t max);
 /* The expression of the history with one more entry; `reason` may be NULL. */
 bson_t *job_history_more(const char *state, const char *reason);
 
+/* The $push of the same, at this time. */
+bson_t *job_history_push(const char *state, int64_t at_ms, const char *reason);
+
 /* The update that cancels a job for a reason of the server. */
 bson_t *job_ended(const char *reason);
 

@@ -1,5 +1,5 @@
 /* Jobs: put in their queue, read, position, cancel. */
-#include "worker/store/mongo/mongo.h"
+#include "worker/store/mongo/db.h"
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -16,94 +16,57 @@
 #define INSERT_BYTES_MAX (8 * MIB)
 
 /* One insert command and the jobs in it. */
-struct batch {
-    struct job_new *jobs;
-    size_t members[INSERT_MAX];
-    size_t len;
-    bson_t documents; /* array */
+struct inserts {
+    struct db_batch batch;
+    struct job_new *members[INSERT_MAX];
+    enum err errs[INSERT_MAX];
+    size_t bytes;
 };
 
-/* A write error of the batch. A duplicate _id tells that a repeat found its job stored. */
-static void take_write_error(struct batch *b, const bson_t *error)
+/* Sends what is there. A duplicate _id tells that a repeat found its job stored. */
+static void inserts_send(struct mongo *m, struct inserts *in)
 {
-    bson_iter_t it;
-    int64_t index = mongo_field(error, "index", &it) ? bson_iter_as_int64(&it) : -1;
-    int code = mongo_field(error, "code", &it) ? (int)bson_iter_as_int64(&it) : 0;
-    enum err e = mongo_code_err(code);
+    size_t n = in->batch.n;
+    enum err e = db_run(m, &in->batch, NULL);
 
-    if (e == ERR_CONFLICT)
-        return;
-    log_error("a job was not stored: %s (code %d); see the server's log",
-              mongo_field(error, "errmsg", &it) ? bson_iter_utf8(&it, NULL) : "no reason given",
-              code);
-    if (index >= 0 && (size_t)index < b->len)
-        b->jobs[b->members[index]].err = e;
+    for (size_t i = 0; i < n; i++)
+        in->members[i]->err = e ? e : in->errs[i] == ERR_CONFLICT ? ERR_OK : in->errs[i];
+    in->bytes = 0;
 }
 
-/* Sends what the batch holds and empties it. */
-static void batch_insert(struct mongo *m, struct batch *b)
+/* Adds a job, after sending what is there when both together are too much. */
+static void inserts_add(struct mongo *m, struct inserts *in, struct job_new *job)
 {
-    bson_t command = BSON_INITIALIZER, reply, error;
-    bson_iter_t at, errors;
-
-    if (!b->len)
-        return;
-    BSON_APPEND_UTF8(&command, "insert", JOBS);
-    BSON_APPEND_BOOL(&command, "ordered", false);
-    BSON_APPEND_ARRAY(&command, "documents", &b->documents);
-    enum err e = mongo_write(m, &command, &reply);
-    bson_destroy(&command);
-    for (size_t i = 0; i < b->len; i++)
-        b->jobs[b->members[i]].err = e;
-    if (!e) {
-        if (bson_iter_init_find(&at, &reply, "writeErrors") && bson_iter_recurse(&at, &errors))
-            while (mongo_next(&errors, &error))
-                take_write_error(b, &error);
-        bson_destroy(&reply);
-    }
-    bson_reinit(&b->documents);
-    b->len = 0;
-}
-
-/* Adds job i, after sending what is there when both together are too much. */
-static void batch_add(struct mongo *m, struct batch *b, size_t i)
-{
-    bson_t doc = BSON_INITIALIZER;
-    struct job_new *job = &b->jobs[i];
+    bson_t *doc = bson_new();
     bson_oid_t id;
-    char key[MONGO_INDEX_SIZE];
 
     oid_of_text((struct text){job->job_id, strlen(job->job_id)}, &id);
-    job->err = job_document(&doc, &id, job);
-    if (!job->err) {
-        if (b->len == INSERT_MAX || (b->len && b->documents.len + doc.len > INSERT_BYTES_MAX))
-            batch_insert(m, b);
-        BSON_APPEND_DOCUMENT(&b->documents, mongo_index(b->len, key), &doc);
-        b->members[b->len++] = i;
+    job->err = job_document(doc, &id, job);
+    if (job->err) {
+        bson_destroy(doc);
+        return;
     }
-    bson_destroy(&doc);
+    if (in->batch.n == INSERT_MAX || (in->batch.n && in->bytes + doc->len > INSERT_BYTES_MAX))
+        inserts_send(m, in);
+    in->members[in->batch.n] = job;
+    in->bytes += doc->len;
+    db_add_insert(&in->batch, doc);
 }
 
 enum err mongo_jobs_add(struct store *s, struct job_new *jobs, size_t n)
 {
     struct mongo *m = mongo_of(s);
-    struct batch b = {.jobs = jobs};
-    enum err all = n ? ERR_INTERNAL : ERR_OK;
+    struct inserts in = {.batch = DB_BATCH(JOBS)};
 
-    bson_init(&b.documents);
+    in.batch.unordered = true;
+    in.batch.errs = in.errs;
     for (size_t i = 0; i < n; i++)
         if (jobs[i].given)
             jobs[i].err = job_put_given(m, &jobs[i]);
         else
-            batch_add(m, &b, i);
-    batch_insert(m, &b);
-    bson_destroy(&b.documents);
-    for (size_t i = 0; i < n; i++) {
-        if (i && jobs[i].err != all)
-            return ERR_OK;
-        all = jobs[i].err;
-    }
-    return all;
+            inserts_add(m, &in, &jobs[i]);
+    inserts_send(m, &in);
+    return ERR_OF_ALL(jobs, n);
 }
 
 /* ---- reading ---- */

@@ -2,6 +2,7 @@
 #ifndef WORKER_STORE_MONGO_MONGO_H
 #define WORKER_STORE_MONGO_MONGO_H
 
+#include "worker/jobs/looks.h"
 #include "worker/store/store.h"
 
 #include <mongoc/mongoc.h>
@@ -63,17 +64,6 @@ struct mongo_group {
 };
 
 /* One connection; every process has its own. */
-enum { MONGO_LOOKS = 256 };
-
-/* What claims of some queues, or of an agent on them, have found lately (heads.c). */
-struct mongo_look {
-    uint64_t key;       /* hash of queues, and of the agent; who shares a place begins again */
-    int64_t until_ms;   /* queues: many of their jobs exclude agents (clock_mono_ms) */
-    int64_t priority;   /* agent: the last job looked at */
-    int64_t created_ms; /* 0: none */
-    bool has_priority;
-};
-
 struct mongo {
     struct store store; /* first member */
     mongoc_uri_t *uri;
@@ -87,7 +77,7 @@ struct mongo {
     struct mongo_group group;
     mongoc_client_session_t *session; /* of the open transaction; NULL: there is none */
     struct mongo_fixed fixed;
-    struct mongo_look looks[MONGO_LOOKS];
+    struct looks looks; /* of claims */
 };
 
 static inline struct mongo *mongo_of(struct store *s)
@@ -144,20 +134,6 @@ struct mongo_query {
 enum err mongo_find(struct mongo *m, const struct mongo_query *q, bson_t *ret_reply,
                     bson_iter_t *ret_batch) MUST_CHECK;
 bool mongo_next(bson_iter_t *batch, bson_t *ret_doc);
-
-/* Gives all documents of a collection that match a filter to `take`, with their texts at `key` (a
- * name in the document) and in the order of these; batch by batch, until none is left or the walk
- * wants no more. Documents without such a text are left out. `make` makes what is given. */
-struct mongo_names {
-    const char *collection, *key;
-    const bson_t *filter;     /* without the key, or with `in` */
-    const bson_t *in;         /* array of the texts at the key that are wanted; NULL: all */
-    const bson_t *projection; /* may be NULL; the key is in it */
-    const bson_t *hint;       /* may be NULL */
-    json_t *(*make)(const bson_t *doc);
-};
-enum err mongo_walk_names(struct mongo *m, const struct mongo_names *names,
-                          const struct name_walk *w) MUST_CHECK;
 
 /* The document that an iterator stands on, as a view; false when it is none. */
 bool mongo_document(const bson_iter_t *it, bson_t *ret_doc);

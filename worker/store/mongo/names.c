@@ -1,5 +1,5 @@
 /* Lists of documents with names, batch by batch. */
-#include "worker/store/mongo/mongo.h"
+#include "worker/store/mongo/db.h"
 
 #include "common/mem.h"
 
@@ -12,62 +12,46 @@
 #define BATCH_GROWTH 4
 #define BATCH_SMALL  MIB
 
-/* Where a walk has come to. */
-struct place {
-    char *name; /* owned; NULL: at its begin */
+/* The name of the document that was given last. */
+struct last {
+    char *name; /* owned; NULL: none yet */
     size_t len;
 };
 
-static void place_set(struct place *p, const char *name, size_t len)
+static void last_set(struct last *l, struct text name)
 {
-    free(p->name);
-    p->name = mem_strndup(name, len);
-    p->len = len;
+    free(l->name);
+    l->name = mem_strndup(name.s, name.len);
+    l->len = name.len;
 }
 
-/* The documents behind the place. */
-static enum err find_behind(struct mongo *m, const struct mongo_names *names, const struct place *p,
-                            int limit, bool *more, bson_t *ret_reply, bson_iter_t *ret_batch)
+/* Finds the documents behind the last one. */
+static enum err find_behind(struct mongo *m, const struct mongo_names *names, const struct last *l,
+                            int limit, bool *more, struct db_found *ret)
 {
-    bson_t filter = BSON_INITIALIZER, sort = BSON_INITIALIZER, range;
-    struct mongo_query q = {.collection = names->collection,
-                            .filter = &filter,
-                            .projection = names->projection,
-                            .sort = &sort,
-                            .hint = names->hint,
-                            .limit = limit,
-                            .more = more};
+    bson_t *filter = names->filter ? bson_copy(names->filter) : doc_of("");
 
-    if (names->filter)
-        bson_concat(&filter, names->filter);
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, names->key, &range);
     /* a text is greater than another one only: all else is left out */
-    mongo_append_text(&range, p->name ? "$gt" : "$gte", (struct text){p->name, p->len});
-    if (names->in)
-        BSON_APPEND_ARRAY(&range, "$in", names->in);
-    bson_append_document_end(&filter, &range);
-    BSON_APPEND_INT32(&sort, names->key, 1);
-    enum err e = mongo_find(m, &q, ret_reply, ret_batch);
-    bson_destroy(&filter);
-    bson_destroy(&sort);
-    return e;
+    doc_add(filter, "?: {?: ?, $in: ?}", v_str(names->key), v_str(l->name ? "$gt" : "$gte"),
+            v_text((struct text){l->name, l->len}),
+            names->in_len ? v_texts(names->in, names->in_len) : v_none());
+    return DB_FIND(m, ret, .collection = names->collection, .filter = filter,
+                   .fields = names->fields, .sort = names->sort, .index = names->index,
+                   .limit = limit, .more = more);
 }
 
 /* Gives the documents of a batch; returns how many there were. *wanted false: no more are. */
-static int give(const struct mongo_names *names, const struct name_walk *w, bson_iter_t *batch,
-                struct place *p, bool *wanted)
+static int give(const struct mongo_names *names, const struct name_walk *w, struct db_found *f,
+                struct last *l, bool *wanted)
 {
-    bson_t doc;
-    bson_iter_t it;
-    uint32_t len;
     int n = 0;
 
-    for (; *wanted && mongo_next(batch, &doc); n++) {
-        if (!bson_iter_init_find(&it, &doc, names->key) || !BSON_ITER_HOLDS_UTF8(&it))
+    for (; *wanted && db_next(f); n++) {
+        struct text name = doc_text(&f->doc, names->key);
+        if (!name.s)
             continue;
-        const char *name = bson_iter_utf8(&it, &len);
-        place_set(p, name, len);
-        *wanted = w->take(w->arg, (struct text){p->name, len}, names->make(&doc));
+        last_set(l, name);
+        *wanted = w->take(w->arg, (struct text){l->name, l->len}, names->make(&f->doc));
     }
     return n;
 }
@@ -75,25 +59,24 @@ static int give(const struct mongo_names *names, const struct name_walk *w, bson
 enum err mongo_walk_names(struct mongo *m, const struct mongo_names *names,
                           const struct name_walk *w)
 {
-    struct place place = {0};
+    struct last last = {0};
     int limit = BATCH_FIRST;
     bool more = true, wanted = true;
     enum err e = ERR_OK;
 
     if (w->after.s)
-        place_set(&place, w->after.s, w->after.len);
+        last_set(&last, w->after);
     while (!e && more && wanted) {
-        bson_t reply;
-        bson_iter_t batch;
-        e = find_behind(m, names, &place, limit, &more, &reply, &batch);
+        struct db_found f;
+        e = find_behind(m, names, &last, limit, &more, &f);
         if (e)
             break;
-        int n = give(names, w, &batch, &place, &wanted);
+        int n = give(names, w, &f, &last, &wanted);
         more = n && (more || n == limit);
-        if (reply.len < BATCH_SMALL && limit < BATCH_LAST)
+        if (f.reply.len < BATCH_SMALL && limit < BATCH_LAST)
             limit *= BATCH_GROWTH;
-        bson_destroy(&reply);
+        db_end(&f);
     }
-    free(place.name);
+    free(last.name);
     return e;
 }

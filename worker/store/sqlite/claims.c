@@ -1,191 +1,141 @@
-/* The claim: hands waiting jobs to agents, each to one. */
-#include "worker/store/sqlite/heads.h"
+/* What becomes of claims: they arrived, did not, or took too long. */
 #include "worker/store/sqlite/job.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
+#include "worker/jobs/claims.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/* The first job of all the claim's queues. ERR_NOT_FOUND. */
-static enum err choose(struct sqlite *q, const struct claim *c, struct head *ret)
+/* Lets the job of an open claim wait again, within a write. */
+static enum err give_back(struct sqlite *q, const char *token, char **ret_queue)
 {
-    struct head best = {0}, head;
-    bool found = false;
-
-    for (size_t i = 0; i < c->queues_len; i++) {
-        enum err e = head_of(q, c->queues[i], c->agent, &head);
-        if (e && e != ERR_NOT_FOUND)
-            return e;
-        if (!e && (!found || head_before(&head, &best))) {
-            best = head;
-            found = true;
-        }
-    }
-    *ret = best;
-    return found ? ERR_OK : ERR_NOT_FOUND;
-}
-
-/* Adds a wait of whole seconds to those of its queue. */
-static enum err add_wait(struct sqlite *q, struct text queue, int64_t seconds)
-{
-    struct query add = query_new(q, SQL_WAIT_ADD);
-
-    query_text(&add, queue);
-    query_int(&add, seconds);
-    enum err e = query_run(&add);
-    if (e)
-        return e;
-    struct query cut = query_new(q, SQL_WAITS_CUT);
-    query_text(&cut, queue);
-    query_int(&cut, WAIT_TIMES_MAX);
-    return query_run(&cut);
-}
-
-/* Takes what the claim gets out of the job of this number; `counts`: its wait is to be counted. */
-static enum err fill(struct sqlite *q, int64_t id, bool counts, struct claim *c)
-{
-    struct query r = query_new(q, SQL_CLAIM_JOB);
-    json_t *data = NULL;
-
-    query_int(&r, id);
-    enum err e = query_step(&r);
-    if (!e) {
-        data = sqlite_job_data_of(&r, 5, 4);
-        e = data ? ERR_OK : ERR_INTERNAL;
-    }
-    if (!e) {
-        int64_t started_ms = query_col_int(&r, 1), created_ms = query_col_int(&r, 2) / 1000;
-        struct text job_id = query_col_text(&r, 0);
-        if (counts)
-            e = add_wait(q, query_col_text(&r, 3),
-                         created_ms < started_ms ? (started_ms - created_ms) / 1000 : 0);
-        if (!e) {
-            c->data = json_incref(data);
-            c->job_id = mem_strndup(job_id.s, job_id.len);
-            c->started_ms = started_ms;
-        }
-    }
-    json_decref(data);
-    query_end(&r);
-    return e;
-}
-
-/* Finds the job that carries the claim's token already. ERR_NOT_FOUND: there is none. */
-static enum err find_claimed(struct sqlite *q, struct claim *c)
-{
-    struct query r = query_new(q, SQL_CLAIM_TOKEN);
+    struct query r = query_new(q, SQL_CLAIM_RETURN);
+    char *queue = NULL;
     int64_t id = 0;
 
-    query_str(&r, c->asked.request_id);
+    query_str(&r, token);
     enum err e = query_step(&r);
-    if (!e)
+    if (!e) {
+        struct text name = query_col_text(&r, 1);
         id = query_col_int(&r, 0);
-    query_end(&r);
-    return e ? e : fill(q, id, false, c);
-}
-
-/* The job of a claim of the same agent that is open for long. ERR_NOT_FOUND. */
-static enum err find_owned(struct sqlite *q, const struct claim *c, int64_t *ret_id)
-{
-    struct query r = query_new(q, SQL_CLAIM_OWNED);
-    bool asks = false;
-    enum err e;
-
-    query_text(&r, c->agent);
-    query_int(&r, clock_wall_us() / 1000 - CLAIM_OPEN_MS);
-    while (!asks && (e = query_step(&r)) == ERR_OK) {
-        for (size_t i = 0; i < c->queues_len; i++)
-            asks = asks || sqlite_text_is(c->queues[i], query_col_text(&r, 1));
-        if (asks)
-            *ret_id = query_col_int(&r, 0);
+        queue = mem_strndup(name.s ? name.s : "", name.len);
+        e = query_step(&r); /* to its end: then it counts */
+        e = e == ERR_NOT_FOUND ? ERR_OK : e;
     }
     query_end(&r);
-    return e;
-}
-
-static enum err take(struct sqlite *q, struct claim *c)
-{
-    struct head head;
-    bool again = c->agent.s && find_owned(q, c, &head.id) == ERR_OK;
-    enum err e = again ? ERR_OK : choose(q, c, &head);
-
+    if (!e)
+        e = sqlite_history_add(q, id, "waiting", NULL);
     if (e)
-        return e;
-    struct query r = query_new(q, SQL_CLAIM_TAKE);
-    query_int(&r, head.id);
-    query_int(&r, clock_wall_us() / 1000);
-    query_str(&r, c->asked.request_id);
-    if (c->agent.s)
-        query_text(&r, c->agent);
+        free(queue);
     else
-        query_null(&r);
-    query_int_or_null(&r, c->lease_ms);
-    e = query_run(&r);
-    if (e == ERR_CONFLICT) /* a repeat of this request was faster */
-        return find_claimed(q, c);
-    if (!e)
-        e = sqlite_history_add(q, head.id, "running", NULL);
-    return e ? e : fill(q, head.id, !again, c);
-}
-
-static enum err claim(struct sqlite *q, struct claim *c)
-{
-    struct head head;
-    enum err e = ERR_OK;
-
-    if (!c->asked.repeat && !q->begun)
-        e = choose(q, c, &head); /* most find nothing and need not wait for writers */
-    if (e == ERR_NOT_FOUND && c->agent.s)
-        e = find_owned(q, c, &head.id);
-    if (!e)
-        e = sqlite_write_begin(q);
-    if (e)
-        return e;
-    e = c->asked.repeat ? find_claimed(q, c) : ERR_NOT_FOUND;
-    if (e == ERR_NOT_FOUND)
-        e = take(q, c);
-    e = sqlite_write_end(q, e);
-    if (e) {
-        json_decref(c->data);
-        free(c->job_id);
-        c->data = NULL;
-        c->job_id = NULL;
-    }
+        *ret_queue = queue;
     return e;
 }
 
-static enum err end_unfit(struct sqlite *q, const struct job_unfit *u)
+static enum err settle(struct sqlite *q, struct claim_settle *c)
 {
-    struct query r = query_new(q, SQL_CLAIM_TOKEN);
-    int64_t id = 0;
-
-    query_str(&r, u->token);
-    enum err e = query_step(&r);
-    if (!e)
-        id = query_col_int(&r, 0);
-    query_end(&r);
-    return e ? e : sqlite_job_end(q, id, "cancelled", u->reason);
+    if (!c->arrived) {
+        enum err e = give_back(q, c->token, &c->queue);
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    struct query r = query_new(q, SQL_CLAIM_CLOSE);
+    query_str(&r, c->token);
+    return query_run(&r);
 }
 
-enum err sqlite_job_unfit(struct store *s, const struct job_unfit *u)
+enum err sqlite_claims_settle(struct store *s, struct claim_settle *claims, size_t n)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, end_unfit(q, u));
+    if (e)
+        return e;
+    for (size_t i = 0; !e && i < n; i++)
+        e = settle(q, &claims[i]);
+    e = sqlite_write_end(q, e);
+    for (size_t i = 0; i < n; i++)
+        claims[i].err = e;
+    return ERR_OK;
 }
 
-enum err sqlite_jobs_claim(struct store *s, struct claim *claims, size_t n)
-{
-    enum err all = ERR_OK;
+/* A claim that is open for too long. */
+struct late {
+    char token[REQUEST_ID_SIZE];
+    int64_t id;
+    bool lost; /* claim_is_lost() */
+};
 
-    for (size_t i = 0; i < n; i++)
-        claims[i].err = claim(sqlite_of(s), &claims[i]);
-    for (size_t i = 0; i < n; i++) {
-        if (i && claims[i].err != all)
-            return ERR_OK;
-        all = claims[i].err;
+static enum err find_late(struct sqlite *q, int64_t before_ms, struct late late[SWEEP_MAX],
+                          size_t *ret_n)
+{
+    struct query r = query_new(q, SQL_CLAIM_OVERDUE);
+    enum err e = ERR_OK;
+    size_t n = 0;
+
+    query_int(&r, before_ms);
+    query_int(&r, SWEEP_MAX);
+    while (n < SWEEP_MAX && (e = query_step(&r)) == ERR_OK) {
+        struct text token = query_col_text(&r, 0);
+        late[n] =
+            (struct late){.id = query_col_int(&r, 1), .lost = claim_is_lost(query_col_text(&r, 2))};
+        if (token.s && token.len < REQUEST_ID_SIZE)
+            memcpy(late[n].token, token.s, token.len);
+        n++;
     }
-    return all;
+    query_end(&r);
+    *ret_n = n;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static enum err end_late(struct sqlite *q, const struct late *late, struct sweep *sweep)
+{
+    if (late->lost) {
+        enum err e = give_back(q, late->token, &sweep->wake[sweep->wake_len]);
+        sweep->wake_len += !e;
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    struct query r = query_new(q, SQL_OPEN_END);
+    query_int(&r, late->id);
+    return query_run(&r);
+}
+
+enum err sqlite_claims_overdue(struct store *s, struct sweep *sweep)
+{
+    struct sqlite *q = sqlite_of(s);
+    struct late late[SWEEP_MAX];
+    size_t n = 0;
+    enum err e = find_late(q, sweep->before_ms, late, &n);
+
+    if (e || !n) /* most find nothing and need not wait for writers */
+        return e;
+    e = sqlite_write_begin(q);
+    if (e)
+        return e;
+    for (size_t i = 0; !e && i < n; i++)
+        e = end_late(q, &late[i], sweep);
+    e = sqlite_write_end(q, e);
+    sweep->done = e ? 0 : n;
+    sweep->more = n == SWEEP_MAX;
+    return e;
+}
+
+enum err sqlite_sweep_turn(struct store *s, const struct sweep_turn *turn, bool *ret_mine)
+{
+    struct sqlite *q = sqlite_of(s);
+    bool mine = false;
+    enum err e = sqlite_write_begin(q);
+
+    if (e)
+        return e;
+    struct query r = query_new(q, SQL_SWEEP_TURN);
+    query_str(&r, turn->owner);
+    query_int(&r, turn->now_ms);
+    query_int(&r, turn->end_ms);
+    e = query_run(&r);
+    mine = !e && query_changes(&r) > 0;
+    e = sqlite_write_end(q, e);
+    if (!e)
+        *ret_mine = mine;
+    return e;
 }

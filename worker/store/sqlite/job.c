@@ -1,6 +1,7 @@
 /* A job as it is stored: its texts, its row. */
 #include "worker/store/sqlite/job.h"
 
+#include "common/clock.h"
 #include "worker/validation/bson_size.h"
 
 #include <stdlib.h>
@@ -95,4 +96,33 @@ json_t *sqlite_job_data_of(const struct query *r, int data, int attachments)
     if (value && status.s)
         json_object_set_new(value, ATTACHMENTS_STATUS, json_stringn(status.s, status.len));
     return value;
+}
+
+enum err sqlite_job_of_claim(struct sqlite *q, const char *token, int64_t *ret_id)
+{
+    struct query r = query_new(q, SQL_CLAIM_TOKEN);
+
+    query_str(&r, token);
+    enum err e = query_step(&r);
+    if (!e)
+        *ret_id = query_col_int(&r, 0);
+    query_end(&r);
+    return e;
+}
+
+enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state, const char *reason)
+{
+    struct query r = query_new(q, SQL_HISTORY_ADD);
+
+    query_int(&r, id);
+    query_str(&r, state);
+    query_int(&r, clock_wall_us() / 1000);
+    query_str(&r, reason);
+    enum err e = query_run(&r);
+    if (e)
+        return e;
+    r = query_new(q, SQL_HISTORY_CUT);
+    query_int(&r, id);
+    query_int(&r, HISTORY_MAX);
+    return query_run(&r);
 }

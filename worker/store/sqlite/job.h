@@ -37,6 +37,9 @@ enum err sqlite_job_keep_attempt(struct sqlite *q, int64_t id) MUST_CHECK;
 /* Puts the reason of the server for the end of a job into its result, within a write. */
 enum err sqlite_job_reason_put(struct sqlite *q, int64_t id, const char *reason) MUST_CHECK;
 
+/* The job that runs by the claim of this token. ERR_NOT_FOUND. */
+enum err sqlite_job_of_claim(struct sqlite *q, const char *token, int64_t *ret_id) MUST_CHECK;
+
 /* Notes a change of state, within a write; `reason` may be NULL. */
 enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state,
                             const char *reason) MUST_CHECK;

@@ -23,16 +23,9 @@ static enum err add(struct sqlite *q, const struct job_new *job)
 
 enum err sqlite_jobs_add(struct store *s, struct job_new *jobs, size_t n)
 {
-    enum err all = ERR_OK;
-
     for (size_t i = 0; i < n; i++)
         jobs[i].err = add(sqlite_of(s), &jobs[i]);
-    for (size_t i = 0; i < n; i++) {
-        if (i && jobs[i].err != all)
-            return ERR_OK;
-        all = jobs[i].err;
-    }
-    return all;
+    return ERR_OF_ALL(jobs, n);
 }
 
 static enum err get(struct sqlite *q, struct job_read *read)

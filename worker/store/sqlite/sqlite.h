@@ -2,6 +2,7 @@
 #ifndef WORKER_STORE_SQLITE_SQLITE_H
 #define WORKER_STORE_SQLITE_SQLITE_H
 
+#include "worker/jobs/looks.h"
 #include "worker/store/store.h"
 
 #include <sqlite3.h>
@@ -23,15 +24,6 @@ struct sqlite_group {
 };
 
 /* One connection; every process has its own. */
-enum { SQLITE_LOOKS = 256 };
-
-/* How far an agent has looked through a queue whose first jobs all exclude it (heads.h). */
-struct sqlite_look {
-    uint64_t key; /* hash of queue and agent; who shares a place begins again */
-    int64_t id;   /* the last job looked at; 0: none */
-    int64_t priority, created_us;
-};
-
 struct sqlite {
     struct store store; /* first member */
     sqlite3 *db;
@@ -46,7 +38,7 @@ struct sqlite {
     int wal_tidied; /* of them when a checkpoint was last made */
     int fault;      /* code of the fault that was logged last, and when */
     int64_t fault_ms;
-    struct sqlite_look looks[SQLITE_LOOKS];
+    struct looks looks; /* of claims */
     sqlite3_stmt *statements[SQL_COUNT_];
 };
 

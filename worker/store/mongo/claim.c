@@ -1,0 +1,422 @@
+/* The claim: hands waiting jobs to agents, each to one. */
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/jobs/claims.h"
+#include "worker/store/mongo/heads.h"
+#include "worker/store/mongo/job.h"
+#include "worker/store/mongo/unfit.h"
+
+#include <string.h>
+
+/* Claims that are worked at together. */
+#define CLAIMS_MAX 32
+
+/* A claim of this long has looked through many jobs, or the server has much to do: then further
+ * ones go by heads_find for a while, which is right in both cases but takes two more trips. */
+#define SLOW_MS 50
+
+/* How often a claim looks again when another worker takes the job that it found. */
+#define LOST_MAX 4
+
+/* Jobs without room for a claim that one request deals with at most. */
+#define UNFIT_MAX 8
+
+#define CLAIM_FIELDS "created_at: true, started_at: true, job_id: true, job_data: true"
+
+/* A claim at work. */
+struct wish {
+    struct claim *claim;
+    bool open;         /* not served yet */
+    bool chosen;       /* it may get `job` */
+    bson_t job;        /* a view */
+    struct text queue; /* whose waits get this one, in claim->data; s NULL: none */
+    int64_t wait_s;
+};
+
+static int64_t now_ms(void)
+{
+    return clock_wall_us() / 1000;
+}
+
+static bool same_queues(const struct claim *a, const struct claim *b)
+{
+    if (a->queues_len != b->queues_len)
+        return false;
+    for (size_t i = 0; i < a->queues_len; i++)
+        if (!text_equal(a->queues[i], b->queues[i]))
+            return false;
+    return true;
+}
+
+/* ---- parts of the commands ---- */
+
+/* What a claim sets; its started_ms is the time. */
+static bson_t *update_of(const struct claim *c)
+{
+    return doc_of("$set: {" STATE_PATH ": 'running', started_at: ?, claim.token: ?, claim.owner: "
+                  "?, claim.at: ?, claim.open: true, lease: ?}, $push: ?",
+                  v_date(c->started_ms), v_str(c->asked.request_id), v_given(c->agent),
+                  v_date(c->started_ms), c->lease_ms ? v_date(c->lease_ms) : v_none(),
+                  v_own(job_history_push("running", c->started_ms, NULL)));
+}
+
+/* Takes what the claim got out of the job's document; `counts`: its wait is to be counted. */
+static void wish_fill(struct wish *w, const bson_t *job, bool counts)
+{
+    struct claim *c = w->claim;
+    int64_t created_ms = doc_date(job, "created_at");
+
+    c->job_id = doc_dup(job, "job_id");
+    c->data = doc_json(job, "job_data");
+    if (!json_is_object(c->data)) {
+        json_decref(c->data);
+        c->data = json_object();
+    }
+    c->err = ERR_OK;
+    const json_t *queue = json_object_get(c->data, "job_queue");
+    if (counts)
+        w->queue = (struct text){json_string_value(queue), json_string_length(queue)};
+    w->wait_s = created_ms ? claim_wait_s(created_ms, c->started_ms) : 0;
+}
+
+/* Finds the job that carries the claim's token already. ERR_NOT_FOUND: there is none. */
+static enum err find_claimed(struct mongo *m, struct wish *w)
+{
+    struct db_found f;
+    enum err e =
+        DB_FIRST(m, &f, .collection = JOBS,
+                 .filter = doc_of("?, claim.token: ?", v_own(heads_of_state(w->claim, "running")),
+                                  v_str(w->claim->asked.request_id)),
+                 .fields = CLAIM_FIELDS, .index = IX_JOB_STATE);
+
+    if (e)
+        return e;
+    w->claim->started_ms = doc_date(&f.doc, "started_at");
+    wish_fill(w, &f.doc, false);
+    db_end(&f);
+    return ERR_OK;
+}
+
+/* Hands the first job of the filter to the claim. ERR_NOT_FOUND. Takes the filter. */
+static enum err hand_out(struct mongo *m, struct wish *w, bson_t *filter, enum db_index index,
+                         const char *sort, bool counts)
+{
+    struct db_found f;
+
+    w->claim->started_ms = now_ms();
+    enum err e = DB_MODIFY(m, JOBS, &f, .filter = filter, .update = update_of(w->claim),
+                           .index = index, .sort = sort, .fields = CLAIM_FIELDS);
+    if (e)
+        return e;
+    wish_fill(w, &f.doc, counts);
+    db_end(&f);
+    return ERR_OK;
+}
+
+/* ---- agents that ask again although their last claim is open ---- */
+
+/* Gives the job of an old claim to the wish of the same agent, under the new token; to none when it
+ * is settled meanwhile. */
+static void give_again(struct mongo *m, const bson_t *job, struct wish *wishes, size_t n)
+{
+    struct text owner = doc_text(job, "claim.owner"), queue = doc_text(job, "job_data.job_queue");
+    const char *token = doc_str(job, "claim.token");
+
+    for (size_t i = 0; owner.s && token && i < n; i++) {
+        struct claim *c = wishes[i].claim;
+        if (!wishes[i].open || !c->agent.s || !text_equal(c->agent, owner) ||
+            !claim_asks_for(c->queues, c->queues_len, queue))
+            continue;
+        enum err e = hand_out(
+            m, &wishes[i],
+            doc_of("claim.token: ?, claim.open: true, " STATE_PATH ": 'running'", v_str(token)),
+            IX_TOKEN, NULL, false);
+        if (e == ERR_NOT_FOUND)
+            continue;
+        c->err = e;
+        wishes[i].open = false;
+        return;
+    }
+}
+
+/* Jobs that were handed to these agents and did not arrive. */
+static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
+{
+    struct text owners[CLAIMS_MAX];
+    struct db_found f;
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].open && wishes[i].claim->agent.s)
+            owners[len++] = wishes[i].claim->agent;
+    if (!len || DB_FIND(m, &f, .collection = JOBS,
+                        .filter = doc_of("claim.owner: {$in: ?}, claim.open: true, claim.at: "
+                                         "{$lt: ?}, " STATE_PATH ": 'running'",
+                                         v_texts(owners, len), v_date(now_ms() - CLAIM_OPEN_MS)),
+                        .fields = "claim: true, job_data.job_queue: true", .index = IX_OWNER,
+                        .limit = CLAIMS_MAX))
+        return;
+    while (db_next(&f))
+        give_again(m, &f.doc, wishes, n);
+    db_end(&f);
+}
+
+/* ---- one claim: one trip ---- */
+
+/* Takes the first job that the agent may have. */
+static enum err take_first(struct mongo *m, struct wish *w)
+{
+    int64_t began = clock_mono_ms();
+    enum err e = hand_out(
+        m, w,
+        doc_of("?, ?", v_own(heads_of_state(w->claim, "waiting")), v_own(heads_fitting(w->claim))),
+        IX_WAITING, CLAIM_ORDER, true);
+
+    if (clock_mono_ms() - began >= SLOW_MS)
+        heads_note(m, w->claim);
+    return e;
+}
+
+/* The same, by a bounded look. */
+static enum err take_found(struct mongo *m, struct wish *w)
+{
+    enum err e = ERR_NOT_FOUND, found = ERR_OK;
+
+    for (int i = 0; e == ERR_NOT_FOUND && i < LOST_MAX; i++) {
+        bson_t *id = NULL;
+        found = heads_find(m, w->claim, &id);
+        if (found)
+            return found;
+        e = hand_out(m, w,
+                     doc_of("?, ?, ?", v_own(id), v_own(heads_of_state(w->claim, "waiting")),
+                            v_own(heads_fitting(w->claim))),
+                     IX_ID, NULL, true);
+    }
+    return e;
+}
+
+static void claim_one(struct mongo *m, struct wish *w)
+{
+    enum err e = ERR_TOO_LARGE, room = ERR_OK;
+
+    for (int i = 0; e == ERR_TOO_LARGE && !room && i <= UNFIT_MAX; i++) {
+        if (i)
+            room = unfit_make_room(m, w->claim);
+        if (!room)
+            e = heads_are_many(m, w->claim) ? take_found(m, w) : take_first(m, w);
+    }
+    if (e == ERR_TOO_LARGE) /* there are more of them: the agent asks again */
+        e = room ? room : ERR_UNAVAILABLE;
+    w->claim->err = e;
+}
+
+/* ---- several claims of the same queues: two trips for all ---- */
+
+static bool excludes(const bson_t *job, struct text agent)
+{
+    bson_iter_t list;
+    uint32_t len;
+
+    if (!agent.s || !doc_list(job, "job_data.exclude_agents", &list))
+        return false;
+    while (bson_iter_next(&list))
+        if (BSON_ITER_HOLDS_UTF8(&list)) {
+            const char *name = bson_iter_utf8(&list, &len);
+            if (text_equal((struct text){name, len}, agent))
+                return true;
+        }
+    return false;
+}
+
+/* Gives a job to the first claim that may have it; false: to none. */
+static bool choose(struct wish *group[], size_t n, const bson_t *job)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!group[i]->chosen && !excludes(job, group[i]->claim->agent))
+            return group[i]->chosen =
+                       bson_init_static(&group[i]->job, bson_get_data(job), job->len);
+    return false;
+}
+
+/* Updates each chosen job that is still as it was read. *ret_matched: how many. */
+static enum err update_chosen(struct mongo *m, struct wish *group[], size_t n, size_t *ret_matched)
+{
+    struct db_batch b = DB_BATCH(JOBS);
+    struct db_done done;
+    int64_t now = now_ms();
+
+    b.unordered = true;
+    for (size_t i = 0; i < n; i++) {
+        const bson_t *job = &group[i]->job;
+        if (!group[i]->chosen)
+            continue;
+        group[i]->claim->started_ms = now;
+        DB_ADD_UPDATE(&b,
+                      .filter = doc_of("_id: ?, " STATE_PATH ": 'waiting', created_at: ?",
+                                       v_field(job, "_id"), v_field(job, "created_at")),
+                      .update = update_of(group[i]->claim), .index = IX_ID);
+    }
+    enum err e = db_run(m, &b, &done);
+    *ret_matched = (size_t)done.matched;
+    return e;
+}
+
+/* Takes the choice from those whose job does not carry their token. */
+static enum err drop_losers(struct mongo *m, struct wish *group[], size_t n)
+{
+    bool won[CLAIMS_MAX] = {false};
+    bson_t ids = BSON_INITIALIZER;
+    struct db_found f;
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (group[i]->chosen)
+            doc_put_at(&ids, len++, v_field(&group[i]->job, "_id"));
+    enum err e =
+        DB_FIND(m, &f, .collection = JOBS, .filter = doc_of("_id: {$in: ?}", v_array(&ids)),
+                .fields = "claim.token: true", .index = IX_ID, .limit = (int)n);
+    bson_destroy(&ids);
+    if (e)
+        return e;
+    while (db_next(&f))
+        for (size_t i = 0; i < n; i++)
+            if (doc_text_is(&f.doc, "claim.token", group[i]->claim->asked.request_id))
+                won[i] = true;
+    for (size_t i = 0; i < n; i++)
+        group[i]->chosen = group[i]->chosen && won[i];
+    db_end(&f);
+    return ERR_OK;
+}
+
+/* Takes the chosen jobs; the claims whose job another worker took get nothing. */
+static enum err take_chosen(struct mongo *m, struct wish *group[], size_t n, size_t chosen)
+{
+    size_t matched = 0;
+    enum err e = update_chosen(m, group, n, &matched);
+
+    /* A job without room for a claim fails alone: its claim goes one by one. */
+    if (e == ERR_TOO_LARGE || (!e && matched < chosen))
+        e = drop_losers(m, group, n);
+    for (size_t i = 0; !e && i < n; i++)
+        if (group[i]->chosen)
+            wish_fill(group[i], &group[i]->job, true);
+    return e;
+}
+
+/* *more: there are jobs for those that got none. */
+static enum err claim_together(struct mongo *m, struct wish *group[], size_t n, bool *more)
+{
+    const struct claim *c = group[0]->claim;
+    const struct claim anybody = {.queues = c->queues, .queues_len = c->queues_len};
+    int64_t began = clock_mono_ms();
+    size_t jobs = 0, chosen = 0, served = 0;
+    struct db_found f;
+    enum err e = DB_FIND(m, &f, .collection = JOBS,
+                         .filter = doc_of("?, ?", v_own(heads_of_state(&anybody, "waiting")),
+                                          v_own(heads_fitting(&anybody))),
+                         .fields = CLAIM_FIELDS, .sort = CLAIM_ORDER, .index = IX_WAITING,
+                         .limit = (int)n, .more = more);
+
+    if (e)
+        return e;
+    if (clock_mono_ms() - began >= SLOW_MS)
+        heads_note(m, c);
+    for (; db_next(&f); jobs++)
+        chosen += choose(group, n, &f.doc);
+    if (chosen)
+        e = take_chosen(m, group, n, chosen);
+    db_end(&f);
+    for (size_t i = 0; i < n; i++)
+        served += !group[i]->claim->err;
+    *more = *more || jobs == n || served < chosen;
+    return e;
+}
+
+/* The rest after a common claim is few: losers of a race with another worker, and agents that jobs
+ * exclude. */
+static void claim_group(struct mongo *m, struct wish *group[], size_t n)
+{
+    bool more = true;
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; i < n; i++)
+        group[i]->claim->err = ERR_NOT_FOUND;
+    if (n > 1 && !heads_are_many(m, group[0]->claim))
+        e = claim_together(m, group, n, &more);
+    for (size_t i = 0; i < n; i++)
+        if (e)
+            group[i]->claim->err = e;
+        else if (more && group[i]->claim->err == ERR_NOT_FOUND)
+            claim_one(m, group[i]);
+}
+
+/* ---- how long the jobs of a queue have waited ---- */
+
+/* Adds the waits of the jobs that were handed out to those of their queues. The jobs are handed out
+ * in any case: what is lost here is statistics. */
+static void store_waits(struct mongo *m, struct wish *wishes, size_t n)
+{
+    struct db_batch b = DB_BATCH(WAIT_TIMES);
+
+    b.unordered = b.light = true;
+    for (size_t i = 0; i < n; i++) {
+        struct text queue = wishes[i].queue;
+        bson_t waits = BSON_INITIALIZER;
+        size_t len = 0;
+        for (size_t k = i; queue.s && k < n; k++)
+            if (wishes[k].queue.s && text_equal(wishes[k].queue, queue)) {
+                doc_put_at(&waits, len++, v_int(wishes[k].wait_s));
+                wishes[k].queue.s = NULL; /* it is in */
+            }
+        if (len)
+            DB_ADD_UPDATE(&b, .filter = doc_of("name: ?", v_text(queue)),
+                          .update = doc_of("$push: {wait_times: {$each: ?, $slice: ?}}",
+                                           v_array(&waits), v_int(-WAIT_TIMES_MAX)),
+                          .upsert = true);
+        bson_destroy(&waits);
+    }
+    if (db_run(m, &b, NULL))
+        log_warn("the wait times of handed out jobs were not stored; see the message before");
+}
+
+/* ---- all ---- */
+
+/* Serves every claim of the same queues as the first one that is still open. */
+static void claim_queues(struct mongo *m, struct wish *wishes, size_t n)
+{
+    struct wish *group[CLAIMS_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].open && same_queues(wishes[i].claim, wishes[0].claim)) {
+            wishes[i].open = false;
+            group[len++] = &wishes[i];
+        }
+    claim_group(m, group, len);
+}
+
+static void claim_some(struct mongo *m, struct claim *claims, size_t n)
+{
+    struct wish wishes[CLAIMS_MAX];
+
+    for (size_t i = 0; i < n; i++) {
+        wishes[i] = (struct wish){.claim = &claims[i]};
+        claims[i].err = ERR_NOT_FOUND;
+        if (claims[i].asked.repeat)
+            claims[i].err = find_claimed(m, &wishes[i]);
+        wishes[i].open = claims[i].err == ERR_NOT_FOUND;
+    }
+    serve_again(m, wishes, n);
+    for (size_t i = 0; i < n; i++)
+        if (wishes[i].open)
+            claim_queues(m, wishes + i, n - i);
+    store_waits(m, wishes, n);
+}
+
+enum err mongo_jobs_claim(struct store *s, struct claim *claims, size_t n)
+{
+    for (size_t i = 0; i < n; i += CLAIMS_MAX)
+        claim_some(mongo_of(s), claims + i, n - i < CLAIMS_MAX ? n - i : CLAIMS_MAX);
+    return ERR_OF_ALL(claims, n);
+}

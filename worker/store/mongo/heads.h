@@ -1,0 +1,23 @@
+/* The jobs in front of their queue: which of them a claim may have. */
+#ifndef WORKER_STORE_MONGO_HEADS_H
+#define WORKER_STORE_MONGO_HEADS_H
+
+#include "worker/store/mongo/db.h"
+
+/* Parts of a filter: the jobs of this state in the claim's queues; those that may be handed out,
+ * and to this agent, where it is told. Only the first is a range of an index. */
+bson_t *heads_of_state(const struct claim *c, const char *state);
+bson_t *heads_fitting(const struct claim *c);
+
+/* Whether a claim of these queues took long lately: many jobs in front may not be handed out. Then
+ * it goes by heads_find, where one findAndModify would look through all of them. */
+bool heads_are_many(const struct mongo *m, const struct claim *c);
+
+/* Notes that a claim of these queues took long. */
+void heads_note(struct mongo *m, const struct claim *c);
+
+/* Finds the first job that the agent may have, in a bounded look (jobs/looks.h): *ret is {_id} of
+ * it, the caller's. ERR_NOT_FOUND. */
+enum err heads_find(struct mongo *m, const struct claim *c, bson_t **ret) MUST_CHECK;
+
+#endif
