@@ -10,6 +10,7 @@
 #include "common/late.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/prefork.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -557,8 +558,10 @@ static bool serve_anew(struct broker *b, unsigned slot, int stop_fd, enum err *r
     if (getrandom(&b->instance, sizeof b->instance, 0) != sizeof b->instance)
         b->instance = (uint64_t)clock_wall_us();
     *ret_e = wire_open(&b->wire, cfg->bus, slot);
-    if (!*ret_e)
+    if (!*ret_e) {
+        prefork_ready();
         serve(b, stop_fd);
+    }
     bool late = !*ret_e && late_found();
     queue_free(&b->queue);
     peers_free(&b->peers[BUS_FRONTENDS]);

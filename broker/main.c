@@ -57,6 +57,7 @@ int main(int argc, char **argv)
     struct prefork p = {.role = "broker",
                         .child = child,
                         .children_max = BROKERS_MAX,
+                        .fixed_slots = true,
                         .monitor = monitor,
                         .beats = true};
     struct config cfg;

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -19,16 +21,27 @@
 enum {
     YOUNG_MS = 2000, /* a child that dies younger than this counts as failing to start */
     BACKOFF_MS = 100,
-    BACKOFF_MAX_MS = 5000
+    BACKOFF_MAX_MS = 5000,
+    ROLL_MS = 20, /* between two looks while children are being replaced */
+    RETIRING_MAX =
+        4, /* with `retire`: beyond this, and beyond the children wanted, they get TERM */
+    SLOTS = PREFORK_SLOTS_MAX + 1 /* with the monitor */
+};
+
+enum stage {
+    SERVING,
+    RETIRING, /* it got PREFORK_RETIRE */
+    ENDING    /* it got TERM */
 };
 
 struct slot {
     pid_t pid;          /* 0: empty */
     bool wanted;        /* a child belongs here */
     bool old;           /* HUP: to be replaced */
-    bool told;          /* it got TERM */
+    unsigned successor; /* slot of the child that replaces it, when not `wanted`; else its own */
+    enum stage stage;
     int64_t started;    /* ms, monotonic */
-    int64_t kill_at;    /* when `told` */
+    int64_t kill_at;    /* unless SERVING */
     int64_t not_before; /* back-off: no new child before this time */
     int64_t backoff;
     struct watchdog watchdog;
@@ -37,16 +50,26 @@ struct slot {
 struct master {
     const struct config *cfg;
     const struct prefork *p;
-    struct slot slots[PREFORK_SLOTS_MAX];
+    struct slot slots[SLOTS];
     unsigned max;     /* slots of ordinary children */
-    unsigned total;   /* with those of the special ones and the monitor */
-    unsigned monitor; /* its slot; PREFORK_SLOTS_MAX: there is none */
+    unsigned total;   /* with those of the special ones and their successors, and the monitor */
+    unsigned monitor; /* its slot; SLOTS: there is none */
     bool stopping;
     int status;
     int signal_fd;
     int64_t looked; /* the watchdog, last */
     sigset_t inherited;
 };
+
+/* By slot: whether its child serves. Shared with the children. */
+static _Atomic bool *ready;
+static unsigned own_slot;
+
+void prefork_ready(void)
+{
+    if (ready)
+        atomic_store(&ready[own_slot], true);
+}
 
 static int run_child(struct master *m, unsigned slot, pid_t parent)
 {
@@ -56,6 +79,7 @@ static int run_child(struct master *m, unsigned slot, pid_t parent)
     if (getppid() != parent) /* it died before prctl */
         return 1;
     close(m->signal_fd);
+    own_slot = slot;
     metrics_use(slot);
     beat_use(slot);
     sigemptyset(&stop);
@@ -65,8 +89,10 @@ static int run_child(struct master *m, unsigned slot, pid_t parent)
     signal(SIGHUP, SIG_IGN);
     signal(SIGTTIN, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
+    sigaddset(&stop, PREFORK_RETIRE);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
+    sigaddset(&mask, PREFORK_RETIRE);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     int fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0) {
@@ -83,6 +109,8 @@ static void start_child(struct master *m, unsigned i, int64_t now)
 {
     struct slot *s = &m->slots[i];
     pid_t parent = getpid();
+
+    atomic_store(&ready[i], false);
     pid_t pid = fork();
 
     if (pid == 0)
@@ -93,7 +121,9 @@ static void start_child(struct master *m, unsigned i, int64_t now)
         return;
     }
     s->pid = pid;
-    s->old = s->told = false;
+    s->old = false;
+    s->stage = SERVING;
+    s->successor = i;
     s->started = now;
     s->watchdog = (struct watchdog){0};
     log_debug("child %u started, pid %d", i, (int)pid);
@@ -101,11 +131,23 @@ static void start_child(struct master *m, unsigned i, int64_t now)
 
 static void tell(struct master *m, struct slot *s, int64_t now)
 {
-    if (!s->pid || s->told)
+    if (!s->pid || s->stage == ENDING)
         return;
     kill(s->pid, SIGTERM);
-    s->told = true;
+    s->stage = ENDING;
     s->kill_at = now + m->cfg->grace * 1000;
+}
+
+/* As tell(), where `retire` allows with more time. */
+static void retire(struct master *m, struct slot *s, int64_t now)
+{
+    if (!m->p->retire || s->stage != SERVING) {
+        tell(m, s, now);
+        return;
+    }
+    kill(s->pid, PREFORK_RETIRE);
+    s->stage = RETIRING;
+    s->kill_at = now + m->cfg->reload_timeout * 1000;
 }
 
 static void stop_all(struct master *m, int64_t now)
@@ -144,7 +186,7 @@ static void child_ended(struct master *m, pid_t pid, int wstatus, int64_t now)
         if (WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == EXIT_BAD_SETTING && !m->stopping) {
             m->status = EXIT_BAD_SETTING;
             stop_all(m, now);
-        } else if (s->wanted && !s->told) {
+        } else if (s->wanted && s->stage == SERVING) {
             back_off(s, i, wstatus, now);
             metric_add(M_RESTARTS, 0, 1);
         }
@@ -152,6 +194,7 @@ static void child_ended(struct master *m, pid_t pid, int wstatus, int64_t now)
         if (i < PREFORK_CHILDREN_MAX)
             beat_forget(i);
         s->pid = 0;
+        s->old = false;
         return;
     }
 }
@@ -165,25 +208,45 @@ static void reap(struct master *m, int64_t now)
         child_ended(m, pid, wstatus, now);
 }
 
+/* A slot of this range without a child, now or soon; `end`: there is none. */
+static unsigned free_slot(const struct master *m, unsigned begin, unsigned end)
+{
+    while (begin < end && (m->slots[begin].wanted || m->slots[begin].pid))
+        begin++;
+    return begin;
+}
+
+static unsigned wanted_children(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->max; i++)
+        n += m->slots[i].wanted;
+    return n;
+}
+
 static void one_more(struct master *m)
 {
-    for (unsigned i = 0; i < m->max; i++)
-        if (!m->slots[i].wanted) {
-            m->slots[i].wanted = true;
-            return;
-        }
-    log_warn("already at the most children, %u", m->max);
+    unsigned i = free_slot(m, 0, m->max);
+
+    if (i < m->max)
+        m->slots[i].wanted = true;
+    else
+        log_warn("already at the most children, %u", m->max);
 }
 
 static void one_less(struct master *m, int64_t now)
 {
-    for (unsigned i = m->max; i-- > 1;)
-        if (m->slots[i].wanted) {
-            m->slots[i].wanted = false;
-            tell(m, &m->slots[i], now);
-            return;
-        }
-    log_warn("the last child stays");
+    unsigned i = m->max;
+
+    if (wanted_children(m) < 2) {
+        log_warn("the last child stays");
+        return;
+    }
+    while (!m->slots[--i].wanted)
+        ;
+    m->slots[i].wanted = false;
+    tell(m, &m->slots[i], now);
 }
 
 static void on_signal(struct master *m, int signo, int64_t now)
@@ -197,7 +260,7 @@ static void on_signal(struct master *m, int signo, int64_t now)
         if (m->p->reload)
             m->p->reload(m->cfg, m->p->arg);
         for (unsigned i = 0; i < m->total; i++)
-            m->slots[i].old = m->slots[i].pid != 0;
+            m->slots[i].old = m->slots[i].wanted && m->slots[i].pid;
         break;
     case SIGTTIN:
         one_more(m);
@@ -210,22 +273,90 @@ static void on_signal(struct master *m, int signo, int64_t now)
     }
 }
 
-/* HUP replaces one child at a time: the next is told once all wanted ones run and are not young. */
-static void roll(struct master *m, int64_t now)
+/* ---- HUP: children are replaced one by one ---- */
+
+/* With `retire`, many reloads in a row must not pile up children: the one told first gets TERM. */
+static void bound_retiring(struct master *m, int64_t now)
 {
-    struct slot *next = NULL;
+    struct slot *first = NULL;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->max; i++) {
+        struct slot *s = &m->slots[i];
+        if (!s->pid || s->stage != RETIRING)
+            continue;
+        n++;
+        if (!first || s->kill_at < first->kill_at)
+            first = s;
+    }
+    if (n > RETIRING_MAX && n > wanted_children(m))
+        tell(m, first, now);
+}
+
+/* Ends what has been replaced; true: one is being replaced, the next has to wait. */
+static bool hand_over(struct master *m, int64_t now)
+{
+    bool busy = false;
 
     for (unsigned i = 0; i < m->total; i++) {
-        struct slot *s = &m->slots[i];
-        if (!s->wanted)
+        struct slot *s = &m->slots[i], *next = &m->slots[s->successor];
+        bool serves = s->pid && s->stage == SERVING && (i == m->monitor || atomic_load(&ready[i]));
+        if (s->wanted) {
+            busy |= !serves;
             continue;
-        if (!s->pid || s->told || (!s->old && now - s->started < 300))
-            return;
-        if (s->old && !next)
-            next = s;
+        }
+        if (!s->pid || s->stage != SERVING)
+            continue;
+        /* Without a successor (TTOU took it away) it ends as well. */
+        if (!next->wanted || (next->pid && atomic_load(&ready[s->successor])))
+            retire(m, s, now);
+        else
+            busy = true;
     }
-    if (next)
-        tell(m, next, now);
+    return busy;
+}
+
+/* The new child starts in a slot of its own and serves before the old one is told to end. Children
+ * whose slot is their address, and those for whom no slot is free, end first. */
+static void replace_old(struct master *m, unsigned i, int64_t now)
+{
+    struct slot *s = &m->slots[i];
+    bool special = i >= PREFORK_CHILDREN_MAX;
+    unsigned end = special ? PREFORK_CHILDREN_MAX + 2 * m->p->special : m->max;
+    unsigned next = free_slot(m, special ? PREFORK_CHILDREN_MAX : 0, end);
+
+    s->old = false;
+    if (i == m->monitor || m->p->fixed_slots || next == end) {
+        tell(m, s, now);
+        return;
+    }
+    s->wanted = false;
+    s->successor = next;
+    m->slots[next].wanted = true;
+    m->slots[next].not_before = m->slots[next].backoff = 0;
+}
+
+static void roll(struct master *m, int64_t now)
+{
+    if (m->stopping || hand_over(m, now))
+        return;
+    for (unsigned i = 0; i < m->total; i++)
+        if (m->slots[i].old) {
+            replace_old(m, i, now);
+            break;
+        }
+    bound_retiring(m, now);
+}
+
+/* Whether roll() has something to do soon. */
+static bool is_rolling(const struct master *m)
+{
+    for (unsigned i = 0; i < m->total; i++) {
+        const struct slot *s = &m->slots[i];
+        if (s->pid && s->stage == SERVING && (s->old || !s->wanted))
+            return true;
+    }
+    return false;
 }
 
 /* Starts what is missing, kills what overstays; returns ms until something is due, or -1. */
@@ -233,26 +364,27 @@ static int maintain(struct master *m, int64_t now, bool *busy)
 {
     int64_t due = INT64_MAX;
 
+    roll(m, now);
     *busy = false;
     for (unsigned i = 0; i < m->total; i++) {
         struct slot *s = &m->slots[i];
         if (s->wanted && !s->pid && now >= s->not_before)
             start_child(m, i, now);
-        if (s->pid && s->told && now >= s->kill_at) {
-            log_warn("child %u (pid %d) did not end within the grace time; killing it", i,
-                     (int)s->pid);
+        if (s->pid && s->stage != SERVING && now >= s->kill_at) {
+            log_warn("child %u (pid %d) did not end within %s; killing it", i, (int)s->pid,
+                     s->stage == ENDING ? "the grace time" : "--reload-timeout");
             kill(s->pid, SIGKILL);
+            s->stage = ENDING;
             s->kill_at = now + 1000;
         }
         *busy |= s->pid != 0 || s->wanted;
         if (s->wanted && !s->pid && s->not_before < due)
             due = s->not_before;
-        if (s->pid && s->told && s->kill_at < due)
+        if (s->pid && s->stage != SERVING && s->kill_at < due)
             due = s->kill_at;
-        if (s->old && now + 100 < due)
-            due = now + 100;
     }
-    roll(m, now);
+    if (is_rolling(m) && now + ROLL_MS < due)
+        due = now + ROLL_MS;
     return due == INT64_MAX ? -1 : due <= now ? 0 : (int)(due - now);
 }
 
@@ -291,7 +423,7 @@ static int watch(struct master *m, int64_t now)
     m->looked = now;
     for (unsigned i = 0; i < m->max; i++) {
         struct slot *s = &m->slots[i];
-        if (!s->pid || s->told || !beat_read(i, &b))
+        if (!s->pid || s->stage != SERVING || !beat_read(i, &b))
             continue;
         enum watchdog_verdict v = watchdog_look(&s->watchdog, &b, late, waits, limit);
         if (v)
@@ -331,6 +463,40 @@ static void turn(struct master *m, int timeout)
     reap(m, clock_mono_ms());
 }
 
+/* The slots that always have children, beside the ordinary ones. */
+static void want_special(struct master *m)
+{
+    const struct prefork *p = m->p;
+
+    m->total = PREFORK_CHILDREN_MAX + 2 * p->special;
+    for (unsigned i = 0; i < p->special; i++)
+        m->slots[PREFORK_CHILDREN_MAX + i].wanted = true;
+    m->monitor = SLOTS;
+    if (!m->cfg->metrics_port || !p->monitor)
+        return;
+    m->monitor = m->total++;
+    m->slots[m->monitor].wanted = true;
+    if (!metrics_share(SLOTS + 1))
+        log_error("no memory for metrics: %s; nothing is counted", strerror(errno));
+    metrics_use(SLOTS); /* the master's own */
+}
+
+/* What the master needs before its first child; false: it cannot run, which is logged. */
+static bool prepare(struct master *m)
+{
+    ready = mmap(NULL, SLOTS * sizeof *ready, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                 -1, 0);
+    if (ready == MAP_FAILED || !block_signals(m)) {
+        log_error("cannot start the master: %s; check the limits of memory and open files",
+                  strerror(errno));
+        return false;
+    }
+    want_special(m);
+    if (m->p->beats)
+        beat_share(PREFORK_CHILDREN_MAX);
+    return true;
+}
+
 int prefork_run(const struct config *cfg, const struct prefork *p)
 {
     static struct master m;
@@ -339,24 +505,10 @@ int prefork_run(const struct config *cfg, const struct prefork *p)
     m = (struct master){.cfg = cfg, .p = p, .max = p->children_max};
     if (!m.max || m.max > PREFORK_CHILDREN_MAX)
         m.max = PREFORK_CHILDREN_MAX;
-    if (!block_signals(&m)) {
-        log_error("signalfd: %s", strerror(errno));
+    if (!prepare(&m))
         return 1;
-    }
     for (unsigned i = 0; i < m.max && i < cfg->processes; i++)
         m.slots[i].wanted = true;
-    m.total = PREFORK_CHILDREN_MAX + p->special;
-    m.monitor = PREFORK_SLOTS_MAX;
-    if (cfg->metrics_port && p->monitor) {
-        m.monitor = m.total++;
-        if (!metrics_share(PREFORK_SLOTS_MAX + 1))
-            log_error("no memory for metrics: %s; nothing is counted", strerror(errno));
-        metrics_use(PREFORK_SLOTS_MAX); /* the master's own */
-    }
-    for (unsigned i = PREFORK_CHILDREN_MAX; i < m.total; i++)
-        m.slots[i].wanted = true;
-    if (p->beats)
-        beat_share(PREFORK_CHILDREN_MAX);
     for (;;) {
         int timeout = maintain(&m, clock_mono_ms(), &busy);
         if (!busy)

@@ -1,7 +1,8 @@
 /* The pre-fork server that every role is: a master that forks children and looks after them.
  *
  * Signals to the master: TERM, INT: drain (children get TERM and the grace time, then KILL);
- * HUP: replace the children one by one; TTIN, TTOU: one child more, one less.
+ * HUP: replace the children one by one: a new one serves before its predecessor is told to end;
+ * TTIN, TTOU: one child more, one less.
  * A child that dies is replaced, with a growing pause while children die young; one that ends with
  * EXIT_BAD_SETTING ends the master with that status. Children get KILL when the master dies.
  * With `beats`, one whose event loop does not turn for --watchdog seconds is killed and replaced,
@@ -18,10 +19,15 @@ struct prefork {
     unsigned children_max; /* TTIN stops here; 0: PREFORK_CHILDREN_MAX */
     unsigned special;      /* further children, at most PREFORK_SPECIAL_MAX, always as many: their
                               slots are PREFORK_CHILDREN_MAX and up */
-    void *arg;             /* for `child` */
-    /* Runs one child until it is told to end; returns its exit status. `slot` is the smallest
-     * number that no other living child has, so a replacement gets the number of the one that it
-     * replaces. Signals TERM and INT are blocked and readable on `stop_fd`. */
+    /* The slot is the child's address, which two cannot have: HUP ends the old child first. */
+    bool fixed_slots;
+    /* HUP tells the old child by PREFORK_RETIRE, not by TERM; it has --reload-timeout seconds, and
+     * the grace time from a TERM that comes later. */
+    bool retire;
+    void *arg; /* for `child` */
+    /* Runs one child until it is told to end; returns its exit status. It calls prefork_ready().
+     * `slot` is a number that no other living child has; a child that died is replaced in its
+     * slot. Signals TERM, INT and PREFORK_RETIRE are blocked and readable on `stop_fd`. */
     int (*child)(const struct config *cfg, unsigned slot, int stop_fd, void *arg);
     /* With a metrics port, one more child runs this. NULL: there is none. */
     int (*monitor)(const struct config *cfg, int stop_fd, void *arg);
@@ -36,7 +42,13 @@ struct prefork {
 
 #define PREFORK_CHILDREN_MAX 256
 #define PREFORK_SPECIAL_MAX  16
-#define PREFORK_SLOTS_MAX    (PREFORK_CHILDREN_MAX + PREFORK_SPECIAL_MAX + 1)
+/* HUP gives special children successors in further slots. */
+#define PREFORK_SLOTS_MAX (PREFORK_CHILDREN_MAX + 2 * PREFORK_SPECIAL_MAX)
+
+#define PREFORK_RETIRE SIGUSR1
+
+/* In a child: it serves now, so that HUP may end its predecessor. May be called again. */
+void prefork_ready(void);
 
 /* Runs the master; returns its exit status. Call it before any thread, ZeroMQ context, event base
  * or database client is made. */

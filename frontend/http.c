@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/listen.h"
 #include "common/log.h"
+#include "common/prefork.h"
 #include "frontend/acceptor.h"
 #include "frontend/conn.h"
 #include "frontend/delivery.h"
@@ -17,9 +18,11 @@
 #include "frontend/spool.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum {
@@ -51,7 +54,8 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
     if (now >= d->idle_end)
         conn_close_idle(s);
     if (now >= d->end)
-        log_warn("cutting %zu connections: --grace is over; raise it if their requests need longer",
+        log_warn("cutting %zu connections: the time to finish is over; if their requests need "
+                 "longer, raise --grace, after HUP --reload-timeout",
                  s->conns_len);
     if ((s->conns_len == 0 && s->lingering.len == 0 && link_pending(s->link) == 0 &&
          !delivery_pending(s->deliveries)) ||
@@ -64,16 +68,22 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     struct drain *d = arg;
     struct server *s = d->server;
     const struct timeval every = {.tv_usec = DRAIN_STEP_MS * 1000};
+    struct signalfd_siginfo told = {0};
     int64_t now = clock_mono_ms();
 
-    (void)fd;
     (void)what;
+    if (read(fd, &told, sizeof told) != sizeof told)
+        return;
+    /* Replaced, it has more time than at the end of the server, which may come meanwhile. */
+    int64_t seconds = told.ssi_signo == PREFORK_RETIRE ? s->cfg->reload_timeout : s->cfg->grace;
+    int64_t end = now + seconds * 1000 - 500;
+    if (!s->draining || end < d->end)
+        d->end = end;
     if (s->draining)
         return;
     s->draining = true;
     acceptor_close(s->acceptor);
     park_close(s->park);
-    d->end = now + s->cfg->grace * 1000 - 500;
     d->idle_end = now + DRAIN_IDLE_MS < d->end ? now + DRAIN_IDLE_MS : now;
     event_add(d->step, &every);
 }
@@ -243,8 +253,10 @@ int http_run(const struct config *cfg, unsigned slot, const struct http_setup *s
     if (open_server(&s, setup->listen_fd)) {
         stop = event_new(s.base, stop_fd, EV_READ | EV_PERSIST, on_stop, &d);
         d.step = event_new(s.base, -1, EV_PERSIST, on_step, &d);
-        if (stop && d.step && event_add(stop, NULL) == 0 && event_base_dispatch(s.base) >= 0)
-            status = 0;
+        if (stop && d.step && event_add(stop, NULL) == 0) {
+            prefork_ready();
+            status = event_base_dispatch(s.base) >= 0 ? 0 : 1;
+        }
     }
     if (stop)
         event_free(stop);

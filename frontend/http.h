@@ -11,8 +11,9 @@ struct http_setup {
     struct proxies proxies;
 };
 
-/* Serves HTTP on the listening socket until `stop_fd` is readable; then finishes what is in hand,
- * within the grace time. Takes the socket. `slot`: see prefork.h. Returns the exit status. */
+/* Serves HTTP on the listening socket, which it takes, until `stop_fd` is readable. Then finishes
+ * what is in hand within the grace time, or --reload-timeout where HUP has replaced the process.
+ * `slot`: see prefork.h. Returns the exit status. */
 int http_run(const struct config *cfg, unsigned slot, const struct http_setup *setup, int stop_fd);
 
 /* Makes s->http, the HTTP library as it is used here, and what conn.c needs of `s` beside its

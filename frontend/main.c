@@ -92,6 +92,7 @@ static int serve(struct config *cfg, int fd)
                         .monitor = monitor,
                         .arg = &setup,
                         .reload = reload,
+                        .retire = true,
                         .beats = true,
                         .waits = waits};
     int status = EXIT_BAD_SETTING;

@@ -5,6 +5,7 @@
 #include "common/late.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/prefork.h"
 #include "worker/dispatch.h"
 #include "worker/handlers.h"
 #include "worker/request/ask.h"
@@ -175,7 +176,10 @@ static bool turn(struct loop *l)
     }
     bool served = serve_round(l);
     bus_client_step(&l->link);
-    metric_set(M_BUS_BROKERS, 0, bus_client_alive(&l->link));
+    size_t brokers = bus_client_alive(&l->link);
+    metric_set(M_BUS_BROKERS, 0, brokers);
+    if (brokers && l->store)
+        prefork_ready();
     if (!l->stopping)
         sweep(l);
     return served;

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from client import Api, expect, expect_none, new_id
+from client import Api, Raw, expect, expect_none, new_id
 from stack import Stack, wait_until
 
 # Masters replace their children in the same way whatever store there is; only what is in hand
@@ -73,6 +73,54 @@ def test_reload_under_load(private, queue):
     assert {role: master(stack, role) for role in ROLES} == masters
     # A process that ends is one that is told to end, and its successor comes after it.
     assert all(n >= stack.counts[role] - 1 for role, n in fewest.items()), fewest
+
+
+def wait_of_new_connections(stack, queue, condition):
+    """Submits jobs, each on a connection of its own, until the condition is true; returns the longest time
+    that one took."""
+    longest, end = 0, time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "not within 30 s"
+        started = time.monotonic()
+        expect(requests.post(f"{stack.url}/v1/job", json={"job_queue": queue}, timeout=20), 200)
+        longest = max(longest, time.monotonic() - started)
+    return longest
+
+
+@pytest.mark.stores("sqlite", "mongodb")
+@pytest.mark.slow
+def test_reload_with_slow_clients(private, queue):
+    """One child of each role: a new one serves before the old one ends. A request and an upload that have
+    begun go on beyond the grace time; new connections do not wait for them."""
+    stack = private("--heartbeat", 100, "--grace", 2, workers=1)
+    before = {role: set(stack.forked(role)) for role in ROLES}
+    job = Api(stack.url).submit(queue)
+    file = b"x" * 3_000_000
+    body = (b'--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + file +
+            b"\r\n--B--\r\n")
+    with Raw(stack) as half, Raw(stack) as upload:
+        half.send(b"GET /v1/ HTTP/1.1\r\nHost: x\r\n")
+        upload.send(f"POST /v1/result/{job}/artifact HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+                    "Content-Type: multipart/form-data; boundary=B\r\n\r\n".encode() + body[:1_000_000])
+        time.sleep(0.2)
+        stack.signal(signal.SIGHUP, [stack.process.pid])
+        began = time.monotonic()
+
+        def rolled():
+            others = all(not before[role] & set(stack.forked(role)) for role in ("broker", "worker"))
+            return others and time.monotonic() - began > 4
+
+        longest = wait_of_new_connections(stack, queue, rolled)
+        assert before["frontend"] < set(stack.forked("frontend"))  # its successor serves, too
+        half.send(b"\r\n")
+        assert half.reply().status_code == 200
+        upload.send(body[1_000_000:])
+        assert upload.reply().status_code == 200
+    print(f"longest request on a new connection: {longest:.2f} s")
+    assert longest < 2
+    assert Api(stack.url).get(f"/v1/result/{job}/artifact").content == file
+    wait_until(stack.is_complete, "the old ones are gone")
+    assert not any(before[role] & set(stack.forked(role)) for role in ROLES)
 
 
 @pytest.mark.slow

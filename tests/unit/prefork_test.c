@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ static int child_waits(const struct config *cfg, unsigned slot, int stop_fd, voi
     (void)cfg;
     (void)arg;
     tell('b', slot);
+    prefork_ready();
     poll(&fd, 1, 20000);
     tell('e', slot);
     return 0;
@@ -63,18 +65,51 @@ static int child_hangs(const struct config *cfg, unsigned slot, int stop_fd, voi
     return 0;
 }
 
-static pid_t start_with_special(int (*child)(const struct config *, unsigned, int, void *),
-                                int64_t processes, unsigned special)
+/* Ready when the test says so by USR2. */
+static int child_gets_ready_late(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
 {
-    struct config cfg = {.processes = processes, .grace = 1};
-    struct prefork p = {.role = "test", .special = special, .child = child};
+    sigset_t usr2;
+    int signo;
+
+    sigemptyset(&usr2);
+    sigaddset(&usr2, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &usr2, NULL);
+    tell('b', slot);
+    sigwait(&usr2, &signo);
+    prefork_ready();
+    (void)cfg;
+    (void)arg;
+    poll(&(struct pollfd){stop_fd, POLLIN, 0}, 1, 20000);
+    tell('e', slot);
+    return 0;
+}
+
+/* Goes on after PREFORK_RETIRE. */
+static int child_tells_signals(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
+{
+    struct signalfd_siginfo told = {0};
+    struct pollfd fd = {stop_fd, POLLIN, 0};
+
+    (void)cfg;
+    (void)arg;
+    tell('b', slot);
+    prefork_ready();
+    while (told.ssi_signo != SIGTERM && poll(&fd, 1, 20000) == 1)
+        if (read(stop_fd, &told, sizeof told) == sizeof told)
+            tell(told.ssi_signo == SIGTERM ? 'e' : 'r', slot);
+    return 0;
+}
+
+static pid_t start(const struct prefork *p, int64_t processes)
+{
+    struct config cfg = {.processes = processes, .grace = 1, .reload_timeout = 60};
 
     assert_int_equal(pipe(events), 0);
     pid_t pid = fork();
     if (pid == 0) {
         log_setup("test", LOG_TEXT, LOG_ERROR);
         close(events[0]);
-        _exit(prefork_run(&cfg, &p));
+        _exit(prefork_run(&cfg, p));
     }
     close(events[1]);
     running = pid;
@@ -84,19 +119,28 @@ static pid_t start_with_special(int (*child)(const struct config *, unsigned, in
 static pid_t start_master(int (*child)(const struct config *, unsigned, int, void *),
                           int64_t processes)
 {
-    return start_with_special(child, processes, 0);
+    return start(&(struct prefork){.child = child}, processes);
 }
 
-/* The next event of this kind within five seconds. */
-static struct event expect(char what)
+/* The next event within five seconds. */
+static struct event next_event(void)
 {
     struct pollfd fd = {events[0], POLLIN, 0};
     struct event e = {0};
 
-    while (poll(&fd, 1, 5000) == 1 && read(events[0], &e, sizeof e) == sizeof e)
-        if (e.what == what)
-            return e;
-    fail_msg("no event '%c' came", what);
+    if (poll(&fd, 1, 5000) != 1 || read(events[0], &e, sizeof e) != sizeof e)
+        fail_msg("no event came");
+    return e;
+}
+
+/* The next event of this kind. */
+static struct event expect(char what)
+{
+    struct event e;
+
+    do
+        e = next_event();
+    while (e.what != what);
     return e;
 }
 
@@ -146,10 +190,87 @@ static void test_hup_replaces_every_child(void **state)
     expect('b');
     expect('b');
     kill(master, SIGHUP);
-    for (int i = 0; i < 2; i++) {
-        struct event end = expect('e'), begin = expect('b');
-        assert_int_equal(begin.slot, end.slot);
+    int serve = 2, began = 0, ended = 0;
+    while (ended < 2) { /* never fewer than before: the new one first */
+        struct event e = next_event();
+        began += e.what == 'b';
+        ended += e.what == 'e';
+        serve += e.what == 'b' ? 1 : -1;
+        assert_true(serve >= 2);
+        assert_true(e.what == 'e' ? e.slot < 2 : e.slot != 1);
     }
+    assert_int_equal(began, 2);
+    kill(master, SIGTERM);
+    assert_int_equal(wait_status(master), 0);
+}
+
+/* A child whose slot is its address ends before the next one begins in it. */
+static void test_hup_with_fixed_slots(void **state)
+{
+    pid_t master = start(&(struct prefork){.child = child_waits, .fixed_slots = true}, 1);
+
+    (void)state;
+    assert_int_equal(expect('b').slot, 0);
+    kill(master, SIGHUP);
+    assert_int_equal(next_event().what, 'e');
+    assert_int_equal(expect('b').slot, 0);
+    kill(master, SIGTERM);
+    assert_int_equal(wait_status(master), 0);
+}
+
+/* The old child serves until the new one does, also when that one dies first. */
+static void test_hup_waits_for_the_new_child(void **state)
+{
+    pid_t master = start(&(struct prefork){.child = child_gets_ready_late}, 1);
+
+    (void)state;
+    struct event old = expect('b');
+    kill(old.pid, SIGUSR2); /* it is ready */
+    kill(master, SIGHUP);
+    struct event next = next_event();
+    assert_int_equal(next.what, 'b');
+    kill(next.pid, SIGKILL);
+    next = next_event();
+    assert_int_equal(next.what, 'b');
+    assert_int_equal(poll(&(struct pollfd){events[0], POLLIN, 0}, 1, 500), 0);
+    kill(next.pid, SIGUSR2);
+    assert_int_equal(next_event().pid, old.pid);
+    kill(master, SIGTERM);
+    assert_int_equal(expect('e').pid, next.pid);
+    assert_int_equal(wait_status(master), 0);
+}
+
+/* With `retire`, the old child is told that it has time, and by TERM when the master ends. */
+static void test_retiring_children(void **state)
+{
+    pid_t master = start(&(struct prefork){.child = child_tells_signals, .retire = true}, 1);
+
+    (void)state;
+    struct event old = expect('b');
+    kill(master, SIGHUP);
+    struct event next = expect('b');
+    assert_int_equal(expect('r').pid, old.pid);
+    kill(master, SIGTERM);
+    pid_t ended[2] = {expect('e').pid, expect('e').pid};
+    assert_true((ended[0] == old.pid && ended[1] == next.pid) ||
+                (ended[0] == next.pid && ended[1] == old.pid));
+    assert_int_equal(wait_status(master), 0);
+}
+
+/* Reloads in a row do not pile up children that retire. */
+static void test_many_reloads(void **state)
+{
+    pid_t master = start(&(struct prefork){.child = child_tells_signals, .retire = true}, 1);
+    pid_t first = expect('b').pid;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        kill(master, SIGHUP);
+        expect('b');
+        expect('r');
+    }
+    kill(master, SIGHUP);
+    assert_int_equal(expect('e').pid, first);
     kill(master, SIGTERM);
     assert_int_equal(wait_status(master), 0);
 }
@@ -172,7 +293,7 @@ static void test_one_more_one_less(void **state)
 /* Special children have slots of their own, are replaced, and are as many whatever comes. */
 static void test_special_children(void **state)
 {
-    pid_t master = start_with_special(child_waits, 1, 2);
+    pid_t master = start(&(struct prefork){.child = child_waits, .special = 2}, 1);
     unsigned slots = 0;
     struct event e = {0};
 
@@ -192,10 +313,15 @@ static void test_special_children(void **state)
     kill(master, SIGTTOU);
     assert_int_equal(expect('e').slot, 1);
     kill(master, SIGHUP);
-    for (int i = 0; i < 3; i++) {
-        struct event end = expect('e');
-        assert_int_equal(expect('b').slot, end.slot);
+    int special = 2, ended = 0;
+    while (ended < 3) {
+        e = next_event();
+        ended += e.what == 'e';
+        if (e.slot >= PREFORK_CHILDREN_MAX)
+            special += e.what == 'b' ? 1 : -1;
+        assert_true(special >= 2 && e.slot < PREFORK_CHILDREN_MAX + 4);
     }
+    assert_int_equal(special, 2);
     kill(master, SIGTERM);
     assert_int_equal(wait_status(master), 0);
 }
@@ -239,6 +365,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_replaces_a_killed_child_in_its_slot, end_master),
         cmocka_unit_test_teardown(test_hup_replaces_every_child, end_master),
+        cmocka_unit_test_teardown(test_hup_with_fixed_slots, end_master),
+        cmocka_unit_test_teardown(test_hup_waits_for_the_new_child, end_master),
+        cmocka_unit_test_teardown(test_retiring_children, end_master),
+        cmocka_unit_test_teardown(test_many_reloads, end_master),
         cmocka_unit_test_teardown(test_one_more_one_less, end_master),
         cmocka_unit_test_teardown(test_special_children, end_master),
         cmocka_unit_test_teardown(test_bad_setting_ends_the_master, end_master),

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/late.h"
 #include "common/log.h"
+#include "common/prefork.h"
 #include "worker/dispatch.h"
 #include "worker/webhook/attempts.h"
 #include "worker/webhook/handlers.h"
@@ -161,7 +162,10 @@ static void upkeep(struct dispatcher *d)
         receivers_rest(d->receivers, now);
     }
     metric_set(M_EVENTS_IN_HAND, 0, d->attempts);
-    metric_set(M_BUS_BROKERS, 0, bus_client_alive(&d->link));
+    size_t brokers = bus_client_alive(&d->link);
+    metric_set(M_BUS_BROKERS, 0, brokers);
+    if (brokers && d->store)
+        prefork_ready();
 }
 
 /* ---- the loop ---- */
