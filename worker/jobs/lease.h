@@ -1,5 +1,5 @@
-/* The lease of a running job: how long it may be without a word from its agent. Calls of the agent
- * renew it; a job whose lease has run out has lost its agent. The rules, without the store. */
+/* The lease of a running job: how long its agent may be silent. Calls of the agent renew it; a job
+ * whose lease has expired has lost its agent. Rules only, without the store. */
 #ifndef WORKER_JOBS_LEASE_H
 #define WORKER_JOBS_LEASE_H
 
@@ -36,7 +36,7 @@ bool lease_has_own(const char *state);
 int64_t lease_length_ms(const struct lease_job *job, int64_t length_ms);
 
 /* Whether the call that asks for it renews the lease, and is to be written: *ret_end_ms is the new
- * end. Strangers' calls do not, nor does one soon after the last. */
+ * end. Calls of other agents do not, nor does a call soon after the last renewal. */
 bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, int64_t *ret_end_ms);
 
 /* Whether the job was taken from this agent as lost, so that what it posts comes late: another

@@ -1,6 +1,5 @@
-/* What has outlived its time. Each step reads the next few documents of a collection by age, looks
- * which of them belong to active jobs, and removes the others, provided that they are still as old
- * as they were read. */
+/* Expiry. Each step reads the next few documents of a collection by age, finds which of them belong
+ * to active jobs, and removes the others if they are still as they were read. */
 #include "worker/store/mongo/job.h"
 
 #include "worker/jobs/states.h"
@@ -130,15 +129,10 @@ static enum err look(struct mongo *m, const struct source *src, const struct exp
     size_t seen = 0;
 
     snprintf(sort, sizeof sort, "%s: 1", src->age);
-    enum err e =
-        db_find(m,
-                &(struct db_query){.collection = src->collection,
-                                   .filter = doc_of("?: {$gte: ?, $lt: ?}", v_str(src->age),
-                                                    v_date(x->from_ms), v_date(expiry_end_ms(x))),
-                                   .fields = src->fields,
-                                   .sort = sort,
-                                   .limit = (int)(x->kept + SWEEP_MAX)},
-                &l->found);
+    enum err e = DB_FIND(m, &l->found, .collection = src->collection,
+                         .filter = doc_of("?: {$gte: ?, $lt: ?}", v_str(src->age),
+                                          v_date(x->from_ms), v_date(expiry_end_ms(x))),
+                         .fields = src->fields, .sort = sort, .limit = (int)(x->kept + SWEEP_MAX));
 
     while (!e && l->len < SWEEP_MAX && bson_iter_next(&l->found.batch) &&
            doc_view(&l->found.batch, &l->docs[l->len]))
@@ -148,25 +142,13 @@ static enum err look(struct mongo *m, const struct source *src, const struct exp
 
 /* ---- removing ---- */
 
-/* The document as it was read: whoever changed it meanwhile has it. */
+/* Matches the document only as it was read: one that changed meanwhile stays. */
 static bson_t *as_read(const struct source *src, const bson_t *doc)
 {
     return doc_of("_id: ?, ?: ?, ?", v_field(doc, "_id"), v_str(src->age), v_field(doc, src->age),
                   src->kind == EXPIRY_JOBS
                       ? v_own(doc_of(STATE_PATH ": ?", v_field(doc, STATE_PATH)))
                       : v_none());
-}
-
-/* Cancels a job that waits. ERR_NOT_FOUND: it does not any more. */
-static enum err cancel(struct mongo *m, const bson_t *job)
-{
-    struct db_done done;
-    enum err e = db_update(m, JOBS,
-                           &(struct db_change){.filter = as_read(&sources[EXPIRY_JOBS], job),
-                                               .update = job_ended(EXPIRY_REASON)},
-                           &done);
-
-    return e || done.matched ? e : ERR_NOT_FOUND;
 }
 
 static enum job_fate fate_of(const struct look *l, const bson_t *doc, const struct expiry *x)
@@ -187,7 +169,7 @@ static enum err end_one(struct mongo *m, struct look *l, const bson_t *doc, stru
     enum err e = ERR_OK;
 
     if (fate == JOB_IS_CANCELLED) {
-        e = cancel(m, doc);
+        e = db_set(m, JOBS, as_read(src, doc), job_ended(EXPIRY_REASON));
         if (!e)
             expiry_cancelled(x, doc_text(doc, "job_id"));
     } else if (fate == JOB_GOES && src->file) {

@@ -12,10 +12,7 @@
 static enum err find_by(struct mongo *m, bson_t *filter, enum db_index index, const char *fields,
                         struct db_found *ret)
 {
-    return db_first(
-        m,
-        &(struct db_query){.collection = JOBS, .filter = filter, .index = index, .fields = fields},
-        ret);
+    return DB_FIRST(m, ret, .collection = JOBS, .filter = filter, .index = index, .fields = fields);
 }
 
 enum err job_find(struct mongo *m, struct text job_id, const char *fields, struct db_found *ret)
@@ -46,12 +43,9 @@ static enum err find_ours(struct mongo *m, const struct job_finder *f, size_t n,
         oid_of_text(id_at(f, i), &ids[i]);
         doc_put_at(&list, i, v_oid(&ids[i]));
     }
-    enum err e = db_find(m,
-                         &(struct db_query){.collection = JOBS,
-                                            .filter = doc_of("_id: {$in: ?}", v_array(&list)),
-                                            .fields = f->fields,
-                                            .limit = (int)n},
-                         &r);
+    enum err e =
+        DB_FIND(m, &r, .collection = JOBS, .filter = doc_of("_id: {$in: ?}", v_array(&list)),
+                .fields = f->fields, .limit = (int)n);
     while (!e && db_next(&r)) {
         const bson_oid_t *id = doc_oid(&r.doc, "_id");
         for (size_t i = 0; id && i < n; i++)

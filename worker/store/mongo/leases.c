@@ -35,13 +35,11 @@ static void renew_found(void *arg, size_t i, const bson_t *doc)
 
     if (!lease_is_due(&job, &r->renewals[i], &end_ms))
         return;
-    db_add_update(
-        &r->batch,
-        &(struct db_change){
-            .filter = doc_of("_id: ?, " STATE_PATH ": ?, lease: ?", v_field(doc, "_id"),
-                             v_field(doc, STATE_PATH), v_field(doc, "lease")),
-            .update = doc_of("$set: {lease: ?}, $unset: {claim.open: true}", v_date(end_ms)),
-            .index = IX_ID});
+    DB_ADD_UPDATE(&r->batch,
+                  .filter = doc_of("_id: ?, " STATE_PATH ": ?, lease: ?", v_field(doc, "_id"),
+                                   v_field(doc, STATE_PATH), v_field(doc, "lease")),
+                  .update = doc_of("$set: {lease: ?}, $unset: {claim.open: true}", v_date(end_ms)),
+                  .index = IX_ID);
 }
 
 enum err mongo_leases_renew(struct store *s, const struct lease_renewal *renewals, size_t n)
@@ -75,17 +73,12 @@ enum err mongo_leases_overdue(struct store *s, int64_t before_ms, struct orphan 
 {
     struct db_found f;
     size_t n = 0;
-    enum err e = db_find(
-        mongo_of(s),
-        &(struct db_query){.collection = JOBS,
-                           .filter = doc_of("lease: {$lt: ?}", v_date(before_ms)),
-                           .fields = "job_id: true, job_data.job_queue: true, " STATE_PATH
-                                     ": true, lease: true, claim.owner: true, claim.reruns: "
-                                     "true, " RERUN_PATH ": true, " WEBHOOK_PATH ": true",
-                           .index = IX_LEASE,
-                           .in_order = true,
-                           .limit = SWEEP_MAX},
-        &f);
+    enum err e = DB_FIND(mongo_of(s), &f, .collection = JOBS,
+                         .filter = doc_of("lease: {$lt: ?}", v_date(before_ms)),
+                         .fields = "job_id: true, job_data.job_queue: true, " STATE_PATH
+                                   ": true, lease: true, claim.owner: true, claim.reruns: "
+                                   "true, " RERUN_PATH ": true, " WEBHOOK_PATH ": true",
+                         .index = IX_LEASE, .in_order = true, .limit = SWEEP_MAX);
 
     if (e)
         return e;
@@ -119,13 +112,11 @@ static bson_t *rerun(const char *reason, int keep)
 static enum err end_with(struct mongo *m, const struct orphan_end *end, int keep)
 {
     struct db_done done;
-    enum err e = db_update(
-        m, JOBS,
-        &(struct db_change){
-            .filter = doc_of("lease: ?, job_id: ?", v_date(end->lease_ms), v_text(end->job_id)),
-            .update = end->rerun ? rerun(end->reason, keep) : job_ended(end->reason),
-            .index = IX_LEASE},
-        &done);
+    enum err e = DB_UPDATE(
+        m, JOBS, &done,
+        .filter = doc_of("lease: ?, job_id: ?", v_date(end->lease_ms), v_text(end->job_id)),
+        .update = end->rerun ? rerun(end->reason, keep) : job_ended(end->reason),
+        .index = IX_LEASE);
 
     return e || done.matched ? e : ERR_NOT_FOUND;
 }

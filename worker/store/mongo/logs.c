@@ -113,15 +113,10 @@ static enum err look_here(struct mongo *m, struct log_look *looks, size_t n, boo
 {
     struct db_found f;
     int found = 0;
-    enum err e = db_find(
-        m,
-        &(struct db_query){.collection = LOGS,
-                           .filter = look_filter(looks, n),
-                           .fields = "_id: false, job_id: true, log_type: true, fragment_number: "
-                                     "true",
-                           .index = IX_FRAGMENT,
-                           .limit = LOOK_HERE_MAX},
-        &f);
+    enum err e = DB_FIND(m, &f, .collection = LOGS, .filter = look_filter(looks, n),
+                         .fields = "_id: false, job_id: true, log_type: true, fragment_number: "
+                                   "true",
+                         .index = IX_FRAGMENT, .limit = LOOK_HERE_MAX);
 
     for (; !e && db_next(&f); found++)
         add_look(looks, n, &f.doc, "job_id", "log_type", 1, doc_int(&f.doc, "fragment_number", 0));
@@ -190,15 +185,11 @@ enum err mongo_logs_numbers(struct store *s, struct log_numbers *n)
     struct db_found f;
     struct log_piece piece;
     size_t room = 64;
-    enum err e = db_find(mongo_of(s),
-                         &(struct db_query){.collection = LOGS,
-                                            .filter = log_filter(n->job_id, n->type, -1, n->start),
-                                            .fields = "_id: false, phase: true, fragment_number: "
-                                                      "true",
-                                            .sort = "fragment_number: 1",
-                                            .index = IX_FRAGMENT,
-                                            .limit = LOG_NUMBERS_MAX},
-                         &f);
+    enum err e = DB_FIND(
+        mongo_of(s), &f, .collection = LOGS, .filter = log_filter(n->job_id, n->type, -1, n->start),
+        .fields = "_id: false, phase: true, fragment_number: "
+                  "true",
+        .sort = "fragment_number: 1", .index = IX_FRAGMENT, .limit = LOG_NUMBERS_MAX);
 
     if (e)
         return e;
@@ -252,13 +243,8 @@ static enum err read_batch(struct mongo *m, const struct log_read *r, struct pla
 
     if (r->since_ms != INT64_MIN)
         doc_add(filter, "timestamp: {$gte: ?}", v_date(r->since_ms));
-    enum err e = db_find(m,
-                         &(struct db_query){.collection = LOGS,
-                                            .filter = filter,
-                                            .sort = "fragment_number: 1",
-                                            .index = IX_FRAGMENT,
-                                            .limit = READ_MAX},
-                         &f);
+    enum err e = DB_FIND(m, &f, .collection = LOGS, .filter = filter, .sort = "fragment_number: 1",
+                         .index = IX_FRAGMENT, .limit = READ_MAX);
     if (e)
         return e;
     p->fresh = false;
@@ -337,12 +323,9 @@ static enum err mark(struct mongo *m, const struct taking *t, size_t *ret_n)
     struct db_done done;
 
     b.light = true;
-    db_add_update(
-        &b, &(struct db_change){
-                .filter = doc_of("_id: {$in: ?}, unread: true", v_array(&t->ids)),
-                .update = doc_of("$set: {reader: ?}, $unset: {unread: true}", v_oid(&t->token)),
-                .index = IX_ID,
-                .all = true});
+    DB_ADD_UPDATE(&b, .filter = doc_of("_id: {$in: ?}, unread: true", v_array(&t->ids)),
+                  .update = doc_of("$set: {reader: ?}, $unset: {unread: true}", v_oid(&t->token)),
+                  .index = IX_ID, .all = true);
     enum err e = db_run(m, &b, &done);
     *ret_n = (size_t)done.modified;
     return e;
@@ -354,14 +337,10 @@ static enum err append_ours(struct mongo *m, struct taking *t, json_t *entries)
     bson_t ours = BSON_INITIALIZER;
     struct db_found f;
     size_t n = 0;
-    enum err e = db_find(m,
-                         &(struct db_query){.collection = LOGS,
-                                            .filter = doc_of("_id: {$in: ?}, reader: ?",
-                                                             v_array(&t->ids), v_oid(&t->token)),
-                                            .fields = "_id: true",
-                                            .index = IX_ID,
-                                            .limit = TAKE_MAX},
-                         &f);
+    enum err e =
+        DB_FIND(m, &f, .collection = LOGS,
+                .filter = doc_of("_id: {$in: ?}, reader: ?", v_array(&t->ids), v_oid(&t->token)),
+                .fields = "_id: true", .index = IX_ID, .limit = TAKE_MAX);
 
     while (!e && db_next(&f))
         doc_put_at(&ours, n++, v_field(&f.doc, "_id"));
@@ -378,15 +357,10 @@ static enum err take_once(struct mongo *m, struct text job_id, enum output_type 
 {
     struct taking t = {.ids = BSON_INITIALIZER};
     size_t marked = 0;
-    enum err e =
-        db_find(m,
-                &(struct db_query){.collection = LOGS,
-                                   .filter = doc_of("job_id: ?, log_type: ?, unread: true",
-                                                    v_text(job_id), v_str(output_type_names[type])),
-                                   .sort = "fragment_number: 1",
-                                   .index = IX_UNREAD,
-                                   .limit = TAKE_MAX},
-                &t.found);
+    enum err e = DB_FIND(m, &t.found, .collection = LOGS,
+                         .filter = doc_of("job_id: ?, log_type: ?, unread: true", v_text(job_id),
+                                          v_str(output_type_names[type])),
+                         .sort = "fragment_number: 1", .index = IX_UNREAD, .limit = TAKE_MAX);
 
     bson_oid_init(&t.token, NULL);
     if (!e)

@@ -31,23 +31,21 @@ static int64_t size_of(const struct output_append *a)
     return (int64_t)a->text.len + ENTRY_OVERHEAD;
 }
 
-/* Appends to the document that has room, or to a new one. */
+/* Appends to the document that has room (one of another server has no size), or to a new one. */
 static void add_statement(struct db_batch *b, const struct output_append *a)
 {
     int64_t at_ms = clock_wall_us() / 1000, room = DOCUMENT_SIZE_MAX - size_of(a);
 
-    db_add_update(b, &(struct db_change){
-                         /* a document of others has no size */
-                         .filter = doc_of("job_id: ?, size: {$not: {$gt: ?}}", v_text(a->job_id),
-                                          v_int(room < DOCUMENT_FULL ? room : DOCUMENT_FULL)),
-                         .update = doc_of(
-                             "$push: {?: ?, at: ?, recent: {$each: [?], $slice: ?}}, $inc: {size: "
+    DB_ADD_UPDATE(b,
+                  .filter = doc_of("job_id: ?, size: {$not: {$gt: ?}}", v_text(a->job_id),
+                                   v_int(room < DOCUMENT_FULL ? room : DOCUMENT_FULL)),
+                  .update =
+                      doc_of("$push: {?: ?, at: ?, recent: {$each: [?], $slice: ?}}, $inc: {size: "
                              "?}, $set: {updated_at: ?}",
                              v_str(names[a->type]), v_text(a->text), v_date(at_ms),
                              v_str(a->asked.request_id), v_int(-RECENT_MAX), v_int(size_of(a)),
                              v_date(at_ms)),
-                         .index = IX_OUTPUT,
-                         .upsert = true});
+                  .index = IX_OUTPUT, .upsert = true);
 }
 
 static enum err append(struct mongo *m, const struct output_append *a, size_t n,
@@ -63,25 +61,19 @@ static enum err append(struct mongo *m, const struct output_append *a, size_t n,
 /* A document without (our) size turned out to be full: gives it one. */
 static enum err mark_full(struct mongo *m, const struct output_append *a)
 {
-    return db_update(m, names[a->type],
-                     &(struct db_change){
-                         .filter = doc_of("job_id: ?, size: null", v_text(a->job_id)),
-                         .update = doc_of("$set: {size: ?}", v_int64((int64_t)STORE_DOCUMENT_MAX))},
-                     NULL);
+    return DB_UPDATE(m, names[a->type], NULL,
+                     .filter = doc_of("job_id: ?, size: null", v_text(a->job_id)),
+                     .update = doc_of("$set: {size: ?}", v_int64((int64_t)STORE_DOCUMENT_MAX)));
 }
 
 /* Whether a repeat was stored by the first try. ERR_NOT_FOUND: not. */
 static enum err stored_already(struct mongo *m, const struct output_append *a)
 {
     struct db_found f;
-    enum err e =
-        db_first(m,
-                 &(struct db_query){.collection = names[a->type],
-                                    .filter = doc_of("job_id: ?, recent: ?", v_text(a->job_id),
-                                                     v_str(a->asked.request_id)),
-                                    .fields = "_id: true",
-                                    .index = IX_OUTPUT},
-                 &f);
+    enum err e = DB_FIRST(
+        m, &f, .collection = names[a->type],
+        .filter = doc_of("job_id: ?, recent: ?", v_text(a->job_id), v_str(a->asked.request_id)),
+        .fields = "_id: true", .index = IX_OUTPUT);
 
     db_end(&f);
     return e;
@@ -133,13 +125,8 @@ enum err mongo_outputs_append(struct store *s, struct output_append *appends, si
 static enum err find(struct mongo *m, struct text job_id, enum output_type type,
                      struct db_found *ret)
 {
-    return db_find(m,
-                   &(struct db_query){.collection = names[type],
-                                      .filter = doc_of("job_id: ?", v_text(job_id)),
-                                      .index = IX_OUTPUT,
-                                      .in_order = true,
-                                      .limit = 1000},
-                   ret);
+    return DB_FIND(m, ret, .collection = names[type], .filter = doc_of("job_id: ?", v_text(job_id)),
+                   .index = IX_OUTPUT, .in_order = true, .limit = 1000);
 }
 
 /* Removes a document if it still has as many entries as were read. Should the server die now, the

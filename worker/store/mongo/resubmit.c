@@ -40,14 +40,11 @@ static bson_t *renewal(const struct job_new *job, int keep)
 static enum err renew(struct mongo *m, const bson_t *found, const struct job_new *job, int keep)
 {
     struct db_done done;
-    enum err e = db_update(
-        m, JOBS,
-        &(struct db_change){.filter = doc_of("_id: ?, created_at: ?, " STATE_PATH ": ?",
-                                             v_field(found, "_id"), v_field(found, "created_at"),
-                                             v_field(found, STATE_PATH)),
-                            .update = renewal(job, keep),
-                            .index = IX_ID},
-        &done);
+    enum err e = DB_UPDATE(m, JOBS, &done,
+                           .filter = doc_of("_id: ?, created_at: ?, " STATE_PATH ": ?",
+                                            v_field(found, "_id"), v_field(found, "created_at"),
+                                            v_field(found, STATE_PATH)),
+                           .update = renewal(job, keep), .index = IX_ID);
 
     return e || done.matched ? e : ERR_CONFLICT;
 }
@@ -74,17 +71,13 @@ static enum err resubmit(struct mongo *m, const bson_t *found, const struct job_
     return e;
 }
 
-/* One look: ERR_CONFLICT when something changed between it and the write. */
+/* One read and write; ERR_CONFLICT: the job changed between them. */
 static enum err put_once(struct mongo *m, const struct job_new *job)
 {
     struct db_found f;
-    enum err e = db_first(m,
-                          &(struct db_query){.collection = JOBS,
-                                             .filter = doc_of("job_id: ?", v_str(job->job_id)),
-                                             .fields = "created_at: true, " STATE_PATH ": true, "
-                                                       "job_data: true",
-                                             .index = IX_JOB_ID},
-                          &f);
+    enum err e = DB_FIRST(
+        m, &f, .collection = JOBS, .filter = doc_of("job_id: ?", v_str(job->job_id)),
+        .fields = "created_at: true, job_data: true, " STATE_PATH ": true", .index = IX_JOB_ID);
 
     if (e == ERR_NOT_FOUND)
         return insert(m, job);

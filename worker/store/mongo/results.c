@@ -143,8 +143,8 @@ static void add_put(struct db_batch *b, const struct result_put *p, unsigned how
     bson_destroy(odd);
 }
 
-/* Puts one with care: our document, else that of another server; the old attempts go where they
- * leave no room. ERR_NOT_FOUND. */
+/* Tries our document, then that of another server, each first with and then without the job's old
+ * attempts, which may leave no room. ERR_NOT_FOUND. */
 static enum err put_with_care(struct mongo *m, const struct result_put *p, unsigned how,
                               struct db_done *done)
 {
@@ -207,15 +207,12 @@ static enum err put_late(struct mongo *m, const struct result_put *p)
         doc_put(set, path, v_str(p->job_state));
     if (n && !bson_empty(set)) {
         int64_t max = (int64_t)p->max - (int64_t)set->len;
-        e = db_update(m, JOBS,
-                      &(struct db_change){
-                          .filter = doc_of("_id: ?, $expr: ?", v_field(&f.doc, "_id"),
-                                           p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]",
-                                                                 v_int64(max)))
-                                                  : v_none()),
-                          .update = ok ? doc_of("$set: ?", v_doc(set)) : NULL,
-                          .index = IX_ID},
-                      &done);
+        e = DB_UPDATE(m, JOBS, &done,
+                      .filter = doc_of(
+                          "_id: ?, $expr: ?", v_field(&f.doc, "_id"),
+                          p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]", v_int64(max)))
+                                 : v_none()),
+                      .update = ok ? doc_of("$set: ?", v_doc(set)) : NULL, .index = IX_ID);
         if (!e && !done.matched)
             e = ERR_TOO_LARGE;
     }
@@ -246,8 +243,8 @@ static enum err put_one(struct mongo *m, const struct result_put *p)
     return e == ERR_NOT_FOUND && p->agent.s ? put_late(m, p) : e;
 }
 
-/* All in one trip; one by one those bundles for which that does not do, which changes nothing more
- * where it did. */
+/* All puts in one command. If that does not settle all of them, each is put alone: one that went in
+ * changes nothing the second time. */
 enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
 {
     struct mongo *m = mongo_of(s);

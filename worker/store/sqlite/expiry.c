@@ -1,4 +1,4 @@
-/* What has outlived its time. Each step reads the next few things of a kind by age, and removes
+/* Expiry. Each step reads the next few things of a kind by age, and removes
  * those that belong to no active job. */
 #include "worker/store/sqlite/job.h"
 
@@ -140,7 +140,9 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
     x->removed = x->cancelled = 0;
     if (e)
         return e;
-    if (!all_stay(old, len)) { /* most find nothing and need not wait for writers */
+    if (!all_stay(
+            old,
+            len)) { /* probe first: most steps find nothing and must not queue for the write lock */
         e = sqlite_write_begin(q);
         if (e)
             return e;

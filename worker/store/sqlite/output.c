@@ -86,7 +86,7 @@ static enum err take(struct sqlite *q, struct text job_id, enum output_type type
     return query_run(&r);
 }
 
-/* Whoever only asks whether there is something new does not wait for writers. */
+/* Probe with a read first: polling readers must not queue for the write lock. */
 static enum err any(struct sqlite *q, struct text job_id, enum output_type type)
 {
     struct query r = of_job(q, SQL_OUTPUT, job_id, type);
