@@ -46,52 +46,6 @@ static const struct index_row {
 /* Collections whose documents belong to jobs: one that is active must not expire. */
 static const char *const kept[] = {JOBS, OUTPUT, SERIAL, LOGS, "fs.files", "fs.chunks"};
 
-/* ---- what the old commands name as hints ---- */
-
-void mongo_fixed_init(struct mongo_fixed *f)
-{
-    f->by_id = doc_of(index_keys(IX_ID));
-    f->by_job_id = doc_of(index_keys(IX_JOB_ID));
-    f->by_job_state = doc_of(index_keys(IX_JOB_STATE));
-    f->waiting = doc_of(index_keys(IX_WAITING));
-    f->by_token = doc_of(index_keys(IX_TOKEN));
-    f->by_owner = doc_of(index_keys(IX_OWNER));
-    f->by_queue = doc_of(index_keys(IX_QUEUE));
-    f->by_tag = doc_of(index_keys(IX_TAG));
-    f->by_age = doc_of(index_keys(IX_AGE));
-    f->by_output = doc_of(index_keys(IX_OUTPUT));
-    f->by_lane = doc_of(index_keys(IX_LANE));
-    f->by_state = doc_of(index_keys(IX_STATE));
-    f->by_due = doc_of(index_keys(IX_DUE));
-    f->by_fragment = doc_of(index_keys(IX_FRAGMENT));
-    f->unread = doc_of(index_keys(IX_UNREAD));
-    f->by_lease = doc_of(index_keys(IX_LEASE));
-    f->claim_order = doc_of(CLAIM_ORDER);
-    f->light = doc_of("writeConcern: {w: 1}");
-}
-
-void mongo_fixed_free(struct mongo_fixed *f)
-{
-    bson_destroy(f->by_id);
-    bson_destroy(f->by_job_id);
-    bson_destroy(f->by_job_state);
-    bson_destroy(f->waiting);
-    bson_destroy(f->by_token);
-    bson_destroy(f->by_owner);
-    bson_destroy(f->by_queue);
-    bson_destroy(f->by_tag);
-    bson_destroy(f->by_age);
-    bson_destroy(f->by_output);
-    bson_destroy(f->by_lane);
-    bson_destroy(f->by_state);
-    bson_destroy(f->by_due);
-    bson_destroy(f->by_fragment);
-    bson_destroy(f->unread);
-    bson_destroy(f->by_lease);
-    bson_destroy(f->claim_order);
-    bson_destroy(f->light);
-}
-
 static void name_of(const struct index_row *row, const bson_t *keys, char out[NAME_SIZE])
 {
     size_t used = 0;

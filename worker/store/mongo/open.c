@@ -152,7 +152,7 @@ static void mongo_close(struct store *s)
 
     mongoc_client_destroy(m->client);
     mongoc_uri_destroy(m->uri);
-    mongo_fixed_free(&m->fixed);
+    bson_destroy(m->light);
     free(m);
 }
 
@@ -177,7 +177,7 @@ enum err mongo_open(const char *uri, const struct config *cfg, struct store **re
     m->store.ops = &mongo_ops;
     m->uri = parsed;
     m->database = mongoc_uri_get_database(parsed);
-    mongo_fixed_init(&m->fixed);
+    m->light = doc_of("writeConcern: {w: 1}");
     e = prepare(m);
     m->may_defer = durable && !m->replica_set;
     if (m->may_defer) /* else it would hide that the connection broke */
