@@ -88,7 +88,7 @@ static void add_look(struct log_look *looks, size_t n, const bson_t *doc, const 
         if (!doc_text_is(doc, type_path, output_type_names[type]))
             continue;
         for (size_t i = 0; i < n; i++)
-            if (mongo_text_is(job_id, looks[i].job_id)) {
+            if (text_equal(job_id, looks[i].job_id)) {
                 looks[i].types[type].count += count;
                 if (last > looks[i].types[type].last)
                     looks[i].types[type].last = last;

@@ -92,7 +92,6 @@ enum err mongo_failed(struct mongo *m, const char *command, const bson_error_t *
 /* The error that a server's code stands for; ERR_INTERNAL when it is none of the known ones. */
 enum err mongo_code_err(int code);
 
-
 /* Does some work, all of which happens or none of it. Only where m->replica_set: a single server
  * has no transactions. The work may be done several times. Not within another one, and not in a
  * capped collection. */
