@@ -1,5 +1,5 @@
 /* BSON to jansson and back. */
-#include "worker/store/mongo/bsonjson.h"
+#include "worker/encoding/bsonjson.h"
 
 #include <math.h>
 #include <setjmp.h>

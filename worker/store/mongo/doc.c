@@ -2,7 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "worker/store/mongo/bsonjson.h"
+#include "worker/encoding/bsonjson.h"
 
 #include <stdio.h>
 #include <stdlib.h>

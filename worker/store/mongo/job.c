@@ -154,3 +154,30 @@ bson_t *job_size_check(int64_t max)
                   "'$$REMOVE']}}",
                   v_int64(max));
 }
+
+struct reading {
+    struct job_read *reads;
+    const char *field; /* of the document */
+};
+
+static void take_field(void *arg, size_t i, const bson_t *doc)
+{
+    const struct reading *r = arg;
+    json_t *value = doc_json(doc, r->field);
+
+    r->reads[i].value = json_is_object(value) ? value : json_object();
+    r->reads[i].err = ERR_OK;
+    if (!json_is_object(value))
+        json_decref(value);
+}
+
+enum err job_read_all(struct mongo *m, const char *field, const char *fields,
+                      struct job_read *reads, size_t n)
+{
+    struct reading r = {.reads = reads, .field = field};
+    struct job_finder f = {reads, sizeof *reads, fields, take_field, &r};
+
+    for (size_t i = 0; i < n; i++)
+        reads[i].err = ERR_NOT_FOUND;
+    return job_find_all(m, &f, n);
+}

@@ -54,4 +54,8 @@ struct job_finder {
 /* Finds n jobs, if possible in one trip; nothing is taken of those that are not there. */
 enum err job_find_all(struct mongo *m, const struct job_finder *f, size_t n) MUST_CHECK;
 
+/* Reads an object of each job; `fields` is the projection. Each read has its own error. */
+enum err job_read_all(struct mongo *m, const char *field, const char *fields,
+                      struct job_read *reads, size_t n) MUST_CHECK;
+
 #endif

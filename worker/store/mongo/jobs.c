@@ -3,7 +3,6 @@
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "worker/store/mongo/bsonjson.h"
 #include "worker/store/mongo/job.h"
 #include "worker/store/mongo/oid.h"
 
@@ -69,60 +68,9 @@ enum err mongo_jobs_add(struct store *s, struct job_new *jobs, size_t n)
     return ERR_OF_ALL(jobs, n);
 }
 
-/* ---- reading ---- */
-
-/* All but the texts of phases, which can be large. The names of what else was posted need not be
- * paths, so that it cannot be listed. */
-#define PHASE(name) ", result_data." name "_output: false, result_data." name "_serial: false"
-static const char without_texts[] = "job_data: false, history: false, attempts: false"
-#include "worker/jobs/phases.def"
-    ;
-#undef PHASE
-
-struct reading {
-    struct job_read *reads;
-    const char *field; /* of the document */
-};
-
-static void take_field(void *arg, size_t i, const bson_t *doc)
-{
-    const struct reading *r = arg;
-    json_t *value = doc_json(doc, r->field);
-
-    r->reads[i].value = json_is_object(value) ? value : json_object();
-    r->reads[i].err = ERR_OK;
-    if (!json_is_object(value))
-        json_decref(value);
-}
-
-/* Reads a field of each job. */
-static enum err read_all(struct mongo *m, const char *field, const char *fields,
-                         struct job_read *reads, size_t n)
-{
-    struct reading r = {.reads = reads, .field = field};
-    struct job_finder f = {reads, sizeof *reads, fields, take_field, &r};
-
-    for (size_t i = 0; i < n; i++)
-        reads[i].err = ERR_NOT_FOUND;
-    return job_find_all(m, &f, n);
-}
-
 enum err mongo_jobs_get(struct store *s, struct job_read *reads, size_t n)
 {
-    return read_all(mongo_of(s), "job_data", "job_data: true", reads, n);
-}
-
-enum err mongo_results_get(struct store *s, struct job_read *reads, size_t n)
-{
-    static const char *const fields[] = {[RESULT_ALL] = "result_data: true",
-                                         [RESULT_FIELDS] = without_texts,
-                                         [RESULT_STATE] = STATE_PATH ": true"};
-    enum result_part part = RESULT_STATE;
-
-    for (size_t i = 0; i < n; i++) /* one trip reads what any of them needs */
-        if (reads[i].part < part)
-            part = reads[i].part;
-    return read_all(mongo_of(s), "result_data", fields[part], reads, n);
+    return job_read_all(mongo_of(s), "job_data", "job_data: true", reads, n);
 }
 
 /* ---- position ---- */

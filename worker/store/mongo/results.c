@@ -261,3 +261,26 @@ enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
         puts[i].err = again || (!e && is_empty(&puts[i])) ? put_one(m, &puts[i]) : e;
     return ERR_OK;
 }
+
+/* ---- reading ---- */
+
+/* All but the texts of phases, which can be large. The names of what else was posted need not be
+ * paths, so that it cannot be listed. */
+#define PHASE(name) ", result_data." name "_output: false, result_data." name "_serial: false"
+static const char without_texts[] = "job_data: false, history: false, attempts: false"
+#include "worker/jobs/phases.def"
+    ;
+#undef PHASE
+
+enum err mongo_results_get(struct store *s, struct job_read *reads, size_t n)
+{
+    static const char *const fields[] = {[RESULT_ALL] = "result_data: true",
+                                         [RESULT_FIELDS] = without_texts,
+                                         [RESULT_STATE] = STATE_PATH ": true"};
+    enum result_part part = RESULT_STATE;
+
+    for (size_t i = 0; i < n; i++) /* one trip reads what any of them needs */
+        if (reads[i].part < part)
+            part = reads[i].part;
+    return job_read_all(mongo_of(s), "result_data", fields[part], reads, n);
+}

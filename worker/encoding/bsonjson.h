@@ -1,7 +1,7 @@
 /* BSON to jansson values and back, field by field, without a text form in between. Key order is
  * kept, NUL in strings too. Integers are written as int32 where they fit, else as int64. */
-#ifndef WORKER_STORE_MONGO_BSONJSON_H
-#define WORKER_STORE_MONGO_BSONJSON_H
+#ifndef WORKER_ENCODING_BSONJSON_H
+#define WORKER_ENCODING_BSONJSON_H
 
 #include "common/err.h"
 

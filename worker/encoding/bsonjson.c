@@ -1,4 +1,4 @@
-#include "worker/store/mongo/bsonjson.h"
+#include "worker/encoding/bsonjson.h"
 
 #include "common/clock.h"
 #include "common/mem.h"
