@@ -12,8 +12,7 @@
 /* Claims that are worked at together. */
 #define CLAIMS_MAX 32
 
-/* A claim of this long has looked through many jobs, or the server has much to do: then further
- * ones go by heads_find for a while, which is right in both cases but takes two more trips. */
+/* A claim of this long may have looked through many jobs. */
 #define SLOW_MS 50
 
 /* How often a claim looks again when another worker takes the job that it found. */
@@ -174,7 +173,7 @@ static enum err take_first(struct mongo *m, struct wish *w)
         IX_WAITING, CLAIM_ORDER, true);
 
     if (clock_mono_ms() - began >= SLOW_MS)
-        heads_note(m, w->claim);
+        heads_check(m, w->claim);
     return e;
 }
 
@@ -321,7 +320,7 @@ static enum err claim_together(struct mongo *m, struct wish *group[], size_t n, 
     if (e)
         return e;
     if (clock_mono_ms() - began >= SLOW_MS)
-        heads_note(m, c);
+        heads_check(m, &anybody);
     for (; db_next(&f); jobs++)
         chosen += choose(group, n, &f.doc);
     if (chosen)

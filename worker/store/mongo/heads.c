@@ -28,11 +28,6 @@ bool heads_are_many(const struct mongo *m, const struct claim *c)
     return looks_noted(&m->looks, queues_key(c), clock_mono_ms());
 }
 
-void heads_note(struct mongo *m, const struct claim *c)
-{
-    looks_note(&m->looks, queues_key(c), clock_mono_ms());
-}
-
 /* ---- a look ---- */
 
 struct search {
@@ -88,8 +83,17 @@ static enum err look(void *arg, const struct job_place *from, struct job_place *
     *last = (struct job_place){.priority = doc_int(&f.doc, "job_priority", JOB_PLACE_LAST),
                                .created = doc_date(&f.doc, "created_at")};
     db_end(&f);
-    heads_note(s->m, s->claim); /* there are still many */
+    looks_note(&s->m->looks, queues_key(s->claim), clock_mono_ms());
     return ERR_FULL;
+}
+
+void heads_check(struct mongo *m, const struct claim *c)
+{
+    struct search s = {.m = m, .claim = c};
+    struct job_place last;
+
+    if (look(&s, NULL, &last) == ERR_OK)
+        bson_destroy(s.found);
 }
 
 enum err heads_find(struct mongo *m, const struct claim *c, bson_t **ret)
