@@ -26,10 +26,14 @@ static bool is_bad(const bson_t *doc)
     return !doc;
 }
 
+/* Nearly every command names an index: its document is made once in a process. */
 static struct doc_value keys_of(enum db_index index)
 {
-    return index ? v_own(doc_of_values(index_keys(index), &(struct doc_value){.kind = V_END}))
-                 : v_none();
+    static bson_t *made[IX_COUNT_];
+
+    if (index && !made[index])
+        made[index] = doc_of_values(index_keys(index), &(struct doc_value){.kind = V_END});
+    return index ? v_doc(made[index]) : v_none();
 }
 
 /* A constant text of a document; NULL: none. */

@@ -9,12 +9,11 @@
 bson_t *heads_of_state(const struct claim *c, const char *state);
 bson_t *heads_fitting(const struct claim *c);
 
-/* Whether many jobs in front of these queues may not be handed out, to some agent. Then a claim goes
- * by heads_find, where one findAndModify would look through all of them. */
+/* Whether many jobs in front of these queues were not for some agent lately. Then claims go by
+ * heads_find: one findAndModify would look through all of them. */
 bool heads_are_many(const struct mongo *m, const struct claim *c);
 
-/* After a claim that took long: looks whether there are many such jobs in front, or the server has
- * much to do. */
+/* After a claim that took long: looks whether many such jobs were the reason, or a busy server. */
 void heads_check(struct mongo *m, const struct claim *c);
 
 /* Finds the first job that the agent may have, in a bounded look (jobs/looks.h): *ret is {_id} of
