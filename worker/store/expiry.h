@@ -1,5 +1,5 @@
-/* What has outlived its time in the store: looked through in walks, by age, a bounded step at a
- * time. Nothing that belongs to an active job goes. */
+/* Expiry: walks through what is too old, by age, in bounded steps. What belongs to an active job
+ * stays. */
 #ifndef WORKER_STORE_EXPIRY_H
 #define WORKER_STORE_EXPIRY_H
 
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* EXPIRY(id, setting, name of the things in messages). clang-format off */
+/* EXPIRY(id, setting, what messages call them). */
 #define EXPIRIES                                                                                   \
     EXPIRY(EXPIRY_JOBS, expire_jobs, "jobs")                                                       \
     EXPIRY(EXPIRY_OUTPUT, expire_output, "pieces of output")                                       \
@@ -30,21 +30,21 @@ enum expiry_kind {
         EXPIRY_KINDS
 };
 
-/* A job whose end came when its time was nearly over stays for this long, so that those who look at
- * it every few seconds see how it ended. */
+/* A job stays for this long after its end, even when it is due, so that clients that poll it see
+ * how it ended. */
 #define EXPIRY_ENDED_MS ((int64_t)60 * 1000)
 
-/* One step of a walk through the things of a kind, oldest first, and where the walk is. */
+/* One step of a walk through one kind, oldest first, and the position of the walk. */
 struct expiry {
     enum expiry_kind kind;
     int64_t now_ms;
     struct job_limits limits; /* of all kinds but jobs: before_ms */
-    int64_t from_ms;          /* in, out: the walk goes on with things of this time; 0: begin */
-    size_t kept;              /* in, out: so many of this time were seen, and stay */
+    int64_t from_ms;          /* in, out: time at which the walk goes on; 0: begin */
+    size_t kept;              /* in, out: items of that time that were seen and stay */
     size_t removed;           /* out */
     size_t cancelled;         /* out: jobs */
     char cancelled_ids[SWEEP_MAX][JOB_ID_SIZE]; /* out: theirs */
-    bool more;                                  /* out: the walk is not at its end */
+    bool more;                                  /* out: the walk has not ended */
 };
 
 /* For the back ends. The walk ends with what is younger than expiry_end_ms(). expiry_passed() moves

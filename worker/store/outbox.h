@@ -1,13 +1,12 @@
-/* The store's outbox: webhook events from the moment they are acknowledged until their receiver has
- * them, or their retries ended.
+/* The outbox: webhook events from their acknowledgement until delivery or the last retry.
  *
- * Events of one job to one receiver form a lane. Of a lane only the oldest pending event, its head,
- * is tried, by the one dispatcher that has the lane claimed: under a token, until the lease ends.
- * A lane is due at a time: when its head is to be tried next or, while it is claimed, when the
- * lease ends; so what a dead dispatcher had in hand becomes due by itself.
+ * The events of one job to one receiver form a lane. Only the oldest pending event of a lane, its
+ * head, is tried, by the dispatcher that has claimed the lane: under a token, until the lease ends.
+ * A lane is due when its head is to be tried next or, while claimed, when the lease ends: so the
+ * lanes of a dead dispatcher become due by themselves.
  *
- * Times are milliseconds since the epoch of the caller's clock, but the order within a lane is that
- * of the store. All texts are free of NUL. */
+ * Times are ms since 1970 by the caller's clock; the order within a lane is the store's. Texts hold
+ * no NUL. */
 #ifndef WORKER_STORE_OUTBOX_H
 #define WORKER_STORE_OUTBOX_H
 
@@ -23,12 +22,11 @@
 
 enum outbox_state { OUTBOX_PENDING, OUTBOX_DELIVERED, OUTBOX_DEAD };
 
-/* An event to keep. The id is the receiver's key to tell repeats: an event of that id that is there
- * already stays as it is. A pending or dead event of the lane with the same URL and body is the
- * same event (agents post again what was not answered as they like): it is kept instead, a dead one
- * becomes pending again.
+/* An event to keep. Receivers detect repeats by the id: a stored event of that id stays as it is. A
+ * pending or dead event of the lane with the same URL and body is the same event (agents repeat a
+ * post whose answer they did not like): it is kept instead, and a dead one becomes pending again.
  *
- * Where nothing of the lane was waiting and `token` is given, the lane is claimed, and the event is
+ * With `token`, and when nothing of the lane was waiting, the lane is claimed with this event as
  * its head. */
 struct outbox_add {
     const char *id; /* UUID text */
@@ -47,23 +45,23 @@ struct outbox_add {
     bool claimed;                    /* out */
 };
 
-/* The head of a claimed lane. Texts are owned; outbox_event_free(). */
+/* The head of a claimed lane. Owns its texts; outbox_event_free(). */
 struct outbox_event {
     char id[REQUEST_ID_SIZE];
     char *lane, *job_id, *receiver, *url, *body;
     size_t body_len;
-    int64_t since_ms; /* it came, or was made pending again */
-    int64_t tries;    /* that were made since */
-    int64_t wake;     /* changes with every event that comes to the lane; the store's business */
+    int64_t since_ms; /* when it came, or became pending again */
+    int64_t tries;    /* since then */
+    int64_t wake;     /* changes with every event added to the lane; for the store only */
     bool more;        /* others wait behind it */
     char token[OUTBOX_TOKEN_SIZE];
 };
 
 void outbox_event_free(struct outbox_event *e);
 
-/* Claims lanes that are due, longest due first, at most `limit`. Those of the receivers in
- * `exclude` are passed over; of the others, those that accept() refuses. With `lane` only that one,
- * also before it is due, but not while it is claimed. */
+/* Claims at most `limit` lanes that are due, longest due first. Skips the receivers in `exclude`
+ * and those that accept() refuses. With `lane` only that one, even before it is due, but not while
+ * it is claimed. */
 struct outbox_claim {
     const char *lane;  /* NULL: all */
     const char *token; /* not used before */
@@ -76,20 +74,20 @@ struct outbox_claim {
     void *arg;
     struct outbox_event *events; /* out: the caller's array of `limit` */
     size_t len;                  /* out */
-    bool more;                   /* out: there may be further ones that are due */
+    bool more;                   /* out: more may be due */
 };
 
 #define OUTBOX_CLAIM_MAX 64
 
 enum outbox_outcome {
-    OUTBOX_DONE,    /* the receiver has it */
-    OUTBOX_RETRY,   /* to be tried again at due_ms */
-    OUTBOX_GIVE_UP, /* it goes to the dead letters */
-    OUTBOX_PUT_BACK /* it was not tried; due at due_ms */
+    OUTBOX_DONE,    /* delivered */
+    OUTBOX_RETRY,   /* try again at due_ms */
+    OUTBOX_GIVE_UP, /* becomes a dead letter */
+    OUTBOX_PUT_BACK /* not tried; due at due_ms */
 };
 
-/* What became of a claimed event. Done and given up release the lane for its next event at once. A
- * lease that was lost meanwhile is no error: what the receiver has said is kept all the same. */
+/* The outcome of a claimed event. DONE and GIVE_UP release the lane for its next event at once. A
+ * lease lost meanwhile is no error: the receiver's answer is kept in any case. */
 struct outbox_settle {
     const struct outbox_event *event;
     enum outbox_outcome outcome;
@@ -118,9 +116,8 @@ struct outbox_look {
     size_t answer_len;
 };
 
-/* Removes delivered events older than one time and dead ones older than another, at most `limit` of
- * each. `mend`: also sees to what a process that died may have left half done (costs more; call it
- * so now and then). */
+/* Removes old delivered and dead events, at most `limit` of each. `mend`: also repairs what a
+ * process that died may have left half done (expensive: use it now and then). */
 struct outbox_purge {
     int64_t now_ms;
     bool mend;
@@ -136,7 +133,7 @@ struct outbox_backlog {
 
 /* A page of the dead letters, oldest first. */
 struct outbox_page {
-    const char *after; /* id of the last one of the page before; NULL: from the beginning */
+    const char *after; /* last id of the page before; NULL: from the beginning */
     size_t limit;
 };
 
