@@ -58,8 +58,7 @@ struct evbuffer *answer_keep(struct tenant *t, struct text body)
     struct evbuffer *out = evbuffer_new();
     struct kept *k;
 
-    if (!out)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(out);
     if (body.len <= COPY_MAX) {
         evbuffer_add(out, body.s, body.len);
         return out;

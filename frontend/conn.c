@@ -33,8 +33,7 @@ static void send_continue(struct conn *c)
     c->intake.wants_continue = false;
     bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &arg);
     bufferevent_setcb(c->bev, read_cb, NULL, event_cb, arg);
-    if (evbuffer_add(bufferevent_get_output(c->bev), text, sizeof text - 1) != 0)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(evbuffer_add(bufferevent_get_output(c->bev), text, sizeof text - 1) == 0);
     bufferevent_enable(c->bev, EV_WRITE);
 }
 
@@ -210,9 +209,8 @@ struct bufferevent *conn_accept(struct event_base *base, void *server)
     c->tls = s->tls;
     c->bev = s->tls ? tls_bufferevent(s->tls, base, c) : bufferevent_socket_new(base, -1, 0);
     c->hook = event_new(base, -1, 0, on_hook, c);
-    if (!c->bev || !c->hook || !evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) ||
-        !evbuffer_add_cb(bufferevent_get_output(c->bev), pace_on_output, c))
-        abort(); /* out of memory, as in mem.c */
+    mem_check(c->bev && c->hook && evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) &&
+              evbuffer_add_cb(bufferevent_get_output(c->bev), pace_on_output, c));
     intake_init(&c->intake, &s->bodies);
     s->conns_len++;
     acceptor_took(s->acceptor);

@@ -120,9 +120,8 @@ static void send_notice(struct deliveries *d, struct notice *n, struct text line
     if (request_pack(r, &out))
         abort(); /* it always fits */
     size_t size = out.size;
-    if (zmq_msg_init_data(&n->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
-                          NULL) != 0)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(zmq_msg_init_data(&n->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
+                                NULL) == 0);
     n->link.service = SERVICE_API;
     n->link.timeout_ms = d->server->cfg->request_timeout;
     n->link.done = on_told;
@@ -281,8 +280,7 @@ struct deliveries *delivery_start(struct server *s)
 
     d->server = s;
     d->tick = event_new(s->base, -1, 0, on_tick, d);
-    if (!d->tick)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(d->tick);
     return d;
 }
 

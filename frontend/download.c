@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/op.h"
 #include "frontend/piece.h"
 #include "frontend/place.h"
@@ -122,8 +123,7 @@ static void on_read(struct piece *p, enum err e, const struct reply *reply)
                                       : "the store does not give it");
     } else {
         struct evbuffer *part = evbuffer_new();
-        if (!part || evbuffer_add(part, reply->body.s, reply->body.len) != 0)
-            abort(); /* out of memory, as in mem.c */
+        mem_check(part && evbuffer_add(part, reply->body.s, reply->body.len) == 0);
         d->at += p->size;
         d->written_ms = clock_mono_ms();
         evhttp_send_reply_chunk_with_cb(d->x.req, part, on_taken, d);

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/metrics.h"
 #include "common/op.h"
 #include "frontend/client.h"
@@ -91,8 +92,7 @@ static enum err pack(struct exchange *x, const struct request *r)
                  : hold(x, size + len)        ? ERR_OK
                                               : ERR_FULL;
     if (!e) {
-        if (zmq_msg_init_size(&x->link.payload, size + len) != 0)
-            abort(); /* out of memory, as in mem.c */
+        mem_check(zmq_msg_init_size(&x->link.payload, size + len) == 0);
         char *to = zmq_msg_data(&x->link.payload);
         memcpy(to, head.data, size);
         if (body_read(&x->body, 0, to + size, len) != (ssize_t)len) {

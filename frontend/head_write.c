@@ -1,5 +1,7 @@
 #include "frontend/head.h"
 
+#include "common/mem.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +40,7 @@ void head_write(const struct head_canonical *h, struct evbuffer *out)
                   strlen(connection) + fields_size(h) + 2;
     struct evbuffer_iovec space;
 
-    if (evbuffer_reserve_space(out, (ev_ssize_t)size, &space, 1) != 1)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(evbuffer_reserve_space(out, (ev_ssize_t)size, &space, 1) == 1);
     char *to = put_text(space.iov_base, h->method);
     to = put(to, " ", 1);
     to = put_text(to, h->target);

@@ -22,8 +22,7 @@ static struct evbuffer *buffer_new(void)
 {
     struct evbuffer *b = evbuffer_new();
 
-    if (!b)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(b);
     return b;
 }
 
@@ -485,8 +484,7 @@ void intake_take(struct intake *in, struct evbuffer *from, size_t n)
         evbuffer_remove_buffer(from, in->raw, n);
     } else {
         evbuffer_remove(from, small, n);
-        if (evbuffer_add(in->raw, small, n) != 0)
-            abort(); /* out of memory, as in mem.c */
+        mem_check(evbuffer_add(in->raw, small, n) == 0);
     }
 }
 

@@ -72,8 +72,7 @@ void linger_begin(struct lingering *all, struct event_base *base, int fd)
     *l = (struct late_socket){
         .all = all, .fd = copy, .end = clock_mono_ms() + LINGER_MS, .left = LINGER_BYTES};
     l->readable = event_new(base, copy, EV_READ, on_readable, l);
-    if (!l->readable)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(l->readable);
     DL_APPEND(all->sockets, l);
     all->len++;
     wait_on(l, clock_mono_ms());

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/late.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/metrics.h"
 
 #include <errno.h>
@@ -213,8 +214,7 @@ static void on_reply(struct link *l, const struct bus_header *h, zmq_msg_t *payl
         answer(l, r, h->err, NULL);
         return;
     }
-    if (!msgpack_zone_init(&zone, 1024))
-        abort(); /* out of memory, as in mem.c */
+    mem_check(msgpack_zone_init(&zone, 1024));
     enum err e = reply_unpack(zmq_msg_data(payload), zmq_msg_size(payload), &zone, &reply);
     if (e)
         warn_unreadable(l);

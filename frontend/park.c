@@ -265,8 +265,7 @@ struct park *park_new(struct server *s)
 
     park->server = s;
     park->tick = event_new(s->base, -1, EV_PERSIST, on_tick, park);
-    if (!park->tick)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(park->tick);
     link_on_wake(s->link, on_wake, park);
     return park;
 }

@@ -71,8 +71,8 @@ static bool pack(struct piece *p, const char id[REQUEST_ID_SIZE], zmq_msg_t *pay
     r.query_len = 3;
     p->link.subject = subject_of(&r);
     msgpack_sbuffer_init(&head);
-    if (request_pack_head(&r, len, &head) || zmq_msg_init_size(payload, head.size + len) != 0)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(!request_pack_head(&r, len, &head) &&
+              zmq_msg_init_size(payload, head.size + len) == 0);
     char *to = zmq_msg_data(payload);
     memcpy(to, head.data, head.size);
     to += head.size;
@@ -119,8 +119,7 @@ void piece_send(struct piece *p)
 
     p->give_up = 0;
     p->again = event_new(s->base, -1, 0, on_again, p);
-    if (!p->again)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(p->again);
     if (s->pieces_under_way >= UNDER_WAY_MAX) {
         DL_APPEND(s->pieces_waiting, p);
         return;

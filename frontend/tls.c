@@ -198,9 +198,8 @@ static BIO_METHOD *header_method(void)
     if (method)
         return method;
     method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_FILTER, "PROXY header");
-    if (!method || BIO_meth_set_read(method, header_read) != 1 ||
-        BIO_meth_set_ctrl(method, header_ctrl) != 1)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(method && BIO_meth_set_read(method, header_read) == 1 &&
+              BIO_meth_set_ctrl(method, header_ctrl) == 1);
     return method;
 }
 
@@ -210,8 +209,7 @@ void tls_expect_header(struct conn *c)
     BIO *header = BIO_new(header_method());
     BIO *socket = BIO_new_socket(bufferevent_getfd(c->bev), BIO_NOCLOSE);
 
-    if (!ssl || !header || !socket)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(ssl && header && socket);
     BIO_set_data(header, c);
     BIO_set_init(header, 1);
     SSL_set0_rbio(ssl, BIO_push(header, socket));

@@ -1,6 +1,7 @@
 #include "frontend/upload.h"
 
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/op.h"
 #include "frontend/multipart.h"
 #include "frontend/piece.h"
@@ -152,8 +153,7 @@ static void ask(struct upload *u)
 
     file_facts_print(facts_of(&u->multipart), facts);
     msgpack_sbuffer_write(&u->head, facts, sizeof facts);
-    if (zmq_msg_init_size(&u->x.link.payload, u->head.size) != 0)
-        abort(); /* out of memory, as in mem.c */
+    mem_check(zmq_msg_init_size(&u->x.link.payload, u->head.size) == 0);
     memcpy(zmq_msg_data(&u->x.link.payload), u->head.data, u->head.size);
     link_send(u->x.server->link, &u->x.link);
 }
@@ -185,8 +185,7 @@ static bool on_begin(struct exchange *x, const struct request *request)
 
     msgpack_sbuffer_init(&u->head);
     u->turn = event_new(x->server->base, -1, 0, on_turn, u);
-    if (!u->turn || request_pack_head(request, FILE_FACTS_SIZE, &u->head))
-        abort(); /* out of memory, as in mem.c */
+    mem_check(u->turn && !request_pack_head(request, FILE_FACTS_SIZE, &u->head));
     if (multipart_init(&u->multipart, request->headers[HDR_CONTENT_TYPE])) {
         event_add(u->turn, &now);
     } else {

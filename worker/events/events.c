@@ -53,8 +53,7 @@ static struct event_post *post_new(const struct call *c, json_t *body)
     p->url = mem_strdup(json_string_value(json_object_get(body, "job_status_webhook")));
     json_object_del(body, "job_status_webhook");
     p->body = json_dumps(body, JSON_ENSURE_ASCII);
-    if (!p->body)
-        abort(); /* out of memory */
+    mem_check(p->body);
     return p;
 }
 

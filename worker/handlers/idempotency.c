@@ -1,6 +1,7 @@
 #include "worker/handlers/idempotency.h"
 
 #include "common/buf.h"
+#include "common/mem.h"
 #include "worker/encoding/sha256.h"
 
 #include <stdint.h>
@@ -37,8 +38,7 @@ bool idempotency_load(struct submit_key *ret, const struct call *c, const json_t
     if (!key.s)
         return false;
     char *text = json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text)
-        abort(); /* out of memory */
+    mem_check(text);
     digest_of(caller_id(c), key, ret->key);
     digest_of((struct text){given, given ? strlen(given) : 0}, (struct text){text, strlen(text)},
               ret->body);
