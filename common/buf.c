@@ -50,6 +50,19 @@ enum err buf_printf(struct buf *b, const char *fmt, ...)
     return e;
 }
 
+enum err buf_add_percent(struct buf *b, struct text t)
+{
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; !e && i < t.len; i++) {
+        unsigned char c = (unsigned char)t.s[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~';
+        e = plain ? buf_add(b, t.s + i, 1) : buf_printf(b, "%%%02X", c);
+    }
+    return e;
+}
+
 void buf_free(struct buf *b)
 {
     free(b->data);

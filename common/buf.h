@@ -3,6 +3,7 @@
 #define COMMON_BUF_H
 
 #include "common/err.h"
+#include "common/text.h"
 
 #include <stddef.h>
 
@@ -19,6 +20,9 @@ struct buf {
 enum err buf_add(struct buf *b, const void *data, size_t len) MUST_CHECK;
 enum err buf_printf(struct buf *b, const char *fmt, ...) MUST_CHECK
     __attribute__((format(printf, 2, 3)));
+
+/* Appends a text percent-encoded, all but the unreserved characters of RFC 3986. */
+enum err buf_add_percent(struct buf *b, struct text t) MUST_CHECK;
 
 /* Frees the memory and leaves an empty buffer with the same maximum. */
 void buf_free(struct buf *b);

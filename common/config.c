@@ -1,5 +1,6 @@
 #include "common/config.h"
 
+#include "common/buf.h"
 #include "common/log.h"
 #include "common/log_quota.h"
 #include "common/mem.h"
@@ -387,17 +388,15 @@ void config_print_reference(FILE *out)
     }
 }
 
-/* Appends `text` percent-encoded for the user part of a URI (RFC 3986 unreserved stay). */
+/* Writes `text` percent-encoded. */
 static void put_encoded(FILE *out, const char *text)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            strchr("-._~", c))
-            fputc(c, out);
-        else
-            fprintf(out, "%%%02X", c);
-    }
+    struct text t = {text, strlen(text)};
+    struct buf b = BUF_INIT(3 * t.len);
+
+    if (t.len && buf_add_percent(&b, t) == ERR_OK)
+        fputs(b.data, out);
+    buf_free(&b);
 }
 
 static char *uri_from_parts(const struct config *cfg)

@@ -1,5 +1,7 @@
 #include "common/log_quota.h"
 
+#include "common/text.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -35,16 +37,6 @@ void log_quota_setup(int64_t lines)
         quota.seed = (uint64_t)(uintptr_t)&quota;
 }
 
-/* FNV-1a */
-static uint64_t mix(uint64_t hash, const void *data, size_t len)
-{
-    const unsigned char *s = data;
-
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ s[i]) * 0x100000001b3U;
-    return hash;
-}
-
 static uint64_t mix_address(uint64_t hash, const char *about, size_t len)
 {
     char text[INET6_ADDRSTRLEN];
@@ -53,9 +45,9 @@ static uint64_t mix_address(uint64_t hash, const char *about, size_t len)
     if (len < sizeof text) {
         snprintf(text, sizeof text, "%.*s", (int)len, about);
         if (inet_pton(AF_INET6, text, &six) == 1 && !IN6_IS_ADDR_V4MAPPED(&six))
-            return mix(hash, &six, PREFIX);
+            return fnv_add(hash, &six, PREFIX);
     }
-    return mix(hash, about, len);
+    return fnv_add(hash, about, len);
 }
 
 static struct place *find(uint64_t hash)
@@ -84,7 +76,7 @@ static void turn(int64_t now_ms)
 
 bool log_quota_take(const char *kind, const char *about, size_t about_len, int64_t now_ms)
 {
-    uint64_t hash = mix(quota.seed ^ 0xcbf29ce484222325U, kind, strlen(kind) + 1);
+    uint64_t hash = fnv_add(quota.seed ^ 0xcbf29ce484222325U, kind, strlen(kind) + 1);
 
     if (!quota.limit)
         return true;

@@ -20,11 +20,7 @@ enum err prom_head(struct buf *out, const char *name, const char *type, const ch
 
 static uint64_t digest(struct text t)
 {
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-
-    for (size_t i = 0; i < t.len; i++)
-        h = (h ^ (unsigned char)t.s[i]) * 1099511628211u;
-    return h;
+    return fnv_add(FNV_START, t.s, t.len);
 }
 
 static enum err add_character(struct buf *out, const char *s, size_t n)

@@ -24,12 +24,34 @@ int hex_value(char c)
                                   : -1;
 }
 
+void hex_print(const void *data, size_t len, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *bytes = data;
+
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+}
+
 uint64_t fnv_add(uint64_t h, const void *data, size_t len)
 {
     const unsigned char *bytes = data;
 
     for (size_t i = 0; i < len; i++)
         h = (h ^ bytes[i]) * FNV_PRIME;
+    return h;
+}
+
+uint32_t fnv_32(const void *data, size_t len)
+{
+    const unsigned char *bytes = data;
+    uint32_t h = 2166136261u;
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ bytes[i]) * 16777619u;
     return h;
 }
 

@@ -71,8 +71,7 @@ struct evbuffer *answer_keep(struct tenant *t, struct text body)
         return NULL;
     }
     memcpy(k->data, body.s, body.len);
-    if (evbuffer_add_reference(out, k->data, body.len, kept_free, k) != 0)
-        abort();
+    mem_check(evbuffer_add_reference(out, k->data, body.len, kept_free, k) == 0);
     return out;
 }
 

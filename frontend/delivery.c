@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/message.h"
 #include "common/op.h"
 
 #include <errno.h>
@@ -97,12 +98,6 @@ static void on_told(struct link_request *r, enum err e, const struct reply *repl
     free(n);
 }
 
-static void free_buffer(void *data, void *hint)
-{
-    (void)hint;
-    free(data);
-}
-
 static void send_notice(struct deliveries *d, struct notice *n, struct text lines)
 {
     struct request *r = mem_alloc(sizeof *r);
@@ -119,9 +114,7 @@ static void send_notice(struct deliveries *d, struct notice *n, struct text line
     msgpack_sbuffer_init(&out);
     if (request_pack(r, &out))
         abort(); /* it always fits */
-    size_t size = out.size;
-    mem_check(zmq_msg_init_data(&n->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
-                                NULL) == 0);
+    message_of(&n->link.payload, &out);
     n->link.service = SERVICE_API;
     n->link.timeout_ms = d->server->cfg->request_timeout;
     n->link.done = on_told;

@@ -2,7 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/mem.h"
+#include "common/message.h"
 #include "common/metrics.h"
 #include "common/op.h"
 #include "frontend/client.h"
@@ -48,12 +48,6 @@ static void set_key(struct link_request *link, const struct route *route, const 
 
 /* ---- packing ---- */
 
-static void free_buffer(void *data, void *hint)
-{
-    (void)hint;
-    free(data);
-}
-
 static void pack_failed(void)
 {
     log_error("cannot pack a request; this is a defect, report it");
@@ -83,16 +77,14 @@ static enum err pack(struct exchange *x, const struct request *r)
         pack_failed();
     size_t size = head.size;
     if (!len) {
-        if (zmq_msg_init_data(&x->link.payload, msgpack_sbuffer_release(&head), size, free_buffer,
-                              NULL) != 0)
-            abort();
+        message_of(&x->link.payload, &head);
         return ERR_OK;
     }
     enum err e = size + len > BUS_MESSAGE_MAX ? ERR_TOO_LARGE
                  : hold(x, size + len)        ? ERR_OK
                                               : ERR_FULL;
     if (!e) {
-        mem_check(zmq_msg_init_size(&x->link.payload, size + len) == 0);
+        message_new(&x->link.payload, size + len);
         char *to = zmq_msg_data(&x->link.payload);
         memcpy(to, head.data, size);
         if (body_read(&x->body, 0, to + size, len) != (ssize_t)len) {
@@ -262,15 +254,12 @@ static void ask(struct exchange *x, struct request *r)
     msgpack_sbuffer_init(&out);
     if (request_pack(r, &out))
         pack_failed();
-    size_t size = out.size;
     x->link = (struct link_request){.service = route_service(route_of(OP_ASK)),
                                     .timeout_ms = x->server->cfg->request_timeout,
                                     .origin = subject_origin(r->peer),
                                     .done = on_asked};
     memcpy(x->link.id, id, sizeof x->link.id);
-    if (zmq_msg_init_data(&x->link.payload, msgpack_sbuffer_release(&out), size, free_buffer,
-                          NULL) != 0)
-        abort();
+    message_of(&x->link.payload, &out);
     link_send(x->server->link, &x->link);
 }
 

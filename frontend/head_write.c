@@ -2,7 +2,6 @@
 
 #include "common/mem.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static char *put(char *to, const char *s, size_t len)
@@ -55,6 +54,5 @@ void head_write(const struct head_canonical *h, struct evbuffer *out)
     }
     put(to, "\r\n", 2);
     space.iov_len = size;
-    if (evbuffer_commit_space(out, &space, 1) != 0)
-        abort();
+    mem_check(evbuffer_commit_space(out, &space, 1) == 0);
 }

@@ -5,6 +5,7 @@
 #include "common/late.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/message.h"
 #include "common/metrics.h"
 
 #include <errno.h>
@@ -86,15 +87,6 @@ static bool send_to(struct broker *b, struct link_request *r, int64_t now)
     return true;
 }
 
-static uint32_t hash(const char *s, size_t len)
-{
-    uint32_t h = 2166136261u; /* FNV-1a */
-
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)s[i]) * 16777619u;
-    return h;
-}
-
 /* Rendezvous hashing: the live broker with the highest weight gets a key's requests. All frontends
  * agree, and a broker that comes or goes moves few keys. */
 static uint32_t weight(const struct broker *b, uint32_t key_hash)
@@ -111,7 +103,7 @@ static uint32_t weight(const struct broker *b, uint32_t key_hash)
  */
 static struct broker *choose_of(struct link *l, const struct link_request *r, bool leaving)
 {
-    uint32_t key_hash = hash(r->key, r->key_len);
+    uint32_t key_hash = fnv_32(r->key, r->key_len);
     struct broker *best = NULL;
 
     for (size_t i = 1; i <= BROKERS_MAX; i++) {
@@ -260,32 +252,22 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
     }
 }
 
-/* Receives one part; false: there is nothing. */
-static bool receive(struct broker *b, zmq_msg_t *msg)
-{
-    zmq_msg_init(msg);
-    if (zmq_msg_recv(msg, b->socket, ZMQ_DONTWAIT) >= 0)
-        return true;
-    zmq_msg_close(msg);
-    return false;
-}
-
 /* Takes one message; false: there was none. */
 static bool take_message(struct broker *b)
 {
     zmq_msg_t head, payload, rest;
     struct bus_header h;
 
-    if (!receive(b, &head))
+    if (!message_receive(b->socket, &head))
         return false;
     bool ok = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) == ERR_OK;
     bool more = zmq_msg_more(&head);
     zmq_msg_close(&head);
     metric_add(M_BUS_MALFORMED, 0, !ok || !more);
-    if (!more || !receive(b, &payload))
+    if (!more || !message_receive(b->socket, &payload))
         return true;
     more = zmq_msg_more(&payload);
-    while (more && receive(b, &rest)) {
+    while (more && message_receive(b->socket, &rest)) {
         more = zmq_msg_more(&rest);
         zmq_msg_close(&rest);
     }
@@ -377,7 +359,7 @@ static void on_opened(void *arg, size_t slot)
     size_t size = sizeof fd;
 
     *b = (struct broker){.link = l, .socket = l->bus.slots[slot].socket};
-    b->hash = hash(endpoint, strlen(endpoint));
+    b->hash = fnv_32(endpoint, strlen(endpoint));
     if (zmq_getsockopt(b->socket, ZMQ_FD, &fd, &size) == 0)
         b->readable = event_new(l->base, fd, EV_READ | EV_PERSIST, on_readable, b);
     if (!b->readable || event_add(b->readable, NULL) != 0) {

@@ -42,12 +42,7 @@ struct park {
 
 static uint32_t hash_of(struct text key)
 {
-    size_t len = key.len < BUS_KEY_MAX ? key.len : BUS_KEY_MAX;
-    uint32_t h = 2166136261u; /* FNV-1a */
-
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)key.s[i]) * 16777619u;
-    return h;
+    return fnv_32(key.s, key.len < BUS_KEY_MAX ? key.len : BUS_KEY_MAX);
 }
 
 static bool wants(const struct poll *p, uint32_t queue)

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/message.h"
 #include "common/op.h"
 #include "frontend/multipart.h"
 #include "frontend/piece.h"
@@ -153,7 +154,7 @@ static void ask(struct upload *u)
 
     file_facts_print(facts_of(&u->multipart), facts);
     msgpack_sbuffer_write(&u->head, facts, sizeof facts);
-    mem_check(zmq_msg_init_size(&u->x.link.payload, u->head.size) == 0);
+    message_new(&u->x.link.payload, u->head.size);
     memcpy(zmq_msg_data(&u->x.link.payload), u->head.data, u->head.size);
     link_send(u->x.server->link, &u->x.link);
 }

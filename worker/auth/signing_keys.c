@@ -40,8 +40,7 @@ static enum err from_store(struct store *s)
     char proposed[SIGNING_KEY_SIZE], key[SIGNING_KEY_SIZE];
 
     random_fill(random, sizeof random);
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(proposed + 2 * i, 3, "%02x", random[i]);
+    hex_print(random, sizeof random, proposed);
     enum err e = store_signing_key(s, proposed, key);
     token_keys_free(&keys);
     if (!e)

@@ -10,7 +10,6 @@
 #include "worker/validation/schemas.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 handler_fn h_job_events;

@@ -46,12 +46,11 @@ void etag_add_json(struct etag *t, const json_t *value)
 void etag_end(struct etag *t, char out[ETAG_SIZE])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    size_t used = (size_t)snprintf(out, ETAG_SIZE, "W/\"");
+    char digits[2 * DIGEST_USED + 1];
 
     mem_check(EVP_DigestFinal_ex(t->ctx, digest, NULL) == 1);
-    for (size_t i = 0; i < DIGEST_USED; i++)
-        used += (size_t)snprintf(out + used, ETAG_SIZE - used, "%02x", digest[i]);
-    snprintf(out + used, ETAG_SIZE - used, "\"");
+    hex_print(digest, DIGEST_USED, digits);
+    snprintf(out, ETAG_SIZE, "W/\"%s\"", digits);
     EVP_MD_CTX_free(t->ctx);
     free(t);
 }

@@ -87,20 +87,6 @@ bool query_page(struct call *c, struct list_page *page, char cursor[LIST_CURSOR_
     return true;
 }
 
-/* Appends a text percent-encoded (RFC 3986: all but the unreserved). */
-static enum err add_encoded(struct buf *b, struct text t)
-{
-    enum err e = ERR_OK;
-
-    for (size_t i = 0; !e && i < t.len; i++) {
-        unsigned char c = (unsigned char)t.s[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
-        e = plain ? buf_add(b, t.s + i, 1) : buf_printf(b, "%%%02X", c);
-    }
-    return e;
-}
-
 /* <?the same query with the next cursor>; rel="next" */
 static enum err make_link(const struct request *r, const char *next, struct buf *b)
 {
@@ -111,11 +97,11 @@ static enum err make_link(const struct request *r, const char *next, struct buf 
             continue;
         e = buf_add(b, "&", 1);
         if (!e)
-            e = add_encoded(b, r->query[i].name);
+            e = buf_add_percent(b, r->query[i].name);
         if (!e)
             e = buf_add(b, "=", 1);
         if (!e)
-            e = add_encoded(b, r->query[i].value);
+            e = buf_add_percent(b, r->query[i].value);
     }
     return e ? e : buf_printf(b, ">; rel=\"next\"");
 }

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/message.h"
 #include "common/metrics.h"
 
 #include <stdlib.h>
@@ -157,16 +158,6 @@ static void note_version(struct bus_client *l, zmq_msg_t *head)
     l->next_warning_ms = now + WARNING_MS;
 }
 
-/* Receives one part; false at the end of what is there. */
-static bool receive(void *socket, zmq_msg_t *msg)
-{
-    zmq_msg_init(msg);
-    if (zmq_msg_recv(msg, socket, ZMQ_DONTWAIT) >= 0)
-        return true;
-    zmq_msg_close(msg);
-    return false;
-}
-
 /* What one pair of header and payload asks for; true: it has become an item. */
 static bool take_pair(struct bus_client *l, size_t broker, const struct bus_header *h,
                       struct bus_item *it, bool has_room)
@@ -192,7 +183,7 @@ bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[
     zmq_msg_t head;
 
     *ret_n = 0;
-    if (!socket || l->broken[broker] || !receive(socket, &head))
+    if (!socket || l->broken[broker] || !message_receive(socket, &head))
         return false;
     l->heard_ms[broker] = clock_mono_ms();
     for (;;) {
@@ -204,22 +195,16 @@ bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[
             note_version(l, &head);
         struct bus_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
         zmq_msg_close(&head);
-        if (!more || !receive(socket, &it->payload))
+        if (!more || !message_receive(socket, &it->payload))
             return true;
         more = zmq_msg_more(&it->payload);
         if (!bad && take_pair(l, broker, &h, it, it != &extra))
             ++*ret_n;
         else
             zmq_msg_close(&it->payload);
-        if (!more || !receive(socket, &head))
+        if (!more || !message_receive(socket, &head))
             return true;
     }
-}
-
-static void free_buffer(void *data, void *hint)
-{
-    (void)hint;
-    free(data);
 }
 
 /* Packs the reply, or 500 where a message cannot hold it: ZeroMQ would cut the connection, and the
@@ -259,9 +244,7 @@ bool bus_client_reply(struct bus_client *l, size_t broker, const uint8_t id[BUS_
     memcpy(h.id, id, BUS_ID_SIZE);
     pack_fitting(id, route, reply, &out);
     bus_header_pack(&h, &head);
-    size_t size = out.size;
-    if (zmq_msg_init_data(&payload, msgpack_sbuffer_release(&out), size, free_buffer, NULL) != 0)
-        abort();
+    message_of(&payload, &out);
     if (!socket || zmq_msg_send(&head, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&head);
         zmq_msg_close(&payload);
