@@ -3,9 +3,11 @@
 #include "common/bus.h"
 #include "common/late.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/op.h"
 #include "worker/auth/authorize.h"
 #include "worker/auth/claim_holder.h"
+#include "worker/auth/security_log.h"
 #include "worker/http/compress.h"
 #include "worker/lease_touch.h"
 
@@ -14,6 +16,7 @@ static void fail_all(struct call *calls, size_t n, enum err e)
     for (size_t i = 0; i < n; i++) {
         call_done(&calls[i]);
         calls[i].body = NULL;
+        calls[i].claims_confirmed = calls[i].claims_returned = 0;
         calls[i].reply = (struct reply){0};
         reply_err(&calls[i], e);
     }
@@ -60,6 +63,7 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
         authorize_pass(&calls[i]);
     }
     log_set_request(NULL);
+    security_hold();
     enum err e = grouped ? store_group_begin(store) : ERR_OK;
     if (!e) {
         claim_holder_check(store, calls, n);
@@ -70,7 +74,11 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
     }
     if (e)
         fail_all(calls, n, e);
+    /* Wakes, metrics and security events are told after the store has said yes. */
+    security_release();
     for (size_t i = 0; i < n; i++) {
+        metric_add(M_CLAIMS_CONFIRMED, 0, calls[i].claims_confirmed);
+        metric_add(M_CLAIMS_RETURNED, 0, calls[i].claims_returned);
         if (route_flags(calls[i].route) & ROUTE_NO_STORE)
             reply_header(&calls[i], "Cache-Control", "no-store");
         compress_reply(&calls[i]);

@@ -79,9 +79,9 @@ static void serve(struct loop *l, size_t broker)
                               whole && i + 1 < l->len))
             break;
     for (size_t i = 0; i < l->len; i++) {
-        if (l->calls[i].wake && l->calls[i].reply.status < 300)
+        for (size_t k = 0; k < l->calls[i].wakes_len; k++)
             bus_client_wake(&l->link, broker,
-                            (struct text){l->calls[i].wake, strlen(l->calls[i].wake)});
+                            (struct text){l->calls[i].wakes[k], strlen(l->calls[i].wakes[k])});
         call_done(&l->calls[i]);
     }
     bus_items_free(l->items, l->len);

@@ -254,3 +254,32 @@ def test_frontends_are_killed_while_agents_claim(private, queue):
             server.kill("frontend")
         found = [job_id for each in agents for job_id in each.result()]
     assert sorted(found) == sorted(ids)
+
+
+@pytest.mark.slow
+def test_all_queues_of_one_notice_wake(private, queue):
+    """Several claims come back in one notice of the frontend: whoever waits for any of their queues gets its
+    job at once, not only the last one."""
+    server = private(workers=1)
+    api, (frontend,) = Api(server.url), server.children("frontend")
+    queues = [f"{queue}-{n}" for n in range(4)]
+    for _ in range(5):
+        ids = [api.submit(q) for q in queues]
+        gone = [Raw(server).send(ask(q)) for q in queues]
+        wait_until(lambda ids=ids: all(api.state(i) == "running" for i in ids), "all are handed out")
+        waiting = [Raw(server).send(f"GET /v1/job?queue={q}&wait=6 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                   for q in queues]
+        time.sleep(0.03)
+        server.signal(signal.SIGSTOP, [frontend])
+        for connection in gone:
+            reset(connection)
+        server.signal(signal.SIGCONT, [frontend])
+        started = time.monotonic()
+        answers = [connection.reply() for connection in waiting]
+        took = time.monotonic() - started
+        if all(a.status_code == 200 for a in answers):
+            assert [a.json()["job_id"] for a in answers] == ids
+            assert took < 2, "one has looked by itself"
+            return
+        # Else the machine was slow: claims counted as arrived before their connections closed.
+    raise AssertionError("no round returned all claims")

@@ -1,6 +1,7 @@
 #include "worker/auth/security_log.h"
 
 #include "common/log.h"
+#include "common/mem.h"
 #include "worker/clients/roles.h"
 
 #include <stdarg.h>
@@ -126,6 +127,42 @@ static const char *refusal_kind(const char *name)
     return "";
 }
 
+/* Events that wait for the store. */
+static struct {
+    bool on;
+    struct {
+        const struct call *call;
+        char *line;
+    } * events;
+    size_t len;
+} held;
+
+void security_hold(void)
+{
+    held.on = true;
+}
+
+void security_release(void)
+{
+    for (size_t i = 0; i < held.len; i++) {
+        if (held.events[i].call->reply.status < 500)
+            log_line("", held.events[i].line, strlen(held.events[i].line));
+        free(held.events[i].line);
+    }
+    free(held.events);
+    held.events = NULL;
+    held.len = 0;
+    held.on = false;
+}
+
+/* Takes the line. */
+static void hold(const struct call *c, char *line)
+{
+    held.events = mem_realloc(held.events, (held.len + 1) * sizeof *held.events);
+    held.events[held.len].call = c;
+    held.events[held.len++].line = line;
+}
+
 void security_event(const struct call *c, enum security_level level, const char *description,
                     const char *fmt, ...)
 {
@@ -140,10 +177,14 @@ void security_event(const struct call *c, enum security_level level, const char 
         return;
     json_t *event = event_new(c, level, description, name);
     char *line = json_dumps(event, LINE_FLAGS);
+    json_decref(event);
+    if (line && held.on && !*kind) {
+        hold(c, line);
+        return;
+    }
     if (line)
         log_line(kind, line, strlen(line));
     free(line);
-    json_decref(event);
 }
 
 const char *security_caller(const struct call *c, char out[SECURITY_NAME_SIZE])

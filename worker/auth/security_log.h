@@ -7,6 +7,13 @@
 
 enum security_level { SECURITY_INFO, SECURITY_WARN, SECURITY_CRITICAL };
 
+/* From security_hold to security_release, events about something that was done wait, since the
+ * store may not take it: security_release writes those whose calls are answered with less than 500
+ * and drops the others. Events about refusals (authz_fail...) are written at once. The calls must
+ * stay where they are. */
+void security_hold(void);
+void security_release(void);
+
 /* Writes an event about a request: `fmt` makes its name and parameters ("authn_login_fail:x"). */
 void security_event(const struct call *c, enum security_level level, const char *description,
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));

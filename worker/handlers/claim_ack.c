@@ -1,6 +1,5 @@
 /* What became of claims after they were answered: frontends tell it. */
 #include "common/mem.h"
-#include "common/metrics.h"
 #include "worker/request/call.h"
 
 #include <stdlib.h>
@@ -26,14 +25,14 @@ static void settle(struct call *c, struct claim_settle *claims, size_t n)
     enum err e = n ? store_claims_settle(c->store, claims, n) : ERR_OK;
 
     for (size_t i = 0; i < n; i++) {
-        if (!e)
-            e = claims[i].err;
-        metric_add(M_CLAIMS_CONFIRMED, 0, claims[i].arrived && !claims[i].err);
-        metric_add(M_CLAIMS_RETURNED, 0, claims[i].queue != NULL);
+        c->claims_confirmed += !e && claims[i].arrived && !claims[i].err;
+        c->claims_returned += claims[i].queue != NULL;
         if (claims[i].queue)
             call_wakes(c, (struct text){claims[i].queue, strlen(claims[i].queue)});
         free(claims[i].queue);
     }
+    for (size_t i = 0; i < n && !e; i++)
+        e = claims[i].err;
     if (e)
         reply_err(c, e);
     else

@@ -155,15 +155,21 @@ void reply_err(struct call *c, enum err e)
 
 void call_wakes(struct call *c, struct text queue)
 {
-    free(c->wake);
-    c->wake = mem_strndup(queue.len ? queue.s : "", queue.len);
+    for (size_t i = 0; i < c->wakes_len; i++)
+        if (strlen(c->wakes[i]) == queue.len && memcmp(c->wakes[i], queue.s, queue.len) == 0)
+            return;
+    c->wakes = mem_realloc(c->wakes, (c->wakes_len + 1) * sizeof *c->wakes);
+    c->wakes[c->wakes_len++] = mem_strndup(queue.len ? queue.s : "", queue.len);
 }
 
 void call_done(struct call *c)
 {
     free(c->body);
-    free(c->wake);
-    c->wake = NULL;
+    for (size_t i = 0; i < c->wakes_len; i++)
+        free(c->wakes[i]);
+    free(c->wakes);
+    c->wakes = NULL;
+    c->wakes_len = 0;
     event_post_free(c->later);
     c->later = NULL;
     json_decref(c->caller.permissions);

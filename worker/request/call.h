@@ -42,7 +42,9 @@ struct call {
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
     enum touch touch; /* the job of the first parameter */
-    char *wake;       /* owned: queue in which this call lets a job wait; NULL: none */
+    char **wakes;     /* owned: queues in which this call lets jobs wait, each once */
+    size_t wakes_len;
+    uint64_t claims_confirmed, claims_returned; /* counted once the group is stored */
     /* owned: an event that is to be tried. Unless there is a reply it is the answer; NULL: none */
     struct event_post *later;
 };
@@ -80,7 +82,8 @@ void reply_err(struct call *c, enum err e);
 /* Adds a header, or replaces its value; name has static storage, value is copied. */
 void reply_header(struct call *c, const char *name, const char *value);
 
-/* Tells those who wait for a job of this queue that there is one, once the call is answered. */
+/* Tells those who wait for a job of this queue that there is one, once the call is answered. May be
+ * called for several queues. */
 void call_wakes(struct call *c, struct text queue);
 
 /* Frees what the call owns. */

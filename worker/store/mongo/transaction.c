@@ -76,7 +76,8 @@ enum err mongo_group_begin(struct store *s)
     return ERR_OK;
 }
 
-/* Only a single server defers writes: in a replica set each is durable, or a new primary could
+/* Writes of the group are visible before this, and may stay when it fails (store.def).
+ * Only a single server defers writes: in a replica set each is durable, or a new primary could
  * lack it. */
 enum err mongo_group_commit(struct store *s)
 {
