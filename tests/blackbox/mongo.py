@@ -13,7 +13,8 @@ from stack import Port, wait_until
 
 
 class Mongod:
-    def __init__(self):
+    def __init__(self, *options):
+        self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="tf-mongod-"))
         self.port = Port()
         self.address = f"127.0.0.1:{self.port.number}"
@@ -26,7 +27,7 @@ class Mongod:
         self.process = subprocess.Popen(
             [binary, "--quiet", "--bind_ip", "127.0.0.1", "--port", str(self.port.number),
              "--dbpath", str(self.folder), "--logpath", str(self.folder / "log"), "--nounixsocket",
-             "--wiredTigerCacheSizeGB", "0.25"],
+             "--wiredTigerCacheSizeGB", "0.25", *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.client = pymongo.MongoClient(self.address, serverSelectionTimeoutMS=500, tz_aware=True)
         wait_until(self._answers, "mongod answers", 30)

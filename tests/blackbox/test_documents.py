@@ -8,6 +8,7 @@ import pymongo
 import pytest
 
 from client import Api, expect, expect_none, new_id
+from mongo import Mongod
 from storage import now, storage_of
 
 pytestmark = pytest.mark.stores("mongodb")
@@ -211,6 +212,22 @@ def test_two_documents_of_one_id(api, db, queue):
     expect(api.post(f"/v1/job/{job_id}/action", {"action": "cancel"}), 200, "OK")
     states = [d["result_data"]["job_state"] for d in db.jobs.find({"job_id": job_id}).sort("created_at")]
     assert states == ["complete", "cancelled"]
+
+
+@pytest.mark.slow
+def test_only_the_job_without_room_is_cancelled(private, queue):
+    """Two workers meet a job without room for a claim: the second one looks for it when the first
+    one has ended it, and must leave the next job alone."""
+    mongod = Mongod("--setParameter", "enableTestCommands=1")
+    try:
+        api = Api(private(store=mongod.uri("test")).url)
+        job_id = api.submit(queue)
+        mongod.client.admin.command("configureFailPoint", "failCommand", mode={"times": 1}, data={
+            "failCommands": ["findAndModify"], "errorCode": 17419})
+        assert api.claimed(queue) == job_id
+        assert api.state(job_id) == "running"
+    finally:
+        mongod.remove()
 
 
 @pytest.mark.parametrize("status, handed_out", [("waiting", False), ("complete", True), (None, True)])

@@ -33,16 +33,24 @@ enum err mongo_job_unfit(struct store *s, const struct job_unfit *u)
                    &none, u->reason);
 }
 
+/* The document has no room for a claim. By the time that a worker looks, another one may have ended
+ * such a job, and the first job of the queue fits. */
+static bson_t *is_unfit(void)
+{
+    return doc_of("$gt: [{$bsonSize: '$$ROOT'}, ?]", v_int64(STORE_DOCUMENT_MAX - JOB_STATE_ROOM));
+}
+
 /* Frees room in a job that waits, or ends it. */
 static enum err make_room(struct mongo *m, const bson_t *job)
 {
-    bson_t *filter = doc_of("_id: ?, " STATE_PATH ": 'waiting'", v_field(job, "_id"));
+    bson_t *filter = doc_of("_id: ?, " STATE_PATH ": 'waiting', $expr: ?", v_field(job, "_id"),
+                            v_own(is_unfit()));
     const char *job_id = doc_str(job, "job_id");
     struct db_done done;
     enum err e = DB_UPDATE(m, JOBS, &done, .filter = bson_copy(filter),
                            .update = doc_of("$unset: {attempts: true}"));
 
-    if (e || done.modified) {
+    if (e || done.modified || !done.matched) {
         bson_destroy(filter);
         return e;
     }
@@ -53,11 +61,11 @@ static enum err make_room(struct mongo *m, const bson_t *job)
 enum err unfit_make_room(struct mongo *m, const struct claim *c)
 {
     struct db_found f;
-    enum err e = DB_FIRST(
-        m, &f, .collection = JOBS,
-        .filter = doc_of("?, ?", v_own(heads_of_state(c, "waiting")), v_own(heads_fitting(c))),
-        .fields = "job_id: true, job_data.job_queue: true", .sort = CLAIM_ORDER,
-        .index = IX_WAITING);
+    enum err e = DB_FIRST(m, &f, .collection = JOBS,
+                          .filter = doc_of("?, ?, $expr: ?", v_own(heads_of_state(c, "waiting")),
+                                           v_own(heads_fitting(c)), v_own(is_unfit())),
+                          .fields = "job_id: true, job_data.job_queue: true", .sort = CLAIM_ORDER,
+                          .index = IX_WAITING);
 
     if (!e) {
         e = make_room(m, &f.doc);
