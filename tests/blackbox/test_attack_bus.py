@@ -4,9 +4,11 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -291,6 +293,13 @@ def start_role(role, folder, bus):
     port.release()
     return subprocess.Popen([BIN / f"testflinger-{role}", "--bus", bus, *options], cwd=folder,
                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def tmp_path():
+    """Short: the path of a socket in it has at most 107 bytes, and pytest's holds the test's name."""
+    with tempfile.TemporaryDirectory(prefix="tf-") as folder:
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("role", ROLES)
