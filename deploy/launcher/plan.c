@@ -37,8 +37,8 @@ void plan_args(const struct config *cfg, enum plan_role_id role, struct plan_arg
     snprintf(ret->text[n++], sizeof *ret->text, "%s", plan_roles[role].binary);
     snprintf(ret->text[n++], sizeof *ret->text, "--processes");
     snprintf(ret->text[n++], sizeof *ret->text, "%lld", (long long)plan_count(cfg, role));
-    /* No broker here: there is one elsewhere. To frontends and workers 0 would mean none at all. */
-    if (cfg->brokers == 0 && (plan_roles[role].bit & (R_FRONTEND | R_WORKER))) {
+    /* No broker here: there is one elsewhere. To the other roles 0 would mean none at all. */
+    if (cfg->brokers == 0 && (plan_roles[role].bit & (R_FRONTEND | R_WORKER | R_WEBHOOK))) {
         snprintf(ret->text[n++], sizeof *ret->text, "--brokers");
         snprintf(ret->text[n++], sizeof *ret->text, "1");
     }

@@ -1,15 +1,19 @@
 """The account at the end: what clients were told against what the server has."""
 
 import json
+import time
 from collections import Counter
 
 from load import Client
+
+EVENTS_SECONDS = 90  # for those that wait for their next try
 
 
 class Account:
     """Faults are sentences; none: every promise was kept."""
 
-    def __init__(self, port, submitters, agents):
+    def __init__(self, port, submitters, agents, receiver):
+        self.receiver = receiver
         self.client = Client(port)
         self.submitters, self.agents = submitters, agents
         self.faults = []
@@ -21,6 +25,7 @@ class Account:
                 self.faults.append(f"{thread.name}: {thread.fault!r}")
         self.check_jobs()
         self.check_work()
+        self.check_events()
         return self.faults
 
     def check_jobs(self):
@@ -59,6 +64,7 @@ class Account:
             for job_id, seen in agent.received.items():
                 self.check_result(job_id, seen)
                 lines += self.check_lines(job_id, seen)
+                self.check_file(job_id, seen)
         self.facts["lines of output"] = lines
 
     def check_result(self, job_id, seen):
@@ -73,10 +79,37 @@ class Account:
 
     def check_lines(self, job_id, seen):
         answer = self.client.call("GET", f"/v1/result/{job_id}/output")
-        found = Counter(answer[1].decode().splitlines() if answer and answer[0] == 200 else [])
+        text = answer[1].decode().splitlines() if answer and answer[0] == 200 else []
+        found = Counter(text)
+        if [line for line in dict.fromkeys(text) if line in seen.lines] != [x for x in seen.lines if found[x]]:
+            self.faults.append(f"{job_id}: its lines are in another order: {text}")
         for line, sent in seen.lines.items():
             # A post whose answer was lost is another request when the client sends it again.
             if not 1 <= found[line] <= sent:
                 self.faults.append(f"{line!r} is there {found[line]} times; it was sent {sent} times")
         self.faults += [f"{line!r}: nobody has posted it" for line in found if line not in seen.lines]
         return sum(found.values())
+
+    def check_file(self, job_id, seen):
+        """The artifact, byte for byte."""
+        if seen.file is None:
+            return
+        self.facts["artifacts"] = self.facts.get("artifacts", 0) + 1
+        answer = self.client.call("GET", f"/v1/result/{job_id}/artifact")
+        if not answer or answer[0] != 200 or answer[1] != seen.file:
+            what = f"{len(answer[1])} other bytes" if answer else "no answer"
+            self.faults.append(f"{job_id}: its artifact of {len(seen.file)} bytes gives "
+                               f"{answer and answer[0]}, {what}")
+
+    def check_events(self):
+        """Each acknowledged event has come, under the id that its answer told."""
+        expected = {i: path for a in self.agents for r in a.received.values() for i, path in r.events.items()}
+        end = time.monotonic() + EVENTS_SECONDS
+        while True:
+            came = {r["headers"].get("webhook-id"): r["path"] for r in self.receiver.requests()}
+            if expected.items() <= came.items() or time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        self.faults += [f"the event {i} of {path} gave {came.get(i)}" for i, path in expected.items()
+                        if came.get(i) != path]
+        self.facts["events"] = len(expected)

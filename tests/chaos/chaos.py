@@ -1,15 +1,19 @@
-"""Load on the whole server while its processes are killed, then an exact account.
+"""Load on the whole server while faults come, then an exact account.
 
-    tests/chaos/run [--minutes N | --seconds N] [--store sqlite|mongodb|replicas] [--plain]
+    tests/chaos/run [--minutes N | --seconds N | --long] [--store sqlite|mongodb|replicas]
+                    [--faults kill,all,hup,stop,store,primary,hold,cut,slow,clocks] [--plain]
 
-Without --store: both kinds of store, one after the other, for half of the time each. --plain: nobody
-is killed; no answer may be a 5xx. The last line says the result; the exit status is 1 after a fault,
-and then the server's log is kept."""
+Without --store: both kinds of store, one after the other, for half of the time each. Faults, default
+kill,all,hup: processes are killed, all of them; HUP; processes, or mongod, are stopped for 1 to 10 s
+(stop, store); the primary is killed; a relay on the bus holds connections up, cuts and slows them;
+workers' clocks differ by a minute (clocks, MongoDB only). --long: all of them, for an hour. --plain: no
+faults; no answer may be a 5xx. It prints the longest time in which no request was answered: with
+one fault alone this is what the fault costs. The last line says the result; the exit status is 1 after a
+fault of the server, and then its log is kept."""
 
 import argparse
 import random
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -18,95 +22,50 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blackbox"))
 from account import Account  # noqa: E402
-from load import Agent, Client, Submitter  # noqa: E402
+from apart import FAKETIME, ApartStack  # noqa: E402
+from faults import Faults  # noqa: E402
+from load import Agent, Client, Gap, Submitter  # noqa: E402
 from mongo import Mongod  # noqa: E402
+from receiver import Receiver  # noqa: E402
 from replica_set import ReplicaSet  # noqa: E402
 from stack import Stack  # noqa: E402
 
-KILL_SECONDS = 0.5
-ALL_SECONDS = 20       # between two deaths of everything at once
-PRIMARY_SECONDS = 12   # between two deaths of the primary
 BACKLOG = 100          # jobs that wait
 CALM_SECONDS = 60      # for the agents to get what is left after the last kill
 RETURN_SECONDS = 8     # a claim whose answer was lost is given again within this time
-ROLES = ("frontend", "broker", "worker")
+BUS_FAULTS = {"hold", "cut", "slow"}
 QUEUES = [f"chaos-{n}" for n in range(4)]
 FAULTS_SHOWN = 40
 
 
-class Killer:
-    """Kills a process every half second, of every role in turn: a child, now and then the master."""
-
-    def __init__(self, stack, replicas):
-        self.stack, self.replicas = stack, replicas
-        self.killed = Counter()
-        self.turn = 0
-
-    def run(self, seconds):
-        end = time.monotonic() + seconds
-        next_all = time.monotonic() + ALL_SECONDS
-        next_primary = time.monotonic() + PRIMARY_SECONDS / 2
-        while time.monotonic() < end:
-            time.sleep(KILL_SECONDS)
-            if time.monotonic() > next_all:
-                self.kill_everything()
-                next_all = time.monotonic() + ALL_SECONDS
-            elif self.replicas and time.monotonic() > next_primary:
-                self.kill_primary()
-                next_primary = time.monotonic() + PRIMARY_SECONDS
-            else:
-                self.kill_one()
-
-    def kill_one(self):
-        role = ROLES[self.turn % len(ROLES)]
-        self.turn += 1
-        children = self.stack.children(role)
-        masters = [p for p in self.stack.pids(role) if p not in children]
-        kind = "master" if masters and random.random() < 0.15 else "child"
-        victims = masters if kind == "master" else children
-        if victims:
-            self.stack.signal(signal.SIGKILL, [random.choice(victims)])
-            self.killed[f"{role} {kind}"] += 1
-
-    def kill_everything(self):
-        self.stack.kill_all()
-        self.stack.launch()
-        self.killed["everything"] += 1
-
-    def kill_primary(self):
-        member = self.replicas.kill_primary()
-        self.killed["primary"] += 1
-        threading.Timer(4, member.start).start()
-
-
 class Run:
-    def __init__(self, name, stack, options, replicas=None):
-        self.name, self.stack, self.options, self.replicas = name, stack, options, replicas
+    def __init__(self, stack, options, receiver, database=None):
+        self.stack, self.options, self.receiver, self.database = stack, options, receiver, database
         self.over, self.calm = threading.Event(), threading.Event()
         port = stack.port.number
         self.submitters = [Submitter(n, port, QUEUES, self.over, self.is_enough)
                            for n in range(options.clients // 2)]
-        self.agents = [Agent(n, port, random.sample(QUEUES, len(QUEUES)), self.calm)
+        self.agents = [Agent(n, port, random.sample(QUEUES, len(QUEUES)), self.calm,
+                             receiver.url)
                        for n in range(options.clients - options.clients // 2)]
 
     def go(self, seconds):
         """Returns the faults."""
         for thread in [*self.agents, *self.submitters]:
             thread.start()
-        killer = Killer(self.stack, self.replicas)
-        if self.options.plain:
-            time.sleep(seconds)
-        else:
-            killer.run(seconds)
+        faults = Faults(self.stack, self.options.faults, self.database)
+        Gap.begin()
+        faults.run(seconds)
+        longest = Gap.longest()
         self.over.set()
         self.join(self.submitters, 90)
         self.await_rest()
         self.calm.set()
         self.join(self.agents, 90)
-        account = Account(self.stack.port.number, self.submitters, self.agents)
-        faults = account.check() + self.plain_faults()
-        self.report(account, killer)
-        return faults
+        account = Account(self.stack.port.number, self.submitters, self.agents, self.receiver)
+        found = account.check() + self.plain_faults()
+        self.report(account, faults, longest)
+        return found
 
     def is_enough(self):
         """Submitters are faster than agents: they wait while many jobs do."""
@@ -153,32 +112,45 @@ class Run:
     def counts(self):
         return sum((Counter(t.client.counts) for t in [*self.submitters, *self.agents]), Counter())
 
-    def report(self, account, killer):
+    def report(self, account, faults, longest):
         threads = [*self.submitters, *self.agents]
         for name, value in account.facts.items():
             print(f"  {name}: {value}")
         print("  answers:", ", ".join(f"{n} x {s}" for s, n in sorted(self.counts().items(), key=str)))
         print(f"  slowest: {max(t.client.slowest for t in threads):.1f} s")
-        if killer.killed:
-            print("  killed:", ", ".join(f"{n} x {what}" for what, n in sorted(killer.killed.items())))
+        print(f"  longest time without an answer: {longest:.1f} s")
+        if faults.done:
+            print("  faults:", ", ".join(f"{n} x {what}" for what, n in sorted(faults.done.items())))
+
+
+def new_stack(store, options, clocks):
+    """The launcher's own server; with faults of the bus or clocks, one in parts."""
+    counts = {"frontends": 2, "workers": 3, "brokers": 2, "webhooks": 1}
+    settings = ["--heartbeat", 200, "--webhook-reply", "queued", "--webhook-backoff", 300]
+    if clocks or BUS_FAULTS & options.faults:
+        return ApartStack(store, *settings, clocks=clocks, **{**counts, "brokers": 1})
+    return Stack(store, *settings, **counts)
 
 
 def run(kind, seconds, options):
     """One store; returns the faults."""
-    print(f"== {kind}, {seconds:.0f} s{', nobody is killed' if options.plain else ''}", flush=True)
+    print(f"== {kind}, {seconds:.0f} s{', no faults' if options.plain else ''}", flush=True)
     database = {"mongodb": Mongod, "replicas": ReplicaSet}.get(kind)
     database = database and database()
-    stack = Stack(database.uri("chaos") if database else "sqlite:{folder}/data.db",
-                  "--heartbeat", 200, frontends=2, workers=3, brokers=2)
+    stack = new_stack(database.uri("chaos") if database else "sqlite:{folder}/data.db", options,
+                      bool(database) and "clocks" in options.faults)
+    receiver = Receiver().start()
     faults = ["it did not run"]
     try:
         stack.start()
-        faults = Run(kind, stack, options, database if kind == "replicas" else None).go(seconds)
+        faults = Run(stack, options, receiver, database).go(seconds)
         faults += [f for f in stack.faults()]
     finally:
         if stack.process and stack.process.poll() is None:
             stack.kill_all()
         stack.port.release()
+        receiver.stop()
+        receiver.port.release()
         if database:
             time.sleep(0 if options.plain else 4.1)  # a member may be about to be started
             database.remove()
@@ -196,9 +168,24 @@ def main():
     p.add_argument("--minutes", type=float)
     p.add_argument("--seconds", type=float, default=60)
     p.add_argument("--store", choices=["sqlite", "mongodb", "replicas"])
-    p.add_argument("--plain", action="store_true", help="kill nobody")
+    p.add_argument("--faults", type=lambda text: set(text.split(",")), default={"kill", "all", "hup"})
+    p.add_argument("--long", action="store_true", help="all faults, for an hour")
+    p.add_argument("--plain", action="store_true", help="no faults")
     p.add_argument("--clients", type=int, help="connections; default 16, with --plain 64")
     options = p.parse_args()
+    if options.long:
+        options.minutes, options.faults = options.minutes or 60, {*Faults.PLAN, "clocks"}
+    unknown = options.faults - {*Faults.PLAN, "clocks"}
+    if unknown:
+        p.error(f"no such faults: {', '.join(sorted(unknown))}")
+    if "clocks" in options.faults and not FAKETIME.exists():
+        p.error(f"{FAKETIME} is missing: install Debian's faketime")
+    if options.plain:
+        options.faults = set()
+    elif options.store == "replicas":
+        options.faults = (options.faults | {"primary"}) - {"store"}
+    else:
+        options.faults.discard("primary")
     options.clients = options.clients or (64 if options.plain else 16)
     kinds = [options.store] if options.store else ["sqlite", "mongodb"]
     seconds = (options.minutes * 60 if options.minutes else options.seconds) / len(kinds)

@@ -89,6 +89,8 @@ static void test_args(void **state)
     const char *const frontend[] = {"testflinger-frontend", "--processes", "4", NULL};
     const char *const webhook[] = {"testflinger-webhook", "--processes", "5", NULL};
     const char *const remote[] = {"testflinger-worker", "--processes", "3", "--brokers", "1", NULL};
+    const char *const events[] = {"testflinger-webhook", "--processes", "5",
+                                  "--brokers",           "1",           NULL};
 
     (void)state;
     expect_args(&cfg, PLAN_BROKER, broker);
@@ -97,6 +99,7 @@ static void test_args(void **state)
     expect_args(&cfg, PLAN_WEBHOOK, webhook);
     cfg.brokers = 0; /* there is one elsewhere */
     expect_args(&cfg, PLAN_WORKER, remote);
+    expect_args(&cfg, PLAN_WEBHOOK, events);
 }
 
 static void test_sqlite_path(void **state)
