@@ -106,7 +106,9 @@ static bool serve_round(struct loop *l)
     bool served = false;
 
     for (size_t b = 0; b < BROKERS_MAX; b++) {
-        look_for_end(l);
+        if (!bus_client_socket(&l->link, b))
+            continue;
+        look_for_end(l); /* a system call: not for places without a broker */
         for (int i = 0; i < SIGNS_MAX && bus_client_take(&l->link, b, l->items, &l->len); i++) {
             if (!l->len)
                 continue; /* a sign of life: take the next message */
@@ -169,12 +171,13 @@ static long pause_ms(const struct loop *l)
  * were served. */
 static bool turn(struct loop *l)
 {
-    look_for_end(l);
     if (late_found()) {
         bus_client_rejoin(&l->link);
         late_over();
     }
     bool served = serve_round(l);
+    if (!served) /* no broker may be there */
+        look_for_end(l);
     bus_client_step(&l->link);
     size_t brokers = bus_client_alive(&l->link);
     metric_set(M_BUS_BROKERS, 0, brokers);
