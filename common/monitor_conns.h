@@ -15,7 +15,7 @@ struct monitor_conns;
 struct monitor_conns *monitor_conns_new(struct event_base *base, struct evhttp *http);
 /* Its socket. */
 void monitor_conns_bound(struct monitor_conns *all, struct evhttp_bound_socket *bound);
-/* After evhttp_free. NULL is fine. */
+/* After evhttp_free. may be NULL. */
 void monitor_conns_free(struct monitor_conns *all);
 
 #endif

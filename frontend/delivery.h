@@ -11,7 +11,7 @@
 struct deliveries;
 
 struct deliveries *delivery_start(struct server *s);
-/* After the link, which may still hold notices to workers. NULL is fine. */
+/* After the link, which may still hold notices to workers. The argument may be NULL. */
 void delivery_stop(struct deliveries *d);
 
 /* Whether there are claims that the workers were not told about. */

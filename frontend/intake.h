@@ -125,6 +125,6 @@ bool intake_is_idle(const struct intake *in);
 /* The item of the request that the library hands over, whose target it knows as `target`; the
  * caller owns it. NULL: the library and the intake have different requests in hand. */
 struct intake_item *intake_claim(struct intake *in, const char *target);
-void intake_item_free(struct intake_item *item); /* NULL is fine */
+void intake_item_free(struct intake_item *item); /* may be NULL */
 
 #endif

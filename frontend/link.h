@@ -62,7 +62,7 @@ size_t link_pending(const struct link *l);
 /* True when a broker is alive. */
 bool link_is_up(const struct link *l);
 
-/* Forgets all requests (without a call of done) and closes. NULL is fine. */
+/* Forgets all requests (without a call of done) and closes. The argument may be NULL. */
 void link_free(struct link *l);
 
 #endif

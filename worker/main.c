@@ -27,7 +27,7 @@ static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg
 
     if (logins)
         prctl(PR_SET_NAME, "tf-login"); /* told apart in lists of processes */
-    /* Hashing fills a processor for as long as logins come; whoever else has work goes first. */
+    /* bcrypt saturates a core: login children run at nice 10. */
     if (logins && setpriority(PRIO_PROCESS, 0, LOGIN_NICE) != 0)
         log_warn("logins run with the priority of everything else: %s", strerror(errno));
     return loop_run(cfg, logins ? SERVICE_LOGIN : SERVICE_API, arg, stop_fd);

@@ -4,11 +4,10 @@
 
 #include "worker/request/call.h"
 
-/* Of the calls whose routes have ROUTE_HOLDER, answers those by tokens that are none of the agent
- * which holds the job's claim. Passed are managers and admins; the agent that had the job before,
- * as far as what it posts late goes; everyone where it is not known who holds the job (an older
- * release handed it out), and where there is no such job. A job that waits is held by nobody. Looks
- * at the jobs of all calls in one trip. */
+/* Refuses calls of ROUTE_HOLDER routes whose token is not one of the agent that holds the job's
+ * claim. Allowed are: managers and admins; the agent of an earlier attempt, for late posts; anyone
+ * where the holder is unknown (an older release handed the job out) or the job does not exist.
+ * Nobody holds a waiting job. Reads the jobs of all calls in one trip to the store. */
 void claim_holder_check(struct store *s, struct call *calls, size_t n);
 
 #endif

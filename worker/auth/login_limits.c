@@ -17,25 +17,25 @@
 #define BASIC           "Basic "
 #define CREDENTIALS_MAX 8192
 
-/* For how long a client is trusted at an address from which it has logged in, and how old that may
- * be before it is written anew. */
+/* A client is trusted for so long at an address from which it logged in; a login renews the trust
+ * in the store when it is older than TRUST_FRESH_MS. */
 #define TRUST_MS       ((int64_t)7 * 86400 * 1000)
 #define TRUST_FRESH_MS ((int64_t)3600 * 1000)
 
-/* Addresses that are kept of a client. */
+/* Addresses at which one client is trusted at a time. */
 #define TRUST_SLOTS 64
 
-/* A process that was idle for so long between two logins has no backlog. */
+/* Idle for so long between two logins: the process has no backlog. */
 #define PAUSE_MS 50
 
-/* How long logins may wait for others before they give way: in a burst, when it has lasted for
- * longer, and those that are slowed down, of which one in so many is checked all the same. */
+/* Longest wait of a login before it is answered "busy": in a burst of up to BURST_MS, after that,
+ * and of logins that are slowed down, of which one in SLOW_SHARE is checked all the same. */
 #define BURST_MS     5000
 #define SUSTAINED_MS 500
 #define SLOW_MS      250
 #define SLOW_SHARE   4
 
-/* Clients that gave way try again after 1 to this many seconds. */
+/* Retry-After of "busy": 1 to this many seconds, at random. */
 #define RETRY_SPREAD_S 5
 
 #define TELL_MS 60000
@@ -140,8 +140,7 @@ static enum err attempt_load(struct attempt *a, const struct call *c)
 
     if (e)
         return e;
-    for (int i = 0; i < TRUST;
-         i++) /* of a clock that was set back since: they would last too long */
+    for (int i = 0; i < TRUST; i++) /* after a clock step backwards these would last too long */
         if (a->counts[i].until_ms - a->now_ms > c->cfg->login_window * 1000)
             a->counts[i].count = 0;
     a->trusted = a->counts[TRUST].until_ms > a->now_ms && a->counts[TRUST].count == a->address;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What stands before the @ of the authority is nobody's business. */
+/* Strips credentials (user:password@) from the URL. */
 static void hide_user(json_t *letter)
 {
     const char *url = json_string_value(json_object_get(letter, "url"));

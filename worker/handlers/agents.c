@@ -26,7 +26,7 @@ static void set_agent_cookie(struct call *c, struct text name)
     buf_free(&cookie);
 }
 
-/* An agent that tells its state is no news; that somebody else sets it is. */
+/* Audits only changes of state and comment that the agent did not make itself. */
 static void audit_change(struct call *c, struct text name, json_t *fields)
 {
     json_t *state = json_object_get(fields, "state"), *comment = json_object_get(fields, "comment");

@@ -15,13 +15,13 @@
 #define TURN_INTERVALS 3
 #define TURN_MIN_MS    3000
 
-/* What need not be looked for at each interval is at each of so many, beginning with the first. */
+/* Slow tasks run in one of so many rounds, beginning with the first. */
 #define SLOW_ROUNDS 10
 
 /* Chunks of files that one step removes at most. */
 #define CHUNKS_MAX 64
 
-/* A gap between steps, or a step of the clock, that agents may have suffered from. */
+/* A gap between steps, or a clock step, long enough to have kept agents from renewing leases. */
 #define PAUSE_MS 2000
 
 struct sweeper {
@@ -52,8 +52,8 @@ static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
     return e;
 }
 
-/* Jobs whose agents are lost. While the server was away, no agent could renew a lease: they all get
- * the time of one lease to do so. */
+/* Ends jobs whose lease ran out. After the server or the store was away, every job gets one lease's
+ * time first: no agent could renew meanwhile. */
 static enum err lost_jobs(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
     if (!w->cfg->job_lease || clock_mono_ms() - w->served_since < w->cfg->job_lease * 1000)
@@ -165,8 +165,8 @@ static void next_task(struct sweeper *w)
     }
 }
 
-/* A machine that was suspended, processes that were stopped, a clock that was set: leases seem to
- * have run out that nobody could renew. */
+/* After a suspend, SIGSTOP or clock step, leases look expired although agents could not renew them:
+ * restart the grace period. */
 static void notice_pause(struct sweeper *w, int64_t now, int64_t wall_ms)
 {
     int64_t offset = wall_ms - now;

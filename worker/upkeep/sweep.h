@@ -12,7 +12,7 @@ struct sweeper;
 typedef void sweep_wake_fn(void *arg, const char *queue);
 
 struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *arg);
-void sweep_free(struct sweeper *w); /* NULL is fine */
+void sweep_free(struct sweeper *w); /* may be NULL */
 
 /* Milliseconds until the next step; 0: now. */
 long sweep_due(const struct sweeper *w);

@@ -27,7 +27,7 @@ struct turn {
 
 /* At most `parallel` tries to one receiver at a time. */
 struct receivers *receivers_new(size_t parallel);
-/* No turn may wait. NULL is fine. */
+/* No turn may wait. The argument may be NULL. */
 void receivers_free(struct receivers *all);
 
 enum admission {

@@ -32,7 +32,7 @@ typedef void transfer_done_fn(void *arg, const struct outcome *o, struct text an
 /* NULL (logged): it cannot work. */
 struct transfers *transfers_new(struct event_base *base, const struct config *cfg,
                                 transfer_done_fn *done);
-/* Ends what is under way without a word. NULL is fine. */
+/* Ends what is under way without a word. The argument may be NULL. */
 void transfers_free(struct transfers *all);
 
 /* Begins a transfer; `arg` is for `done`, which hears nothing after an error. ERR_INVALID: the URL
