@@ -74,7 +74,7 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
     }
     if (e)
         fail_all(calls, n, e);
-    /* Wakes, metrics and security events are told after the store has said yes. */
+    /* Publish wakes, metrics and security events only after the commit. */
     security_release();
     for (size_t i = 0; i < n; i++) {
         metric_add(M_CLAIMS_CONFIRMED, 0, calls[i].claims_confirmed);

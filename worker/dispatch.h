@@ -9,8 +9,8 @@
  * bundle form one group (but those of logins, which take long between reading and writing); when
  * the group cannot be made durable, every call is answered with that error, since none of them has
  * happened. Calls that have `later` set may be left without an answer, which the webhook worker
- * gives. Calls not yet begun when the process turns out to be late (late.h) are left without an
- * answer, too: others run them. */
+ * gives. If the process turns out to be late (late.h), calls not yet begun stay unanswered:
+ * brokers give them to other workers. */
 void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct call *calls,
                      size_t n);
 

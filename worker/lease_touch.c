@@ -7,9 +7,9 @@
 
 #define AGENT_NAME_MAX 1024
 
-enum { SEEN_LEN = 65536, QUARTERS = 4 }; /* 1 MiB, of which only what is used takes memory */
+enum { SEEN_LEN = 65536, QUARTERS = 4 }; /* 1 MiB of zero pages, resident only as used */
 
-/* By hash of job and agent. Another pair of the same place drives it out. */
+/* A cache by hash of job, agent and certainty; a colliding entry replaces the older one. */
 static struct seen {
     uint64_t hash;
     int64_t until_ms; /* monotonic */

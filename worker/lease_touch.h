@@ -4,9 +4,8 @@
 
 #include "worker/request/call.h"
 
-/* Renews the leases of the jobs that the answered calls were about (call.touch). Looks at one job
- * not more often than a quarter of the lease; failures are logged and forgotten: a later call does
- * the same. */
+/* Renews the leases of jobs whose answered calls have `touch` set, at most once per quarter of the
+ * lease and job. Failures are only logged: a later call renews. */
 void leases_touch(struct store *s, const struct call *calls, size_t n);
 
 #endif

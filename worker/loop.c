@@ -18,8 +18,8 @@
 
 enum {
     STORE_RETRY_MS = 1000, /* pause between attempts to open a store that is away */
-    DRAIN_MS = 100,        /* this long without a request after BYE: nothing more will come */
-    SIGNS_MAX = 64         /* messages without requests that one broker sends in one round */
+    DRAIN_MS = 100,        /* after BYE, this long without a request ends the drain */
+    SIGNS_MAX = 64         /* heartbeats taken from one broker per round */
 };
 
 struct loop {
@@ -27,9 +27,9 @@ struct loop {
     enum service service;
     const char *store_uri;
     struct store *store;
-    int64_t store_tried; /* ms: when opening it last failed */
+    int64_t store_tried; /* ms, monotonic: last attempt to open it */
     struct bus_client link;
-    struct sweeper *sweeper; /* NULL: others do that */
+    struct sweeper *sweeper; /* NULL in login workers */
     int stop_fd;
     bool stopping;
     struct bus_item items[BUS_BUNDLE_MAX];
@@ -89,7 +89,7 @@ static void serve(struct loop *l, size_t broker)
         metric_time(M_CALL_SECONDS, 0, clock_mono_us() - began_us);
 }
 
-/* The stop signal: tells the brokers at once, what they have sent meanwhile is still served. */
+/* On the stop signal, sends BYE to the brokers at once; drain() serves what they sent before. */
 static void look_for_end(struct loop *l)
 {
     struct pollfd fd = {l->stop_fd, POLLIN, 0};

@@ -13,7 +13,7 @@
 
 #define BEARER "Bearer "
 
-/* The token in an Authorization header; false: it is of another kind. */
+/* The token of a Bearer header; false: another scheme. */
 static bool bearer(struct text header, struct text *ret)
 {
     size_t n = strlen(BEARER);
@@ -28,7 +28,7 @@ static bool bearer(struct text header, struct text *ret)
     return true;
 }
 
-/* One that is odd matches no client. */
+/* A binding that is not a string becomes "?", which matches no client. */
 static void take_binding(struct caller *who, const json_t *binding)
 {
     const char *text = json_is_string(binding) ? json_string_value(binding) : "?";
@@ -62,7 +62,7 @@ static enum err take_token(struct call *c, struct text token)
     return ERR_OK;
 }
 
-/* The open mode: nobody is refused. Old clients send the bare token. */
+/* The open mode refuses nobody. Old clients send the token without "Bearer". */
 static enum err look(struct call *c, struct text header)
 {
     struct text token = header;
@@ -99,7 +99,7 @@ static enum err demand(struct call *c, struct text header)
     return e;
 }
 
-/* With owner rules whoever submitted a job may also fetch what he uploaded for it. */
+/* With owner-rules, users may fetch attachments; authorize_owner() limits them to their jobs. */
 static unsigned allowed_roles(const struct call *c)
 {
     bool owners = c->cfg->owner_rules && route_op(c->route) == OP_ATTACHMENTS_GET;
@@ -118,8 +118,8 @@ static void check_role(struct call *c)
     security_refused(c, "the role does not allow it");
 }
 
-/* Tokens live on after a change of their client. What guarded routes do outlives the token, so they
- * look at the client as it is now; the lower of both roles counts. */
+/* A token stays valid after its client changes. Effects of guarded routes outlive the token, so
+ * check the client's current document; the lower of both roles counts. */
 static void check_client(struct call *c)
 {
     struct caller *who = &c->caller;
@@ -164,7 +164,6 @@ static bool equal(const json_t *s, struct text t)
            memcmp(json_string_value(s), t.s, t.len) == 0;
 }
 
-/* The client's own name, and those that its document lists. */
 bool authorize_speaks_for(const json_t *permissions, struct text agent)
 {
     const json_t *agents = json_object_get(permissions, "agents"), *name;

@@ -5,22 +5,21 @@
 #include "worker/request/call.h"
 
 /* Fills c->caller. Answers the call when its token or role is refused; handlers then do not run. In
- * the open mode only routes with ROUTE_GUARDED are refused: elsewhere a token that is not valid is
- * as good as none, until a handler needs one. */
+ * the open mode only ROUTE_GUARDED routes are refused: elsewhere an invalid token counts as none,
+ * unless a handler needs one. */
 void authorize_pass(struct call *c);
 
-/* Whether these permissions of a token are those of a client that speaks for the agent: by its own
- * name, or by the list of its document. */
+/* Whether a token's permissions speak for the agent: the client id is the agent's name, or the
+ * client's `agents` list holds it. */
 bool authorize_speaks_for(const json_t *permissions, struct text agent);
 
-/* Whether the caller, unless it is a manager or an admin, may speak for the agent of this name;
- * else answers. A setting (agent-identity) decides whether that is looked at. */
+/* Whether the caller may act as this agent; else answers 401 or 403. Managers and admins may, and
+ * everyone when the setting agent-identity is `any`. */
 bool authorize_agent(struct call *c, struct text agent);
 
-/* Whether the caller may do to this job what only its owner, managers and admins may, and tokens of
- * the role `also`; else answers. A setting (owner-rules) decides whether that is looked at. A job
- * that nobody is known to have submitted belongs to everyone; so does one that does not exist,
- * which the handler finds out. */
+/* Whether the caller is the job's submitter, a manager, an admin or of a role in `also`; else
+ * answers 401 or 403. Always true without the setting owner-rules, for jobs without a recorded
+ * submitter, and for jobs that do not exist (the handler answers those). */
 bool authorize_owner(struct call *c, struct text job_id, unsigned also);
 
 #endif

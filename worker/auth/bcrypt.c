@@ -18,7 +18,7 @@
 #define REMEMBERED_MAX   256
 #define REMEMBER_KEY_LEN 32
 
-/* Secrets that were right, as HMAC-SHA-256 of hash and secret with a key of this process. */
+/* Correct secrets, as HMAC-SHA-256 over hash and secret with a random key of this process. */
 static struct {
     bool ready;
     unsigned char key[REMEMBER_KEY_LEN];
@@ -39,7 +39,7 @@ void random_fill(void *out, size_t len)
     abort();
 }
 
-/* Rounds of a bcrypt hash, 0 when it is none or costs too much. */
+/* Rounds of a bcrypt hash; 0: not bcrypt, or above BCRYPT_ROUNDS_MAX. */
 static int rounds_of(const char *hash)
 {
     int rounds;
@@ -53,7 +53,7 @@ static int rounds_of(const char *hash)
     return rounds >= ROUNDS_MIN && rounds <= BCRYPT_ROUNDS_MAX ? rounds : 0;
 }
 
-/* Hashes by a salt or an older hash. False: libxcrypt refuses it. */
+/* Hashes with the salt of `salt`, which may be a whole hash. False: libxcrypt refuses it. */
 static bool run(const char *salt, struct text secret, char out[BCRYPT_HASH_SIZE])
 {
     static struct crypt_data data; /* 32 KiB; a worker has one thread */
@@ -90,8 +90,8 @@ enum err bcrypt_hash(struct text secret, int rounds, char out[BCRYPT_HASH_SIZE])
     return ERR_OK;
 }
 
-/* Takes the time that hashes of `from` to `to` - 1 rounds take. Together with one of `from` rounds
- * they cost as much as one of `to` rounds. */
+/* Burns the time of one hash each of `from` to `to` - 1 rounds. With one more of `from` rounds that
+ * is the time of one hash of `to` rounds: time doubles with each round. */
 static void waste(int from, int to)
 {
     static const struct text nobody = {"nobody has this secret", 22};

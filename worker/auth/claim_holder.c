@@ -12,8 +12,8 @@
 
 #define AGENT_NAME_MAX 1024
 
-/* Whether the call needs a look at the job's holder. Without a token nobody is an agent: in the
- * open mode he may read like anyone, but not post. */
+/* Whether the call must be checked against the job's holder. Without a token (open mode) results
+ * may be read, but nothing may be posted. */
 static bool is_asked(const struct call *c)
 {
     struct text id = c->request->params[0];
@@ -35,7 +35,7 @@ static bool is_one_of(const struct call *c, const char *agent)
            authorize_speaks_for(c->caller.permissions, (struct text){agent, strlen(agent)});
 }
 
-/* A result is known to be late by the agent that the cookie names: it must not name another one. */
+/* The store tells late results by the agent_name cookie: it must name the token's own agent. */
 static bool names_itself(const struct call *c)
 {
     struct text cookie = c->request->headers[HDR_COOKIE];
@@ -49,8 +49,8 @@ static bool names_itself(const struct call *c)
     return own;
 }
 
-/* Whether the agent posts that had the job before: its posts go to the earlier attempt. An attempt
- * without a known agent lets nobody post. */
+/* Whether the former holder posts: its posts go to the earlier attempt. An attempt without a known
+ * agent accepts no posts. */
 static bool is_late(const struct call *c, const struct job_holder *h)
 {
     if (route_op(c->route) == OP_ATTACHMENTS_GET || !h->tried)

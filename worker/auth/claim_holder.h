@@ -1,4 +1,4 @@
-/* With the setting agent-identity: what an agent posts of a job is for the agent that has it. */
+/* Restricts ROUTE_HOLDER routes to the agent that holds the job's claim (agent-identity). */
 #ifndef WORKER_AUTH_CLAIM_HOLDER_H
 #define WORKER_AUTH_CLAIM_HOLDER_H
 

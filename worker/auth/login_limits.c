@@ -40,14 +40,14 @@
 
 #define TELL_MS 60000
 
-/* The counts of failures, and the trust in a client at an address. */
+/* Failure counts, then the trust record: loops over failures end before TRUST. */
 enum { ADDRESS, PAIR, CLIENT, TRUST, COUNTS };
 
 struct attempt {
     struct login_count counts[COUNTS];
     int64_t max[COUNTS]; /* 0: no limit */
     int64_t now_ms;
-    int64_t address; /* digest of it, as the trust holds it */
+    int64_t address; /* 52-bit digest; TRUST's count holds the trusted one */
     bool trusted;
 };
 
@@ -111,7 +111,7 @@ static int64_t number_of(const char *digest)
     return (int64_t)strtoll(digits, NULL, 16);
 }
 
-/* Keys hold digests: of one length, and no text of a client's choice. */
+/* Keys hold digests: of fixed length and without text that a client chose. */
 static void attempt_init(struct attempt *a, const struct call *c, const struct credentials *k)
 {
     char address[LOGIN_ADDRESS_SIZE], client[SHA256_TEXT_SIZE], digest[SHA256_TEXT_SIZE];
@@ -165,12 +165,12 @@ static int64_t wait_s(const struct attempt *a)
 
 /* ---- more logins than can be checked ---- */
 
-/* What this process has been doing. Times are monotonic. */
+/* Load of this process. Times are monotonic. */
 static struct {
-    int64_t since_ms;  /* when it last had nothing to do */
+    int64_t since_ms;  /* when it was last idle */
     int64_t ended_ms;  /* when it ended the last login */
-    int64_t worked_ms; /* more than it was idle: 0 to BURST_MS */
-    int64_t told_ms;   /* when the log was last told; 0: never */
+    int64_t worked_ms; /* work minus idle time, 0 to BURST_MS */
+    int64_t told_ms;   /* when the overload was last logged; 0: never */
     unsigned turn;
 } busy;
 
@@ -191,8 +191,8 @@ static void busy_ends(int64_t began_ms)
         busy.worked_ms = BURST_MS;
 }
 
-/* For how long logins have been waiting, as far as both clocks say so: those of other machines may
- * be wrong. */
+/* How long logins have been waiting: the request's age by the wall clock, at most the busy time by
+ * the monotonic clock, since the frontend's wall clock may be wrong. */
 static int64_t backlog_ms(const struct call *c, int64_t now_ms)
 {
     int64_t waited_ms = clock_wall_us() / 1000 - c->request->received_us / 1000;
@@ -209,7 +209,7 @@ static void tell_busy(int64_t now_ms)
              "their address before are told to try again; raise --logins if they are no attack");
 }
 
-/* Whether this login gives way. */
+/* Whether to refuse this login unchecked (LOGIN_BUSY), in favour of trusted clients. */
 static bool gives_way(const struct attempt *a, const struct call *c, int64_t now_ms)
 {
     bool over_any = is_over(a, ADDRESS) || is_over(a, PAIR);
@@ -268,7 +268,7 @@ static enum err count_success(struct call *c, struct attempt *a)
     return store_login_trust(c->store, trust, a->now_ms);
 }
 
-/* The same work whether the client exists or not. */
+/* Must take as long for unknown clients: else the time tells which exist. */
 static enum err check_secret(struct call *c, const struct credentials *k, json_t **ret_client)
 {
     json_t *client = NULL;

@@ -11,13 +11,13 @@ struct credentials {
     struct buf memory;
 };
 
-/* False: it is of another kind, or lacks one of them, or the id is no valid text. Free in any case;
- * the secret is wiped. */
+/* False: not Basic, id or secret missing, or the id is not valid UTF-8. Call credentials_free() in
+ * any case: it wipes the secret. */
 bool credentials_read(struct text header, struct credentials *ret);
 void credentials_free(struct credentials *k);
 
-/* The address by which logins are counted. An IPv6 client controls a whole /64: its network. IPv4
- * in the form of IPv6 is IPv4. "" for what is none of these and too long. */
+/* The address by which failures are counted: IPv4, also when IPv4-mapped; IPv6 by its /64 prefix,
+ * which one client controls. Other texts stay as they are, "" when too long. */
 #define LOGIN_ADDRESS_SIZE 46
 void login_address(struct text peer, char out[LOGIN_ADDRESS_SIZE]);
 
@@ -25,8 +25,8 @@ enum login_result {
     LOGIN_OK,
     LOGIN_WRONG,  /* unknown client, no secret, wrong secret */
     LOGIN_LOCKED, /* too many failures; nothing was checked */
-    LOGIN_BUSY,   /* more logins than can be checked; nothing was */
-    LOGIN_FAULT   /* of the store: answered */
+    LOGIN_BUSY,   /* overload; nothing was checked */
+    LOGIN_FAULT   /* store error; the call is answered */
 };
 
 /* Checks credentials and counts failures (docs/access-control.md, "Logins"). *ret_client, the

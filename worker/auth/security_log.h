@@ -7,10 +7,9 @@
 
 enum security_level { SECURITY_INFO, SECURITY_WARN, SECURITY_CRITICAL };
 
-/* From security_hold to security_release, events about something that was done wait, since the
- * store may not take it: security_release writes those whose calls are answered with less than 500
- * and drops the others. Events about refusals (authz_fail...) are written at once. The calls must
- * stay where they are. */
+/* Between the two, events about actions are held until the store has committed: security_release
+ * writes those whose calls have a status below 500 and drops the others. Refusals (authz_fail...)
+ * are written at once. Held events point to their calls, which must not move. */
 void security_hold(void);
 void security_release(void);
 

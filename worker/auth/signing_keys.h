@@ -7,7 +7,7 @@
 
 #define KEY_MIN 32 /* bytes; HS256 is as strong as its key up to here */
 
-/* Looks at the setting when the worker starts: says on stderr what is wrong and returns false. */
+/* Checks JWT_SIGNING_KEY at startup. False: unusable, reported on stderr. */
 bool signing_keys_check(const struct config *cfg);
 
 /* The keys of the setting or, where there is none, the one that the store keeps. They are read once

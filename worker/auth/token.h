@@ -26,10 +26,10 @@ void token_keys_free(struct token_keys *k);
 /* Length of the shortest key in bytes. */
 size_t token_keys_shortest(const struct token_keys *k);
 
-/* A token that is longer is not looked at. */
+/* Bytes; longer tokens are refused undecoded. */
 #define TOKEN_MAX ((size_t)64 * 1024)
 
-/* What the bearer is told. */
+/* Status and text for the bearer of a refused token. */
 struct token_answer {
     int status;
     const char *text;

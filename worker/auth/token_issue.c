@@ -15,7 +15,7 @@
 
 #define REFRESH_BYTES 48
 
-/* A token that fills most of what clients can send in a header is of little use. */
+/* Bytes; a larger token fills most of the 8 KiB that clients can send in a header: warn. */
 #define TOKEN_LARGE 7000
 
 char *token_issue_token(struct call *c, const json_t *client, const json_t *permissions)

@@ -15,8 +15,8 @@ json_t *token_issue_json(const struct call *c, const char *token);
 /* Writes the event of a token that was issued. */
 void token_issue_told(const struct call *c, const json_t *permissions);
 
-/* What is stored of a new refresh token, whose text goes to `out`. The memory of the texts that
- * *ret points to: `digest` and `binding` are the caller's. */
+/* A new refresh token that is not stored yet. `token` points to `digest` and `binding` of the same
+ * struct (do not copy it) and to the client's id. Clients get `text`, the store only the digest. */
 struct refresh_draft {
     struct refresh_new token;
     char text[REFRESH_TEXT_SIZE];

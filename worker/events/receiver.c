@@ -16,7 +16,7 @@ struct parts {
     bool tls;
 };
 
-/* Digits up to the end of the authority; nothing: the scheme's own port. */
+/* ":PORT" up to the end of the authority; empty: the scheme's default port. */
 static enum err read_port(const char *s, size_t len, struct parts *p)
 {
     p->port = p->tls ? 443 : 80;
@@ -40,7 +40,7 @@ static enum err split(const char *url, struct parts *ret)
     if (!p.tls && strncasecmp(url, "http://", 7) != 0)
         return ERR_INVALID;
     p.authority = url + (p.tls ? 8 : 7);
-    /* A backslash is a slash to some: whoever names a host behind one is refused. */
+    /* Some URL parsers take a backslash for a slash and connect to another host: refuse it. */
     p.authority_len = strcspn(p.authority, "/?#\\");
     if (p.authority[p.authority_len] == '\\')
         return ERR_INVALID;
@@ -74,7 +74,7 @@ enum err receiver_of(const char *url, char out[RECEIVER_SIZE])
     return ERR_OK;
 }
 
-/* The reference compares the authorities as they are written. */
+/* Compares authorities byte by byte, as the reference server does. */
 static bool is_own(const char *own, const struct parts *p)
 {
     struct parts o;

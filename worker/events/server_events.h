@@ -1,4 +1,4 @@
-/* Events that the server itself sends: of jobs that it ended while no agent was there to tell. */
+/* Webhook events that the server sends itself, for jobs that it ended without an agent. */
 #ifndef WORKER_EVENTS_SERVER_EVENTS_H
 #define WORKER_EVENTS_SERVER_EVENTS_H
 
@@ -6,23 +6,23 @@
 
 struct server_event {
     const char *job_id;
-    const char *agent;   /* that had it; may be NULL */
+    const char *agent;   /* the last holder; may be NULL */
     const char *queue;   /* may be NULL */
-    const char *webhook; /* the job's job_status_webhook; NULL or a URL that no event goes to:
-                            nothing is sent */
+    const char *webhook; /* the job's job_status_webhook; nothing is sent when it is NULL or
+                            not allowed by the settings */
     const char *event;   /* its name, "job_end" */
     const char *detail;
 };
 
-/* Puts the event into the outbox, where the setting webhook-server-events says so; the webhook
- * worker finds it there. A failure is logged and otherwise does no harm. */
+/* With the setting webhook-server-events, adds the event to the outbox, from which the webhook
+ * worker delivers it. Failures are only logged: the event is lost. */
 void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n);
 
-/* Tells that this job was cancelled because it waited for too long. */
+/* Sends job_end for a job that was cancelled because it waited too long. */
 void server_events_expired(const struct config *cfg, struct store *s, const char *job_id);
 
-/* What a notice must know of a job that waits: nothing (data NULL) where it does not wait, or
- * nobody wants to know. server_events_free is due. */
+/* Data of a waiting job for server_events_cancelled, read before the job is cancelled. `data` is
+ * NULL when the job does not wait or server events are off. Call server_events_free(). */
 struct server_events_job {
     json_t *data;
 };
@@ -30,7 +30,7 @@ void server_events_look(const struct config *cfg, struct store *s, struct text j
                         struct server_events_job *ret);
 void server_events_free(struct server_events_job *j);
 
-/* Tells that this job was cancelled while it waited. */
+/* Sends job_end for a job that was cancelled while it waited. */
 void server_events_cancelled(const struct config *cfg, struct store *s, struct text job_id,
                              const struct server_events_job *j);
 

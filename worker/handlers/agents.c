@@ -11,7 +11,7 @@
 
 handler_fn h_agent_put, h_agents_get, h_agent_get, h_provision_add, h_readyz;
 
-/* The cookie by which the agent's later claims tell who asks. */
+/* The agent_name cookie identifies the agent in its later claims. */
 static void set_agent_cookie(struct call *c, struct text name)
 {
     struct buf cookie = BUF_INIT((size_t)4 * NAME_BYTES_MAX + 128);
@@ -80,7 +80,7 @@ void h_agent_put(struct call *calls[], size_t n)
         reply_err(c, e);
         return;
     }
-    /* Clients of either era ignore the body; each era's own tests do not. */
+    /* Clients ignore the body, but the tests of old and new servers compare it. */
     if (c->cfg->auth == AUTH_OPEN && !c->request->headers[HDR_AUTHORIZATION].s)
         reply_text(c, 200, "OK");
     else

@@ -1,7 +1,8 @@
-/* Whether a request whose body has not come yet would be taken. The gate has passed by then: here
- * is what a handler would refuse by the head alone. A yes is no promise: the request itself is
- * checked again. If you let a handler refuse by the head, add it here, or strangers may send its
- * bodies. */
+/* Checks a request by its head, before the frontend accepts the body. authorize_pass() has run;
+ * here are the handlers' own checks that need no body. The request itself is checked again later.
+ *
+ * If you add a check by the head to a handler, add it here too: else its large bodies are uploaded
+ * before they are refused. */
 #include "worker/request/ask.h"
 
 #include "common/log.h"

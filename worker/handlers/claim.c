@@ -49,7 +49,7 @@ static void wish_free(struct wish *w)
     buf_free(&w->agent);
 }
 
-/* Who claims, by the cookie that the agent got when it told its state. False: answered. */
+/* Identifies the agent by its agent_name cookie (set by h_agent_put). False: answered. */
 static bool find_agent(struct wish *w, struct claim *claim)
 {
     struct call *c = w->call;
@@ -117,7 +117,7 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
     return false;
 }
 
-/* Jobs of older releases that no answer can hold, and that one request deals with at most. */
+/* Most jobs too large for an answer (of older releases) that one request cancels. */
 #define UNFIT_MAX 8
 
 /* Answers with the job. False: no answer can hold it. */

@@ -1,4 +1,4 @@
-/* What became of claims after they were answered: frontends tell it. */
+/* Frontends report whether the response of a claim reached its agent. */
 #include "common/mem.h"
 #include "worker/request/call.h"
 

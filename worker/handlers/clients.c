@@ -22,7 +22,7 @@ handler_fn h_clients_list, h_client_get, h_client_put, h_client_delete;
 #define OIDC_FIELDS "Error: Cannot add email or client secret to OIDC client id"
 #define NO_SECRET   "Error: Missing client_secret in request body for new client"
 
-/* How often a client that changes while it is looked at is looked at again. */
+/* Attempts of a put when the client changes concurrently. */
 #define TRIES_MAX 4
 
 static json_t *show(void *arg, json_t *client)
@@ -192,7 +192,7 @@ static void tell_put(const struct call *c, const struct done *done, const json_t
     token_issue_ended(c, id, done->ended, done->reason);
 }
 
-/* One look at the client and the change. ERR_CONFLICT: it has changed meanwhile. ERR_INVALID:
+/* Reads the client, checks, writes. ERR_CONFLICT: it changed in between, try again. ERR_INVALID:
  * answered. */
 static enum err put_once(struct call *c, const json_t *body, json_t *fields, struct done *done)
 {

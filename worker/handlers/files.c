@@ -1,5 +1,5 @@
-/* Attachments and artifacts. The handlers of the four routes decide and know the file; its bytes
- * travel in the requests of the frontend, each on its own. */
+/* Attachments and artifacts. The four public routes check the request and open the file; the
+ * frontend then moves the bytes by internal requests (h_file_*), each independent. */
 #include "common/log.h"
 #include "worker/auth/authorize.h"
 #include "worker/handlers/upload_wanted.h"
@@ -14,8 +14,7 @@ handler_fn h_attachments_put, h_artifact_put, h_file_put, h_file_commit, h_attac
 #define ATTACHMENTS ".attachments"
 #define ARTIFACT    ".artifact"
 
-/* The id of the file that a request begins: of the form of an ObjectId, and the same in a repeat.
- */
+/* The file id in ObjectId form, derived from the request: a repeat gets the same one. */
 static void id_of(const struct request *r, char out[FILE_ID_SIZE])
 {
     size_t n = (size_t)snprintf(out, FILE_ID_SIZE, "%08x",
@@ -42,7 +41,7 @@ static void reply_info(struct call *c, int status, const char *type, const struc
 
 /* ---- uploads ---- */
 
-/* All that comes before the body is in order: looks at what was found in it. */
+/* The head is accepted; checks the facts that the frontend found in the body. */
 static void begin(struct call *c, const char *suffix)
 {
     struct file_info f = {.chunk = FILE_CHUNK, .date_ms = c->request->received_us / 1000};
@@ -94,7 +93,7 @@ static bool file_of(struct call *c, struct file_info *ret)
     return false;
 }
 
-/* A range that is none of this file; the answer is the frontend's business. */
+/* Whether the range lies in the file; else answers. Clients never see that answer. */
 static bool in_file(struct call *c, const struct file_info *f, int64_t at, int64_t size)
 {
     if (at >= 0 && size > 0 && size <= FILE_PIECE && at <= f->length && size <= f->length - at)
@@ -131,7 +130,7 @@ static void wake_queue_of(struct call *c, struct text job_id)
     struct job_read read = {.job_id = job_id};
 
     if (store_jobs_get(c->store, &read, 1) || read.err)
-        return; /* those who wait look by themselves after a while */
+        return; /* waiting agents poll again anyway */
     const json_t *queue = json_object_get(read.value, "job_queue");
     call_wakes(c, (struct text){json_string_value(queue), json_string_length(queue)});
     json_decref(read.value);

@@ -234,7 +234,7 @@ static bool take_entry(void *arg, const struct log_piece *p)
     return log_join_take(&r->join, p);
 }
 
-/* Looks at what there is: live output, whose texts are read by that, and numbers of fragments. */
+/* Reads live output with its texts, but of fragments only the numbers. */
 static enum err look(struct store *s, struct reading *r, struct log_numbers *n)
 {
     enum err e = store_output_view(s, r->read.job_id, r->read.type, take_entry, r);
@@ -242,8 +242,8 @@ static enum err look(struct store *s, struct reading *r, struct log_numbers *n)
     return e ? e : store_logs_numbers(s, n);
 }
 
-/* The tag of an answer, which tells all that it is made of without reading fragments: those that
- * are there never change. */
+/* The tag covers the query, live output and the numbers of fragments, not their texts: a stored
+ * fragment never changes. */
 static void tag_of(const struct reading *r, const struct log_numbers *n, char out[ETAG_SIZE])
 {
     struct etag *t = etag_new();

@@ -82,7 +82,7 @@ static size_t size_of(const json_t *entries)
     return size;
 }
 
-/* Takes what there is, of both kinds; what does not fit into an answer comes with the next one. */
+/* Takes output, then log fragments, up to one answer; the rest stays for the next read. */
 static enum err take_all(struct call *c, struct text id, enum output_type type, json_t **ret)
 {
     bool peek = c->request->head;

@@ -46,7 +46,7 @@ static void refuse(struct call *c, const struct refresh_found *r, const char *wh
     reply_error(c, 400, "%s", answer);
 }
 
-/* Used after it gave way to another one: somebody has a copy, so nobody may go on. */
+/* A rotated token was used again: it has leaked, so revoke its whole family (RFC 9700 4.14). */
 static void end_family(struct call *c, const struct refresh_found *r)
 {
     int64_t n = 0;
@@ -124,8 +124,8 @@ static void answer(struct call *c, const struct refresh_found *r, const json_t *
     json_decref(permissions);
 }
 
-/* The token may be one of an earlier client of this name, or older than a change of secret or role
- * that another program has made without a word to us. */
+/* The token belongs to a former client of this name, or another program changed the client's secret
+ * or role directly in the store: revoke it. */
 static void end_foreign(struct call *c, const struct refresh_found *r)
 {
     bool now = false;

@@ -5,6 +5,7 @@
 #include "worker/request/answer.h"
 #include "worker/request/doc_limits.h"
 #include "worker/validation/bson_size.h"
+#include "worker/validation/job_id.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 
 #define TYPE_JSON "application/json"
 
-/* Room for what is neither log nor field: names, marks of what was cut. */
+/* Bytes reserved for names and truncation marks. */
 #define AROUND_MAX ((size_t)16 * 1024)
 
 /* Moves a field, when it is there. */
@@ -156,7 +157,7 @@ static enum err add_type(struct call *c, struct writing *w, const struct log_loo
                             .since_ms = INT64_MIN,
                             .take = pick,
                             .arg = &p};
-    char job_id[80];
+    char job_id[JOB_ID_SIZE];
 
     snprintf(job_id, sizeof job_id, "%.*s", (int)read.job_id.len, read.job_id.s);
     log_join_init(&p.join, max);
@@ -232,9 +233,8 @@ static enum err write_all(struct call *c, struct writing *w, const struct log_lo
     return e ? e : buf_add(&w->body, "}", 1);
 }
 
-/* Takes out fields that do not fit into an answer, and notes their sizes: posts that two workers
- * stored at once can have more than that together, with escapes as JSON writes them. One field
- * alone always fits, so that clients get it with ?fields=. */
+/* Drops fields that do not fit and notes their sizes in `cut`: concurrent posts can exceed
+ * the limit together once escaped as JSON. Each field fits alone: clients get it by ?fields=. */
 static void leave_out(json_t *shown, json_t *cut)
 {
     size_t room = ANSWER_MAX - 2 * AROUND_MAX, names = AROUND_MAX / 2;
@@ -283,7 +283,7 @@ static void pick_fields(json_t *shown, const struct result_fields *fields)
         json_object_del(shown, name);
 }
 
-/* The tag of an answer, which tells all that it is made of without reading logs. */
+/* The tag covers the shown fields, and of logs only count and last: fragments never change. */
 static void tag_of(const struct log_look *look, const json_t *shown,
                    const struct result_fields *fields, char out[ETAG_SIZE])
 {

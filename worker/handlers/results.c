@@ -71,7 +71,7 @@ static void store_posts(struct store *s, struct bundle *b)
     b->len = 0;
 }
 
-/* Stores what came before, where some of it is about this job. */
+/* Stores the bundle so far if it has a post of this job: answer_fits() must read that. */
 static void store_earlier(struct store *s, struct bundle *b, struct text job_id)
 {
     for (size_t i = 0; i < b->len; i++)
@@ -81,9 +81,9 @@ static void store_earlier(struct store *s, struct bundle *b, struct text job_id)
         }
 }
 
-/* Whether the result will fit into an answer with these fields, where that does not follow from the
- * store's limit: escapes take up to six times as much in JSON as in a document. Else answered. Two
- * workers may let posts pass that do not fit together: then fields are left out of the answer. */
+/* Whether the result fits an answer with these fields; else answered. Checked only for many
+ * escapes (up to 6 bytes each in JSON): else the store's limit suffices. Posts of two workers can
+ * still exceed it together: leave_out() in result_view.c then drops fields. */
 static bool answer_fits(struct call *c, const json_t *fields, struct bundle *b)
 {
     struct job_read read = {.job_id = c->request->params[0], .part = RESULT_ALL};

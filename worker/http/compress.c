@@ -8,14 +8,14 @@
 #include <strings.h>
 #include <zlib.h>
 
-/* Logs come to a tenth at the lowest level already, in a third of the time of the default one. */
+/* The lowest level shrinks logs to a tenth, in a third of the default level's time. */
 #define LEVEL     1
 #define GZIP_BITS (15 + 16) /* the largest window; + 16: gzip's frame */
 #define MEM_LEVEL 8
 
 /* ---- what a client takes ---- */
 
-/* The text up to a mark, which is taken off the rest with it. */
+/* Cuts the text before `mark` off the rest, and the mark with it; trimmed. */
 static struct text until(struct text *rest, char mark)
 {
     const char *at = rest->len ? memchr(rest->s, mark, rest->len) : NULL;
@@ -81,7 +81,7 @@ bool accepts_gzip(struct text header)
 
 /* ---- compressing ---- */
 
-/* One a process: it is large, and its memory is used again. */
+/* One per process, reset for each use: it takes 256 KiB. */
 static z_stream *stream(void)
 {
     static z_stream z;
@@ -93,7 +93,7 @@ static z_stream *stream(void)
     return ready ? &z : NULL;
 }
 
-/* Compresses into fewer bytes than there are; false: it cannot be done. */
+/* Compresses into at most in.len - 1 bytes; false: the result is no smaller, or zlib failed. */
 static bool compress_into(struct text in, char *out, size_t *ret_len)
 {
     z_stream *z = stream();

@@ -4,7 +4,7 @@
 
 #include "worker/request/call.h"
 
-/* Bodies of fewer bytes go as they are: a packet holds them either way. */
+/* Bytes; smaller bodies fit one packet uncompressed. */
 #define COMPRESS_MIN 1024
 
 /* Whether an Accept-Encoding header, s NULL: none, allows gzip and prefers nothing to it. */

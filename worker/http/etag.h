@@ -8,7 +8,7 @@
 
 #define ETAG_SIZE 40
 
-/* What an answer depends on, added up part by part (SHA-256, cut). */
+/* A tag in the making: SHA-256 over everything the answer depends on, truncated. */
 struct etag;
 
 struct etag *etag_new(void);
@@ -22,7 +22,7 @@ void etag_end(struct etag *t, char out[ETAG_SIZE]);
 /* Whether an If-None-Match header, s NULL: none, names the tag. */
 bool etag_matches(struct text header, const char *tag);
 
-/* Adds the tag to the answer. True: the client has this answer, the call is answered with 304. */
+/* Sets ETag. True: If-None-Match names it, the call is answered with 304. */
 bool reply_unchanged(struct call *c, const char *tag);
 
 /* Adds the tag of its own body to a call's answer of 200, and makes it 304 where the client has it.

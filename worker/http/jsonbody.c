@@ -64,8 +64,8 @@ static void reply_parse_fault(struct call *c, const json_error_t *error)
         reply_error(c, 400, "Bad Request");
 }
 
-/* Copies a JSON text with a blank for each backslash that ends a line, as in commands of a shell:
- * an example of the API's document has one. Strings stay as they are. NULL: there was none. */
+/* Replaces shell line continuations (backslash, newline) outside strings by blanks: an example of
+ * the API document has one. Returns a copy of the same length; NULL: there was none. */
 static char *without_continuations(struct text t)
 {
     char *copy = NULL;
@@ -100,7 +100,7 @@ static json_t *parse_text(const struct call *c, json_error_t *error)
     return value;
 }
 
-/* The body as JSON, or NULL: answered, unless *overflow tells of a number beyond 64 bits. */
+/* The body as JSON. NULL: answered, except with *overflow (a number beyond 64 bits). */
 static json_t *parse(struct call *c, bool *overflow)
 {
     struct text body = c->request->body, type = c->request->headers[HDR_CONTENT_TYPE];
@@ -122,8 +122,8 @@ static json_t *parse(struct call *c, bool *overflow)
     return value;
 }
 
-/* Appends a number of the text, or what stands for it where no JSON value can hold it: for an
- * integer beyond 64 bits a string that is no number, for an infinite real the largest one. */
+/* Appends a number, or a stand-in when json_t cannot hold it: "-" (a string) for an integer beyond
+ * 64 bits, DBL_MAX for an infinite real. */
 static enum err add_number(struct buf *out, const char *number, size_t len)
 {
     char copy[32];
@@ -173,8 +173,8 @@ static enum err replace_numbers(struct text t, struct buf *out)
     return e;
 }
 
-/* A number that no JSON value can hold: parsed once more with others in their place, so that the
- * schema can name the field; where it finds no fault the number stands in free content. */
+/* Answers a body with a number that json_t cannot hold: parses it again with stand-ins, so that the
+ * schema names the field. If the schema accepts it, the number is in free content. */
 static void reply_overflow(struct call *c, const struct schema *s, unsigned flags)
 {
     struct buf text = BUF_INIT(2 * BODY_DOCUMENT);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define NAME_SHOWN 300                /* bytes of a name that a cursor holds */
-#define LAST_CHAR  "\xf4\x8f\xbf\xbf" /* U+10FFFF: behind all names that begin alike */
+#define LAST_CHAR  "\xf4\x8f\xbf\xbf" /* U+10FFFF: sorts after all names with the prefix */
 #define END_MAX    16                 /* room for the end of the list */
 
 static void init(struct listing *l, struct call *c, bool object)
@@ -172,8 +172,8 @@ void listing_take_sorted(struct listing *l, const json_t *array, const char *key
     free(members);
 }
 
-/* The cursor behind a name. One of an older release that is too long for it stands for all names
- * that begin alike. */
+/* The cursor after a name. Names of older releases may be too long for a cursor: it then skips all
+ * names with the same first NAME_SHOWN bytes. */
 static enum err make_cursor(const char *name, size_t len, struct buf *out)
 {
     struct buf text = BUF_INIT(LIST_CURSOR_SIZE);

@@ -22,9 +22,9 @@ struct listing {
     struct name_walk walk; /* for stores: gives its members to this listing */
 };
 
-/* Begins the answer to a call with `limit` and `cursor` in its query. The cursor stands for a name;
- * other kinds (`page`, whose walk then is this listing): for what the store makes of it. False:
- * answered with 422. listing_reply() or listing_drop() is due after true. */
+/* Begins the answer, by `limit` and `cursor` of the query. The cursor is the last name in base64;
+ * with a `page` it is opaque to us and made by the store, which feeds this listing. False: answered
+ * with 422. After true, call listing_reply() or listing_drop(). */
 bool listing_begin(struct listing *l, struct call *c, bool object);
 bool listing_begin_page(struct listing *l, struct call *c, struct list_page *page,
                         char cursor[LIST_CURSOR_SIZE]);
@@ -32,8 +32,8 @@ bool listing_begin_page(struct listing *l, struct call *c, struct list_page *pag
 /* The same without a query, for so many members. */
 void listing_init(struct listing *l, struct call *c, int64_t limit);
 
-/* Takes the reference to a member, of this name where it has one. False: the list is full, the
- * member was not taken. A single one that no answer can hold is left out (logged). */
+/* Appends a member and takes its reference. False: the list is full, the member is not in it. A
+ * member too large for any answer is skipped (logged). */
 bool listing_take(void *listing, struct text name, json_t *value);
 
 /* Gives the members of an array that the store has as a whole, in the order of the texts that they

@@ -77,8 +77,8 @@ static bool may_run_again(const struct config *cfg, const struct orphan *o)
     return o->reruns < (allowed < RERUNS_MAX ? allowed : RERUNS_MAX);
 }
 
-/* As many characters as there is room for. What is cut within one, or is no UTF-8 as names of older
- * releases may be, would make a result that nobody can read. */
+/* Cuts at a character boundary and replaces invalid UTF-8 (names of older releases) by '?': invalid
+ * UTF-8 in the reason would make the job's result unreadable. */
 static const char *shown(const char *name, char out[SHOWN_SIZE])
 {
     size_t left = name ? strlen(name) : 0, len = 0, n;

@@ -1,4 +1,4 @@
-/* Jobs whose agent is lost: their leases have run out. */
+/* Lost jobs: their leases expired because the agent no longer renews them. */
 #ifndef WORKER_UPKEEP_LOST_JOBS_H
 #define WORKER_UPKEEP_LOST_JOBS_H
 
@@ -8,7 +8,7 @@
 /* True when the setting rerun-queues can be read; else says on stderr what is wrong with it. */
 bool lost_jobs_check(const struct config *cfg);
 
-/* Ends the first SWEEP_MAX of them, or lets them wait again where they or their queue allow it.
+/* Cancels up to SWEEP_MAX lost jobs, or requeues those whose job or queue allows a rerun.
  * sweep->wake gets the queues in which a job waits again. */
 enum err lost_jobs_sweep(const struct config *cfg, struct store *s, struct sweep *sweep) MUST_CHECK;
 

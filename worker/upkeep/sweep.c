@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <uuid/uuid.h>
 
-/* The turn outlives so many intervals, but not less than this: its end is how long nothing is swept
- * after the death of the process that has it. */
+/* A turn lasts TURN_INTERVALS sweep intervals, at least TURN_MIN_MS. If its owner dies, nothing is
+ * swept until the turn ends. */
 #define TURN_INTERVALS 3
 #define TURN_MIN_MS    3000
 
@@ -31,8 +31,8 @@ struct sweeper {
     char id[REQUEST_ID_SIZE];
     int64_t next;         /* ms, monotonic: time of the next step */
     int64_t turn_end;     /* likewise; 0: another process has the turn */
-    size_t task;          /* the one that comes next */
-    int64_t served_since; /* ms, monotonic: from then on the store has answered */
+    size_t task;          /* index of the next task; walks follow tasks[] */
+    int64_t served_since; /* ms, monotonic: start of the leases' grace period */
     unsigned round;       /* of all tasks, counted */
     int64_t last;         /* ms, monotonic: time of the last step */
     int64_t offset;       /* ms, of the wall clock to the monotonic one at that time */
@@ -61,7 +61,7 @@ static enum err lost_jobs(struct sweeper *w, struct store *s, struct sweep *swee
     return lost_jobs_sweep(w->cfg, s, sweep);
 }
 
-/* Pieces of files that gave way, and of uploads that were given up. */
+/* Chunks of replaced files and of abandoned uploads. */
 static enum err files(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
     struct file_sweep step = {.now_ms = sweep->now_ms, .chunks_max = CHUNKS_MAX};
@@ -201,7 +201,7 @@ void sweep_step(struct sweeper *w, struct store *s)
     if (!sweep.more)
         next_task(w);
     if (w->task || sweep.more)
-        w->next = now; /* after the requests that have come meanwhile */
+        w->next = now; /* the loop serves pending requests first */
 }
 
 long sweep_due(const struct sweeper *w)

@@ -1,5 +1,5 @@
-/* The sweep: what has outlived its time in the store. All workers are ready to do it, one at a time
- * does, in small steps between its requests. */
+/* The sweep removes expired data from the store. Every worker can do it; one at a time holds the
+ * turn and works in bounded steps between its requests. */
 #ifndef WORKER_UPKEEP_SWEEP_H
 #define WORKER_UPKEEP_SWEEP_H
 
@@ -8,7 +8,7 @@
 
 struct sweeper;
 
-/* Hears that a job waits in a queue again. */
+/* Called for each queue in which a job waits again. */
 typedef void sweep_wake_fn(void *arg, const char *queue);
 
 struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *arg);
