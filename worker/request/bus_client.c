@@ -100,8 +100,8 @@ void bus_client_step(struct bus_client *l)
     bus_brokers_step(&l->bus, clock_mono_ms());
 }
 
-/* Answers a request that this worker cannot serve, so that the broker's count of what the worker
- * has in hand stays true and the client does not wait in vain. */
+/* Answers a request that this worker cannot serve: the broker's count of the worker's hand stays
+ * right, and the client does not wait for its timeout. */
 static void refuse(struct bus_client *l, size_t broker, const struct bus_header *h, const char *why)
 {
     static const char body[] =

@@ -56,7 +56,7 @@ typedef void handler_fn(struct call *calls[], size_t n);
 /* The request as the store knows it. */
 struct asked call_asked(const struct call *c);
 
-/* When the lease ends that a call of an agent gives a job now; 0: there are no leases. */
+/* End of the lease that an agent's call gives its job now, ms; 0: leases are off. */
 int64_t lease_end_ms(const struct call *c);
 
 /* The client id of the caller's token, s NULL without one. */

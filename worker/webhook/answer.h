@@ -5,9 +5,8 @@
 #include "worker/request/call.h"
 #include "worker/webhook/verdict.h"
 
-/* Answers with what the receiver said to the try, or with how the try failed. Without an answer of
- * the receiver, what counts is the mode: the old servers' clients (--auth open) and the new ones
- * expect different ones. */
+/* Answers with the receiver's reply, or with how the try failed. Without a reply the status depends
+ * on --auth: clients of the open mode expect others. */
 void answer_outcome(struct call *c, const struct outcome *o, struct text answer);
 
 /* Adds the headers that tell where the event stands. */

@@ -71,7 +71,7 @@ static void put_back(struct attempt *a, int64_t pause_ms)
     DL_APPEND(a->d->settled, a);
 }
 
-/* Its receiver is left alone for now: what it did last is all that can be told. */
+/* The breaker of its receiver is open: report the receiver's last fault. */
 static void put_back_closed(struct attempt *a)
 {
     put_back(a, receiver_closed_until(a->receiver) - clock_mono_ms());
@@ -162,7 +162,7 @@ static struct attempt *attempt_of(struct turn *t)
     return (struct attempt *)(void *)((char *)t - offsetof(struct attempt, turn));
 }
 
-/* Serves those that wait at the receivers; those that wait for longer go back. */
+/* Starts tries that wait at receivers; those past their longest wait go back to the store. */
 static void serve_waiting(struct dispatcher *d, int64_t wait_ms)
 {
     int64_t now = clock_mono_ms();
@@ -228,7 +228,7 @@ static void close_attempt(struct dispatcher *d, struct attempt *a)
     lane_rest(d, l);
 }
 
-/* The store is away: the answers go out all the same; what it must know it is told later. */
+/* The store is away: answer the posts now and settle the events later. */
 static void settle_failed(struct dispatcher *d)
 {
     struct attempt *a, *next;

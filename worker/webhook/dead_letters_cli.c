@@ -78,8 +78,8 @@ static enum err resend(struct store *s, json_t *letter)
     return e == ERR_NOT_FOUND ? ERR_OK : e; /* somebody else was faster */
 }
 
-/* All that there are now: one that is given up once more meanwhile is a new letter. The last of a
- * page is no letter any more when the next page is asked for, which so is the first. */
+/* Revives the letters that exist now; one that fails again meanwhile is a new letter. Revived
+ * letters leave the list, so each page is read from its start. */
 static enum err resend_all(struct store *s)
 {
     const struct outbox_page page = {.limit = OUTBOX_PAGE_MAX};

@@ -76,7 +76,7 @@ static bool take_requests(struct dispatcher *d)
     return any;
 }
 
-/* ZeroMQ tells of messages only once: whoever has not looked since must not wait. */
+/* ZMQ_FD is edge-triggered: process what has arrived before waiting. */
 static bool has_messages(const struct dispatcher *d)
 {
     for (size_t b = 0; b < BROKERS_MAX; b++) {
@@ -208,8 +208,8 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
     return any;
 }
 
-/* Takes no more, and ends what is in hand; whoever is not ready at the end of the grace time loses
- * nothing but its answer. */
+/* Takes no new work and ends what is in hand; after the grace time posts lose only their answer,
+ * never their event. */
 static void drain(struct dispatcher *d)
 {
     int64_t quiet_since = clock_mono_ms(), grace = d->cfg->grace * 1000;

@@ -6,8 +6,7 @@
 
 /* Takes a call's event and lets the request wait for what becomes of it. */
 void post_begin(struct dispatcher *d, struct call *c, const struct bus_item *item, size_t broker);
-/* The lane's attempt `a` has ended and is settled: answers its posts, as far as that is their
- * answer. */
+/* Answers the posts of the lane whose event attempt `a` has settled. */
 void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct attempt *a);
 /* Looks after posts whose lane another process has, and after those whose time is over. */
 void posts_turn(struct dispatcher *d);

@@ -259,8 +259,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     return t->cut ? 0 : len;
 }
 
-/* The address is looked at where it is used: whatever a name's owner answers to the next question
- * makes no difference. */
+/* Checks the address of the connection itself, so that DNS rebinding cannot get past the check. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct transfer *t = arg;
@@ -274,8 +273,8 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
 }
 
-/* The same for a connection that is used again: one that another event was allowed to make, to the
- * same host, may be of a kind that this one may not have. */
+/* Checks reused connections, too: another event may have been allowed an address that this one is
+ * not. */
 static int before_request(void *arg, char *peer, char *own, int peer_port, int own_port)
 {
     struct transfer *t = arg;

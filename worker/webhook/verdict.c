@@ -45,7 +45,7 @@ enum outbox_outcome verdict(const struct config *cfg, const struct outcome *o,
         return OUTBOX_DONE;
     if (is_final(o) || t->tries >= cfg->webhook_tries)
         return OUTBOX_GIVE_UP;
-    /* The receiver knows best; the random part keeps events from coming back all at once. */
+    /* Honour Retry-After; the random part spreads the events. */
     if (o->retry_after_ms)
         pause = o->retry_after_ms + (int64_t)(t->random % 1000);
     if (t->now_ms + pause > end)

@@ -43,7 +43,7 @@ static enum err add_wait(struct sqlite *q, struct text queue, int64_t seconds)
     return query_run(&cut);
 }
 
-/* Takes what the claim gets out of the job of this number; `counts`: its wait is to be counted. */
+/* Fills the claim from the job of this number; `counts`: record its wait time. */
 static enum err fill(struct sqlite *q, int64_t id, bool counts, struct claim *c)
 {
     struct query r = query_new(q, SQL_CLAIM_JOB);

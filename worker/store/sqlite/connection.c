@@ -15,8 +15,8 @@
 /* How often the file is looked for at its path. */
 #define FILE_CHECK_MS 1000
 
-/* Each process keeps up to 2 MiB of pages: the kernel keeps the rest. A log that grew beyond
- * 64 MiB is cut when it begins anew. */
+/* Each process caches up to 2 MiB of pages; the kernel caches the rest. A WAL above 64 MiB is
+ * truncated when it restarts. */
 static const char settings[] = "PRAGMA cache_size = -2000;"
                                "PRAGMA journal_size_limit = 67108864;"
                                "PRAGMA trusted_schema = OFF;";
@@ -79,7 +79,7 @@ static void busy_init(struct sqlite *q)
     sqlite3_wal_hook(q->db, on_wal, q);
 }
 
-/* Makes the file when it is missing, for this user only: it holds whatever jobs hold. */
+/* Creates a missing file for this user only: jobs may hold secrets. */
 static enum err make_file(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -3,8 +3,8 @@
 
 #include "common/log.h"
 
-/* Pages (4 KiB) in the write-ahead log after which they are copied into the database, and after
- * which other processes wait until the log begins anew, which bounds it. */
+/* Pages (4 KiB) in the WAL above which a passive checkpoint runs, and above which writers wait for
+ * the WAL to restart; the second bounds its size. */
 #define WAL_PAGES     1000
 #define WAL_PAGES_MAX 16000
 
