@@ -3,6 +3,7 @@
  *
  * A body is refused with a reason or accepted, never both. What is accepted can be written and read
  * again as the same, holds nothing but what the schema lets through, and is accepted as it is. */
+#include "tests/fuzz/require.h"
 #include "worker/http/jsonbody.h"
 #include "worker/validation/bson_size.h"
 #include "worker/validation/schemas.h"
@@ -31,12 +32,6 @@ static const struct {
     {NULL, KEEPS_UNKNOWN},
 };
 enum { BODIES = sizeof bodies / sizeof *bodies };
-
-static void require(bool is_so)
-{
-    if (!is_so)
-        abort();
-}
 
 /* A refusal is text, or {"detail": {"json": {FIELD: FAULTS, ...}}, "message"}: never without. */
 static void check_refusal(const struct call *c)

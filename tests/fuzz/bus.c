@@ -4,17 +4,12 @@
 #include "common/envelope.h"
 #include "common/op.h"
 #include "common/packed.h"
+#include "tests/fuzz/require.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool is_so)
-{
-    if (!is_so)
-        abort();
-}
 
 static bool same(struct text a, struct text b)
 {

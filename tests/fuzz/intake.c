@@ -10,6 +10,7 @@
 #include "frontend/exchange.h"
 #include "frontend/http.h"
 #include "frontend/spool.h"
+#include "tests/fuzz/require.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,15 +48,6 @@ static struct exchange asking; /* the request whose body needs a yes, or comes; 
 static bool late, refusing;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require_(bool is_so, const char *what)
-{
-    if (is_so)
-        return;
-    fprintf(stderr, "not so: %s\n", what);
-    abort();
-}
-#define require(what) require_(what, #what)
 
 static void answer(struct evhttp_request *req)
 {

@@ -8,6 +8,7 @@
 #include "frontend/range.h"
 
 #include "common/utf8.h"
+#include "tests/fuzz/require.h"
 
 #include <event2/http_struct.h>
 #include <stdio.h>
@@ -18,15 +19,6 @@
 enum { LENGTH = 1000 /* bytes of the file */ };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require_(bool is_so, const char *what)
-{
-    if (is_so)
-        return;
-    fprintf(stderr, "not so: %s\n", what);
-    abort();
-}
-#define require(what) require_(what, #what)
 
 static char *text_of(struct text s)
 {
