@@ -149,7 +149,7 @@ def test_etags_of_parts(api, job):
     ('"x"', 200), ("", 200), ("x", 200), ('W/"', 200), ('"', 200), (", ,", 200), ("W/{tag}", 200),
 ])
 def test_if_none_match(api, job, header, status):
-    for path in (f"/v1/result/{job}", f"/v1/job/{job}", f"/v1/result/{job}/log/serial"):
+    for path in (f"/v1/result/{job}", f"/v1/result/{job}/status", f"/v1/job/{job}", f"/v1/result/{job}/log/serial"):
         tag = api.get(path).headers["ETag"]
         assert tag.startswith('W/"') and tag == api.get(path).headers["ETag"]
         sent = header.format(tag=tag, strong=tag.removeprefix("W/"))
@@ -161,7 +161,7 @@ def test_if_none_match(api, job, header, status):
 
 def test_no_tag_without_an_answer(api):
     job_id = new_id()
-    for path in (f"/v1/result/{job_id}", f"/v1/job/{job_id}"):
+    for path in (f"/v1/result/{job_id}", f"/v1/result/{job_id}/status", f"/v1/job/{job_id}"):
         answer = api.get(path, headers={"If-None-Match": "*"})
         assert answer.status_code == 204 and "ETag" not in answer.headers
 

@@ -79,6 +79,7 @@ def test_name_of_a_lost_agent(api, queue):
 
 CALLS = {
     "result": lambda api, j: api.get(f"/v1/result/{j}", headers=cookie("a1")),
+    "status": lambda api, j: api.get(f"/v1/result/{j}/status", headers=cookie("a1")),
     "state": lambda api, j: api.post(f"/v1/result/{j}", {"job_state": "test"}),
     "fields": lambda api, j: api.post(f"/v1/result/{j}", {"device_info": {"a": 1}}),
     "output": lambda api, j: api.post_body(f"/v1/result/{j}/output", b"x", "text/plain"),
@@ -107,7 +108,7 @@ def test_every_call_of_the_agent_renews(private, queue):
             assert call(api, kept[name]).status_code < 300
         api.get(f"/v1/result/{watched}")
         api.get(f"/v1/result/{watched}", headers=cookie("a2"))
-        api.get(f"/v1/result/{nobodys}")
+        api.get(f"/v1/result/{nobodys}/status")
         time.sleep(0.1)
     assert {name: api.state(job_id) for name, job_id in kept.items()} == dict.fromkeys(kept, "test")
     assert api.state(watched) == "cancelled"

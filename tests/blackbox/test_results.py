@@ -40,6 +40,29 @@ def test_bad_id(api):
     expect(post(api, "zz", {"job_state": 5}), 422, invalid({"job_state": [STRING]}))
 
 
+def status(api, job_id):
+    return expect(api.get(f"/v1/result/{job_id}/status"), 200).json()
+
+
+def test_status(api, queue):
+    """What the newest agents poll in place of the result."""
+    job_id = api.submit(queue)
+    assert status(api, job_id) == {"job_state": "waiting"}
+    assert api.claimed(queue) == job_id
+    post(api, job_id, {"status": {"setup": 0, "provision": 3}, "device_info": {"x": 1}, "z": 2})
+    post(api, job_id, {"test_status": 7, "test_output": "text", "test_serial": "text"})
+    post(api, job_id, {"job_state": "test"})
+    assert status(api, job_id) == {"setup_status": 0, "provision_status": 3, "test_status": 7, "job_state": "test"}
+    expect(api.post(f"/v1/job/{job_id}/action", {"action": "cancel"}), 200)
+    assert status(api, job_id)["job_state"] == "cancelled"
+
+
+def test_status_of_no_job(api):
+    expect_none(api.get(f"/v1/result/{new_id()}/status"))
+    expect(api.get("/v1/result/zz/status"), 400, BAD_ID)
+    expect(api.get("/v1/result/%00%F0%9F%98%80/status"), 400, BAD_ID)
+
+
 def test_of_the_newer_agents(api, job):
     expect(post(api, job, {"job_state": "setup"}), 200, "OK")
     expect(post(api, job, {"status": {"setup": 0}}), 200, "OK")

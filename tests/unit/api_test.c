@@ -141,6 +141,7 @@ static const char *const on_the_bus[] = {
     [52] = "OP_WEBHOOKS_DEAD",
     [53] = "OP_WEBHOOKS_RESEND",
     [54] = "OP_ASK",
+    [55] = "OP_RESULT_STATUS",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

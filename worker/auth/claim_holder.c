@@ -12,18 +12,24 @@
 
 #define AGENT_NAME_MAX 1024
 
+static bool reads_result(const struct call *c)
+{
+    enum op op = route_op(c->route);
+
+    return op == OP_RESULT_GET || op == OP_RESULT_STATUS;
+}
+
 /* Whether the call must be checked against the job's holder. Without a token (open mode) results
  * may be read, but nothing may be posted. */
 static bool is_asked(const struct call *c)
 {
     struct text id = c->request->params[0];
-    bool reads = route_op(c->route) == OP_RESULT_GET;
 
     if (!(route_flags(c->route) & ROUTE_HOLDER) || c->reply.status ||
         c->cfg->agent_identity == AGENT_IDENTITY_ANY || !job_id_valid(id.s, id.len))
         return false;
     if (!c->caller.has_token)
-        return !reads;
+        return !reads_result(c);
     if (route_method(c->route) == HTTP_GET) /* users read as their roles allow */
         return c->caller.role == ROLE_AGENT;
     return !(c->caller.role & (unsigned)ROLES_MANAGERS);
@@ -64,7 +70,7 @@ static bool may(const struct call *c, const struct job_holder *h)
         return true;
     if (h->owner)
         return false;
-    return !h->waits || route_op(c->route) == OP_RESULT_GET;
+    return !h->waits || reads_result(c);
 }
 
 static void refuse(struct call *c)

@@ -8,6 +8,11 @@ void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE])
     snprintf(out, RESULT_NAME_SIZE, "%s_%s", phase_names[phase], output_type_names[type]);
 }
 
+void result_status_name(int phase, char out[RESULT_NAME_SIZE])
+{
+    snprintf(out, RESULT_NAME_SIZE, "%s_status", phase_names[phase]);
+}
+
 #define ALL_PHASES ((1u << PHASE_COUNT) - 1)
 
 /* Notes a name, and what it needs. */

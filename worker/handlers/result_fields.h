@@ -9,6 +9,9 @@
 /* The field of a phase's text of a type: PHASE_output, PHASE_serial. */
 void result_name(int phase, enum output_type type, char out[RESULT_NAME_SIZE]);
 
+/* The field of a phase's exit code: PHASE_status. */
+void result_status_name(int phase, char out[RESULT_NAME_SIZE]);
+
 struct result_fields {
     json_t *names;                 /* object whose keys are the names; NULL: all fields */
     unsigned phases[OUTPUT_TYPES]; /* bits of the phases whose texts of a type are asked for */

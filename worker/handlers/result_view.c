@@ -1,6 +1,7 @@
 #include "worker/handlers/result_view.h"
 
 #include "worker/http/etag.h"
+#include "worker/jobs/states.h"
 #include "worker/logs/fragments.h"
 #include "worker/request/answer.h"
 #include "worker/request/doc_limits.h"
@@ -28,6 +29,14 @@ static void move(json_t *to, json_t *from, const char *name)
     }
 }
 
+void result_touch(struct call *c, const json_t *result)
+{
+    const char *state = json_string_value(json_object_get(result, "job_state"));
+
+    if (state && strcmp(state, "waiting") != 0 && !state_is_over(state))
+        c->touch = TOUCH_ASKED;
+}
+
 json_t *result_shown(const struct call *c, json_t *result)
 {
     json_t *status = json_object_get(result, "status"), *shown = json_object(), *value;
@@ -35,7 +44,7 @@ json_t *result_shown(const struct call *c, json_t *result)
     char name[RESULT_NAME_SIZE];
 
     for (int i = 0; i < PHASE_COUNT; i++) {
-        snprintf(name, sizeof name, "%s_status", phase_names[i]);
+        result_status_name(i, name);
         move(shown, result, name);
         if ((value = json_object_get(status, phase_names[i])))
             json_object_set(shown, name, value);

@@ -4,6 +4,9 @@
 
 #include "worker/handlers/result_fields.h"
 
+/* Renews the lease of a job that runs: its agent asks. `result`: as stored; NULL: there is none. */
+void result_touch(struct call *c, const json_t *result);
+
 /* The stored result with flat fields by phase, then the rest, as a new reference; `result` is
  * emptied of some. */
 json_t *result_shown(const struct call *c, json_t *result);

@@ -6,7 +6,6 @@
 #include "worker/http/cookie.h"
 #include "worker/http/jsonbody.h"
 #include "worker/jobs/lease.h"
-#include "worker/jobs/states.h"
 #include "worker/request/call.h"
 #include "worker/request/doc_limits.h"
 #include "worker/validation/job_id.h"
@@ -163,11 +162,10 @@ static void reply_result(const struct get *g, struct job_read *read)
 {
     static const struct log_look none;
     const struct log_look *look = g->look ? g->look : &none;
-    const char *state = json_string_value(json_object_get(read->value, "job_state"));
     enum err e = read->err;
 
-    if (state && strcmp(state, "waiting") != 0 && !state_is_over(state))
-        g->call->touch = TOUCH_ASKED;
+    if (!e)
+        result_touch(g->call, read->value);
     if (e == ERR_NOT_FOUND || (!e && !g->fields.names && json_object_size(read->value) == 0))
         reply_none(g->call);
     else if (e || (e = look->err))
