@@ -284,34 +284,23 @@ static struct bus_header hello_of(const struct broker *b)
     return hello;
 }
 
-/* A malformed message. From a worker it may have been an answer, without which the request would
- * stay in hand for ever: what the worker has in hand goes to others, and it may join anew. */
-static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
+/* Gives what the worker has in hand to others. It hears HELLO, so it may join anew. */
+static void take_back_and_greet(struct broker *b, struct peer *worker)
 {
     struct bus_header hello = hello_of(b);
 
-    tally_add(&b->tally, TALLY_GARBAGE, b->now);
-    if (side != BUS_WORKERS || !peer->hand)
-        return;
-    take_back_hand(b, peer);
-    peers_leave(&b->peers[side], peer, PEER_ALONE);
-    send_control(b, side, peer, &hello);
+    take_back_hand(b, worker);
+    peers_leave(&b->peers[BUS_WORKERS], worker, PEER_ALONE);
+    send_control(b, BUS_WORKERS, worker, &hello);
 }
 
-/* Says so when a message is of another version of the protocol. */
-static void note_version(struct broker *b, enum bus_side side, const struct peer *peer,
-                         zmq_msg_t *head)
+/* A malformed message. From a worker it may have been an answer, without which the request would
+ * stay in hand for ever. */
+static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
 {
-    unsigned version = bus_header_version(zmq_msg_data(head), zmq_msg_size(head));
-    char name[PEER_NAME_SIZE];
-
-    if (!version || version == BUS_VERSION || b->now < b->next_warning)
-        return;
-    log_warn("refused a message of %s %s: it speaks version %u of the bus, this broker %u; run "
-             "releases that speak the same",
-             side == BUS_WORKERS ? "worker" : "frontend", peer_name(peer, name), version,
-             BUS_VERSION);
-    b->next_warning = b->now + WARNING_MS;
+    tally_add(&b->tally, TALLY_GARBAGE, b->now);
+    if (side == BUS_WORKERS && peer->hand)
+        take_back_and_greet(b, peer);
 }
 
 static bool is_empty(const zmq_msg_t *payload)
@@ -325,6 +314,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
 {
     struct bus_header h;
     bool ok = bus_header_unpack(zmq_msg_data(head), zmq_msg_size(head), &h) == ERR_OK;
+    char name[PEER_NAME_SIZE];
 
     if (ok && side == BUS_FRONTENDS && h.type == BUS_REQUEST && h.service != SERVICE_LOCAL) {
         on_request(b, peer, &h, payload);
@@ -339,7 +329,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     } else if (ok && side == BUS_WORKERS && h.type == BUS_BYE && is_empty(payload)) {
         peers_leave(&b->peers[side], peer, PEER_LEAVING);
     } else {
-        note_version(b, side, peer, head);
+        bus_note_version(head, peer_name(peer, name), &b->next_warning);
         on_garbage(b, side, peer);
     }
 }
@@ -443,6 +433,22 @@ static void show(const struct broker *b)
     metric_set(M_BROKER_FRONTENDS, 0, b->peers[BUS_FRONTENDS].len);
 }
 
+/* A worker hangs that has had a request for longer than --work-timeout. */
+static void take_back_overdue(struct broker *b)
+{
+    struct peer *worker, *next;
+    char name[PEER_NAME_SIZE];
+
+    HASH_ITER (hh, b->peers[BUS_WORKERS].by_identity, worker, next) {
+        if (!worker->hand || b->now - worker->hand->began <= b->cfg->work_timeout)
+            continue;
+        log_warn("%s has had a request for more than --work-timeout, %lld ms: its %zu requests go "
+                 "to others. Look for what it waits for in its log, and at the store",
+                 peer_name(worker, name), (long long)b->cfg->work_timeout, worker->hand_len);
+        take_back_and_greet(b, worker);
+    }
+}
+
 /* A sign of life to every peer; a send that fails finds out who is gone. Frontends hear BYE instead
  * when this broker ends. */
 static void beat(struct broker *b)
@@ -455,6 +461,7 @@ static void beat(struct broker *b)
         HASH_ITER (hh, b->peers[side].by_identity, peer, next)
             send_control(b, (enum bus_side)side, peer, &h);
     }
+    take_back_overdue(b);
     b->next_beat = b->now + b->cfg->heartbeat;
     show(b);
     tally_report(&b->tally, b->now, b->queue.waiting, b->queue.held - b->queue.waiting);

@@ -17,13 +17,15 @@ enum {
 struct record {
     _Atomic int64_t turned, paused;
     _Atomic uint64_t accepted;
-    char apart[64 - 3 * sizeof(int64_t)]; /* a cache line each */
+    _Atomic int64_t excused;
+    char apart[64 - 4 * sizeof(int64_t)]; /* a cache line each */
 };
 
 static struct record *records, *own;
 static unsigned slots_len;
+static bool is_judged;
 
-void beat_share(unsigned slots)
+void beat_share(unsigned slots, bool judged)
 {
     void *p = mmap(NULL, slots * sizeof *records, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -35,6 +37,7 @@ void beat_share(unsigned slots)
     }
     records = p;
     slots_len = slots;
+    is_judged = judged;
 }
 
 void beat_use(unsigned slot)
@@ -50,12 +53,20 @@ void beat_forget(unsigned slot)
     atomic_store(&records[slot].turned, 0);
     atomic_store(&records[slot].paused, 0);
     atomic_store(&records[slot].accepted, 0);
+    atomic_store(&records[slot].excused, 0);
 }
 
 void beat_turn(void)
 {
     if (own)
         atomic_store_explicit(&own->turned, clock_mono_ms(), memory_order_relaxed);
+}
+
+void beat_excused(bool excused)
+{
+    beat_turn();
+    if (own)
+        atomic_store_explicit(&own->excused, excused, memory_order_relaxed);
 }
 
 void beat_accepted(void)
@@ -80,6 +91,7 @@ bool beat_read(unsigned slot, struct beat *ret)
     ret->turned = atomic_load_explicit(&records[slot].turned, memory_order_relaxed);
     ret->accepted = atomic_load_explicit(&records[slot].accepted, memory_order_relaxed);
     ret->paused = atomic_load_explicit(&records[slot].paused, memory_order_relaxed);
+    ret->excused = atomic_load_explicit(&records[slot].excused, memory_order_relaxed);
     return true;
 }
 
@@ -90,7 +102,7 @@ bool beat_health(char reason[BEAT_REASON_SIZE])
     struct beat b;
 
     *reason = '\0';
-    if (!slots_len)
+    if (!slots_len || !is_judged)
         return true;
     for (unsigned i = 0; beat_read(i, &b); i++) {
         if (!b.turned || now - b.turned > FRESH_MS)

@@ -18,10 +18,12 @@ struct beat {
     int64_t turned;    /* when the loop last turned; 0: not yet */
     uint64_t accepted; /* connections so far */
     int64_t paused;    /* since when it accepts none, on purpose; 0: it accepts */
+    bool excused;      /* in a call that may take minutes */
 };
 
-/* Makes the memory for slots 0 to slots - 1; before the children are forked. Logs a failure. */
-void beat_share(unsigned slots);
+/* Makes the memory for slots 0 to slots - 1; before the children are forked. Logs a failure.
+ * `judged`: a loop that has not turned for seconds counts in beat_health. */
+void beat_share(unsigned slots, bool judged);
 
 /* This process beats in this slot from now on. */
 void beat_use(unsigned slot);
@@ -29,6 +31,8 @@ void beat_use(unsigned slot);
 void beat_forget(unsigned slot);
 
 void beat_turn(void);
+/* A call begins or ends that may take minutes (building indexes): the watchdog waits for it. */
+void beat_excused(bool excused);
 void beat_accepted(void);
 void beat_paused(bool paused);
 

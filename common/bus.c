@@ -3,6 +3,7 @@
 
 #include "common/bus_key.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/packed.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ enum {
     ZMTP_HEARTBEAT_MS = 500,
     RECONNECT_MS = 20,
     RECONNECT_MAX_MS = 500,
+    WARNING_MS = 1000, /* between two warnings of other versions */
     HIGH_WATER_MARK = 4096
 };
 
@@ -135,6 +137,19 @@ unsigned bus_header_version(const void *data, size_t len)
 
     /* An array with fewer than 16 elements, whose first is a number below 128. */
     return len > 1 && (bytes[0] & 0xf0) == 0x90 && bytes[1] < 0x80 ? bytes[1] : 0;
+}
+
+void bus_note_version(zmq_msg_t *head, const char *peer, int64_t *next_warning)
+{
+    unsigned version = bus_header_version(zmq_msg_data(head), zmq_msg_size(head));
+    int64_t now = clock_mono_ms();
+
+    if (!version || version == BUS_VERSION || now < *next_warning)
+        return;
+    log_warn("refused a message of %s: it speaks version %u of the bus, this process %u; run "
+             "releases that speak the same",
+             peer, version, BUS_VERSION);
+    *next_warning = now + WARNING_MS;
 }
 
 static bool set_int(void *socket, int option, int value)

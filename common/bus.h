@@ -92,6 +92,10 @@ enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret)
 /* The version of the protocol that a header is of, whatever follows; 0: it is no header. */
 unsigned bus_header_version(const void *data, size_t len);
 
+/* Logs that `peer` speaks another version of the protocol, if the header does; not before
+ * *next_warning (ms, monotonic), which it sets a second ahead. */
+void bus_note_version(zmq_msg_t *head, const char *peer, int64_t *next_warning);
+
 #define BUS_ENDPOINT_SIZE 256
 /* The endpoint of broker K for one side: "ipc://DIR/broker-K.frontends" where `bus` is a folder; of
  * "tcp://HOST:PORT" port PORT + 2K for frontends, PORT + 2K + 1 for workers. ERR_INVALID: `bus` is

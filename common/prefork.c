@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/stack.h"
 #include "common/watchdog.h"
 
 #include <errno.h>
@@ -22,7 +23,8 @@ enum {
     YOUNG_MS = 2000, /* a child that dies younger than this counts as failing to start */
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
-    ROLL_MS = 20, /* between two looks while children are being replaced */
+    ABORT_MS = 1000, /* for a child that hangs to log its stack; then KILL */
+    ROLL_MS = 20,    /* between two looks while children are being replaced */
     RETIRING_MAX =
         4, /* with `retire`: beyond this, and beyond the children wanted, they get TERM */
     SLOTS = PREFORK_SLOTS_MAX + 1 /* with the monitor */
@@ -31,7 +33,8 @@ enum {
 enum stage {
     SERVING,
     RETIRING, /* it got PREFORK_RETIRE */
-    ENDING    /* it got TERM */
+    ENDING,   /* it got TERM */
+    HUNG      /* the watchdog gave it ABRT: it is replaced as one that died */
 };
 
 struct slot {
@@ -90,6 +93,7 @@ static int run_child(struct master *m, unsigned slot, pid_t parent)
     signal(SIGTTIN, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
     sigaddset(&stop, PREFORK_RETIRE);
+    stack_on_abort();
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, PREFORK_RETIRE);
@@ -131,7 +135,7 @@ static void start_child(struct master *m, unsigned i, int64_t now)
 
 static void tell(struct master *m, struct slot *s, int64_t now)
 {
-    if (!s->pid || s->stage == ENDING)
+    if (!s->pid || s->stage == ENDING || s->stage == HUNG)
         return;
     kill(s->pid, SIGTERM);
     s->stage = ENDING;
@@ -186,13 +190,12 @@ static void child_ended(struct master *m, pid_t pid, int wstatus, int64_t now)
         if (WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == EXIT_BAD_SETTING && !m->stopping) {
             m->status = EXIT_BAD_SETTING;
             stop_all(m, now);
-        } else if (s->wanted && s->stage == SERVING) {
+        } else if (s->wanted && (s->stage == SERVING || s->stage == HUNG)) {
             back_off(s, i, wstatus, now);
             metric_add(M_RESTARTS, 0, 1);
         }
         metrics_forget(i);
-        if (i < PREFORK_CHILDREN_MAX)
-            beat_forget(i);
+        beat_forget(i);
         s->pid = 0;
         s->old = false;
         return;
@@ -371,10 +374,12 @@ static int maintain(struct master *m, int64_t now, bool *busy)
         if (s->wanted && !s->pid && now >= s->not_before)
             start_child(m, i, now);
         if (s->pid && s->stage != SERVING && now >= s->kill_at) {
-            log_warn("child %u (pid %d) did not end within %s; killing it", i, (int)s->pid,
-                     s->stage == ENDING ? "the grace time" : "--reload-timeout");
+            if (s->stage != HUNG) {
+                log_warn("child %u (pid %d) did not end within %s; killing it", i, (int)s->pid,
+                         s->stage == ENDING ? "the grace time" : "--reload-timeout");
+                s->stage = ENDING;
+            }
             kill(s->pid, SIGKILL);
-            s->stage = ENDING;
             s->kill_at = now + 1000;
         }
         *busy |= s->pid != 0 || s->wanted;
@@ -390,28 +395,40 @@ static int maintain(struct master *m, int64_t now, bool *busy)
 
 /* ---- the watchdog ---- */
 
+/* Seconds; 0: nobody is replaced. */
+static unsigned watchdog_limit(const struct master *m)
+{
+    unsigned limit = (unsigned)m->cfg->watchdog;
+
+    return limit && limit < m->p->longest_call_s ? m->p->longest_call_s : limit;
+}
+
 static void replace(struct master *m, struct slot *s, enum watchdog_verdict v, int64_t now)
 {
     unsigned i = (unsigned)(s - m->slots);
 
     s->watchdog = (struct watchdog){0};
     if (v == WATCHDOG_STILL) {
-        log_error("child %u (pid %d): its event loop has not turned for %lld s; killing it. Where "
-                  "nobody stopped it, raise --watchdog or report the fault",
-                  i, (int)s->pid, (long long)m->cfg->watchdog);
-        kill(s->pid, SIGKILL); /* it is replaced as one that died */
+        log_error(
+            "child %u (pid %d): its event loop has not turned for %u s; killing it, its stack "
+            "follows unless it was stopped. Look whether the store stands still, else report "
+            "the fault",
+            i, (int)s->pid, watchdog_limit(m));
+        kill(s->pid, SIGABRT);
+        s->stage = HUNG;
+        s->kill_at = now + ABORT_MS;
         return;
     }
-    log_error("child %u (pid %d): it has accepted nothing for %lld s although connections wait; "
+    log_error("child %u (pid %d): it has accepted nothing for %u s although connections wait; "
               "replacing it. Report the fault",
-              i, (int)s->pid, (long long)m->cfg->watchdog);
+              i, (int)s->pid, watchdog_limit(m));
     tell(m, s, now);
 }
 
 /* Looks at the children that beat, once a second; returns ms until the next look, or -1. */
 static int watch(struct master *m, int64_t now)
 {
-    unsigned limit = (unsigned)m->cfg->watchdog;
+    unsigned limit = watchdog_limit(m);
     struct beat b;
 
     if (!m->p->beats || !limit || m->stopping)
@@ -421,9 +438,9 @@ static int watch(struct master *m, int64_t now)
     bool late = now - m->looked > WATCHDOG_LATE_MS;
     bool waits = m->p->waits && m->p->waits(m->p->arg);
     m->looked = now;
-    for (unsigned i = 0; i < m->max; i++) {
+    for (unsigned i = 0; i < m->total; i++) {
         struct slot *s = &m->slots[i];
-        if (!s->pid || s->stage != SERVING || !beat_read(i, &b))
+        if (!s->pid || s->stage != SERVING || i == m->monitor || !beat_read(i, &b))
             continue;
         enum watchdog_verdict v = watchdog_look(&s->watchdog, &b, late, waits, limit);
         if (v)
@@ -493,7 +510,7 @@ static bool prepare(struct master *m)
     }
     want_special(m);
     if (m->p->beats)
-        beat_share(PREFORK_CHILDREN_MAX);
+        beat_share(PREFORK_SLOTS_MAX, !m->p->longest_call_s);
     return true;
 }
 

@@ -5,8 +5,9 @@
  * TTIN, TTOU: one child more, one less.
  * A child that dies is replaced, with a growing pause while children die young; one that ends with
  * EXIT_BAD_SETTING ends the master with that status. Children get KILL when the master dies.
- * With `beats`, one whose event loop does not turn for --watchdog seconds is killed and replaced,
- * and one that accepts nothing for that time although connections wait is told to end. */
+ * With `beats`, one whose loop does not turn for --watchdog seconds is ended by SIGABRT, which logs
+ * its stack (stack.h), or KILL, and replaced; one that accepts nothing for that time although
+ * connections wait is told to end. */
 #ifndef COMMON_PREFORK_H
 #define COMMON_PREFORK_H
 
@@ -33,9 +34,10 @@ struct prefork {
     int (*monitor)(const struct config *cfg, int stop_fd, void *arg);
     /* At HUP, before children are replaced: reads files anew that they inherit. NULL: none. */
     void (*reload)(const struct config *cfg, void *arg);
-    /* The ordinary children call beat_turn() at least every BEAT_MS. Not for children that wait in
-     * calls of a store or a library for as long as these take. */
+    /* All children but the monitor call beat_turn() at least every BEAT_MS, except in calls of the
+     * store: these end within `longest_call_s` or are excused (beat_excused). */
     bool beats;
+    unsigned longest_call_s; /* 0: the children wait for no store */
     /* Whether connections wait to be accepted by a child; NULL: children accept none. */
     bool (*waits)(void *arg);
 };

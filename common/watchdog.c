@@ -7,7 +7,7 @@ enum { LOOKS_MIN = 2 };
 enum watchdog_verdict watchdog_look(struct watchdog *w, const struct beat *b, bool late, bool waits,
                                     unsigned limit)
 {
-    bool still = b->turned == w->turned;
+    bool still = !b->excused && b->turned == w->turned;
     bool deaf = waits && !b->paused && b->accepted == w->accepted;
 
     w->still = late ? 0 : still ? w->still + 1 : 0;

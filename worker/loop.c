@@ -171,6 +171,7 @@ static long pause_ms(const struct loop *l)
  * were served. */
 static bool turn(struct loop *l)
 {
+    beat_turn();
     if (late_found()) {
         bus_client_rejoin(&l->link);
         late_over();

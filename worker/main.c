@@ -45,6 +45,8 @@ static int serve(struct config *cfg, char *uri)
                         .special = (unsigned)cfg->logins,
                         .child = child,
                         .monitor = monitor,
+                        .beats = true,
+                        .longest_call_s = store_longest_s(cfg),
                         .arg = uri};
 
     if (!exposure_bus_allowed("testflinger-worker", cfg) || !signing_keys_check(cfg) ||

@@ -281,6 +281,37 @@ def test_fields_of_a_later_release_are_skipped(broker):
     assert frontend.answer()["payload"] == b"y"
 
 
+# Another version of the protocol: the log says so on both sides
+
+def says_version(log):
+    wait_until(lambda: "speaks version 2 of the bus, this process 1; run releases that speak the same" in log(),
+               "the log says so")
+
+
+def test_a_frontend_refuses_another_version(lonely_frontend):
+    broker = lonely_frontend
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(Api(broker.url).get, f"/v1/result/{uuid.uuid4()}")
+        frontend, ((head, _),) = broker.take(REQUEST)
+        broker.send(frontend, pack(REPLY, id=head["id"], version=2), b"x")
+        says_version(broker.log.read_text)
+        broker.send(frontend, pack(REPLY, id=head["id"]), msgpack.packb({0: 1, 1: 204, 2: [], 3: b""}))
+        assert asked.result(timeout=5).status_code == 204
+
+
+def test_a_worker_refuses_another_version(tmp_path):
+    with PlayedBroker(tmp_path, "workers", "worker", "--store", f"sqlite:{tmp_path}/data.db") as broker:
+        worker, _ = broker.take(READY)
+        broker.send(worker, pack(REQUEST, id=ID, version=2), envelope(ID))
+        says_version(broker.log.read_text)
+
+
+@pytest.mark.parametrize("side", ["frontend", "worker"])
+def test_a_broker_refuses_another_version(broker, side):
+    getattr(broker, side)().send(pack(REQUEST, id=ID, version=2), b"x")
+    says_version(broker.log)
+
+
 # The folder of a bus
 
 ROLES = ("frontend", "broker", "worker", "webhook")

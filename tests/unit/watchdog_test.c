@@ -111,7 +111,7 @@ static void test_health(void **state)
     (void)state;
     assert_true(beat_health(reason)); /* nothing is shared */
     assert_false(beat_read(0, &b));
-    beat_share(4);
+    beat_share(4, true);
     assert_false(beat_health(reason));
     assert_string_equal(reason, "no process's event loop turns");
     beat_use(2);

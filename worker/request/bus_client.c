@@ -65,7 +65,7 @@ static void on_change(void *arg, size_t slot)
 {
     struct bus_client *l = arg;
 
-    l->heard_ms[slot] = 0;
+    l->looked_ms[slot] = l->heard_ms[slot] = 0;
     l->instances[slot] = 0;
     l->joined[slot] = l->broken[slot] = false;
     l->changes[slot]++;
@@ -87,8 +87,10 @@ enum err bus_client_open(struct bus_client *l, const struct config *cfg, enum se
     const struct bus_brokers_owner owner = {
         .opened = on_change, .closing = on_change, .is_alive = is_alive, .arg = l};
 
-    *l = (struct bus_client){
-        .service = service, .window = window, .silence_ms = DEAD_BEATS * cfg->heartbeat};
+    *l = (struct bus_client){.service = service,
+                             .window = window,
+                             .silence_ms = DEAD_BEATS * cfg->heartbeat,
+                             .trust_ms = cfg->work_timeout / 2};
     return bus_brokers_open(&l->bus, cfg, BUS_WORKERS, role, &owner);
 }
 
@@ -144,20 +146,6 @@ static void on_control(struct bus_client *l, size_t broker, const struct bus_hea
     }
 }
 
-/* Says so when a message is of another version of the protocol. */
-static void note_version(struct bus_client *l, zmq_msg_t *head)
-{
-    unsigned version = bus_header_version(zmq_msg_data(head), zmq_msg_size(head));
-    int64_t now = clock_mono_ms();
-
-    if (!version || version == BUS_VERSION || now < l->next_warning_ms)
-        return;
-    log_warn("refused a message of a broker: it speaks version %u of the bus, this worker %u; run "
-             "releases that speak the same",
-             version, BUS_VERSION);
-    l->next_warning_ms = now + WARNING_MS;
-}
-
 /* What one pair of header and payload asks for; true: it has become an item. */
 static bool take_pair(struct bus_client *l, size_t broker, const struct bus_header *h,
                       struct bus_item *it, bool has_room)
@@ -175,6 +163,23 @@ static bool take_pair(struct bus_client *l, size_t broker, const struct bus_head
     return false;
 }
 
+/* True: what is unread may have come before the last look, so long ago that the broker gives it to
+ * others. */
+static bool is_overdue(struct bus_client *l, size_t broker)
+{
+    int64_t now = clock_mono_ms(), before = l->looked_ms[broker];
+
+    l->looked_ms[broker] = now;
+    if (before && now - before > l->trust_ms && !l->broken[broker]) {
+        log_warn(
+            "did not look at the bus for %lld ms: dropping what came meanwhile and joining the "
+            "broker anew. Look for what the store waited for",
+            (long long)(now - before));
+        l->broken[broker] = true;
+    }
+    return l->broken[broker];
+}
+
 bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[BUS_BUNDLE_MAX],
                      size_t *ret_n)
 {
@@ -183,7 +188,7 @@ bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[
     zmq_msg_t head;
 
     *ret_n = 0;
-    if (!socket || l->broken[broker] || !message_receive(socket, &head))
+    if (!socket || is_overdue(l, broker) || !message_receive(socket, &head))
         return false;
     l->heard_ms[broker] = clock_mono_ms();
     for (;;) {
@@ -192,7 +197,7 @@ bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[
         bool more = zmq_msg_more(&head);
         metric_add(M_BUS_MALFORMED, 0, bad || !more);
         if (bad)
-            note_version(l, &head);
+            bus_note_version(&head, "a broker", &l->next_warning_ms);
         struct bus_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
         zmq_msg_close(&head);
         if (!more || !message_receive(socket, &it->payload))

@@ -13,10 +13,12 @@ struct bus_client {
     uint32_t window; /* most requests in hand, of each broker; 0: one bundle */
     struct bus_brokers bus;
     int64_t silence_ms;              /* a broker that is silent for longer counts as dead */
+    int64_t trust_ms;                /* what came longer ago may be in the hands of others */
+    int64_t looked_ms[BROKERS_MAX];  /* when it was last asked for a message; 0: never */
     int64_t heard_ms[BROKERS_MAX];   /* when it last sent something; 0: never */
     uint64_t instances[BROKERS_MAX]; /* broker process that READY was sent to; 0: none */
     bool joined[BROKERS_MAX];        /* READY was sent over this socket */
-    bool broken[BROKERS_MAX];        /* the connection was lost since: bus_client_step renews it */
+    bool broken[BROKERS_MAX];        /* what is unread is too old: bus_client_step drops it */
     unsigned changes[BROKERS_MAX];   /* of the socket: raised when it is opened and closed */
     bool leaving;
     size_t refused; /* since the last warning */

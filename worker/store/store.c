@@ -1,23 +1,44 @@
 #include "worker/store/store.h"
 
+#include "common/beat.h"
 #include "common/log.h"
 
 #include <string.h>
 
+/* A MongoDB call that waits for its socket, then for a server, and is tried once more. */
+enum { LONGEST_TIMEOUTS = 6 };
+
+typedef enum err open_fn(const char *uri, const struct config *cfg, struct store **ret);
+
 static const struct {
     const char *scheme;
-    enum err (*open)(const char *uri, const struct config *cfg, struct store **ret);
+    open_fn *open;
 } back_ends[] = {
     {"sqlite:", sqlite_open},
     {"mongodb://", mongo_open},
     {"mongodb+srv://", mongo_open},
 };
 
+/* Building indexes and migrations may take minutes. */
+static enum err open_excused(open_fn *open, const char *uri, const struct config *cfg,
+                             struct store **ret)
+{
+    beat_excused(true);
+    enum err e = open(uri, cfg, ret);
+    beat_excused(false);
+    return e;
+}
+
+unsigned store_longest_s(const struct config *cfg)
+{
+    return (unsigned)(LONGEST_TIMEOUTS * cfg->store_timeout / 1000 + 1);
+}
+
 enum err store_open(const char *uri, const struct config *cfg, struct store **ret)
 {
     for (size_t i = 0; i < sizeof back_ends / sizeof *back_ends; i++)
         if (strncmp(uri, back_ends[i].scheme, strlen(back_ends[i].scheme)) == 0)
-            return back_ends[i].open(uri, cfg, ret);
+            return open_excused(back_ends[i].open, uri, cfg, ret);
     log_error("the store's URI must begin with sqlite: or mongodb://; set --store");
     return ERR_INVALID;
 }

@@ -154,6 +154,9 @@ struct store {
  * indexes. ERR_INVALID: the URI is wrong or the login was refused (logged; a retry cannot help).
  * ERR_UNAVAILABLE: it does not answer yet. */
 enum err store_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;
+
+/* Seconds within which each operation ends, also of a store that does not answer. */
+unsigned store_longest_s(const struct config *cfg);
 void store_close(struct store *s); /* may be NULL */
 
 /* The back ends' openers, same results. */

@@ -1,8 +1,10 @@
 /* How long the store's operations take, and which fail. */
+#include "common/beat.h"
 #include "worker/store/store.h"
 
 enum err store_measured(enum store_op op, int64_t began_us, enum err e)
 {
+    beat_turn(); /* a bundle of many operations may take longer than --watchdog */
     if (began_us) {
         metric_time(M_STORE_SECONDS, op, clock_mono_us() - began_us);
         if (e == ERR_UNAVAILABLE || e == ERR_INTERNAL)

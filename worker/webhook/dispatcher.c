@@ -1,5 +1,6 @@
 #include "worker/webhook/dispatcher.h"
 
+#include "common/beat.h"
 #include "common/clock.h"
 #include "common/late.h"
 #include "common/log.h"
@@ -194,6 +195,7 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
         late_over();
     }
     struct timeval t = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+    beat_turn();
     watch_brokers(d);
     event_add(d->wait, &t);
     /* NONBLOCK alone goes on for as long as a descriptor is readable: that of ZeroMQ is, until
@@ -295,7 +297,7 @@ int dispatcher_run(const struct config *cfg, const char *store_uri, int stop_fd)
     int status = open_all(&d, stop_fd);
     if (!status) {
         while (!d.stopping)
-            turn(&d, 2 * cfg->heartbeat);
+            turn(&d, BEAT_MS);
         drain(&d);
     }
     close_all(&d);

@@ -59,7 +59,12 @@ static bool check(const struct config *cfg)
 /* Runs the master on the store of this URI. */
 static int serve(struct config *cfg, char *uri)
 {
-    struct prefork p = {.role = "webhook", .child = child, .monitor = monitor, .arg = uri};
+    struct prefork p = {.role = "webhook",
+                        .child = child,
+                        .monitor = monitor,
+                        .beats = true,
+                        .longest_call_s = store_longest_s(cfg),
+                        .arg = uri};
 
     if (!exposure_bus_allowed(PROGRAM, cfg) || !signing_keys_check(cfg) || !check(cfg) ||
         privileges_drop(PROGRAM, cfg) || !bus_folder_allowed(PROGRAM, cfg))

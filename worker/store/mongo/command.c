@@ -3,6 +3,7 @@
 #include "worker/store/mongo/doc.h"
 #include "worker/store/mongo/mongo.h"
 
+#include "common/beat.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -168,6 +169,7 @@ static bool exchange(struct mongo *m, bool write, const bson_t *command, const b
                     : mongoc_client_read_command_with_opts(m->client, m->database, command, NULL,
                                                            options, ret_reply, error);
     m->last_ms = clock_mono_ms();
+    beat_turn(); /* an operation of many commands may take longer than --watchdog */
     if (!ok)
         bson_destroy(ret_reply);
     return ok;

@@ -1,0 +1,167 @@
+"""The loop of a worker: what hangs is ended and others get its requests; under full load it sees its end."""
+
+import re
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from client import Api, expect
+from mongo import Mongod
+from stack import BIN, Stack, processes, wait_until
+from test_attack_bus import HEADERS, PlayedBroker, envelope
+from test_broker import (API, BYE, HELLO, PING, READY, REPLY, REQUEST, broker, pack, start, unpack)
+from test_late import ready_of
+
+zmq = pytest.importorskip("zmq")
+
+pytestmark = [pytest.mark.slow, pytest.mark.stores("sqlite")]
+
+
+def submission(id_):
+    headers = [None, None, b"application/json"] + [None] * (HEADERS - 3)
+    return envelope(id_, "OP_JOB_ADD", _7=headers, _9=b'{"job_queue": "q"}')
+
+
+class Saturating(threading.Thread):
+    """Brokers that always have bundles for the worker of a bus."""
+
+    def __init__(self, folder, brokers):
+        super().__init__()
+        self.context = zmq.Context()
+        self.poller, self.sockets = zmq.Poller(), []
+        for k in range(brokers):
+            self.sockets.append(self.context.socket(zmq.ROUTER))
+            self.sockets[k].bind(f"ipc://{folder}/broker-{k}.workers")
+            self.poller.register(self.sockets[k], zmq.POLLIN)
+        self.over = threading.Event()
+        self.answered, self.said_bye = 0, {}
+
+    def _bundle(self, socket, peer):
+        ids = [uuid.uuid4().bytes for _ in range(4)]
+        socket.send_multipart([peer, *(f for i in ids for f in (pack(REQUEST, id=i), submission(i)))])
+
+    def _take(self, socket):
+        peer, head, *_ = frames = socket.recv_multipart()
+        if not head:
+            socket.send_multipart([peer, pack(HELLO, instance=7), b""])
+            return
+        head = unpack(head)
+        if head["type"] == BYE and head["service"] == API:
+            self.said_bye[socket] = time.monotonic()
+        elif head["service"] == API and head["type"] == READY:
+            for _ in range(1000):  # seconds of work
+                self._bundle(socket, peer)
+        elif head["type"] == REPLY:
+            self.answered += (len(frames) - 1) // 2
+            if socket not in self.said_bye:
+                self._bundle(socket, peer)
+
+    def run(self):
+        while not self.over.is_set():
+            for socket, _ in self.poller.poll(100):
+                self._take(socket)
+        self.context.destroy(linger=0)
+
+
+def test_end_is_seen_under_full_load(store, tmp_path):
+    """TERM, while four brokers always have a bundle for the worker: all hear BYE within 0.5 s."""
+    bus = tmp_path / "bus"
+    bus.mkdir(mode=0o700)
+    brokers = Saturating(bus, 4)
+    brokers.start()
+    worker = subprocess.Popen([BIN / "testflinger-worker", "--bus", bus, "--brokers", "4", "--processes", "1",
+                               "--store", f"sqlite:{tmp_path}/data.db"],
+                              cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: brokers.answered > 1000, "it is under load")
+        told = time.monotonic()
+        worker.terminate()
+        wait_until(lambda: len(brokers.said_bye) == 4, "it says BYE")
+        assert max(brokers.said_bye.values()) - told < 0.5
+        assert worker.wait(10) == 0
+    finally:
+        worker.kill()
+        brokers.over.set()
+        brokers.join()
+
+
+@contextmanager
+def locked(path, seconds):
+    """Nobody else can write to the database for a while."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    yield
+    time.sleep(seconds)
+    db.execute("ROLLBACK")
+    db.close()
+
+
+def test_requests_that_waited_for_a_worker_that_hung(store, tmp_path):
+    """The worker answers what it had begun, and drops what came meanwhile: others may have it."""
+    database = tmp_path / "data.db"
+    with PlayedBroker(tmp_path, "workers", "worker", "--store", f"sqlite:{database}", "--store-timeout", 10000,
+                      "--work-timeout", 5000) as broker:
+        before, begun, waited = ready_of(broker, API), uuid.uuid4().bytes, uuid.uuid4().bytes
+        with locked(database, 4):
+            broker.send(before, pack(REQUEST, id=begun), submission(begun))
+            time.sleep(0.3)
+            broker.send(before, pack(REQUEST, id=waited), envelope(waited))
+        heads = (broker.take(READY, REPLY)[1][0][0] for _ in range(9))
+        heads = (h for h in heads if h["type"] == REPLY or h["service"] == API)
+        assert next(heads)["id"] == begun
+        assert next(heads)["type"] == READY  # over a new connection
+
+
+def test_worker_that_keeps_a_request_too_long(store, start):
+    """Others get what it has, as a repeat, and the key's lane goes on. It may join anew."""
+    broker = start("--work-timeout", 5000)
+    frontend, hung = broker.frontend(), broker.worker()
+    first = frontend.request(key=b"a", ttl=60000)
+    assert hung.ids() == [first]
+    second = frontend.request(key=b"a", ttl=60000)
+    late = frontend.request(ttl=2000)  # rejected while it waits
+    assert frontend.rejection() == (late, "ERR_TIMEOUT")
+    other = broker.worker()
+    got = other.bundle(seconds=8)
+    assert [(r["id"], r["attempt"]) for r in got] == [(first, 1), (second, 0)]
+    hung.get(PING, want=HELLO)
+    hung.reply(first, payload=b"late")
+    other.reply(first, second, payload=b"right")
+    assert [frontend.answer()["payload"] for _ in range(2)] == [b"right"] * 2
+    other.close()
+    hung.ready()
+    last = frontend.request()
+    assert hung.ids() == [last]
+    assert "for more than --work-timeout, 5000 ms: its 1 requests go to others" in broker.log()
+
+
+@pytest.mark.stores("mongodb")
+def test_worker_that_hangs_in_the_store_is_replaced(store):
+    """Its driver would wait for minutes; the master logs its stack and starts another."""
+    mongod = Mongod()
+    try:
+        uri = mongod.uri("hang") + "?socketTimeoutMS=600000"
+        with Stack(uri, "--store-timeout", 200, "--watchdog", 3, workers=1) as stack, \
+                ThreadPoolExecutor(1) as pool:
+            hung = stack.children("worker")[0]
+            mongod.process.send_signal(signal.SIGSTOP)
+            asked = pool.submit(Api(stack.url).submit, "q")
+            wait_until(lambda: hung not in processes(), "it is ended", 15)
+            mongod.process.send_signal(signal.SIGCONT)
+            stack.undisturbed = None
+            wait_until(stack.is_complete, "another has taken its place")
+            log = stack.log()
+            assert "its event loop has not turned for 3 s" in log
+            stack_text = log[log.index("stack of the process that is aborted"):]
+            assert re.search(r"\(mongoc_\w+\+0x", stack_text) and "testflinger-worker" in stack_text
+            assert asked.exception() is None
+            expect(Api(stack.url).get("/v1/agents/data"), 200)
+    finally:
+        mongod.remove()
