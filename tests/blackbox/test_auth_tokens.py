@@ -85,21 +85,55 @@ def test_secrets_of_any_form(api, admin, name):
         expect(api.post("/v1/oauth2/token", headers=basic(":".join(who))), 200)
 
 
-@pytest.mark.parametrize("headers, text", [
-    ({}, None), ({"Accept": "*/*"}, None), ({"Accept": "text/html"}, None),
-    (JSON, False), (TEXT, True), ({"Accept": "text/plain, application/json"}, True),
-    ({"Accept": "APPLICATION/JSON;q=0.9, text/plain;q=0.5"}, False),
+OLD = {"data": b"{}", "headers": {"Content-Type": "application/json"}}
+
+
+@pytest.mark.parametrize("method, options, text", [
+    ("POST", {}, None), ("POST", {"headers": {"Accept": "text/html"}}, None), ("POST", {"data": b""}, None),
+    ("POST", OLD, True), ("GET", {}, True), ("POST", {"data": b"{}"}, True), ("GET", OLD, True),
+    ("POST", {"headers": JSON}, False), ("POST", {"headers": TEXT}, True), ("GET", {"headers": JSON}, False),
+    ("POST", {"data": b"{}", "headers": JSON}, False), ("GET", {"headers": TEXT}, True),
+    ("POST", {"headers": {"Accept": "text/plain, application/json"}}, True),
+    ("POST", {"headers": {"Accept": "APPLICATION/JSON;q=0.9, text/plain;q=0.5"}}, False),
 ], ids=str)
-def test_forms(api, open_server, client, headers, text):
-    """JSON for today's clients; the first ones take the whole body for the token."""
+def test_forms(api, open_server, client, method, options, text):
+    """JSON for today's clients. The first ones, which the open mode tells by how they ask, take the body for the token."""
     Admin(open_server).create(client[0], client[1])
-    for one, default in ((api, False), (Api(open_server.url), True)):
-        response = expect(one.post("/v1/oauth2/token", auth=client, headers=headers), 200)
-        if default if text is None else text:
+    accept = "Accept" in options.get("headers", {})
+    for one, is_text in ((api, text if accept else False), (Api(open_server.url), bool(text))):
+        response = expect(one.request(method, "/v1/oauth2/token", auth=client, **options), 200)
+        if is_text:
             assert response.headers["Content-Type"].startswith("text/plain")
             assert payload(response.text)["permissions"]["client_id"] == client[0]
         else:
             assert payload(response.json()["access_token"])["permissions"]["client_id"] == client[0]
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer "])
+def test_whole_answer_as_token(api, open_server, admin, name, queue, scheme):
+    """The first command line sends what it got, be it JSON: in the open mode its token counts."""
+    Admin(open_server).create(name, "its-own-secret-key", "contributor", "--max-priority", "*=7")
+    one = Api(open_server.url)
+    text = expect(one.post("/v1/oauth2/token", auth=(name, "its-own-secret-key")), 200).text.strip()
+
+    def submit(to, header):
+        return to.post("/v1/job", {"job_queue": queue, "job_priority": 5}, headers={"Authorization": header})
+
+    expect(submit(one, scheme + text), 200)
+    for bad in ('{"access_token": 5}', '{"access_token": ""}', "{", "{}", '{"access_token": {"access_token": "x"}}', "{" * 3000,
+                text.replace('"access_token": "', '"access_token": "x')):
+        expect(submit(one, scheme + bad), 403)
+    assert submit(api, scheme + text).status_code in (401, 403)
+
+
+@pytest.mark.parametrize("aud", ["testflinger", ["x", "y"], {"x": 1}, 5, True])
+def test_audience_of_another_service(api, open_server, aud):
+    now = time.time()
+    foreign = sign({"exp": now + 60, "iat": now, "sub": "access_token", "aud": aud,
+                    "permissions": {"client_id": "x", "role": "admin"}})
+    for one in (api, Api(open_server.url)):
+        expect(one.post("/v1/job", {"job_queue": "q", "job_priority": 1}, headers={"Authorization": f"Bearer {foreign}"}),
+               403, message("Invalid Token"))
 
 
 @pytest.mark.stores("sqlite")  # a setting of the worker, no matter of the store

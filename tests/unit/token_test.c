@@ -98,6 +98,13 @@ static const struct {
     {"{\"exp\": 1700000600, \"iat\": \"x\", \"sub\": \"s\"}", TOKEN_CLAIM},
     {"{\"exp\": 1700000600, \"iat\": true, \"sub\": \"s\"}", TOKEN_CLAIM},
     {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": 5}", TOKEN_CLAIM},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": \"s\", \"aud\": \"x\"}", TOKEN_AUDIENCE},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": \"s\", \"aud\": [\"\"]}", TOKEN_AUDIENCE},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": \"s\", \"aud\": 5}", TOKEN_AUDIENCE},
+    {"{\"exp\": 1, \"iat\": 1, \"sub\": \"s\", \"aud\": \"x\"}", TOKEN_EXPIRED},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": \"s\", \"aud\": \"\"}", TOKEN_OK},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": \"s\", \"aud\": []}", TOKEN_OK},
+    {"{\"exp\": 1700000600, \"iat\": 1, \"sub\": \"s\", \"aud\": null}", TOKEN_OK},
     {"{\"exp\": 1700000600, \"iat\": 1, \"nbf\": \"x\", \"sub\": \"s\"}", TOKEN_CLAIM},
     {"{\"exp\": null, \"iat\": 1, \"sub\": \"s\"}", TOKEN_WITHOUT_EXP},
 };

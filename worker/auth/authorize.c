@@ -62,16 +62,32 @@ static enum err take_token(struct call *c, struct text token)
     return ERR_OK;
 }
 
+/* The first command line sends the whole answer of a login as its token: takes the token out of it.
+ * *ret_keep: what the token lies in; owned. */
+static void take_out(struct text *token, json_t **ret_keep)
+{
+    if (!token->len || *token->s != '{')
+        return;
+    *ret_keep = json_loadb(token->s, token->len, 0, NULL);
+    const json_t *inner = json_object_get(*ret_keep, "access_token");
+    if (inner && json_is_string(inner))
+        *token = (struct text){json_string_value(inner), json_string_length(inner)};
+}
+
 /* The open mode refuses nobody. Old clients send the token without "Bearer". */
 static enum err look(struct call *c, struct text header)
 {
     struct text token = header;
+    json_t *answer = NULL;
 
     c->caller.role = ROLE_CONTRIBUTOR;
     if (!header.s)
         return ERR_OK;
     bearer(header, &token);
-    return take_token(c, token);
+    take_out(&token, &answer);
+    enum err e = take_token(c, token);
+    json_decref(answer);
+    return e;
 }
 
 static void refuse_unknown(struct call *c)

@@ -122,6 +122,15 @@ static bool signature_fits(const struct token_keys *keys, const char *token)
 static const enum token_fault without[] = {TOKEN_WITHOUT_EXP, TOKEN_WITHOUT_IAT, TOKEN_WITHOUT_SUB};
 static const char *const required[] = {"exp", "iat", "sub"};
 
+/* Our tokens name no audience, so one that does is for another service (RFC 7519, 4.1.3). */
+static bool names_audience(const json_t *aud)
+{
+    if (json_is_string(aud))
+        return json_string_length(aud) > 0;
+    return json_array_size(aud) + json_object_size(aud) > 0 || json_is_true(aud) ||
+           json_is_real(aud) || json_integer_value(aud) != 0;
+}
+
 static enum token_fault claims_fault(const json_t *claims, int64_t now, int64_t leeway)
 {
     const json_t *exp = json_object_get(claims, "exp"), *iat = json_object_get(claims, "iat");
@@ -139,7 +148,9 @@ static enum token_fault claims_fault(const json_t *claims, int64_t now, int64_t 
         return TOKEN_EARLY;
     if (!json_is_number(exp))
         return TOKEN_UNDECODABLE;
-    return json_number_value(exp) <= (double)(now - leeway) ? TOKEN_EXPIRED : TOKEN_OK;
+    if (json_number_value(exp) <= (double)(now - leeway))
+        return TOKEN_EXPIRED;
+    return names_audience(json_object_get(claims, "aud")) ? TOKEN_AUDIENCE : TOKEN_OK;
 }
 
 /* Checks the parts in order; *ret_claims is set as soon as there are some. */

@@ -27,6 +27,14 @@ static size_t position(struct text header, const char *type)
     return header.len;
 }
 
+/* The first command line posts a body, `{}`, and the first documents ask by GET: both read the
+ * answer as the token. Today's clients post none, and read JSON. */
+static bool is_old(const struct call *c)
+{
+    return c->cfg->auth == AUTH_OPEN &&
+           (route_method(c->route) == HTTP_GET || c->request->body.len > 0);
+}
+
 /* Which form of the token the client wants: what it names first, else the setting's. */
 static bool wants_json(const struct call *c)
 {
@@ -36,7 +44,7 @@ static bool wants_json(const struct call *c)
     if (json != text)
         return json < text;
     if (c->cfg->token_reply == TOKEN_REPLY_AUTO)
-        return c->cfg->auth != AUTH_OPEN;
+        return !is_old(c);
     return c->cfg->token_reply == TOKEN_REPLY_JSON;
 }
 
