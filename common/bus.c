@@ -92,7 +92,7 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
         !get_uint(&f[2], UINT64_MAX, &instance) || !get_uint(&f[3], SERVICE_COUNT_ - 1, &service) ||
         f[4].type != MSGPACK_OBJECT_BIN || f[4].via.bin.size != BUS_ID_SIZE ||
         !get_uint(&f[5], UINT32_MAX, &ttl) || !get_uint(&f[6], UINT32_MAX, &attempt) ||
-        !get_uint(&f[7], ERR_COUNT_ - 1, &err) || f[8].type != MSGPACK_OBJECT_BIN ||
+        !get_uint(&f[7], UINT8_MAX, &err) || f[8].type != MSGPACK_OBJECT_BIN ||
         f[8].via.bin.size > BUS_KEY_MAX || !get_uint(&f[9], UINT32_MAX, &window))
         return ERR_INVALID;
     h.type = (enum bus_type)type;
@@ -107,7 +107,7 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
     memcpy(h.id, f[4].via.bin.ptr, BUS_ID_SIZE);
     h.ttl_ms = (uint32_t)ttl;
     h.attempt = (uint32_t)attempt;
-    h.err = (enum err)err;
+    h.err = err < ERR_COUNT_ ? (enum err)err : ERR_UNAVAILABLE; /* an error of a later release */
     memcpy(h.key, f[8].via.bin.ptr, f[8].via.bin.size);
     h.key_len = f[8].via.bin.size;
     if (h.type == BUS_READY)

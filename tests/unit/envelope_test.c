@@ -291,6 +291,23 @@ static void test_ready_tells_operations(void **state)
     zmq_msg_close(&msg);
 }
 
+static void test_reject_of_a_later_release(void **state)
+{
+    struct bus_header h = {.type = BUS_REJECT, .err = ERR_TIMEOUT}, again;
+    const size_t place = 7 + 2 + BUS_ID_SIZE; /* of the error: behind 7 short numbers and the id */
+    unsigned char *bytes;
+    zmq_msg_t msg;
+
+    (void)state;
+    bus_header_pack(&h, &msg);
+    bytes = zmq_msg_data(&msg);
+    assert_int_equal(bytes[place], ERR_TIMEOUT);
+    bytes[place] = ERR_COUNT_;
+    assert_int_equal(bus_header_unpack(bytes, zmq_msg_size(&msg), &again), ERR_OK);
+    assert_int_equal(again.err, ERR_UNAVAILABLE);
+    zmq_msg_close(&msg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_numbers_of_errors_and_services_stay),
         cmocka_unit_test(test_request_of_a_later_release),
         cmocka_unit_test(test_ready_tells_operations),
+        cmocka_unit_test(test_reject_of_a_later_release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
