@@ -14,7 +14,7 @@ struct block {
     enum address_kind kind;
 };
 
-/* The first row that an address is in decides: a metadata service stands before its network. */
+/* The first matching row wins: the address of a metadata service stands before its network. */
 static const struct block blocks4[] = {
     {{100, 100, 100, 200}, 32, ADDRESS_SPECIAL}, /* metadata: Alibaba */
     {{168, 63, 129, 16}, 32, ADDRESS_SPECIAL},   /* metadata: Azure */
@@ -50,7 +50,7 @@ static const struct block blocks6[] = {
     {{0x20}, 3, ADDRESS_PUBLIC},                                      /* global unicast */
 };
 
-/* Blocks whose addresses wrap an IPv4 address at an offset. `kind`: the best that they can be. */
+/* Blocks of addresses that wrap an IPv4 address at an offset. `kind`: the most trusted result. */
 static const struct wrapping {
     struct block block;
     unsigned at;
@@ -97,9 +97,9 @@ static enum address_kind kind6(const uint8_t *a)
     for (size_t i = 0; !within(a, &loopback) && i < sizeof wrappings / sizeof *wrappings; i++)
         if (within(a, &wrappings[i].block))
             return worse(wrappings[i].block.kind, kind4(a + wrappings[i].at));
-    /* Outside of 2000::/3 nothing is global unicast. */
+    /* Only 2000::/3 holds global unicast addresses. */
     enum address_kind kind = kind_in(a, blocks6, sizeof blocks6 / sizeof *blocks6, ADDRESS_PRIVATE);
-    /* ISATAP, ANY_PREFIX:0:5efe:a.b.c.d; the bit 0x02 says whether the inner one is global. */
+    /* ISATAP, ANY_PREFIX:0:5efe:a.b.c.d; bit 0x02 tells whether the inner address is global. */
     if ((a[8] & 0xfd) == isatap[0] && memcmp(a + 9, isatap + 1, 3) == 0)
         kind = worse(kind, kind4(a + 12));
     return kind;

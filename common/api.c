@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Defaults are zeros; what is not said of path and too_large is a text (see their accessors). */
+/* Fields that a row leaves out are 0; the accessors of path and too_large return a text for it. */
 struct route {
     unsigned op, wire;
     const char *name;
@@ -111,7 +111,7 @@ static bool pattern_match(const char *pattern, const char *path, size_t len,
     const char *pend = pattern + strlen(pattern), *end = path + len;
     size_t n = 0;
 
-    /* Both begin with a slash; a single trailing one on either side does not count. */
+    /* Both begin with a slash; ignore one trailing slash on either side. */
     if (pend[-1] == '/' && pend - pattern > 1)
         pend--;
     if (len > 1 && end[-1] == '/')

@@ -13,11 +13,11 @@
 #define BODY_MEDIUM   (4 * MIB)
 #define BODY_SMALL    (64 * (size_t)1024)
 #define BODY_IGNORED  (64 * (size_t)1024)
-#define BODY_UPLOAD   SIZE_MAX /* the setting max-upload decides */
+#define BODY_UPLOAD   SIZE_MAX /* the setting max-upload is the limit */
 
-/* Larger bodies, and all of uploads, are asked for at a worker before they are read. */
+/* A frontend asks a worker (OP_ASK) before it reads a larger body, and before any upload. */
 #define BODY_UNASKED (64 * (size_t)1024)
-#define ASK_GO_ON    202 /* status: the body is wanted */
+#define ASK_GO_ON    202 /* status: read the body */
 
 #define TOO_LARGE_DEFAULT "Request Entity Too Large"
 #define TOO_LARGE_RESULT  "Payload too large"
@@ -25,14 +25,14 @@
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_METHOD_COUNT_ };
 
 enum service {
-    SERVICE_LOCAL, /* the frontend itself */
+    SERVICE_LOCAL, /* answered by the frontend */
     SERVICE_API,
     SERVICE_WEBHOOK,
     SERVICE_LOGIN, /* bcrypt is slow: workers of their own, one request at a time */
     SERVICE_COUNT_
 };
 
-/* A set of roles is 0 for nobody. */
+/* Bits of a set of roles; the set 0 allows nobody. */
 enum role { ROLE_ADMIN = 1, ROLE_MANAGER = 2, ROLE_CONTRIBUTOR = 4, ROLE_AGENT = 8 };
 #define ROLES_ANYONE     16u /* no token is needed */
 #define ROLES_USERS      (ROLE_ADMIN | ROLE_MANAGER | ROLE_CONTRIBUTOR)
@@ -46,43 +46,44 @@ extern const char *const role_names[];
 enum route_flags {
     /* Requests with the same first `queue` parameter run one bundle at a time, in order. */
     ROUTE_BY_QUEUE = 1,
-    /* The handler takes all calls of its row in a bundle at once. */
+    /* The handler takes all requests of its row in a bundle in one call. */
     ROUTE_GATHER = 2,
-    /* The body goes to a temporary file, up to max-upload. The handler gets what was found in it
-     * (common/file.h) and says whether it is wanted. */
+    /* The body goes to a temporary file, up to max-upload. The handler gets only the facts
+     * (common/file.h) and answers whether to store it. */
     ROUTE_UPLOAD = 4,
-    /* The roles count in the open mode too: otherwise anyone could give himself any permission. */
+    /* The roles count in the open mode too: otherwise any client could grant itself permissions. */
     ROUTE_GUARDED = 8,
-    /* The handler answers with the info of a file, which the frontend reads piece by piece. */
+    /* The handler answers with the file's info; the frontend then reads the file in pieces. */
     ROUTE_DOWNLOAD = 16,
     /* The body is plain text, not JSON. */
     ROUTE_TEXT = 32,
-    /* Likewise with requests about the same job, the first parameter of the path. */
+    /* Requests about the same job (first parameter of the path) run one bundle at a time, in order.
+     */
     ROUTE_BY_JOB = 64,
     /* The answers hold tokens: Cache-Control: no-store. */
     ROUTE_NO_STORE = 128,
-    /* With the setting agent-identity, an agent's token must be one of the agent that holds the
+    /* With the setting agent-identity, an agent's token must belong to the agent that holds the
      * claim of the job (first parameter of the path). */
     ROUTE_HOLDER = 256
 };
 
-/* A row of the table. All are static: pointers stay valid and tell rows apart. */
+/* A row of the table. All are static: pointers stay valid, and equal pointers mean the same row. */
 struct route;
 
-/* The row of an operation (enum op); NULL when there is none of this number. */
+/* The row of an operation (enum op); NULL: none. */
 const struct route *route_of(unsigned op);
 
-/* The row with a number on the bus; NULL: this release has none. O(1). */
+/* The row with this number on the bus; NULL: this release has none. O(1). */
 const struct route *route_of_wire(unsigned wire);
 
 /* The row of this name ("OP_JOB_ADD"); NULL: none. `name` need not end with a NUL. */
 const struct route *route_named(const char *name, size_t len);
 
-/* What the row says; texts have static storage. */
+/* Fields of the row; texts have static storage. */
 unsigned route_op(const struct route *r);
 unsigned route_wire(const struct route *r);    /* number on the bus; 0: a LOCAL row */
 const char *route_name(const struct route *r); /* "OP_JOB_ADD" */
-const char *route_path(const struct route *r); /* "": requests of frontends themselves */
+const char *route_path(const struct route *r); /* "": only frontends make this request */
 enum http_method route_method(const struct route *r);
 enum service route_service(const struct route *r);
 unsigned route_roles(const struct route *r);
@@ -93,7 +94,7 @@ const char *route_summary(const struct route *r);
 
 #define ROUTE_PARAMS_MAX 2
 
-/* A segment of a request path that stands where the route has a placeholder: raw, still encoded. */
+/* The segment of a request path at a placeholder of the route: raw, still encoded. */
 struct route_param {
     const char *start;
     size_t len;

@@ -10,15 +10,15 @@
 #include <sys/mman.h>
 
 enum {
-    FRESH_MS = 5 * BEAT_MS, /* a loop that turned within this time is well */
-    PAUSE_MS = 3000         /* a pause of accepting that is no fault yet */
+    FRESH_MS = 5 * BEAT_MS, /* a loop that turned within this time counts as alive */
+    PAUSE_MS = 3000         /* a shorter pause of accepting is no fault */
 };
 
 struct record {
     _Atomic int64_t turned, paused;
     _Atomic uint64_t accepted;
     _Atomic int64_t excused;
-    char apart[64 - 4 * sizeof(int64_t)]; /* a cache line each */
+    char apart[64 - 4 * sizeof(int64_t)]; /* fills a cache line: children must not share one */
 };
 
 static struct record *records, *own;
@@ -31,7 +31,8 @@ void beat_share(unsigned slots, bool judged)
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (p == MAP_FAILED) {
-        log_error("no memory for the children's signs of life: %s; none is replaced that hangs",
+        log_error("cannot watch the children for hangs: no memory for their heartbeats: %s; raise "
+                  "the memory limit and restart",
                   strerror(errno));
         return;
     }

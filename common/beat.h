@@ -1,9 +1,9 @@
-/* Signs of life: each child with an event loop tells its master and the monitor that the loop turns
- * and whether it accepts connections.
+/* Heartbeats: each child with an event loop reports to its master and the monitor that the loop
+ * turns and whether it accepts connections.
  *
- * They live in memory that the master shares with its children, one record a slot; each record has
- * one writer, its child. Times are milliseconds of the monotonic clock, which stands still while
- * the machine is suspended. Without beat_share, or without memory, nothing is told. */
+ * The records, one a slot, are in memory that the master shares with its children; only the slot's
+ * child writes a record. Times are ms of the monotonic clock, which stops during a suspend. Without
+ * beat_share, or without memory, nothing is recorded. */
 #ifndef COMMON_BEAT_H
 #define COMMON_BEAT_H
 
@@ -27,7 +27,7 @@ void beat_share(unsigned slots, bool judged);
 
 /* This process beats in this slot from now on. */
 void beat_use(unsigned slot);
-/* The child of the slot is gone. */
+/* Clears the record of a child that ended. */
 void beat_forget(unsigned slot);
 
 void beat_turn(void);
@@ -40,8 +40,8 @@ void beat_paused(bool paused);
 bool beat_read(unsigned slot, struct beat *ret);
 
 #define BEAT_REASON_SIZE 64
-/* Whether at least one child's loop turns and accepts connections; when none does, why. True where
- * nothing is shared. */
+/* Whether at least one child's loop turns and accepts connections; false: `reason` gets why. True
+ * before beat_share or without memory. */
 bool beat_health(char reason[BEAT_REASON_SIZE]);
 
 #endif

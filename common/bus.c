@@ -66,7 +66,8 @@ static bool get_uint(const msgpack_object *o, uint64_t max, uint64_t *ret)
     return true;
 }
 
-/* Operations of a READY: a text of bits, of any length; without it those that were never told. */
+/* Reads the operations of a READY, a bit string of any length. Without it: those that a release
+ * without the field knows. */
 static void get_ops(const msgpack_object_array *fields, struct bus_ops *ret)
 {
     const msgpack_object *o = fields->size > HEADER_FIELDS ? &fields->ptr[HEADER_FIELDS] : NULL;
@@ -135,7 +136,7 @@ unsigned bus_header_version(const void *data, size_t len)
 {
     const unsigned char *bytes = data;
 
-    /* An array with fewer than 16 elements, whose first is a number below 128. */
+    /* A msgpack array of fewer than 16 elements, whose first is a number below 128. */
     return len > 1 && (bytes[0] & 0xf0) == 0x90 && bytes[1] < 0x80 ? bytes[1] : 0;
 }
 
@@ -184,8 +185,8 @@ void *bus_bind(void *ctx, const char *endpoint, enum bus_side peers)
 {
     void *socket = zmq_socket(ctx, ZMQ_ROUTER);
 
-    /* Handover: a peer may reconnect before its old connection is found dead. Mandatory: a send to
-     * a peer that is gone fails instead of being dropped. */
+    /* HANDOVER: a peer may reconnect before its old connection is found dead. MANDATORY: a send to
+     * a disconnected peer fails instead of being dropped. */
     if (!socket || !set_common(socket) || !set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
         !set_int(socket, ZMQ_ROUTER_HANDOVER, 1) || !bus_key_serve(socket, endpoint, peers) ||
         zmq_bind(socket, endpoint) != 0)
@@ -203,8 +204,8 @@ void *bus_connect(void *ctx, const char *endpoint, const char *role)
         unique = (uint64_t)clock_wall_us();
     int n = snprintf(identity, sizeof identity, "%s-%d-%016llx", role, (int)getpid(),
                      (unsigned long long)unique);
-    /* Immediate: a send without a connection fails. Probe: the broker says HELLO at each
-     * (re)connect. */
+    /* IMMEDIATE: a send without a connection fails. PROBE_ROUTER: makes the broker send HELLO at
+     * each (re)connect. */
     if (!socket || !set_common(socket) ||
         zmq_setsockopt(socket, ZMQ_ROUTING_ID, identity, (size_t)n) != 0 ||
         !set_int(socket, ZMQ_IMMEDIATE, 1) || !set_int(socket, ZMQ_PROBE_ROUTER, 1) ||

@@ -39,12 +39,12 @@
 
 #define BUS_VERSION     1
 #define BUS_ID_SIZE     16
-#define BUS_KEY_MAX     128 /* longer keys are cut; requests that then share one run in turn */
-#define BUS_BUNDLE_MAX  32  /* requests in one message to a worker */
+#define BUS_KEY_MAX     128 /* longer keys are cut; equal cut keys only serialise requests */
+#define BUS_BUNDLE_MAX  32  /* requests in one message to a worker, at most */
 #define BUS_MESSAGE_MAX (20 * MIB)
 #define BROKERS_MAX     16
 
-/* ms: ZeroMQ closes a connection whose other end is silent for so long. A process that did not run
+/* ms: ZeroMQ closes a connection whose peer was silent for so long. A process that did not run
  * for longer joins anew (late.h): its peers may have given its requests to others. */
 #define BUS_PATIENCE_MS 1500
 
@@ -62,20 +62,20 @@ enum bus_type {
 struct bus_header {
     enum bus_type type;
     uint64_t instance;       /* HELLO, PING, BYE of a broker */
-    uint64_t origin;         /* REQUEST: a hash of the client's address; 0: not told */
-    uint32_t subject;        /* REQUEST: a hash of what is asked for, see below; 0: not told */
+    uint64_t origin;         /* REQUEST: a hash of the client's address; 0: unknown */
+    uint32_t subject;        /* REQUEST: operation and parameters, see below; 0: unknown */
     enum service service;    /* READY, REQUEST */
-    uint32_t window;         /* READY: requests that it takes at a time; 0: one bundle */
+    uint32_t window;         /* READY: requests that the worker holds at a time; 0: one bundle */
     uint8_t id[BUS_ID_SIZE]; /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */
     uint32_t ttl_ms;         /* REQUEST: time left until its deadline */
-    uint32_t attempt;        /* REQUEST: 0, raised each time it is sent again */
+    uint32_t attempt;        /* REQUEST: 0, plus 1 for each time that it is sent again */
     enum err err;            /* REJECT */
     char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time; WAKE */
     size_t key_len;          /* 0: none. HELLO, READY: the sender's release */
-    struct bus_ops ops;      /* READY: those that the worker knows */
+    struct bus_ops ops;      /* READY: operations that the worker knows */
 };
 
-/* A subject is the number of the operation + 1 in the upper bits, below a hash of its parameters.
+/* Subject: the operation's number + 1 in the upper 8 bits, a hash of the parameters below them.
  * On the bus, origin and subject take the places of instance and window, which a REQUEST does not
  * use. */
 #define BUS_SUBJECT_OP_SHIFT 24
@@ -89,7 +89,7 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg);
 /* ERR_INVALID: not a well-formed header of this version; *ret is untouched. */
 enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret) MUST_CHECK;
 
-/* The version of the protocol that a header is of, whatever follows; 0: it is no header. */
+/* The version of the protocol in a header, of whatever release; 0: not a header. */
 unsigned bus_header_version(const void *data, size_t len);
 
 /* Logs that `peer` speaks another version of the protocol, if the header does; not before
@@ -106,7 +106,7 @@ enum err bus_endpoint(const char *bus, unsigned broker, enum bus_side side,
 /* Splits "tcp://HOST:PORT"; ERR_INVALID: it is something else. IPv6 keeps its brackets. */
 enum err bus_split(const char *bus, char *host, size_t size, unsigned *port) MUST_CHECK;
 
-/* Whether the setting `bus` can be used; says on stderr why not. */
+/* Whether the setting `bus` is valid; false: the reason is on stderr. */
 bool bus_setting_ok(const char *program, const struct config *cfg);
 
 /* True for tcp:// with an address that is not a loopback one. */

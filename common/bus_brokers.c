@@ -12,8 +12,8 @@
 #include <string.h>
 
 enum {
-    FIRST_MS = 1000, /* longest wait for the first lookup */
-    CALM_MS = 5000,  /* between two lookups */
+    FIRST_MS = 1000, /* limit of the wait for the first lookup */
+    CALM_MS = 5000,  /* between lookups */
     EAGER_MS = 1000, /* while a broker is away */
     ADDRESSES_MAX = 64
 };
@@ -24,9 +24,9 @@ struct bus_lookup {
     struct addrinfo hints;
     char host[BUS_ENDPOINT_SIZE];
     unsigned port;
-    bool is_open;     /* a lookup runs */
+    bool is_open;     /* a lookup is running */
     int last_error;   /* of the last answer: each is logged once */
-    bool was_crowded; /* logged that there are more brokers than slots */
+    bool was_crowded; /* already logged that brokers outnumber the slots */
     int64_t answered_ms;
 };
 
@@ -86,7 +86,7 @@ void bus_brokers_renew(struct bus_brokers *b, int linger_ms)
         bus_brokers_renew_one(b, i, linger_ms);
 }
 
-/* Slot of an endpoint ("": a free slot); BROKERS_MAX: there is none. */
+/* The slot of an endpoint ("": a free one); BROKERS_MAX: none. */
 static size_t find_slot(const struct bus_brokers *b, const char *endpoint)
 {
     size_t i = 0;
@@ -96,7 +96,7 @@ static size_t find_slot(const struct bus_brokers *b, const char *endpoint)
     return i;
 }
 
-/* Closes sockets whose address the name lost and where no broker answers. */
+/* Closes sockets whose address was removed from the name and where no broker answers. */
 static void drop_unlisted(struct bus_brokers *b)
 {
     for (size_t i = 0; i < BROKERS_MAX; i++)
@@ -110,7 +110,7 @@ static void drop_unlisted(struct bus_brokers *b)
 
 /* ---- the name ---- */
 
-/* The numeric address as endpoints have it; false: it has none. */
+/* Writes the numeric address as endpoints have it; false: none. */
 static bool address_text(const struct addrinfo *a, char *out, size_t size)
 {
     char text[INET6_ADDRSTRLEN];
@@ -126,8 +126,8 @@ static int compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The addresses of one family, sorted: when there are more than slots, all processes use the same
- * ones. */
+/* The addresses of one family, sorted, so that all processes pick the same ones when there are more
+ * than slots. */
 static size_t pick(const struct addrinfo *all, char out[ADDRESSES_MAX][BUS_ENDPOINT_SIZE / 2],
                    bool *ret_crowded)
 {
@@ -168,7 +168,7 @@ static size_t endpoints_of(const struct bus_brokers *b,
     return len;
 }
 
-/* Opens and closes sockets so that they match the answer. */
+/* Opens and closes sockets to match the answer. */
 static void follow(struct bus_brokers *b, const struct addrinfo *all)
 {
     struct bus_lookup *l = b->lookup;
@@ -229,7 +229,7 @@ static void take_answer(struct bus_brokers *b, int64_t now)
         l->request.ar_result = NULL;
     }
     if (e && e != l->last_error)
-        log_warn("the name of the bus, %s, cannot be looked up: %s; known addresses stay in use, "
+        log_warn("cannot resolve the bus's name %s: %s; known addresses stay in use, "
                  "check --bus",
                  l->host, gai_strerror(e));
     l->last_error = e;
@@ -305,7 +305,7 @@ void bus_brokers_close(struct bus_brokers *b, int linger_ms)
         }
     if (b->ctx)
         zmq_ctx_term(b->ctx);
-    /* The resolver's thread still writes to a request that it works on: that one is not freed. */
+    /* The resolver thread still writes to a running request: leak it rather than free it. */
     if (b->lookup && (!b->lookup->is_open || gai_cancel(&b->lookup->request) != EAI_NOTCANCELED)) {
         if (b->lookup->request.ar_result)
             freeaddrinfo(b->lookup->request.ar_result);

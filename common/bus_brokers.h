@@ -15,7 +15,7 @@
 
 struct bus_lookup;
 
-/* Callbacks for sockets that are opened and closed. A socket keeps its `slot` for life. */
+/* Called when sockets are opened and closed. A socket keeps its `slot` for life. */
 struct bus_brokers_owner {
     void (*opened)(void *arg, size_t slot);
     void (*closing)(void *arg, size_t slot); /* before the socket is closed */
@@ -25,7 +25,7 @@ struct bus_brokers_owner {
 
 struct bus_brokers {
     struct {
-        void *socket; /* NULL: the slot is free */
+        void *socket; /* NULL: free slot */
         char endpoint[BUS_ENDPOINT_SIZE];
         bool listed; /* the name still has this address */
     } slots[BROKERS_MAX];
@@ -43,10 +43,10 @@ struct bus_brokers {
 enum err bus_brokers_open(struct bus_brokers *b, const struct config *cfg, enum bus_side side,
                           const char *role, const struct bus_brokers_owner *owner) MUST_CHECK;
 
-/* Resolves the name when it is time; call it about every heartbeat. May open and close sockets. */
+/* Resolves the name when that is due; call it about every heartbeat. May open and close sockets. */
 void bus_brokers_step(struct bus_brokers *b, int64_t now_ms);
 
-/* Replaces the sockets of all brokers, or of one slot, by new ones with new identities: drops what
+/* Replaces the sockets of all brokers, or of one slot, by ones with new identities. Drops what
  * was received and not read. What was sent has `linger_ms` to leave. Calls the owner. */
 void bus_brokers_renew(struct bus_brokers *b, int linger_ms);
 void bus_brokers_renew_one(struct bus_brokers *b, size_t slot, int linger_ms);

@@ -1,4 +1,4 @@
-/* Apart from bus.c: the launcher checks the setting without loading ZeroMQ. */
+/* Not in bus.c: the launcher checks the setting without loading ZeroMQ. */
 #include "common/bus.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* The folder of a local bus: whoever enters it can send and answer requests, so only the server's
- * user may. */
+/* The folder of a local bus. It must be private: a process that can enter it can send and answer
+ * requests. */
 #ifndef COMMON_BUS_FOLDER_H
 #define COMMON_BUS_FOLDER_H
 
@@ -11,8 +11,7 @@
 
 #define BUS_FOLDER_REASON_SIZE 512
 
-/* True for a folder that belongs to this process's user and has mode 7xx without rights of others.
- */
+/* True for a folder that this process's user owns and that grants others nothing (mode 7xx). */
 bool bus_folder_is_private(const struct stat *st);
 
 /* Makes the folder when it is missing. ERR_INVALID, with a line in `reason`: it cannot be made, or

@@ -40,7 +40,7 @@ static bool is_key(const char *s, size_t len, char out[BUS_KEY_TEXT + 1], uint8_
     return zmq_z85_decode(bytes, out) != NULL;
 }
 
-/* Reads a line of this side's section; false: its value is no key. */
+/* Reads a line of this side's section; false: the value is no key. */
 static bool take_line(const char *name, size_t name_len, const char *value, size_t len)
 {
     uint8_t bytes[KEY_BYTES];
@@ -51,10 +51,10 @@ static bool take_line(const char *name, size_t name_len, const char *value, size
     for (int i = 0; i < BUS_KEY_SIDES_; i++)
         if (name_len == strlen(names[i]) && memcmp(name, names[i], name_len) == 0)
             return is_key(value, len, keys.sides[i].text, keys.sides[i].bytes);
-    return true; /* an unknown name, of a later release */
+    return true; /* ignore an unknown name: a later release's */
 }
 
-/* Reads the section of a side; NULL: it is complete, else what is wrong. */
+/* Reads the section of a side; NULL: complete, else what is wrong. */
 static const char *take_sides(const char *text, enum bus_key_side own)
 {
     bool is_own = false, was_there = false;
@@ -181,7 +181,8 @@ void *bus_key_guard(void *ctx)
     return guard;
 }
 
-/* Indices of the parts that are read; a part longer than PART_MAX is cut and matches nothing. */
+/* Indices of the parts of a request. A part longer than PART_MAX is cut and then matches nothing.
+ */
 enum part { PART_ID = 1, PART_DOMAIN, PART_ADDRESS, PART_MECHANISM = 5, PART_KEY };
 
 struct question {
@@ -219,7 +220,7 @@ static bool part_is(const struct question *q, enum part part, const void *data, 
     return q->parts[part].len == len && memcmp(q->parts[part].data, data, len) == 0;
 }
 
-/* The side whose key the connection has, if it may use this port; NULL: refuse. */
+/* The side that owns the connection's key, if that side may use this port; NULL: refuse. */
 static const char *side_of(const struct question *q)
 {
     static const enum bus_key_side may[][2] = {

@@ -52,11 +52,11 @@ bool bus_key_connect(void *socket, const char *endpoint);
  * bound. NULL: errno is set. */
 void *bus_key_guard(void *ctx);
 
-/* Answers pending authentication requests. Logs refusals, at most one line in 10 s. */
+/* Answers the pending authentication requests. Logs refusals, at most one line in 10 s. */
 void bus_key_answer(void *guard);
 
-/* Whether the sender of this part may take work of a service: with keys of the sides, webhook
- * workers take SERVICE_WEBHOOK only and other workers all but that. */
+/* Whether the sender of this part may take requests of a service: with keys of the sides, webhook
+ * workers take only SERVICE_WEBHOOK, other workers all the rest. */
 bool bus_key_allows(zmq_msg_t *part, enum service service);
 
 #endif

@@ -1,4 +1,4 @@
-/* Sets of operations, by the numbers that they have on the bus (`wire` in api.def). */
+/* Sets of operations, by their numbers on the bus (`wire` in api.def). */
 #ifndef COMMON_BUS_OPS_H
 #define COMMON_BUS_OPS_H
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A broker finds the operation in 8 bits of the subject, one of which values means "not told". */
+/* The subject has 8 bits for the operation; one of their values means "unknown". */
 #define BUS_OPS_MAX 254
 enum { BUS_OPS_BYTES = (BUS_OPS_MAX + 8) / 8 };
 
@@ -14,7 +14,7 @@ struct bus_ops {
     uint8_t bits[BUS_OPS_BYTES]; /* of operation N: bit N % 8 of byte N / 8 */
 };
 
-/* Releases before the numbers were told in READY know the operations up to this one. */
+/* Releases whose READY has no operations know those up to this number. */
 #define BUS_OPS_UNTOLD 54
 
 static inline void bus_ops_add(struct bus_ops *o, unsigned op)

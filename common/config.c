@@ -20,7 +20,7 @@ enum kind { KIND_STR, KIND_SECRET, KIND_UINT, KIND_ENUM };
 struct setting {
     const char *name, *flag, *env, *def;
     enum kind kind;
-    size_t offset, given; /* of the value, and of whether it was set */
+    size_t offset, given; /* in struct config: of the value, and of whether it was set */
     int64_t min, max;
     const char *list; /* KIND_ENUM: "a|b" */
     unsigned roles;
@@ -50,7 +50,7 @@ enum {
     OPT_HELP = 1000,
     OPT_VERSION,
     OPT_PRINT,
-    OPT_SETTING /* and up: never a character, which getopt_long uses itself */
+    OPT_SETTING /* and up: above all characters, which getopt_long returns itself */
 };
 
 static const char *program_name = "testflinger";
@@ -126,14 +126,14 @@ static void set(const struct setting *s, struct config *cfg, const char *value)
     }
 }
 
-/* Sets what a flag or a variable says, and that it does. */
+/* Sets the value from a flag or variable, and notes that it was set. */
 static void give(const struct setting *s, struct config *cfg, const char *value)
 {
     set(s, cfg, value);
     *(bool *)((char *)cfg + s->given) = true;
 }
 
-/* The content of the file that ENV_FILE names, without a trailing line end; NULL when unset. */
+/* The content of the file that ENV_FILE names, without a trailing line end; NULL: not set. */
 static char *secret_from_file(const struct setting *s)
 {
     char env[96], *text;
@@ -175,7 +175,7 @@ static void load_environment(struct config *cfg, enum role_bit role)
     }
 }
 
-/* A URI may hold a password: what stands between "://" and the last '@' of the authority. */
+/* Hides the credentials of a URI: the text between "://" and the last '@' of the authority. */
 static void print_masked(FILE *out, const char *value)
 {
     const char *scheme = strstr(value, "://");
@@ -275,7 +275,7 @@ static void load_flags(struct config *cfg, enum role_bit role, int argc, char **
         } else if (c >= OPT_SETTING) {
             give(&settings[c - OPT_SETTING], cfg, optarg);
         } else {
-            die("see --help"); /* getopt_long has said what is wrong */
+            die("see --help"); /* getopt_long has printed the reason */
         }
     }
     if (optind < argc)
@@ -325,7 +325,7 @@ char **config_environ(const struct config *cfg, enum role_bit role)
         const struct setting *s = &settings[i];
         char *entry = NULL;
         size_t size = 0;
-        /* A setting that only the role itself has is not the launcher's to pass. */
+        /* Do not pass settings that the launcher does not have itself. */
         if (!(s->roles & role) || !(s->roles & R_SERVER))
             continue;
         FILE *out = open_memstream(&entry, &size);

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* The envelopes are maps with small integer keys, so that fields can be added: a decoder skips
- * keys that it does not know. */
+/* Envelopes are maps with small integer keys: a decoder skips unknown keys, so fields can be added.
+ */
 enum request_key {
     RQ_VERSION,
     RQ_ID,
@@ -39,7 +39,7 @@ const char *header_name(enum header h)
     return (unsigned)h < HDR_COUNT_ ? names[h] : "";
 }
 
-/* The header with a number of headers.def; HDR_COUNT_: this release knows none. */
+/* The header with this number in headers.def; HDR_COUNT_: this release knows none. */
 static unsigned header_of_wire(size_t wire)
 {
     static const unsigned char by_wire[HEADER_WIRE_MAX + 1] = {
@@ -230,7 +230,7 @@ static bool get_headers(const msgpack_object *o, struct request *r)
     if (!get_array(o, HEADER_WIRE_MAX + 1, &items, &n))
         return false;
     for (size_t i = 0; i < n; i++) {
-        unsigned h = header_of_wire(i); /* unknown: of a later release */
+        unsigned h = header_of_wire(i); /* skip: a later release's header */
         if (h < HDR_COUNT_ && items[i].type != MSGPACK_OBJECT_NIL &&
             !get_text(&items[i], &r->headers[h]))
             return false;
@@ -273,11 +273,11 @@ static bool get_request_field(uint64_t key, const msgpack_object *o, struct requ
     case RQ_BODY:
         return get_text(o, &r->body);
     default:
-        return true; /* a field of a later version */
+        return true; /* skip: a later release's field */
     }
 }
 
-/* Decodes the outer map; false unless data is exactly one map with unsigned keys. */
+/* Decodes the outer map; false: data is not exactly one map with unsigned keys. */
 static bool get_map(const char *data, size_t len, msgpack_zone *zone, msgpack_object *o)
 {
     size_t offset = 0;

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define ENVELOPE_VERSION  1
-#define REQUEST_ID_SIZE   37 /* UUID text, lower case, with its NUL */
+#define REQUEST_ID_SIZE   37 /* UUID text in lower case, with its NUL */
 #define QUERY_MAX         1024
 #define REPLY_HEADERS_MAX 8
 #define HEADER_WIRE_MAX   31 /* of headers.def */
@@ -27,21 +27,21 @@ enum header {
     HDR_COUNT_
 };
 
-/* HTTP name of a header, static storage. */
+/* Name of an HTTP header, static storage. */
 const char *header_name(enum header h);
 
 struct request {
     char id[REQUEST_ID_SIZE];
     unsigned op;         /* enum op */
-    bool head;           /* a HEAD request: the handler must have no effect */
-    int64_t received_us; /* wall clock of the frontend; the same when the request is sent again */
+    bool head;           /* a HEAD request: the handler must change nothing */
+    int64_t received_us; /* wall clock of the frontend; unchanged when sent again */
     struct text params[ROUTE_PARAMS_MAX]; /* percent-decoded, valid UTF-8 */
     size_t params_len;
     struct {
         struct text name, value;
-    } query[QUERY_MAX]; /* percent-decoded, valid UTF-8, in the order sent */
+    } query[QUERY_MAX]; /* percent-decoded, valid UTF-8, in the client's order */
     size_t query_len;
-    struct text headers[HDR_COUNT_]; /* s is NULL where the client sent none */
+    struct text headers[HDR_COUNT_]; /* s NULL: the client sent none */
     struct text peer;                /* address of the client */
     struct text body;
 };
@@ -49,17 +49,16 @@ struct request {
 struct reply {
     int status;
     struct {
-        const char *name, *value; /* owned by whoever fills the reply; NUL-terminated when packed */
+        const char *name, *value; /* owned by the handler; NUL-terminated when packed */
     } headers[REPLY_HEADERS_MAX];
     size_t headers_len;
     struct text body;
-    bool claimed; /* a job was handed out; the request's id is the claim's token */
+    bool claimed; /* the reply hands out a job; the request id is the claim's token */
 };
 
 /* Packs into `out` (initialised by the caller, who frees it). */
 enum err request_pack(const struct request *r, msgpack_sbuffer *out) MUST_CHECK;
-/* Packs all but the bytes of the body, which the caller puts behind it (r->body is not looked at).
- */
+/* Packs all but the bytes of the body: the caller appends them to `out`. Does not read r->body. */
 enum err request_pack_head(const struct request *r, size_t body_len,
                            msgpack_sbuffer *out) MUST_CHECK;
 enum err reply_pack(const struct reply *r, msgpack_sbuffer *out) MUST_CHECK;

@@ -15,11 +15,12 @@ enum err exposure_check_listen(const struct config *cfg, int listen_fd,
     if (cfg->auth != AUTH_OPEN || cfg->given.auth || !listen_is_public(listen_fd))
         return ERR_OK;
     listen_text(listen_fd, address);
-    snprintf(reason, EXPOSURE_REASON_SIZE,
-             "auth: other machines can reach %s, where everyone may do everything unless access "
-             "control is on: choose --auth roles or login (docs/access-control.md), say --auth "
-             "open (or TESTFLINGER_AUTH=open) if that is meant, or --listen on a loopback address",
-             address);
+    snprintf(
+        reason, EXPOSURE_REASON_SIZE,
+        "auth: other machines can reach %s, and without access control everyone may do "
+        "everything: set --auth roles or login (docs/access-control.md), --auth "
+        "open (or TESTFLINGER_AUTH=open) if that is intended, or --listen to a loopback address",
+        address);
     return ERR_INVALID;
 }
 
@@ -28,8 +29,8 @@ enum err exposure_check_bus(const struct config *cfg, char reason[EXPOSURE_REASO
     if (cfg->given.auth || !bus_is_remote(cfg->bus))
         return ERR_OK;
     snprintf(reason, EXPOSURE_REASON_SIZE,
-             "auth: frontends of other machines use the bus %.200s: say here as there which access "
-             "control is in force, --auth roles, login or open (or TESTFLINGER_AUTH)",
+             "auth: frontends of other machines use the bus %.200s: set the same access "
+             "control here as there, --auth roles, login or open (or TESTFLINGER_AUTH)",
              cfg->bus);
     return ERR_INVALID;
 }

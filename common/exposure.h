@@ -1,4 +1,4 @@
-/* Who reaches the server, and whether the settings may leave it open to them. */
+/* Checks who can reach the server, and whether the settings allow the open mode there. */
 #ifndef COMMON_EXPOSURE_H
 #define COMMON_EXPOSURE_H
 
@@ -8,21 +8,20 @@
 
 #define EXPOSURE_REASON_SIZE 512
 
-/* For who serves HTTP: the open mode must be said (not be the default) where other machines reach
- * the listening socket. ERR_INVALID with one line in `reason`. */
+/* For processes that serve HTTP. ERR_INVALID with one line in `reason`: other machines can reach
+ * the socket, and the mode is open by default instead of being set. */
 enum err exposure_check_listen(const struct config *cfg, int listen_fd,
                                char reason[EXPOSURE_REASON_SIZE]) MUST_CHECK;
 
-/* For who does the work: on a bus that leaves the machine the mode must be said. A worker that is
- * forgotten in the default, the open mode, would answer the calls that others refuse. */
+/* For processes that handle requests. ERR_INVALID: the bus leaves the machine and --auth is not
+ * set. A worker left in the open mode by mistake would serve requests that the others refuse. */
 enum err exposure_check_bus(const struct config *cfg, char reason[EXPOSURE_REASON_SIZE]) MUST_CHECK;
 
-/* Whether only this machine and networks of its own reach the server, as far as its settings tell:
- * the listening socket has a loopback or private address (not: all addresses), and no frontends of
- * other machines share the bus. */
+/* Whether the settings let only this machine and private networks reach the server: the listening
+ * socket has a loopback or private address (not a wildcard), and the bus stays on the machine. */
 bool exposure_is_inside(const struct config *cfg, int listen_fd);
 
-/* exposure_check_bus for a role's main(): says on stderr, as `program`, why not. */
+/* exposure_check_bus for a role's main(); false: the reason is on stderr, prefixed by `program`. */
 bool exposure_bus_allowed(const char *program, const struct config *cfg);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A number at the front of *s, which moves on to what is behind it and one space. */
+/* Reads a number at the start of *s and moves *s behind it and one space. */
 static bool take_number(const char **s, int64_t *ret)
 {
     char *end;

@@ -1,4 +1,4 @@
-/* Files of jobs, attachments and artifacts, as the frontend and the workers pass them in pieces
+/* Files of jobs (attachments and artifacts), which the frontend and the workers exchange in pieces
  * (docs/protocol.md). */
 #ifndef COMMON_FILE_H
 #define COMMON_FILE_H
@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FILE_CHUNK      ((int64_t)261120) /* bytes of a stored chunk, as GridFS has it */
-#define FILE_PIECE      (8 * FILE_CHUNK)  /* bytes of a piece, but the last one of a file */
-#define FILE_ID_SIZE    25                /* 24 hexadecimal digits with their NUL */
-#define FILE_NAME_SIZE  160               /* of the name in the store, with its NUL */
+#define FILE_CHUNK      ((int64_t)261120) /* bytes of a stored chunk, as in GridFS */
+#define FILE_PIECE      (8 * FILE_CHUNK)  /* bytes of a piece; the last of a file is shorter */
+#define FILE_ID_SIZE    25                /* 24 hexadecimal digits and a NUL */
+#define FILE_NAME_SIZE  160               /* name in the store, with its NUL */
 #define FILE_INFO_SIZE  (FILE_NAME_SIZE + 128)
 #define FILE_FACTS_SIZE 24  /* of upload facts, without a NUL */
-#define FILE_GO_ON      202 /* status: begun, the body is the file's info */
+#define FILE_GO_ON      202 /* status: the upload has begun; the body is its file_info */
 
 /* The names of parameters of internal requests. */
 #define FILE_PARAM_INFO "file"
@@ -30,19 +30,19 @@ struct file_info {
     char name[FILE_NAME_SIZE];
 };
 
-/* A file as one text, which only these two functions understand; false: it is none. */
+/* A file_info as one text, opaque to everybody else; false: not such a text. */
 void file_info_print(const struct file_info *f, char out[FILE_INFO_SIZE]);
 bool file_info_parse(struct text t, struct file_info *ret);
 
-/* What the frontend has found in the body of an upload, of a fixed size: the bytes of the file, or
- * the status (4xx) to answer, negative, when everything else is in order. */
+/* The frontend's finding on the body of an upload, as text of a fixed size: the size of the file in
+ * bytes, or the negated status (4xx) with which to answer once nothing else is wrong. */
 void file_facts_print(int64_t facts, char out[FILE_FACTS_SIZE]);
 bool file_facts_parse(struct text t, int64_t *ret);
 
-/* A decimal number that is the whole text and not negative. */
+/* Reads a decimal number of 0 or more that is the whole text. */
 bool file_number_parse(struct text t, int64_t *ret);
 
-/* The value of a parameter, s NULL: it is not there. */
+/* The value of a parameter; s NULL: absent. */
 struct text file_param(const struct request *r, const char *name);
 
 #endif

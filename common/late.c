@@ -22,7 +22,7 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Both threads look: after a pause either may be the first to run. */
+/* Both threads check: either may be the first to run after a pause. */
 static void look(int64_t now)
 {
     int64_t gap = now - ticked;
@@ -37,7 +37,7 @@ static void *tick(void *arg)
 
     for (;;) {
         int64_t now = now_ms();
-        look(now); /* before the time is noted: late_found must not miss it in between */
+        look(now); /* before `ticked` is set: late_found must not miss the pause */
         ticked = now;
         nanosleep(&pause, NULL);
     }
@@ -78,8 +78,8 @@ bool late_found(void)
 
 void late_over(void)
 {
-    log_warn("did not run for %.1f s: dropped what was received before and joined the bus anew. "
-             "Where nobody stopped or suspended the process, give the machine more processor or "
+    log_warn("did not run for %.1f s: dropped the requests received before and rejoined the bus. "
+             "If nobody stopped or suspended the process, give the machine more processor or "
              "memory",
              (double)pause_found / 1000);
     metric_add(M_LATE, 0, 1);

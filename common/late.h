@@ -15,11 +15,11 @@
  * Without a thread (logged) nothing is found. */
 void late_watch(int64_t patience_ms);
 
-/* True since a pause was found, until late_over. Ask before each step that acts upon what was
- * received earlier. One read of the clock. */
+/* True since a pause was found, until late_over. Call it before each step that uses what was
+ * received earlier. Costs one read of the clock. */
 bool late_found(void);
 
-/* The process has dropped what was too old; logs and counts the pause. */
+/* To be called once the process dropped what was received before; logs and counts the pause. */
 void late_over(void);
 
 #endif

@@ -17,9 +17,9 @@
 
 enum {
     BACKLOG = 1024,
-    PASSED_FD = 3, /* the first one that is passed */
+    PASSED_FD = 3, /* the first passed socket, by sd_listen_fds(3) */
     PASSED_MAX = 64,
-    IN_USE_MS = 2000, /* the children of a master that died may still hold the port for a moment */
+    IN_USE_MS = 2000, /* retry: children of a dead master may still hold the port */
     IN_USE_STEP_MS = 50
 };
 
@@ -76,7 +76,7 @@ static int bind_patiently(const struct addrinfo *ai)
     return fd;
 }
 
-/* Numbers first: asking a resolver loads libraries that only names need. */
+/* Try a numeric host first: the resolver loads libraries that only names need. */
 static int resolve(const struct listen_address *a, struct addrinfo **ret)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
@@ -90,7 +90,7 @@ static int resolve(const struct listen_address *a, struct addrinfo **ret)
     return getaddrinfo(host, a->port, &hints, ret);
 }
 
-/* The first socket of LISTEN_FDS when it was passed to this process; -1: none was. */
+/* The first passed socket (LISTEN_FDS) if it is meant for this process; -1: none. */
 static int passed(void)
 {
     const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -143,7 +143,7 @@ void listen_text(int fd, char out[LISTEN_TEXT_SIZE])
 {
     struct sockaddr_storage a = {0};
     socklen_t len = sizeof a;
-    char host[48], port[8]; /* an IPv6 address in full takes 45 bytes */
+    char host[48], port[8]; /* an IPv6 address has up to 45 characters */
 
     snprintf(out, LISTEN_TEXT_SIZE, "?");
     if (getsockname(fd, (struct sockaddr *)&a, &len) != 0 ||
@@ -168,7 +168,7 @@ bool listen_is_public(int fd)
     if (a.any.sa_family == AF_INET)
         return ntohl(a.four.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
     if (a.any.sa_family != AF_INET6)
-        return false; /* a socket in a folder */
+        return false; /* a Unix socket */
     if (IN6_IS_ADDR_V4MAPPED(&a.six.sin6_addr))
         return a.six.sin6_addr.s6_addr[12] != IN_LOOPBACKNET;
     return !IN6_IS_ADDR_LOOPBACK(&a.six.sin6_addr);

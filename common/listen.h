@@ -1,4 +1,4 @@
-/* The listening HTTP socket, bound once and shared by all processes that accept from it. */
+/* The listening HTTP socket: bound once and shared by all processes that accept from it. */
 #ifndef COMMON_LISTEN_H
 #define COMMON_LISTEN_H
 
@@ -25,11 +25,11 @@ enum err listen_open(const char *program, const char *address, int *ret_fd) MUST
 /* The numeric HOST:PORT or [HOST]:PORT on which a socket listens. */
 void listen_text(int fd, char out[LISTEN_TEXT_SIZE]);
 
-/* Whether others than this machine can reach the address of a socket. */
+/* Whether other machines can reach the address of a socket. */
 bool listen_is_public(int fd);
 
-/* For a child process between fork and exec: passes the socket on to the program that it becomes,
- * in the way that listen_open() takes it. Nothing else may be open as descriptor 3. */
+/* Passes the socket on in a child between fork and exec, as listen_open() takes it. Descriptor 3
+ * must be free. */
 enum err listen_pass(int fd) MUST_CHECK;
 
 #endif

@@ -48,8 +48,8 @@ static void timestamp(char *out, size_t size)
     snprintf(out, size, "%s.%03ldZ", seconds, t.tv_nsec / 1000000);
 }
 
-/* Appends what stands for the n bytes at s, which are one character, or n == 0: a byte that is
- * none. A control character in a text line could hide it or forge another one. */
+/* Appends the escaped form of the n bytes at s: one character, or n == 0 for an invalid byte. Raw
+ * control characters in a text line could hide it or forge another one. */
 static size_t escape_one(char *out, const char *s, size_t n, bool json)
 {
     unsigned char c = (unsigned char)*s;
@@ -110,7 +110,7 @@ static void emit(enum log_level level, const char *message)
     if (n > 0) {
         size_t len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
         ssize_t ignored = write(STDERR_FILENO, line, len);
-        (void)ignored; /* nowhere left to complain */
+        (void)ignored; /* nowhere to report it */
     }
 }
 
@@ -123,7 +123,7 @@ static void tell_left_out(int64_t now)
     if (!n)
         return;
     snprintf(message, sizeof message,
-             "%llu lines of the log were left out (--log-limit), the last one like: %.300s",
+             "dropped %llu log lines above --log-limit; the last one was of the kind: %.300s",
              (unsigned long long)n, kind);
     emit(LOG_WARN, message);
 }

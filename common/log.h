@@ -13,7 +13,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 
 #define LOG_LINE_MAX 4096
 
-/* Sets what every line of this process carries. `role` must outlive the process. */
+/* Sets the role that every line carries. `role` must outlive the process. */
 void log_setup(const char *role, enum log_format format, enum log_level level);
 
 /* The id of the request that the following lines are about; NULL or "" for none. It is copied. */
@@ -22,18 +22,17 @@ void log_set_request(const char *id);
 /* Says what happened and, from LOG_WARN on, what the operator can do about it. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The last line of LOG_ERROR that this process or, before the fork, its parent has logged, without
- * what stands around it, and cut at 1000 bytes; "" when there was none. */
+/* The message of the last LOG_ERROR line that this process, or its parent before the fork, logged,
+ * cut at 1000 bytes; "": none. */
 const char *log_last_error(void);
 
-/* For lines that a client can cause as often as it likes: whether another one of this kind (a text
- * that lives on) about this address may be written in this minute (log_quota.h). Ask before the
- * line; an empty address is always admitted. Lines of log_write() and log_line() have a bound of
- * their own, by kind alone. */
+/* Limits lines that clients can cause: true when one more line of this kind (static text) about
+ * this address may be written in this minute (log_quota.h). Ask before the line; an empty address
+ * always passes. log_write() and log_line() limit lines by kind themselves. */
 bool log_admit(const char *kind, const char *about, size_t len);
 
-/* Writes a finished line of JSON, whatever the level: security events have a form of their own.
- * `kind`: as for log_admit; "": one that is never left out. */
+/* Writes a finished line of JSON, whatever the level: security events have their own form. `kind`:
+ * as for log_admit; "": never dropped. */
 void log_line(const char *kind, const char *line, size_t len);
 
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)

@@ -10,8 +10,8 @@
 
 enum {
     PLACES = 1024,
-    PLACES_USED = 768, /* further kinds and addresses of the minute share the limit of one */
-    PREFIX = 8,        /* bytes of an IPv6 address: who has one has its /64 */
+    PLACES_USED = 768, /* beyond it, new kinds and addresses share one limit */
+    PREFIX = 8,        /* bytes of an IPv6 address: a client controls its /64 */
     MINUTE_MS = 60000
 };
 
@@ -22,11 +22,11 @@ struct place {
 
 static struct {
     int64_t limit, minute;
-    uint64_t seed; /* nobody chooses addresses that share a place */
+    uint64_t seed; /* random: clients must not choose addresses that collide */
     struct place places[PLACES], others;
     size_t used;
     uint64_t left_out;
-    const char *kind; /* of the last one that was left out */
+    const char *kind; /* of the last dropped line */
 } quota;
 
 void log_quota_setup(int64_t lines)

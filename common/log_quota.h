@@ -1,6 +1,6 @@
-/* A bound on what clients can make a process log: so many lines of one kind about one address, and
- * five times as many of one kind at all, in a minute; log_write() and log_admit() keep it. What is
- * left out is counted (testflinger_log_lines_left_out_total) and told by the next line after it. */
+/* Limits the lines that clients can make a process log in a minute: by kind and address, and five
+ * times as many by kind. log_write() and log_admit() apply it. Dropped lines are counted
+ * (testflinger_log_lines_left_out_total) and reported by the next line. */
 #ifndef COMMON_LOG_QUOTA_H
 #define COMMON_LOG_QUOTA_H
 
@@ -8,18 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_QUOTA_KIND 5 /* times the limit of an address: that of a kind */
+#define LOG_QUOTA_KIND 5 /* limit of a kind: so many times that of an address */
 
-/* Lines of one kind about one address; 0: no bound at all, as before the call. */
+/* Sets the limit of lines of one kind about one address; 0 and before the call: no limit. */
 void log_quota_setup(int64_t lines);
 
-/* Takes one line of a kind, a text that lives on, from what the minute of `now_ms` (monotonic) has
- * left, of the kind and, if `about_len` is not 0, of the address that it is about (IPv6: of its
- * /64). False: it is not to be written. */
+/* Takes one line of a kind (static text) from the limits of the minute of `now_ms` (monotonic):
+ * that of the kind, and if `about_len` is not 0 that of the address (IPv6: its /64). False: drop
+ * it. */
 bool log_quota_take(const char *kind, const char *about, size_t about_len, int64_t now_ms);
 
-/* The number of lines that were left out before the minute of `now_ms`, and what kind the last one
- * was; it begins anew with that. 0: none, or it was told. */
+/* The number of lines dropped before the minute of `now_ms`, and the kind of the last one; resets
+ * both. 0: none since the last call. */
 uint64_t log_quota_left_out(int64_t now_ms, const char **ret_kind);
 
 #endif

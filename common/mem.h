@@ -1,5 +1,5 @@
-/* Allocation that ends the process when memory is out: a server that cannot allocate is restarted
- * by its master, which is safer than a path nobody has ever run. */
+/* Allocation that ends the process when memory is out: the master restarts it, which is safer than
+ * error paths that no test has run. */
 #ifndef COMMON_MEM_H
 #define COMMON_MEM_H
 
@@ -11,7 +11,7 @@ void *mem_realloc(void *p, size_t size);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t len); /* copies len bytes and adds a NUL */
 
-/* For what libraries allocate: ends the process unless `ok`. */
+/* For allocations by libraries: ends the process unless `ok`. */
 void mem_check(bool ok);
 
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Cells of a histogram: its buckets, the one without a bound, the sum. */
+/* Cells of a histogram: its buckets, the unbounded one, the sum. */
 #define HISTOGRAM_CELLS (METRIC_BUCKETS + 2)
 
 const struct metric_row metric_rows[METRIC_COUNT_] = {
@@ -23,7 +23,7 @@ const int64_t metric_bounds_us[METRIC_BUCKETS] = {
     100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
 };
 
-/* Statuses that are counted apart; the last is any other. */
+/* Statuses that are counted separately; the last one stands for all others. */
 static const int statuses[] = {200, 202, 204, 308, 400, 401, 403, 404, 405, 409, 410, 411,
                                413, 416, 422, 429, 431, 500, 502, 503, 504, 505, 507, 0};
 enum { STATUSES = sizeof statuses / sizeof *statuses };
@@ -49,11 +49,11 @@ static struct {
     [LABELS_ERROR] = {errors, sizeof errors / sizeof *errors},
 };
 
-/* Every process sees the same memory at the same place: it is made before the fork. */
+/* Made before the fork, so that every process has the memory at the same address. */
 static _Atomic uint64_t *memory;
 static unsigned slots_len;
 static size_t slot_cells, first_cell[METRIC_COUNT_];
-static _Atomic uint64_t *own; /* this process's slot; NULL: nothing is counted */
+static _Atomic uint64_t *own; /* this process's slot; NULL: do not count */
 
 void metrics_name_labels(enum metric_labels labels, const char *const *names, unsigned n)
 {
@@ -105,7 +105,7 @@ bool metrics_share(unsigned slots)
         cells += metric_series((enum metric)m) *
                  (metric_rows[m].type == SECONDS ? (size_t)HISTOGRAM_CELLS : 1);
     }
-    /* Pages that nobody touches take no memory. */
+    /* Untouched pages take no memory. */
     void *p = mmap(NULL, cells * slots * sizeof *memory, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
@@ -126,7 +126,7 @@ bool metrics_are_on(void)
     return own != NULL;
 }
 
-/* The slot has one writer, so that no locked instruction is needed. */
+/* The slot has one writer: no locked instruction is needed. */
 static void raise_cell(_Atomic uint64_t *cell, uint64_t n)
 {
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n,
@@ -193,8 +193,8 @@ void metric_histogram(enum metric m, unsigned label, uint64_t counts[METRIC_BUCK
     *ret_sum_us = sum_cell(first + HISTOGRAM_CELLS - 1);
 }
 
-/* Requests that frontends make themselves have no path: their names tell them apart, since a series
- * of the same labels twice would cost the whole scrape. */
+/* Requests of frontends have no path; their names label them instead. Two series with equal labels
+ * would make Prometheus drop the whole scrape. */
 static const char *route_label(unsigned op, char out[METRIC_LABEL_SIZE])
 {
     const struct route *r = route_of(op);

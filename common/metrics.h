@@ -49,18 +49,18 @@ extern const struct metric_row metric_rows[METRIC_COUNT_];
 #define METRIC_BUCKETS 14
 extern const int64_t metric_bounds_us[METRIC_BUCKETS];
 
-/* Gives the values of a label whose table is not in common/; before metrics_share. The names must
- * stay valid. */
+/* Sets the names of a label's values when their table is not in common/; before metrics_share. The
+ * names must stay valid. */
 void metrics_name_labels(enum metric_labels labels, const char *const *names, unsigned n);
 
-/* Makes the shared memory for slots 0 to slots - 1; before the children are forked. Without memory
- * nothing is counted, and false is returned, with errno. */
+/* Makes the shared memory for slots 0 to slots - 1; call it before children are forked. False: no
+ * memory, errno is set, nothing is counted. */
 bool metrics_share(unsigned slots);
 
-/* This process counts in this slot from now on. */
+/* Makes this process count in this slot. */
 void metrics_use(unsigned slot);
 
-/* The gauges of a child that has ended count no more. */
+/* Removes the gauges of a child that has ended from the sums. */
 void metrics_forget(unsigned slot);
 
 /* `label`: the value of the metric's label, 0 with LABELS_NONE; out of range: not counted. */
@@ -68,7 +68,7 @@ void metric_add(enum metric m, unsigned label, uint64_t n);
 void metric_set(enum metric m, unsigned label, uint64_t value);
 void metric_time(enum metric m, unsigned label, int64_t us);
 
-/* Whether somebody counts: where measuring itself costs. */
+/* Whether counting is on; ask where measuring itself costs time. */
 bool metrics_are_on(void);
 
 unsigned metric_no_route(void);

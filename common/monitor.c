@@ -42,12 +42,12 @@ static void on_metrics(struct evhttp_request *req, void *arg)
     if (!e && m->more)
         e = m->more(m->arg, &out);
     if (e)
-        log_warn("the metrics are incomplete: %s", err_text(e));
+        log_warn("sending incomplete metrics: %s; scrape again later", err_text(e));
     answer(req, out.len ? 200 : 500, PROM_CONTENT_TYPE, out.data ? out.data : "", out.len);
     buf_free(&out);
 }
 
-/* `word`: what it is when `holds`. */
+/* `word`: the state when `holds`. */
 static void answer_state(struct evhttp_request *req, bool holds, const char *word,
                          const char *reason)
 {
@@ -125,7 +125,7 @@ int monitor_run(const struct config *cfg, const struct monitor *m, int stop_fd)
     struct monitor copy = *m; /* the library's callbacks take no pointer to const */
     int status = 1;
 
-    prctl(PR_SET_NAME, "tf-monitor"); /* told apart in lists of processes */
+    prctl(PR_SET_NAME, "tf-monitor"); /* the name in lists of processes */
     event_set_log_callback(on_library_log);
     if (stop && conns && event_add(stop, NULL) == 0) {
         evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);

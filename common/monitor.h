@@ -1,5 +1,5 @@
-/* The monitor: one more child of a role's master, which answers /metrics, /healthz and /readyz on
- * the metrics port. Probes and scrapes take nothing from those that serve requests. */
+/* The monitor: one more child of a role's master that answers /metrics, /healthz and /readyz on the
+ * metrics port, so that probes and scrapes do not delay requests. */
 #ifndef COMMON_MONITOR_H
 #define COMMON_MONITOR_H
 
@@ -13,9 +13,9 @@
 struct monitor {
     enum role_bit role;
     void *arg;
-    /* Whether the role can do its work; when not, the reason, as "no broker". */
+    /* Whether the role can do its work; false: `reason` gets why, such as "no broker". */
     bool (*is_ready)(void *arg, char reason[MONITOR_REASON_SIZE]);
-    /* Appends metrics that are looked up when asked for; may be NULL. */
+    /* Appends metrics that are looked up at each scrape; may be NULL. */
     enum err (*more)(void *arg, struct buf *out);
 };
 

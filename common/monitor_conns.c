@@ -20,21 +20,21 @@ enum {
 struct monitor_conn {
     struct monitor_conns *all;
     struct bufferevent *bev;
-    struct evhttp_connection *evcon; /* NULL: the library has not set it up yet */
-    struct event *hook;              /* once it has */
+    struct evhttp_connection *evcon; /* NULL until libevent has set it up */
+    struct event *hook;              /* runs once it has */
     struct monitor_conn *prev, *next;
 };
 
 struct monitor_conns {
     struct event_base *base;
     struct evhttp_bound_socket *bound;
-    struct event *again;        /* the end of a pause */
+    struct event *again;        /* ends a pause of accepting */
     struct monitor_conn *conns; /* oldest first */
     size_t len;
     int64_t logged; /* ms; 0: never */
 };
 
-/* libevent gives a listener's error callback the argument of evhttp's own accept callback. */
+/* libevent passes evhttp's own argument to a listener's error callback, so ours must be global. */
 static struct monitor_conns *the_conns;
 
 static void forget(struct monitor_conn *c)
@@ -51,7 +51,7 @@ static void on_close(struct evhttp_connection *evcon, void *conn)
     forget(conn);
 }
 
-/* The library has set up its connection, which is found as the argument of its callbacks. */
+/* libevent has set up the connection: take it from the argument of its callbacks. */
 static void on_hook(evutil_socket_t fd, short what, void *conn)
 {
     struct monitor_conn *c = conn;
@@ -79,7 +79,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *conns)
     mem_check(c->bev && c->hook);
     DL_APPEND(c->all->conns, c);
     c->all->len++;
-    event_active(c->hook, EV_TIMEOUT, 0); /* in this turn of the loop */
+    event_active(c->hook, EV_TIMEOUT, 0); /* in this turn of the event loop */
     return c->bev;
 }
 
@@ -137,7 +137,7 @@ void monitor_conns_free(struct monitor_conns *all)
 {
     if (!all)
         return;
-    while (all->conns) /* accepted in the last turn of the loop */
+    while (all->conns) /* accepted in the previous turn of the event loop */
         forget(all->conns);
     event_free(all->again);
     free(all);

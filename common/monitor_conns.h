@@ -1,21 +1,21 @@
-/* The connections of the metrics port: their number is bounded, and a failed accept is no reason to
- * spin. */
+/* Limits the connections of the metrics port, and pauses accepting after a failure instead of
+ * spinning. */
 #ifndef COMMON_MONITOR_CONNS_H
 #define COMMON_MONITOR_CONNS_H
 
 #include <event2/http.h>
 
-/* A further connection takes the place of the oldest one. */
+/* At the limit, a new connection closes the oldest one. */
 #define MONITOR_CONNS_MAX 128
 
 struct monitor_conns;
 
-/* Looks after the connections of `http`; before it is bound. A process has one of these. NULL: out
- * of memory. */
+/* Manages the connections of `http`; call it before the bind, once a process. NULL: out of memory.
+ */
 struct monitor_conns *monitor_conns_new(struct event_base *base, struct evhttp *http);
-/* Its socket. */
+/* The listening socket. */
 void monitor_conns_bound(struct monitor_conns *all, struct evhttp_bound_socket *bound);
-/* After evhttp_free. may be NULL. */
+/* Call it after evhttp_free. `c` may be NULL. */
 void monitor_conns_free(struct monitor_conns *all);
 
 #endif

@@ -1,5 +1,5 @@
-/* The operations, one a row of common/api.def. Include it only where operations are named: whatever
- * does is compiled anew with each endpoint. Elsewhere an operation is an unsigned number. */
+/* The operations, one per row of common/api.def. Include this only where operations are named: each
+ * includer is rebuilt with every new endpoint. Elsewhere an operation is an unsigned number. */
 #ifndef COMMON_OP_H
 #define COMMON_OP_H
 

@@ -16,7 +16,7 @@ static const struct {
              {ROLE_CONTRIBUTOR, "contributor"},
              {ROLE_AGENT, "agent"}};
 
-/* An empty JSON Schema takes anything: what is in a body is said in docs/api.md. */
+/* An empty JSON Schema accepts anything: docs/api.md describes the bodies. */
 static json_t *content(const char *type, json_t *schema)
 {
     return json_pack("{s:{s:o}}", type, "schema", schema);
@@ -42,7 +42,7 @@ static json_t *request_body(const struct route *r)
                      content("application/json", json_pack("{s:s}", "type", "object")));
 }
 
-/* The answers that any endpoint may give: their status, and their name in the document. */
+/* Answers that any endpoint may give: status, and name in the document. */
 static const struct {
     const char *status, *name, *description;
 } answers[] = {{"4XX", "Refused", "The request was refused; the body says why"},
@@ -106,7 +106,7 @@ static json_t *operation(const struct route *r)
                   "security", security(r), "x-roles", roles_of(r));
     if (body)
         json_object_set_new(o, "requestBody", body);
-    /* 0: the limit is a setting. */
+    /* Body limit of a row; 0: a setting decides. */
     if (body)
         json_object_set_new(
             o, "x-body-limit",
@@ -115,7 +115,7 @@ static json_t *operation(const struct route *r)
     return o;
 }
 
-/* "/v1/job/<job_id>" as "/v1/job/{job_id}", and the parameters that it names. */
+/* Turns "/v1/job/<job_id>" into "/v1/job/{job_id}" and lists its parameters. */
 static void path_template(const char *path, char *out, size_t size, json_t *parameters)
 {
     const char *name = NULL;

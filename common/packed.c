@@ -2,17 +2,17 @@
 
 #include <stdint.h>
 
-/* What follows a first byte: a number of `width` bytes that tells how many bytes (or objects) come,
- * or a fixed number of bytes. */
+/* What follows a first byte: a count of `width` bytes (of bytes or objects), or a fixed number of
+ * bytes. */
 struct form {
     uint8_t width;   /* 0, 1, 2 or 4 */
-    uint8_t bytes;   /* besides those that the number tells */
-    uint8_t objects; /* 1: the number counts objects; 2: pairs */
+    uint8_t bytes;   /* in addition to the counted ones */
+    uint8_t objects; /* 1: the count is of objects; 2: of pairs */
 };
 
 enum { NEVER_USED = 0xc1 };
 
-/* The forms of 0xc0 to 0xdf; all other first bytes carry their number in themselves. */
+/* The forms of the first bytes 0xc0 to 0xdf; all others carry their count in themselves. */
 static const struct form forms[32] = {
     {0, 0, 0},                                              /* nil */
     {0, 0, 0},                                              /* never used */
@@ -30,7 +30,7 @@ static const struct form forms[32] = {
     {4, 0, 2},
 };
 
-/* Reads one first byte and what belongs to it; adds the objects that it announces to `objects`. */
+/* Skips one object's head; adds the objects that it announces to `objects`. */
 static bool step(const uint8_t **p, const uint8_t *end, uint64_t *objects)
 {
     uint8_t first = *(*p)++;

@@ -26,8 +26,8 @@ static enum err become(const char *program, const struct passwd *user)
                 user->pw_name);
         return ERR_INVALID;
     }
-    /* The change of user has switched core dumps and debuggers off; there is no secret of root
-     * here. */
+    /* The change of user switched off core dumps and debuggers: allow them, the process holds no
+     * secret of root. */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     return ERR_OK;
 }
@@ -44,7 +44,7 @@ static enum err change_user(const char *program, const char *name)
         return ERR_INVALID;
     }
     if (user->pw_uid == geteuid())
-        return ERR_OK; /* the launcher has changed already, or it was started so */
+        return ERR_OK; /* the launcher has changed it, or the service manager */
     if (geteuid() == 0)
         return become(program, user);
     fprintf(stderr, "%s: user: only root can change to '%s'; start it as root, or as '%s'\n",

@@ -1,4 +1,4 @@
-/* What a process may do on the machine, given up before it reads what others send. */
+/* Gives up privileges before the process reads untrusted input. */
 #ifndef COMMON_PRIVILEGES_H
 #define COMMON_PRIVILEGES_H
 

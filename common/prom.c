@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define VALUE_MAX   256 /* bytes: the longest name that a queue can be given */
-#define VALUE_CUT   200 /* of a longer one these are shown, and the rest of the last character */
+#define VALUE_MAX   256            /* bytes: the longest name of a queue */
+#define VALUE_CUT   200            /* bytes of a longer value that are kept */
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 static const char *const types[] = {

@@ -9,8 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VARIABLE                                                                                   \
-    "TESTFLINGER_REASON_FD" /* number of the shared file, for processes that are started */
+#define VARIABLE "TESTFLINGER_REASON_FD" /* descriptor of the shared file */
 
 enum { SIZE = 1024 };
 
@@ -25,7 +24,7 @@ static void map(int fd)
 
 void reason_share(void)
 {
-    int fd = memfd_create("reason", 0); /* stays open over exec */
+    int fd = memfd_create("reason", 0); /* no CLOEXEC: the roles inherit it */
     char number[16];
 
     if (fd < 0 || ftruncate(fd, SIZE) != 0)
@@ -53,7 +52,7 @@ void reason_watch(void)
     long fd = strtol(number, &end, 10);
     if (*end || fd <= STDERR_FILENO || fd > INT_MAX || fstat((int)fd, &info) != 0 ||
         info.st_size != SIZE)
-        return; /* not the launcher's */
+        return; /* not a file that the launcher shared */
     map((int)fd);
     close((int)fd);
     if (shared)

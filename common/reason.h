@@ -1,21 +1,20 @@
-/* Why a process ended with EXIT_BAD_SETTING, told to the launcher: other processes may log more
- * lines until all have ended, and the reason is to be the last one. */
+/* Tells the launcher why a process ended with EXIT_BAD_SETTING, so that the launcher can print it
+ * last, after the log lines of other processes that still end. */
 #ifndef COMMON_REASON_H
 #define COMMON_REASON_H
 
-/* Exit status that says: a setting is wrong, starting again cannot help. A master or launcher does
- * not restart a process that ends with it. */
+/* Exit status for a wrong setting: masters and the launcher do not restart such a process. */
 #define EXIT_BAD_SETTING 2
 
-/* Launcher: makes the memory that the processes which it starts share with it. Without memory no
- * reason is told. */
+/* Launcher: makes memory shared with the processes that it starts. Without memory no reason
+ * arrives. */
 void reason_share(void);
 
-/* All others: when this process, or a child that it forks, exits with EXIT_BAD_SETTING, the
- * launcher is told its last logged error. Without effect where no launcher wants to know. */
+/* Roles: makes this process, and children that it forks, pass their last logged error to the
+ * launcher when they exit with EXIT_BAD_SETTING. No effect without a launcher. */
 void reason_watch(void);
 
-/* Launcher: the first reason that was told; "" when there was none. */
+/* Launcher: the first reason that arrived; "": none. */
 const char *reason_text(void);
 
 #endif

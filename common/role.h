@@ -10,7 +10,7 @@ enum role_bit {
     R_WEBHOOK = 16,
     R_ROLES = R_FRONTEND | R_BROKER | R_WORKER | R_WEBHOOK,
     R_ALL = R_SERVER | R_ROLES,
-    R_ADMIN = 32 /* the admin tool: no part of the running server */
+    R_ADMIN = 32 /* the admin tool: not part of the running server */
 };
 
 #endif

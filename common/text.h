@@ -22,24 +22,24 @@ static inline bool text_is(struct text t, const char *s)
     return text_equal(t, (struct text){s, strlen(s)});
 }
 
-/* Without the bytes of `spaces` at both ends. */
+/* The text without the bytes of `spaces` at both ends. */
 struct text text_trim(struct text t, const char *spaces);
 
-/* The value of a hexadecimal digit of either case; -1: it is none. */
+/* The value of a hexadecimal digit of either case; -1: not a digit. */
 int hex_value(char c);
 
 /* Writes the bytes as 2 * len lower-case digits and a NUL. */
 void hex_print(const void *data, size_t len, char *out);
 
-/* FNV-1a of 64 bits: the hash of a text whose parts before gave `h`, at first FNV_START. Not for
- * tables whose keys an attacker chooses, unless a place holds one entry only. */
+/* FNV-1a of 64 bits. `h`: the hash of the parts before, at first FNV_START. Attackers can make
+ * collisions: use it only in tables whose places hold one entry each. */
 #define FNV_START 0xcbf29ce484222325u
 uint64_t fnv_add(uint64_t h, const void *data, size_t len);
 
 /* FNV-1a of 32 bits, of a whole text. */
 uint32_t fnv_32(const void *data, size_t len);
 
-/* The length counts too: "a" and "bc" are not "ab" and "c". */
+/* Appends the length too: "a", "bc" must not hash as "ab", "c". */
 uint64_t fnv_add_text(uint64_t h, struct text t);
 
 #endif

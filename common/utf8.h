@@ -11,7 +11,7 @@ size_t utf8_sequence(const char *s, size_t left);
 /* Whether the sequence of n bytes is a control character: C0, DEL or C1. */
 bool utf8_is_control(const char *s, size_t n);
 
-/* Whether a text holds a control character, NUL too. */
+/* Whether a text has a control character or NUL. */
 bool utf8_has_control(const char *s, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 #include "common/watchdog.h"
 
-/* A single look without a new beat says nothing: looks and beats have the same period, and either
- * may be late by a little. */
+/* One look without a new beat proves nothing: looks and beats have the same period and may both be
+ * a little late. */
 enum { LOOKS_MIN = 2 };
 
 enum watchdog_verdict watchdog_look(struct watchdog *w, const struct beat *b, bool late, bool waits,
@@ -16,6 +16,6 @@ enum watchdog_verdict watchdog_look(struct watchdog *w, const struct beat *b, bo
         limit = LOOKS_MIN;
     w->turned = b->turned;
     w->accepted = b->accepted;
-    /* A loop that stands still accepts nothing either. */
+    /* A hanging loop accepts nothing either: report it as hanging. */
     return w->still >= limit ? WATCHDOG_STILL : w->deaf >= limit ? WATCHDOG_DEAF : WATCHDOG_WELL;
 }

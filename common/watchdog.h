@@ -1,8 +1,8 @@
-/* The master's look at the beats of one child (beat.h): finds one whose loop does not turn, or that
- * accepts nothing although connections wait.
+/* The master's check of one child's heartbeats (beat.h): finds a loop that hangs, or that accepts
+ * nothing although connections wait.
  *
- * Faults are counted in looks, not in time: after a SIGSTOP of master and children, a suspend or on
- * a starved machine, looks are late, and a late look starts the count anew. */
+ * Faults are counted in looks, not in time: after a SIGSTOP of master and children, after a suspend
+ * or on a starved machine looks are late, and a late look restarts the count. */
 #ifndef COMMON_WATCHDOG_H
 #define COMMON_WATCHDOG_H
 
@@ -19,8 +19,8 @@ struct watchdog {
     unsigned still, deaf; /* looks in a row that found a fault */
 };
 
-/* One look, BEAT_MS after the one before; `late`: longer. `waits`: connections wait to be accepted.
- * A fault that `limit` looks in a row have found is the verdict. */
+/* One look, BEAT_MS after the previous one; `late`: later than WATCHDOG_LATE_MS. `waits`:
+ * connections wait to be accepted. Returns a fault once `limit` looks in a row found it. */
 enum watchdog_verdict watchdog_look(struct watchdog *w, const struct beat *b, bool late, bool waits,
                                     unsigned limit);
 

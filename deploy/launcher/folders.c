@@ -15,9 +15,9 @@
 
 #define BUS_PREFIX "testflinger-bus-"
 
-enum { MAKE_TRIES = 10, BASE_MAX = 64 /* longer ones leave no room for a socket's path */ };
+enum { MAKE_TRIES = 10, BASE_MAX = 64 /* a longer base leaves no room for a socket's path */ };
 
-/* Where private folders go. */
+/* The folder in which private folders are made. */
 static const char *base_folder(void)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
@@ -29,7 +29,8 @@ static const char *base_folder(void)
     return "/tmp";
 }
 
-/* Opens and locks a folder; -1: another process has it, or it is gone or not private. */
+/* Opens and locks a folder. -1: another process holds the lock, or the folder is gone or not
+ * private. */
 static int lock_folder(const char *path)
 {
     struct stat st, now;
@@ -37,7 +38,7 @@ static int lock_folder(const char *path)
 
     if (fd < 0)
         return -1;
-    /* It may have been taken for a left one and removed before it was locked: look again. */
+    /* A starting server may have removed the folder before we locked it: compare again. */
     if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && bus_folder_is_private(&st) &&
         lstat(path, &now) == 0 && now.st_dev == st.st_dev && now.st_ino == st.st_ino)
         return fd;
@@ -45,7 +46,8 @@ static int lock_folder(const char *path)
     return -1;
 }
 
-/* Removes a folder that is locked through `fd`, which is closed. There are no folders in it. */
+/* Removes the folder that is locked through `fd`, with its files, and closes `fd`. It has no
+ * subfolders. */
 static void remove_folder(int fd, const char *path)
 {
     DIR *dir = fdopendir(fd);
@@ -59,7 +61,8 @@ static void remove_folder(int fd, const char *path)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             unlinkat(fd, entry->d_name, 0);
     if (rmdir(path) != 0)
-        log_warn("cannot remove the folder %s: %s; remove it by hand", path, strerror(errno));
+        log_warn("cannot remove the stale bus folder %s: %s; remove it by hand", path,
+                 strerror(errno));
     closedir(dir);
 }
 
@@ -91,7 +94,8 @@ enum err bus_folder_make(struct bus_folder *ret, char reason[FOLDERS_REASON_SIZE
         snprintf(ret->path, sizeof ret->path, "%s/" BUS_PREFIX "XXXXXX", base);
         if (!mkdtemp(ret->path))
             break;
-        /* A server that starts now may take the new folder for a left one: then another. */
+        /* A server that starts meanwhile may have removed the new folder as a stale one: make
+         * another. */
         ret->fd = lock_folder(ret->path);
         if (ret->fd >= 0) {
             fcntl(ret->fd, F_SETFD, 0); /* inherited, see struct bus_folder */
@@ -111,7 +115,7 @@ void bus_folder_remove(struct bus_folder *b)
     b->fd = -1;
 }
 
-/* Makes `path` and what is missing above it. Changes `path` meanwhile. */
+/* Makes `path` and its missing parents. Writes to `path` meanwhile. */
 static bool make_folders(char *path)
 {
     for (char *p = path + 1; *p; p++) {

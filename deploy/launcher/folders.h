@@ -1,4 +1,4 @@
-/* The folders that the server needs: the private one of the bus, that of the embedded store. */
+/* The folders that the server needs: the private one of the bus, and that of the embedded store. */
 #ifndef DEPLOY_LAUNCHER_FOLDERS_H
 #define DEPLOY_LAUNCHER_FOLDERS_H
 
@@ -17,15 +17,15 @@ struct bus_folder {
     int fd; /* -1: there is none */
 };
 
-/* Makes the folder, below $XDG_RUNTIME_DIR or else /tmp, for its owner only, and removes those that
- * servers which were killed have left there. ERR_INVALID with a line in `reason`. */
+/* Makes the folder below $XDG_RUNTIME_DIR (unset: /tmp), for its owner only, and removes the
+ * folders of servers that were killed. ERR_INVALID: it failed; `reason` gets a line. */
 enum err bus_folder_make(struct bus_folder *ret, char reason[FOLDERS_REASON_SIZE]) MUST_CHECK;
 
-/* Removes it with what is in it. Does nothing without one. */
+/* Removes the folder with its files. No effect when there is none. */
 void bus_folder_remove(struct bus_folder *b);
 
-/* Makes the folder of this file, and those above it, for the owner only, where they are missing.
- * ERR_INVALID with a line in `reason`, also when files cannot be made in it. */
+/* Makes the missing folders above this file, for the owner only. ERR_INVALID: one cannot be made or
+ * takes no files; `reason` gets a line. */
 enum err folders_for_file(const char *file, char reason[FOLDERS_REASON_SIZE]) MUST_CHECK;
 
 #endif

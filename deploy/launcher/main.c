@@ -30,10 +30,10 @@ struct launcher {
     struct bus_folder bus;
     int listen_fd; /* -1: no frontend here */
     struct probe probe;
-    char reason[PLAN_REASON_SIZE]; /* why it cannot start */
+    char reason[PLAN_REASON_SIZE]; /* why the server cannot start; "": already on stderr */
 };
 
-/* The folder of the program's own file. */
+/* Finds the folder of the program's own file, and in it the binaries of the roles. */
 static enum err find_binaries(struct launcher *l)
 {
     ssize_t n = readlink("/proc/self/exe", l->folder, sizeof l->folder - 1);
@@ -58,7 +58,7 @@ static enum err find_binaries(struct launcher *l)
     return ERR_OK;
 }
 
-/* Makes the folder of an embedded store and fixes the store's URI, which workers are given. */
+/* Makes the folder of an embedded store and fixes the store's URI, which workers inherit. */
 static enum err prepare_store(struct launcher *l, char *uri)
 {
     const char *file = plan_sqlite_path(uri);
@@ -83,8 +83,8 @@ static enum err prepare_bus(struct launcher *l)
     return e;
 }
 
-/* Listens for the frontends. The setting becomes the address that people can use: a socket that was
- * passed, or a missing host, has another one. */
+/* Listens for the frontends. A passed socket or a missing host replaces the setting by the real
+ * address: the ready line prints it. */
 static enum err prepare_listen(struct launcher *l)
 {
     char text[LISTEN_TEXT_SIZE];
@@ -94,7 +94,7 @@ static enum err prepare_listen(struct launcher *l)
         return ERR_OK;
     enum err e = listen_open(PROGRAM, l->cfg.listen, &l->listen_fd);
     if (e) {
-        *l->reason = '\0'; /* it has been said */
+        *l->reason = '\0'; /* already on stderr */
         return e;
     }
     e = exposure_check_listen(&l->cfg, l->listen_fd, l->reason);
@@ -112,14 +112,14 @@ static enum err prepare_listen(struct launcher *l)
     return ERR_OK;
 }
 
-/* Everything that can be found wrong before a process is started. */
+/* Makes every check that needs no process. */
 static enum err prepare(struct launcher *l)
 {
     char *uri;
     enum err e = config_store_uri(&l->cfg, &uri);
 
     if (e) {
-        *l->reason = '\0'; /* it has been said */
+        *l->reason = '\0'; /* already on stderr */
         return e;
     }
     e = plan_check(&l->cfg, uri, l->reason);
@@ -127,9 +127,9 @@ static enum err prepare(struct launcher *l)
         e = find_binaries(l);
     if (e == ERR_OK)
         e = prepare_listen(l);
-    /* From here on as the user of the setting, who shall own the folders that are made. */
+    /* Drop root before folders are made: the user of the setting must own them. */
     if (e == ERR_OK && privileges_drop(PROGRAM, &l->cfg)) {
-        *l->reason = '\0'; /* it has been said */
+        *l->reason = '\0'; /* already on stderr */
         e = ERR_INVALID;
     }
     if (e) {
@@ -140,7 +140,7 @@ static enum err prepare(struct launcher *l)
     return e ? e : prepare_bus(l);
 }
 
-/* Descriptors 0 to 2 are open, so that no other file gets their numbers. */
+/* Opens descriptors 0 to 2 where they are closed, so that no other file gets their numbers. */
 static void fill_standard_files(void)
 {
     int fd;

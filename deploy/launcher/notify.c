@@ -20,7 +20,7 @@ void notify_init(void)
         return;
     manager = (struct sockaddr_un){.sun_family = AF_UNIX};
     memcpy(manager.sun_path, path, len);
-    if (*path == '@') /* a name that is no file */
+    if (*path == '@') /* an abstract socket: no file has its name */
         manager.sun_path[0] = '\0';
     manager_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
     unsetenv("NOTIFY_SOCKET");

@@ -1,13 +1,13 @@
-/* Tells the service manager how far the server is, in the way of systemd's sd_notify(3), which this
- * spares the library. Without a manager that wants to know, nothing happens. */
+/* Tells the service manager the server's state, as systemd's sd_notify(3) does, without its
+ * library. No effect without a manager. */
 #ifndef DEPLOY_LAUNCHER_NOTIFY_H
 #define DEPLOY_LAUNCHER_NOTIFY_H
 
-/* Takes the manager's address from $NOTIFY_SOCKET, and out of the environment: what the launcher
- * starts has nothing to say there. */
+/* Takes the manager's address from $NOTIFY_SOCKET and removes the variable: the launcher's children
+ * must not notify. */
 void notify_init(void);
 
-/* Sends a state such as "READY=1". What fails is the manager's trouble, not the server's. */
+/* Sends a state such as "READY=1". Ignores errors. */
 void notify_send(const char *state);
 
 #endif

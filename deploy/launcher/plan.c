@@ -9,14 +9,13 @@
 #include <string.h>
 
 enum {
-    YOUNG_MS = 2000, /* who ends younger than this fails to start */
+    YOUNG_MS = 2000, /* a role that ends younger failed to start */
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000
 };
 
 #define COUNT(field) offsetof(struct config, field)
-/* In the order of enum plan_role_id. Frontends end first: what they have in hand needs the others.
- */
+/* In the order of enum plan_role_id. Frontends end first: their requests still need the others. */
 const struct plan_role plan_roles[PLAN_ROLES] = {
     {R_BROKER, "brokers", "testflinger-broker", COUNT(brokers), 1, 1},
     {R_WORKER, "workers", "testflinger-worker", COUNT(workers), 1, 2},
@@ -37,7 +36,7 @@ void plan_args(const struct config *cfg, enum plan_role_id role, struct plan_arg
     snprintf(ret->text[n++], sizeof *ret->text, "%s", plan_roles[role].binary);
     snprintf(ret->text[n++], sizeof *ret->text, "--processes");
     snprintf(ret->text[n++], sizeof *ret->text, "%lld", (long long)plan_count(cfg, role));
-    /* No broker here: there is one elsewhere. To the other roles 0 would mean none at all. */
+    /* The brokers run elsewhere; the roles must not take 0 for "no broker at all". */
     if (cfg->brokers == 0 && (plan_roles[role].bit & (R_FRONTEND | R_WORKER | R_WEBHOOK))) {
         snprintf(ret->text[n++], sizeof *ret->text, "--brokers");
         snprintf(ret->text[n++], sizeof *ret->text, "1");
@@ -86,11 +85,11 @@ static enum err check_bus(const struct config *cfg, char reason[PLAN_REASON_SIZE
     unsigned last = cfg->brokers > 1 ? (unsigned)cfg->brokers - 1 : 0;
 
     if (!*cfg->bus) {
-        /* A private folder is of use only where all that meet in it are started here. */
+        /* A private folder only works where the launcher starts all roles that use it. */
         if (cfg->brokers > 0 && cfg->workers > 0 && cfg->frontends > 0)
             return ERR_OK;
         snprintf(reason, PLAN_REASON_SIZE,
-                 "bus: with --%s 0, say with --bus where those that run elsewhere are met",
+                 "bus: --%s 0 leaves these to other launchers; set --bus to the bus that all share",
                  cfg->brokers == 0   ? "brokers"
                  : cfg->workers == 0 ? "workers"
                                      : "frontends");
@@ -115,7 +114,7 @@ static enum err check_bus(const struct config *cfg, char reason[PLAN_REASON_SIZE
     return cfg->workers + cfg->webhooks > 0 ? exposure_check_bus(cfg, reason) : ERR_OK;
 }
 
-/* The URI is not shown: it may hold a password. */
+/* The reasons never show the URI: it may hold a password. */
 static enum err check_store(const struct config *cfg, const char *uri,
                             char reason[PLAN_REASON_SIZE])
 {
@@ -156,7 +155,7 @@ int64_t plan_backoff(int64_t lived_ms, unsigned *deaths)
         *deaths = 0;
         return 0;
     }
-    /* The first early death is made good at once: one kill must not cost a pause. */
+    /* No pause after the first early death: a single kill must not cost one. */
     for (unsigned i = 0; i < *deaths && pause < BACKOFF_MAX_MS; i++)
         pause *= 2;
     ++*deaths;

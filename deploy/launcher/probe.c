@@ -12,17 +12,17 @@
 
 enum {
     PAUSE_MS = 20,
-    /* A try that waits is not in vain: it is answered as soon as a worker is there. */
+    /* Not shorter: frontends hold a waiting try and answer it as soon as a worker is there. */
     TRY_MS = 1000,
     STATUS_END = sizeof "HTTP/1.1 200" - 1
 };
 
-/* PROXY protocol, version 2: the connection is the sender's own. */
+/* PROXY protocol version 2, command LOCAL: the address is the connection's own. */
 static const char local_header[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
 
 static const char request[] = "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n";
 
-/* Who listens on all addresses is reached on the loopback one. */
+/* A server on all addresses is asked on the loopback one. */
 static void to_loopback(struct probe *p)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)&p->to;
@@ -83,8 +83,8 @@ static void begin_try(struct probe *p, int64_t now)
         end_try(p, PROBE_SILENCE);
 }
 
-/* A few bytes go into the empty buffer of a new connection as a whole. False: not yet, or the try
- * is over. */
+/* Sends a few bytes, which an empty socket buffer takes as a whole. False: not yet, or the try
+ * ended. */
 static bool send_plain(struct probe *p, const char *data, size_t len)
 {
     if (send(p->fd, data, len, MSG_NOSIGNAL) >= 0)
@@ -94,7 +94,7 @@ static bool send_plain(struct probe *p, const char *data, size_t len)
     return false;
 }
 
-/* Of an operation of TLS; true: it has to be done again later. */
+/* After a TLS operation that returned `n`; true: repeat it later. */
 static bool goes_on(const struct probe *p, int n)
 {
     int e = SSL_get_error(p->ssl, n);
@@ -124,7 +124,7 @@ static void send_request(struct probe *p)
         p->sent = p->tls ? send_tls(p) : send_plain(p, request, sizeof request - 1);
 }
 
-/* Bytes; 0 or -1: the end; -2: none yet. */
+/* Number of bytes; 0 or -1: end of the stream; -2: none yet. */
 static ssize_t receive(struct probe *p)
 {
     char *to = p->reply + p->reply_len;
@@ -164,7 +164,7 @@ int probe_step(struct probe *p, int64_t now, struct pollfd *fd)
         take_reply(p);
     if (p->fd >= 0 && now - p->began >= TRY_MS)
         end_try(p, PROBE_SILENCE);
-    /* A handshake that waits, waits for the other side. */
+    /* A TLS handshake that waits always waits for the peer. */
     *fd = (struct pollfd){.fd = p->fd, .events = p->sent || p->ssl ? POLLIN : POLLOUT};
     int64_t due = p->began + (p->fd >= 0 ? TRY_MS : PAUSE_MS) - now;
     return due > 0 ? (int)due : 0;

@@ -17,8 +17,8 @@ enum err spawn_path(const char *folder, enum plan_role_id role, char *out, size_
     return n > 0 && (size_t)n < size ? ERR_OK : ERR_INVALID;
 }
 
-/* Undoes what the launcher has changed for itself. TERM and INT end a master that is not yet ready
- * to take them; its other signals stay blocked until it is, as they would end or stop it, too. */
+/* Undoes the launcher's signal settings. TERM and INT must end a master that has no handler yet;
+ * its other signals stay blocked until then, since their default action would kill or stop it. */
 static void reset_signals(void)
 {
     sigset_t end;
@@ -31,7 +31,7 @@ static void reset_signals(void)
     sigprocmask(SIG_UNBLOCK, &end, NULL);
 }
 
-/* Input is the launcher's alone, and so is standard output: one line, for scripts. */
+/* Only the launcher reads input and writes to standard output (one line, for scripts). */
 static void redirect(void)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -49,7 +49,7 @@ static void run_role(const struct config *cfg, const char *path, enum plan_role_
     struct plan_args args;
 
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != launcher) /* it died before prctl */
+    if (getppid() != launcher) /* the launcher died before prctl */
         _exit(1);
     setpgid(0, 0);
     redirect();
@@ -61,7 +61,7 @@ static void run_role(const struct config *cfg, const char *path, enum plan_role_
     char **env = config_environ(cfg, plan_roles[role].bit);
     reset_signals();
     execve(path, args.argv, env);
-    log_error("cannot run %s: %s; is the installation complete?", path, strerror(errno));
+    log_error("cannot run %s: %s; check that the installation is complete", path, strerror(errno));
     _exit(SPAWN_FAILED);
 }
 
@@ -79,6 +79,6 @@ pid_t spawn_role(const struct config *cfg, const char *folder, enum plan_role_id
     if (pid == 0)
         run_role(cfg, path, role, listen_fd, launcher);
     if (pid > 0)
-        setpgid(pid, pid); /* in both, so that neither has to wait for the other */
+        setpgid(pid, pid); /* parent and child both set it: neither must wait */
     return pid;
 }

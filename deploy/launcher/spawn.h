@@ -10,9 +10,9 @@
 /* Writes "FOLDER/BINARY" of the role; ERR_INVALID when it is too long. */
 enum err spawn_path(const char *folder, enum plan_role_id role, char *out, size_t size) MUST_CHECK;
 
-/* Starts it; the frontends get the listening socket (-1: none). Returns its pid, which is also that
- * of its process group; -1 with errno set. What is wrong with the binary shows as exit status
- * SPAWN_FAILED, after a line on stderr. */
+/* Starts the master; frontends get the listening socket (-1: none). Returns its pid, which is also
+ * its process group; -1: errno is set. A binary that cannot run exits with SPAWN_FAILED and a line
+ * on stderr. */
 pid_t spawn_role(const struct config *cfg, const char *folder, enum plan_role_id role,
                  int listen_fd);
 

@@ -14,38 +14,38 @@
 #include <unistd.h>
 
 enum {
-    MASTER_MARGIN_MS = 2000, /* beyond the grace time that a master gives its children */
-    LINGER_MS = 20,          /* how often a dead master's group is looked at until it is empty */
+    MASTER_MARGIN_MS = 2000, /* after a master's own grace time for its children */
+    LINGER_MS = 20,          /* between looks at a dead master's group until it is empty */
     READY_WARN_MS = 10000,
     FORK_RETRY_MS = 1000
 };
 
-/* One role: its master, while it lives, and that master's process group, which may live on. */
+/* One role: its master and that master's process group, which may outlive it. */
 struct member {
     enum plan_role_id role;
-    bool wanted;        /* a master belongs here */
+    bool wanted;        /* the role must have a master */
     pid_t group;        /* 0: no process of this role is left */
     bool dead;          /* the group's master has ended */
-    bool told;          /* it got TERM */
+    bool told;          /* the master got TERM */
     int64_t started;    /* ms, monotonic */
     int64_t not_before; /* back-off: no new master before this time */
-    int64_t kill_at;    /* when `told` */
-    unsigned deaths;    /* early ones in a row */
+    int64_t kill_at;    /* ms; valid when `told` */
+    unsigned deaths;    /* early deaths in a row */
 };
 
 struct server {
     const struct config *cfg;
     const char *folder;
-    int listen_fd;       /* of the frontends; -1: there are none, or the server ends */
-    struct probe *probe; /* NULL: nothing to ask, or ready */
+    int listen_fd;       /* of the frontends; -1: none, or the server is stopping */
+    struct probe *probe; /* NULL: no frontend, or already ready */
     struct member members[PLAN_ROLES];
     int signal_fd;
     bool stopping;
-    int stop_step; /* roles of this step and those before it have been told to end */
+    int stop_step; /* roles up to this step got TERM */
     int status;
     int64_t began;
-    bool warned;      /* that it is not ready yet */
-    bool on_terminal; /* at the start */
+    bool warned;      /* logged that it is not ready yet */
+    bool on_terminal; /* started on a terminal */
 };
 
 /* Step: starts the masters that are missing. */
@@ -87,13 +87,12 @@ static bool step_is_over(const struct server *s, int step)
     return true;
 }
 
-/* Step: while stopping, tells the roles of the current step, and of the next when those are gone.
- */
+/* Step: while stopping, sends TERM to the roles of the current step, then to those of the next. */
 static void advance_stop(struct server *s, int64_t now)
 {
     if (!s->stopping)
         return;
-    if (s->listen_fd >= 0) /* who comes now is refused as soon as the frontends are gone */
+    if (s->listen_fd >= 0) /* refuse new connections once the frontends are gone */
         close(s->listen_fd);
     s->listen_fd = -1;
     while (s->stop_step + 1 < PLAN_STOP_STEPS && step_is_over(s, s->stop_step))
@@ -106,7 +105,7 @@ static void advance_stop(struct server *s, int64_t now)
     }
 }
 
-/* Step: kills what overstays, and what a dead master has left. */
+/* Step: kills masters that overstay their time, and the leftover group of a dead master. */
 static void kill_overdue(struct server *s, int64_t now)
 {
     for (int i = 0; i < PLAN_ROLES; i++) {
@@ -142,7 +141,7 @@ static void master_ended(struct server *s, struct member *m, int wstatus, int64_
     if (!m->wanted)
         return;
     if (WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == EXIT_BAD_SETTING) {
-        /* It has said why; nothing is logged after that, and there is no order to keep. */
+        /* The role logged why. Log nothing after that; stop all roles at once. */
         s->stopping = true;
         s->status = EXIT_BAD_SETTING;
         s->stop_step = PLAN_STOP_STEPS - 1;
@@ -152,7 +151,7 @@ static void master_ended(struct server *s, struct member *m, int wstatus, int64_
     m->not_before = now + plan_backoff(now - m->started, &m->deaths);
 }
 
-/* Step: takes notice of processes that ended. Orphans of a dead master end here, too. */
+/* Step: reaps ended processes, also the orphans of a dead master. */
 static void reap(struct server *s, int64_t now)
 {
     int wstatus;
@@ -177,7 +176,7 @@ static void pass_on(const struct server *s, int signo, enum plan_role_id role)
         kill(m->group, signo);
 }
 
-/* TERM, INT: the first one ends the server in order, the second at once. */
+/* TERM, INT: the first one stops the server in order, the second at once. */
 static void on_end(struct server *s)
 {
     if (s->stopping) {
@@ -186,7 +185,7 @@ static void on_end(struct server *s)
                 kill(-s->members[i].group, SIGKILL);
         return;
     }
-    log_info("ending; a second signal ends it at once");
+    log_info("stopping; a second signal kills at once");
     s->stopping = true;
     notify_send("STOPPING=1");
 }
@@ -219,20 +218,21 @@ static void warn_not_ready(const struct server *s)
 {
     static const char *const hints[] = {
         [PROBE_SILENCE] =
-            "no answer; look at the lines of testflinger-frontend, testflinger-broker "
+            "no answer; read the log lines of testflinger-frontend, testflinger-broker "
             "and testflinger-worker",
-        [PROBE_REFUSAL] = "no worker with a store that answers; look at the lines of "
-                          "testflinger-worker, and whether the store is up",
+        [PROBE_REFUSAL] = "no worker with a store that answers; read the log lines of "
+                          "testflinger-worker, and check that the store is up",
         [PROBE_READY] = ""};
 
     for (int i = 0; i < PLAN_ROLES; i++)
         if (s->members[i].deaths > 1)
-            log_warn("the %s end again and again; look at the lines of %s", plan_roles[i].setting,
-                     plan_roles[i].binary);
+            log_warn("the %s keep dying at their start; read the log lines of %s",
+                     plan_roles[i].setting, plan_roles[i].binary);
     log_warn("not ready after %d s: %s", READY_WARN_MS / 1000, hints[s->probe->met]);
 }
 
-/* Step: asks whether the server serves, until it does. Returns ms until it has to be done again. */
+/* Step: asks whether the server is ready, until it is. Returns the ms to the next call; -1: never.
+ */
 static int ask_ready(struct server *s, int64_t now, struct pollfd *fd)
 {
     *fd = (struct pollfd){.fd = -1};
@@ -279,7 +279,7 @@ static bool all_ended(const struct server *s)
     return s->stopping && step_is_over(s, PLAN_STOP_STEPS - 1);
 }
 
-/* Step: sleeps until something happens, and takes the signals. */
+/* Step: sleeps until something is due or a signal arrives, and handles the signals. */
 static void wait_for_more(struct server *s, const struct pollfd *probe, int probe_timeout)
 {
     struct pollfd fds[] = {{.fd = s->signal_fd, .events = POLLIN}, *probe};
@@ -320,7 +320,7 @@ int supervise(const struct config *cfg, const char *folder, int listen_fd, struc
         log_error("signalfd: %s", strerror(errno));
         return 1;
     }
-    /* What a dead master leaves behind becomes ours, so that its end can be seen. */
+    /* Adopt the children of a dead master, so that we see when they end. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     notify_init();
     if (!probe)

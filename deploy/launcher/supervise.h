@@ -17,9 +17,9 @@
 #include "common/config.h"
 #include "deploy/launcher/probe.h"
 
-/* Runs the roles whose count is not 0, with the binaries in `folder`, and prints the ready line
- * once `probe` meets it. `listen_fd`, which it closes, and `probe` are -1 and NULL where there is
- * no frontend. Returns the launcher's exit status. */
+/* Runs the roles whose count is not 0, with the binaries in `folder`; prints the ready line once
+ * `probe` got 200. Closes `listen_fd`. Without a frontend: listen_fd -1, probe NULL. Returns the
+ * launcher's exit status. */
 int supervise(const struct config *cfg, const char *folder, int listen_fd, struct probe *probe);
 
 #endif
