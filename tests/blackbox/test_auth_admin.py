@@ -97,9 +97,9 @@ def test_init(private):
 
 
 @pytest.mark.parametrize("args, text", [
-    ((), "say what to do"), (("clients",), "say what to do"), (("clients", "fly"), "there is no command"),
-    (("clients", "create"), "name the client"), (("clients", "create", ""), "name the client"),
-    (("clients", "create", b"\xff"), "name the client"), (("clients", "create", "a:b", "--generate"), "colon"),
+    ((), "a command is missing"), (("clients",), "a command is missing"), (("clients", "fly"), "there is no command"),
+    (("clients", "create"), "give the id of"), (("clients", "create", ""), "give the id of"),
+    (("clients", "create", b"\xff"), "give the id of"), (("clients", "create", "a:b", "--generate"), "colon"),
     (("clients", "create", "a", "b"), "too many arguments"), (("clients", "create", "x"), "give a secret"),
     (("clients", "create", "x", "--secret-stdin"), "the secret is empty"),
     (("clients", "create", "x", "--role", "Admin"), "no role"),

@@ -1,4 +1,4 @@
-/* What the files of the admin tool share. */
+/* Declarations that the files of the admin tool share. */
 #ifndef WORKER_ADMIN_ADMIN_H
 #define WORKER_ADMIN_ADMIN_H
 
@@ -14,25 +14,25 @@ struct admin {
 /* Exit statuses of commands. */
 enum { ADMIN_OK = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2 };
 
-/* Each command works on the store, prints its result and returns an exit status. */
+/* A command works on the store, prints its result and returns an exit status. */
 typedef int command_fn(struct admin *a);
 #define COMMAND(group, name, function, arguments, summary) command_fn function;
 #include "worker/admin/commands.def"
 #undef COMMAND
 
-/* One line on stderr; returns the status. */
+/* Prints one line on stderr; returns the status. */
 int admin_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for an error of the store. */
+/* admin_fail for an error of the store. */
 int admin_fail_store(enum err e);
 
-/* Adds to the audit trail what was done; `detail` (the reference is taken) may be NULL. */
+/* Adds an entry to the audit trail; `detail` (takes the reference) may be NULL. */
 void admin_audit(struct admin *a, const char *action, const char *target, json_t *detail);
 
-/* Adds that so many refresh tokens of a client have ended, if there were some. */
+/* Adds an entry for n ended refresh tokens of a client; none if n is 0. */
 void admin_ended(struct admin *a, const char *client_id, int64_t n, const char *reason);
 
-/* The value as JSON on stdout; takes the reference. */
+/* Prints the value as JSON on stdout; takes the reference. */
 int admin_print(json_t *value);
 
 #endif

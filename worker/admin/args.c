@@ -14,16 +14,16 @@
     OPTION(OPT_PRIORITY, "max-priority", "QUEUE=N",                                                \
            "highest priority on a queue, * for all; without N none; may be repeated")              \
     OPTION(OPT_RESERVATION, "max-reservation", "QUEUE=S",                                          \
-           "longest reservation on a queue in seconds, * for all; likewise")                       \
+           "longest reservation on a queue in seconds, as --max-priority")                         \
     OPTION(OPT_ALLOW, "allow", "QUEUE", "restrict a queue and allow the client on it")             \
     OPTION(OPT_DISALLOW, "disallow", "QUEUE",                                                      \
-           "take the client off a queue; with its last client the restriction ends")               \
+           "take the client off a queue; without clients, a queue is no longer restricted")        \
     OPTION(OPT_EMAIL, "email", "ADDRESS", "e-mail address; empty: none")                           \
-    OPTION(OPT_AGENT, "agent", "NAME", "an agent that the client speaks for (--agent-identity)")   \
-    OPTION(OPT_NOT_AGENT, "not-agent", "NAME", "one that it does not speak for any more")          \
+    OPTION(OPT_AGENT, "agent", "NAME", "an agent that the client may act for (--agent-identity)")  \
+    OPTION(OPT_NOT_AGENT, "not-agent", "NAME", "an agent that it may act for no longer")           \
     OPTION(OPT_STDIN, "secret-stdin", NULL, "read the secret from the first line of the input")    \
-    OPTION(OPT_GENERATE, "generate", NULL, "make a secret and show it once")                       \
-    OPTION(OPT_CLIENT, "client", "ID", "the client whose tokens are meant")                        \
+    OPTION(OPT_GENERATE, "generate", NULL, "make a random secret and show it once")                \
+    OPTION(OPT_CLIENT, "client", "ID", "show or revoke the tokens of this client")                 \
     OPTION(OPT_YES, "yes", NULL, "do not ask")                                                     \
     OPTION(OPT_JSON, "json", NULL, "show results as JSON")
 
@@ -114,7 +114,7 @@ static bool set(struct args *a, int option, const char *value)
     case OPT_JSON:
         a->json = true;
         return true;
-    default: /* getopt_long has said what is wrong */
+    default: /* getopt_long has printed the reason */
         return false;
     }
 }
@@ -126,8 +126,8 @@ static const struct option options[] = {
 #undef OPTION
     {0}};
 
-/* getopt_long() takes abbreviations: "--secret x" would be --secret-stdin, with a secret for all to
- * see in the list of processes. */
+/* getopt_long() accepts abbreviations: "--secret x" would mean --secret-stdin and show a secret in
+ * the process list. */
 static bool is_whole(const char *word)
 {
     size_t len = strcspn(word + 2, "=");
@@ -150,7 +150,7 @@ bool args_read(struct args *a, int argc, char **argv)
                     (int)strcspn(argv[i], "="), argv[i]);
             return false;
         }
-    optind = 0; /* begins anew: the settings were read by getopt too */
+    optind = 0; /* restart: getopt also read the settings */
     while (ok && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
         ok = set(a, option, optarg);
     a->words = argv + optind;

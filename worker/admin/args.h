@@ -8,27 +8,26 @@
 enum secret_source { SECRET_NONE, SECRET_STDIN, SECRET_GENERATE };
 
 struct args {
-    char **words; /* what is no option */
+    char **words; /* arguments that are not options */
     int words_len;
     bool json, yes;
     const char *client; /* --client */
     const char *role, *email;
     enum secret_source secret;
-    json_t *max_priority, *max_reservation; /* objects by queue, null removes an entry; NULL: none
+    json_t *max_priority, *max_reservation; /* objects by queue, null removes an entry; NULL: not
                                                given */
     json_t *allow, *disallow;               /* arrays of queues; NULL: none given */
     json_t *agents, *not_agents;            /* arrays of agent names; NULL: none given */
 };
 
-/* Reads them; false: said on stderr what is wrong. args_free in any case. */
+/* Reads the arguments; false: the reason is on stderr. Call args_free in any case. */
 bool args_read(struct args *a, int argc, char **argv);
 void args_free(struct args *a);
 
-/* Adds QUEUE=NUMBER to *object, which is made when it is NULL; "QUEUE=" adds null. False: it has
- * another form. */
+/* Adds QUEUE=NUMBER to *object, made if NULL; "QUEUE=" adds null. False: another form. */
 bool args_add_number(json_t **object, const char *text);
 
-/* The options for people, on stdout. */
+/* Prints the help of the options on stdout. */
 void args_print_help(void);
 
 #endif

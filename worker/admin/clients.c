@@ -15,7 +15,7 @@ static struct text text_of(const char *s)
     return (struct text){s, strlen(s)};
 }
 
-/* Restricts queues for the client, and takes it off others. */
+/* Restricts queues for the client, and removes it from others. */
 static enum err change_queues(struct admin *a, const char *id)
 {
     json_t *queue;
@@ -34,7 +34,7 @@ static enum err change_queues(struct admin *a, const char *id)
     return e;
 }
 
-/* Shows the client as it is now, with its secret where it was made here. */
+/* Shows the stored client, with its secret if it was made here. */
 static int show(struct admin *a, const struct draft *d, const char *what)
 {
     json_t *client, *shown;
@@ -55,7 +55,7 @@ static int show(struct admin *a, const struct draft *d, const char *what)
     return ADMIN_OK;
 }
 
-/* Names of the fields that were set; no values, since a hash may be among them. */
+/* Names of the fields that were set; not their values: one may be a hash. */
 static json_t *names_of(const json_t *fields)
 {
     json_t *names = json_array(), *value;
@@ -66,8 +66,8 @@ static json_t *names_of(const json_t *fields)
     return json_pack("{s:o}", "fields", names);
 }
 
-/* The change, the end of the tokens and the audit trail are one. `action`: client.create or the
- * like. */
+/* Changes the client, ends its tokens and adds the audit entry in one transaction. `action`:
+ * "client.create" or "client.update". */
 static enum err put(struct admin *a, struct client_put *put, const struct draft *d,
                     const char *action)
 {
@@ -87,7 +87,7 @@ static enum err put(struct admin *a, struct client_put *put, const struct draft 
     return e ? e : end;
 }
 
-/* Makes the client of the draft. */
+/* Makes the client. */
 static int create(struct admin *a, struct draft *d)
 {
     const char *fault = name_fault(text_of(d->id));
@@ -142,7 +142,7 @@ int clients_init(struct admin *a)
     return status;
 }
 
-/* One look at the client and its change. */
+/* Reads and changes the client once. */
 static int edit_once(struct admin *a, struct draft *d, enum err *ret)
 {
     struct client_put change = {.client_id = text_of(d->id)};
@@ -218,7 +218,7 @@ int clients_remove(struct admin *a)
 
     if (status == ADMIN_OK && !a->args.yes &&
         !(prompt_possible() && prompt_yes("Remove client %s? [y/N] ", d.id)))
-        status = admin_fail(ADMIN_USAGE, "not removed; --yes says that it is meant");
+        status = admin_fail(ADMIN_USAGE, "not removed; confirm with --yes");
     if (status == ADMIN_OK) {
         enum err e = drop(a, d.id);
         if (e == ERR_NOT_FOUND)

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECRET_SHORT  15 /* characters; what the API insists on */
-#define SECRET_RANDOM 24 /* bytes of one that is made here */
+#define SECRET_SHORT  15 /* characters; the API's minimum */
+#define SECRET_RANDOM 24 /* bytes of a random secret */
 
 void draft_free(struct draft *d)
 {
@@ -35,7 +35,7 @@ int draft_id(struct draft *d, struct admin *a)
     json_t *valid = d->id ? json_string(d->id) : NULL;
     json_decref(valid);
     if (!valid || !*d->id)
-        return admin_fail(ADMIN_USAGE, "name the client, in UTF-8");
+        return admin_fail(ADMIN_USAGE, "give the id of the client, in UTF-8");
     if (strchr(d->id, ':'))
         return admin_fail(ADMIN_USAGE, "a client id with a colon cannot log in");
     return ADMIN_OK;
@@ -128,7 +128,7 @@ void draft_ask(struct admin *a, const char *role)
     ask_numbers(&a->args.max_reservation, "Longest reservation in seconds");
 }
 
-/* Sets what is changed of the numbers by queue; null removes an entry. */
+/* Applies the changes to the numbers by queue; null removes an entry. */
 static void merge_numbers(json_t *fields, const json_t *client, const char *name, json_t *changes)
 {
     json_t *merged, *value;

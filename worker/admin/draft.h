@@ -1,27 +1,27 @@
-/* A client that is made or changed: what is given by options or asked for on the terminal. */
+/* A client to be made or changed, from options or from questions on the terminal. */
 #ifndef WORKER_ADMIN_DRAFT_H
 #define WORKER_ADMIN_DRAFT_H
 
 #include "worker/admin/admin.h"
 
 struct draft {
-    char *id;     /* owned, as the next */
-    char *secret; /* NULL: it stays as it is */
+    char *id;     /* both owned */
+    char *secret; /* NULL: no change */
 };
 
-/* Each returns an exit status, with a line on stderr unless it is ADMIN_OK. */
+/* The int functions return an exit status; the reason of any but ADMIN_OK is on stderr. */
 
-/* The id: the one argument of the command, or asked for. draft_free in any case. */
+/* Sets the id: the command's one argument, or asked for. Call draft_free in any case. */
 int draft_id(struct draft *d, struct admin *a);
 
-/* The secret: made, read from the input, or asked for where one is `needed`. */
+/* Sets the secret: generated, read from the input, or asked for if `needed`. */
 int draft_secret(struct draft *d, struct admin *a, bool needed);
 
-/* Asks on a terminal for what options say else, unless there are such options. */
+/* Asks on the terminal for role, numbers, queues and e-mail, unless an option gives one of them. */
 void draft_ask(struct admin *a, const char *role);
 
-/* The fields to set, by the options: `client` is the document as it is, NULL for a new one. NULL
- * when the secret cannot be hashed. The lists of queues are not among them. */
+/* The fields to set: `client` is the stored document, NULL for a new one. Without the lists of
+ * queues. NULL: the secret cannot be hashed. */
 json_t *draft_fields(const struct draft *d, const struct admin *a, const json_t *client);
 
 void draft_free(struct draft *d);

@@ -70,7 +70,9 @@ void admin_audit(struct admin *a, const char *action, const char *target, json_t
     snprintf(entry.id, sizeof entry.id, "%016llx-%s", (unsigned long long)now_us, id);
     enum err e = store_audit_add(a->store, &entry);
     if (e)
-        admin_fail(ADMIN_FAILED, "it was done, but is missing in the audit trail: %s", err_text(e));
+        admin_fail(ADMIN_FAILED,
+                   "done, but cannot add it to the audit trail: %s; note it elsewhere",
+                   err_text(e));
     json_decref(detail);
 }
 
@@ -96,7 +98,7 @@ static void print_help(void)
     fflush(stdout);
 }
 
-/* How many of the arguments stand before the command: settings, each with its value. */
+/* Number of arguments before the command: settings with their values. */
 static int settings_len(int argc, char **argv)
 {
     int i = 1;
@@ -146,7 +148,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "--help") == 0) {
             char *only[] = {argv[0], argv[i], NULL};
             print_help();
-            config_load(&cfg, R_ADMIN, PROGRAM, 2, only); /* shows the rest and ends */
+            config_load(&cfg, R_ADMIN, PROGRAM, 2, only); /* prints the settings and exits */
         }
     config_load(&cfg, R_ADMIN, PROGRAM, n, argv);
     const struct command *command = argc - n >= 2 ? find(argv[n], argv[n + 1]) : NULL;
@@ -157,7 +159,7 @@ int main(int argc, char **argv)
         admin_fail(ADMIN_USAGE, "there is no command '%s %s'; see --help", argv[n], argv[n + 1]);
     else
         admin_fail(ADMIN_USAGE,
-                   "say what to do, for instance: " PROGRAM " clients list; see --help");
+                   "a command is missing, for instance: " PROGRAM " clients list; see --help");
     config_free(&cfg);
     return status;
 }

@@ -36,7 +36,7 @@ int tokens_list(struct admin *a)
     return ADMIN_OK;
 }
 
-/* Adds the id to the revoked ones, unless it was revoked before. */
+/* Revokes a token, and adds its id to `revoked` unless it was revoked before. */
 static int revoke(struct admin *a, const char *id, const char *client, json_t *revoked)
 {
     bool now = false;

@@ -39,9 +39,9 @@ bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, in
         return false;
     if (job->owner.s && r->agent.s && !same_text(job->owner, r->agent))
         return false;
-    if (job->owner.s && !r->agent.s && !r->certain) /* a reader, not the agent */
+    if (job->owner.s && !r->agent.s && !r->certain) /* a reader, not an agent */
         return false;
-    if (job->open && !r->certain && !job->owner.s) /* may be anyone: the claim stays open */
+    if (job->open && !r->certain && !job->owner.s) /* may be a reader: do not confirm the claim */
         return false;
     *ret_end_ms = r->now_ms + length_ms;
     return job->open || job->lease_ms < *ret_end_ms - (r->exact ? 0 : length_ms / 2);

@@ -23,7 +23,8 @@ static size_t neighbour(uint64_t key, size_t i)
     return ((key >> 32) + i) % LOOKS;
 }
 
-/* The key's place; another key is driven out where there is none. */
+/* The entry of the key; a new key replaces the least recently used of its LOOK_PROBES neighbours.
+ */
 static struct looks_entry *place_of(struct looks *l, uint64_t key, int64_t now_ms)
 {
     struct looks_entry *oldest = &l->at[neighbour(key, 0)];
@@ -51,12 +52,12 @@ enum err looks_find(struct looks *l, uint64_t key, int64_t now_ms, look_fn *look
     struct looks_entry *at = place_of(l, key, now_ms);
     last = from = at->begun && !job_place_before(&at->last, &first) ? at->last : first;
     e = look(arg, &from, &last);
-    at->begun = e != ERR_NOT_FOUND; /* else the next one begins behind the first look */
+    at->begun = e != ERR_NOT_FOUND; /* else the next one starts after the first look */
     at->last = from;
     if (e != ERR_FULL)
         return e;
     at->last = last;
-    if (!job_place_before(&from, &last)) /* all of one time: go on with the next */
+    if (!job_place_before(&from, &last)) /* all have the same creation time: skip to the next one */
         at->last.created++;
     return ERR_NOT_FOUND;
 }

@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 
-/* {"5": x, "10": x, "50": x, "90": x, "95": x} of an array of numbers, by linear interpolation
- * between the two nearest ones (contract-core: a float between two, the value itself at the end);
- * {} of an empty one. New reference. Members that are no numbers are left out. */
+/* {"5": x, "10": x, "50": x, "90": x, "95": x} of an array of numbers; {} of an empty one.
+ * Interpolates linearly: a float between two members, the member itself at the end (contract-core).
+ * Ignores members that are not numbers. New reference. */
 json_t *percentiles(const json_t *values);
 
 #endif

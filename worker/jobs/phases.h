@@ -1,4 +1,4 @@
-/* The phases of a job, and in which of them it was at a time. */
+/* The phases of a job, and which one it was in at a time. */
 #ifndef WORKER_JOBS_PHASES_H
 #define WORKER_JOBS_PHASES_H
 
@@ -14,23 +14,23 @@ enum {
 #undef PHASE
 };
 
-/* Names in the order of phases.def, static storage; NULL behind the last. */
+/* Names in the order of phases.def, static storage; NULL at the end. */
 extern const char *const phase_names[PHASE_COUNT + 1];
 
-/* The phase of a name, -1: it is none. */
+/* The phase of a name; -1: none. */
 int phase_of(struct text name);
 
-/* The phase that a job of this state is in, -1: none. */
+/* The phase of a job in this state; -1: none. */
 int phase_of_state(struct text state);
 
-/* A change of state: what phase_of_state() says of it, and when it was. */
+/* A change of state: phase_of_state() of the new state, and its time. */
 struct phase_change {
     int phase;
     int64_t at_ms;
 };
 
-/* The phase that a job was in at a time, by its changes in their order: the last one that had
- * begun. Before the first of them it is the first, and without any `setup`. */
+/* The phase at a time, from the changes in order: that of the last change before it. Before the
+ * first change: that of the first; without any: `setup`. */
 int phase_at(const struct phase_change *changes, size_t n, int64_t at_ms);
 
 #endif

@@ -23,7 +23,7 @@ bool job_data_same(const json_t *stored, const json_t *sent)
 enum resubmission resubmission(const struct resubmitted *r)
 {
     if (r->repeat && r->created >= r->received)
-        return RESUBMIT_NOTHING; /* stored already, or stored and then replaced */
+        return RESUBMIT_NOTHING; /* its first try was stored, and may be replaced since */
     if (!r->state || strcmp(r->state, "waiting") != 0)
         return RESUBMIT_ATTEMPT;
     return job_data_same(r->stored, r->sent) ? RESUBMIT_NOTHING : RESUBMIT_RENEWS;

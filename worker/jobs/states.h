@@ -1,4 +1,4 @@
-/* The states of a job and which may follow which (docs/job-states.md). */
+/* The states of a job, and which may follow which (docs/job-states.md). */
 #ifndef WORKER_JOBS_STATES_H
 #define WORKER_JOBS_STATES_H
 
@@ -7,16 +7,16 @@
 
 #define STATES_MAX 16
 
-/* Changes of state that are kept of a job, the newest. */
+/* Number of state changes of a job that are kept, the newest. */
 #define HISTORY_MAX 64
 
-/* True for cancelled, complete, completed. Any other text counts as active. */
+/* True for cancelled, complete, completed. Any other text is an active state. */
 bool state_is_over(const char *state);
 
-/* True for complete and completed, by which an agent says that it has run the job to its end. */
+/* True for complete and completed: the agent ran the job to its end. */
 bool state_is_complete(const char *state);
 
-/* Whether a job of this state may come to `next`. A state may follow itself. */
+/* Whether a job may change from `state` to `next`. A state may follow itself. */
 bool state_may_follow(const char *state, const char *next);
 
 /* The states that must not be replaced by `next`, as a NULL-terminated list, for a guarded update
@@ -25,8 +25,8 @@ bool state_may_follow(const char *state, const char *next);
  * over, and those two may replace each other. Returns the number of entries before the NULL. */
 size_t states_not_replaced_by(const char *next, const char *list[STATES_MAX + 1]);
 
-/* NULL-terminated lists in static storage: the states that are over; those in which a job has no
- * lease (and waiting). */
+/* NULL-terminated lists in static storage: the states of finished jobs; those in which a job has no
+ * lease (also waiting). */
 const char *const *states_over(void);
 const char *const *states_not_leased(void);
 

@@ -13,7 +13,7 @@ void answer_state(struct call *c, const char *event_id, enum outbox_state state)
     reply_header(c, HEADER_EVENT_STATE, names[state]);
 }
 
-/* The receiver has answered. */
+/* Answers with the receiver's reply. */
 static void pass_on(struct call *c, int status, struct text answer)
 {
     if (c->cfg->auth != AUTH_OPEN && (status == 401 || status == 403))

@@ -11,20 +11,20 @@
 #include <utlist.h>
 
 enum {
-    POLL_MS = 1000,         /* between looks for lanes that are due */
-    CLAIM_MAX = 16,         /* lanes that are claimed at once */
-    SETTLE_MAX = 64,        /* events that are settled at once */
+    POLL_MS = 1000,         /* between claims of due lanes */
+    CLAIM_MAX = 16,         /* lanes in one claim */
+    SETTLE_MAX = 64,        /* events settled in one call */
     SETTLE_PAUSE_MS = 1000, /* after a failure */
-    CLOSED_MAX = 64,        /* receivers that a claim passes over */
+    CLOSED_MAX = 64,        /* receivers that a claim excludes, at most */
     PUT_BACK_MIN_MS = 500
 };
-#define BYTES_MAX (64 * MIB) /* of bodies in hand; events beyond that wait in the store */
+#define BYTES_MAX (64 * MIB) /* of bodies in hand; at the limit, claim no further events */
 
 static uint64_t random_number(void)
 {
     uint64_t n = 0;
 
-    /* A pause that is not random does no harm. */
+    /* The fallback is predictable, which is harmless: the number only spreads retries. */
     if (getrandom(&n, sizeof n, GRND_NONBLOCK) < 0)
         n = (uint64_t)clock_mono_us();
     return n;
@@ -60,7 +60,7 @@ static void end(struct attempt *a, const struct outcome *o)
         metric_add(M_EVENTS_DEAD, o->fault, 1);
 }
 
-/* It is not tried now. */
+/* Returns the event to the store without a try, for another claim after the pause. */
 static void put_back(struct attempt *a, int64_t pause_ms)
 {
     if (pause_ms < PUT_BACK_MIN_MS)
@@ -81,7 +81,8 @@ static void put_back_closed(struct attempt *a)
 
 /* ---- tries ---- */
 
-/* The launcher has turned auto into allow where the server is not reached from outside. */
+/* WEBHOOK_PRIVATE_AUTO means refuse here: the launcher has turned it into allow where that is safe.
+ */
 static enum address_kind furthest(const struct config *cfg, enum receiver_rule rule)
 {
     if (rule == RECEIVER_OWN)
@@ -134,7 +135,7 @@ void attempt_begin(struct dispatcher *d, struct outbox_event *e, int64_t lease_e
     struct lane *l = lane_get(d, e->lane, e->receiver);
     int64_t now = clock_mono_ms();
 
-    if (l->attempt) { /* its lease has ended before its time: what comes of it counts */
+    if (l->attempt) { /* claimed again while tried here: the running try decides */
         outbox_event_free(e);
         return;
     }
@@ -179,7 +180,7 @@ static void serve_waiting(struct dispatcher *d, int64_t wait_ms)
 
 void attempts_turn(struct dispatcher *d)
 {
-    /* So long that the try still fits into the lease. */
+    /* Any longer wait, and the try might outlast the lease. */
     serve_waiting(d, d->cfg->webhook_timeout + 1000);
 }
 
@@ -201,7 +202,7 @@ static struct outbox_settle settle_of(const struct attempt *a, int64_t now_ms)
                                   .answer = {a->answer ? a->answer : "", a->answer_len}};
 }
 
-/* The store knows what became of it, or its lease will end. */
+/* Frees an attempt that is settled in the store, or whose lease ends anyway. */
 static void close_attempt(struct dispatcher *d, struct attempt *a)
 {
     struct lane *l = a->lane;
@@ -211,7 +212,7 @@ static void close_attempt(struct dispatcher *d, struct attempt *a)
         d->attempt_ended(d, l, a);
     if (a->verdict == OUTBOX_GIVE_UP &&
         log_admit("event given up", a->event.receiver, strlen(a->event.receiver)))
-        log_warn("event %s of job %s to %s is given up after %lld tries: %s (status %d); see the "
+        log_warn("gave up event %s of job %s to %s after %lld tries: %s (status %d); see the "
                  "dead letters",
                  a->event.id, a->event.job_id, a->event.receiver, (long long)a->event.tries + 1,
                  fault_rows[a->outcome.fault].reason, a->outcome.status);
@@ -240,7 +241,7 @@ static void settle_failed(struct dispatcher *d)
         if (!a->told)
             d->attempt_ended(d, a->lane, a);
         a->told = true;
-        if (now > a->lease_end) { /* another process has it by now */
+        if (now > a->lease_end) { /* the lease ended: another process may have the event */
             DL_DELETE(d->settled, a);
             a->lane->again = false;
             close_attempt(d, a);
@@ -303,7 +304,7 @@ static void claim(struct dispatcher *d, struct store *s, size_t limit)
     receivers_promised(d->receivers);
     enum err e = store_outbox_claim(s, &c);
     receivers_promised(d->receivers);
-    if (e) /* logged; the next look tries again */
+    if (e) /* logged; the next claim tries again */
         return;
     for (size_t i = 0; i < c.len; i++)
         attempt_begin(d, &events[i], now + EVENT_LEASE_MS(d->cfg));

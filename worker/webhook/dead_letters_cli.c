@@ -75,7 +75,7 @@ static enum err resend(struct store *s, json_t *letter)
 
     if (!e)
         printf("%s\n", id);
-    return e == ERR_NOT_FOUND ? ERR_OK : e; /* somebody else was faster */
+    return e == ERR_NOT_FOUND ? ERR_OK : e; /* another process revived it */
 }
 
 /* Revives the letters that exist now; one that fails again meanwhile is a new letter. Revived

@@ -11,12 +11,12 @@ struct dead_letters_cli {
     const char *resend; /* --resend ID, or "all" */
 };
 
-/* Takes these options out of the arguments; *argc becomes less. False: said on stderr what is
- * wrong. */
+/* Removes these options from the arguments and lowers *argc. False: they are wrong; the reason is
+ * on stderr. */
 bool dead_letters_cli_args(struct dead_letters_cli *l, int *argc, char **argv);
 
-/* Does what is asked for: prints the letters, a JSON object a line, or revives one or all. Returns
- * an exit status. */
+/* Does what the options say: prints the letters, one JSON object a line, or revives one or all.
+ * Returns an exit status. */
 int dead_letters_cli_run(const struct dead_letters_cli *l, const struct config *cfg,
                          const char *store_uri);
 

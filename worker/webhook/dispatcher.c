@@ -16,9 +16,9 @@
 #include <utlist.h>
 
 enum {
-    END_MS = 1000,    /* of the grace time, at most half of it: for the end itself */
-    DRAIN_MS = 100,   /* this long without a request after BYE: nothing more will come */
-    TURN_BUNDLES = 8, /* bundles of a broker, then the others and what has ended */
+    END_MS = 1000,    /* reserve of the grace time (at most half) for closing */
+    DRAIN_MS = 100,   /* after BYE: without a request for so long, stop reading */
+    TURN_BUNDLES = 8, /* bundles of one broker in a turn of the loop */
     PURGE_MS = 60000,
     PURGE_MAX = 1000,
     PURGES_TO_MEND = 10,
@@ -55,7 +55,7 @@ static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, s
     }
 }
 
-/* True when requests were among what the brokers had sent. */
+/* Takes requests of all brokers; true: there were some. */
 static bool take_requests(struct dispatcher *d)
 {
     struct bus_item items[BUS_BUNDLE_MAX];
@@ -67,7 +67,7 @@ static bool take_requests(struct dispatcher *d)
                         bus_client_take(&d->link, b, items, &n);
              i++) {
             any |= n > 0;
-            if (n && late_found()) { /* turn() rejoins: others run these */
+            if (n && late_found()) { /* turn() rejoins the bus; other workers run these */
                 bus_items_free(items, n);
                 return any;
             }
@@ -91,7 +91,7 @@ static bool has_messages(const struct dispatcher *d)
     return false;
 }
 
-/* Only ends the wait. */
+/* Callback without work: the event only ends the wait. */
 static void on_nothing(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -110,10 +110,11 @@ static void watch(struct dispatcher *d, size_t broker)
     if (d->readable[broker])
         event_add(d->readable[broker], NULL);
     else if (socket)
-        log_error("the connection to a broker cannot be watched; requests of it are served late");
+        log_error("cannot watch the connection to a broker: its requests are served late; restart "
+                  "and check the limit of memory");
 }
 
-/* Looks after brokers that come and go, and watches the sockets that there are now. */
+/* Steps the bus client, and watches the sockets that it has now. */
 static void watch_brokers(struct dispatcher *d)
 {
     bool changed[BROKERS_MAX];
@@ -181,7 +182,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     event_del(d->stop);
 }
 
-/* Waits for something to do, then does all there is. True when requests were among it. */
+/* Waits for an event, then handles all that is due. True: there were requests. */
 static bool turn(struct dispatcher *d, int64_t most_ms)
 {
     int64_t now = clock_mono_ms(), wait = posts_due(d, most_ms);
@@ -198,8 +199,8 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
     beat_turn();
     watch_brokers(d);
     event_add(d->wait, &t);
-    /* NONBLOCK alone goes on for as long as a descriptor is readable: that of ZeroMQ is, until
-     * asked. */
+    /* NONBLOCK alone spins while a descriptor is readable, and ZMQ_FD stays readable until its
+     * events are read. */
     event_base_loop(d->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     bool any = take_requests(d);
     attempts_turn(d);
@@ -210,8 +211,8 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
     return any;
 }
 
-/* Takes no new work and ends what is in hand; after the grace time posts lose only their answer,
- * never their event. */
+/* Takes no new work and finishes what is in hand. After the grace time posts lose their answer, but
+ * events stay in the outbox. */
 static void drain(struct dispatcher *d)
 {
     int64_t quiet_since = clock_mono_ms(), grace = d->cfg->grace * 1000;
@@ -250,7 +251,7 @@ static int open_all(struct dispatcher *d, int stop_fd)
     return 0;
 }
 
-/* Forgets all lanes, with their attempts and posts; at the end, after the transfers. */
+/* Frees all lanes with their attempts and posts; at the end, after the transfers. */
 static void lanes_free(struct dispatcher *d)
 {
     struct lane *l, *next;
@@ -269,7 +270,7 @@ static void lanes_free(struct dispatcher *d)
     d->settled = NULL;
 }
 
-/* What is still in hand stays in the outbox: its leases end. */
+/* Events in hand stay in the outbox: their leases end. */
 static void close_all(struct dispatcher *d)
 {
     transfers_free(d->transfers);

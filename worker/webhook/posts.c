@@ -12,9 +12,9 @@
 #include <utlist.h>
 
 enum {
-    LOOK_FIRST_MS = 20, /* pause before the first look; it doubles */
+    LOOK_FIRST_MS = 20, /* pause before the first look; it doubles each time */
     LOOK_MAX_MS = 320,
-    MARGIN_MS = 250 /* beyond the time of a try, for its end to be seen */
+    MARGIN_MS = 250 /* more than a try takes, so that its end is seen */
 };
 
 /* ---- answers ---- */
@@ -58,7 +58,7 @@ void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct atte
     struct post *p, *next;
     bool stuck = a->verdict == OUTBOX_RETRY || a->verdict == OUTBOX_PUT_BACK;
 
-    /* The lane goes on with its next event, or waits as a whole. */
+    /* After RETRY or PUT_BACK the whole lane waits: answer all of its posts now. */
     DL_FOREACH_SAFE(l->posts, p, next)
     if (strcmp(p->event_id, a->event.id) == 0)
         post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, state_after(a));
@@ -67,7 +67,7 @@ void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct atte
     l->again = l->posts != NULL;
 }
 
-/* Answers from the store where the event is settled there; false: it is not. */
+/* Answers from the store if the event is settled there; false: it is not. */
 static bool answer_from_store(struct dispatcher *d, struct post *p)
 {
     struct store *s = dispatcher_store(d);
@@ -84,7 +84,7 @@ static bool answer_from_store(struct dispatcher *d, struct post *p)
 
 /* ---- time ---- */
 
-/* Nobody has tried it in time. */
+/* Answers a post whose time is over: from the store, else as a timeout. */
 static void post_expire(struct dispatcher *d, struct post *p)
 {
     const struct outcome late = {.fault = FAULT_TIMEOUT};
@@ -93,7 +93,8 @@ static void post_expire(struct dispatcher *d, struct post *p)
         post_answer(d, p, &late, (struct text){"", 0}, OUTBOX_PENDING);
 }
 
-/* The lane is another process's, or was lost with one. */
+/* Looks for the outcome of a post whose lane has no attempt here: another process has the lane, or
+ * died with it. If the event is still pending, tries to claim it. */
 static void post_look(struct dispatcher *d, struct post *p, int64_t now)
 {
     struct lane *l = p->lane;
@@ -134,7 +135,7 @@ int64_t posts_due(const struct dispatcher *d, int64_t most)
 
 /* ---- posts that come ---- */
 
-/* The claimed event, as the store would give it. */
+/* The claimed event as the store would return it. */
 static struct outbox_event event_of(struct event_post *e)
 {
     struct outbox_event ev = {.lane = mem_strdup(e->lane),

@@ -22,7 +22,7 @@ struct receiver {
 
 struct receivers {
     size_t parallel;
-    size_t waiting; /* turns, at all */
+    size_t waiting; /* turns at all receivers */
     struct receiver *by_name;
 };
 
@@ -60,7 +60,7 @@ static struct receiver *find(struct receivers *all, const char *name)
     return r;
 }
 
-/* One that was closed for faults is tried by one event first. */
+/* A receiver that was closed for faults gets one event at a time until one succeeds. */
 static size_t room(const struct receiver *r, size_t parallel)
 {
     return r->faults >= BREAKER_FAULTS ? 1 : parallel;
@@ -134,7 +134,7 @@ void receiver_done(struct receiver *r, const struct outcome *o, int64_t now)
     r->used = now;
     r->last = *o;
     if (fault_rows[o->fault].away) {
-        if (now < r->closed_until) /* it had begun before */
+        if (now < r->closed_until) /* a try from before the receiver was closed */
             return;
         if (++r->faults < BREAKER_FAULTS)
             return;

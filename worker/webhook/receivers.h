@@ -14,65 +14,64 @@
 #define BREAKER_FAULTS       5
 #define BREAKER_PAUSE_MS     1000
 #define BREAKER_PAUSE_MAX_MS 30000
-#define RECEIVERS_REST_MS    60000 /* one that nothing was tried at for so long is forgotten */
+#define RECEIVERS_REST_MS    60000 /* a receiver without a try for so long is freed */
 
 struct receivers;
 struct receiver;
 
-/* A try that waits for its turn at a receiver; embedded in what it stands for. */
+/* A try that waits for its turn at a receiver; embedded in the caller's struct. */
 struct turn {
     struct turn *prev, *next;
     int64_t since;
 };
 
-/* At most `parallel` tries to one receiver at a time. */
+/* `parallel`: limit of the tries to one receiver at a time. */
 struct receivers *receivers_new(size_t parallel);
-/* No turn may wait. The argument may be NULL. */
+/* Call it when no turn waits. `all` may be NULL. */
 void receivers_free(struct receivers *all);
 
 enum admission {
-    ADMIT,      /* try; receiver_done is due then */
-    ADMIT_WAIT, /* as many tries as may be are under way: wait for a turn */
+    ADMIT,      /* begin the try; call receiver_done at its end */
+    ADMIT_WAIT, /* the receiver has its limit of tries: wait for a turn */
     ADMIT_CLOSED
 };
 
-/* Finds or makes a receiver, which stays valid while a try at it is under way or waits. */
+/* Finds or makes a receiver; valid while a try at it runs or waits. */
 struct receiver *receivers_get(struct receivers *all, const char *name, int64_t now);
 
-/* Whether a try may begin now. With ADMIT it is counted. */
+/* Whether a try may begin now. ADMIT counts it. */
 enum admission receiver_admit(struct receiver *r, int64_t now);
 
-/* Lets a try wait. */
+/* Queues a try. */
 void receiver_wait(struct receiver *r, struct turn *t, int64_t now);
 
-/* Takes the first that waits: one whose turn it is (counted, *ret_admission is ADMIT), or, when the
- * receiver is closed or it waits for longer than wait_ms, one that must not wait any longer.
- * NULL: none. */
+/* Takes the first waiting try: ADMIT (counted) if it may begin, ADMIT_CLOSED if it must give up
+ * because the receiver is closed or it waited longer than wait_ms. NULL: none. */
 struct turn *receiver_next(struct receiver *r, int64_t now, int64_t wait_ms,
                            enum admission *ret_admission);
-/* The same for the receiver after `after` (NULL: the first) at which something waits; NULL: no
- * further one. */
+/* Iterates over receivers with waiting tries: the one after `after` (NULL: the first); NULL: end.
+ */
 struct receiver *receivers_next_waiting(struct receivers *all, struct receiver *after);
 
-/* A try has ended. */
+/* Counts the end of a try, and opens or closes the receiver by its outcome. */
 void receiver_done(struct receiver *r, const struct outcome *o, int64_t now);
-/* One that was admitted did not begin. */
+/* Uncounts an admitted try that did not begin. */
 void receiver_undone(struct receiver *r);
 
-/* Until when it is closed, and how the last try there ended. */
+/* The end of its closed time, and the outcome of its last try. */
 int64_t receiver_closed_until(const struct receiver *r);
 const struct outcome *receiver_last(const struct receiver *r);
 
-/* Whether one more try could be admitted beside those that were promised since the last
- * receivers_promised; then it is promised. */
+/* Reserves a try at the receiver; false: it would admit no more, counting the tries reserved since
+ * the last receivers_promised, which drops all reservations. */
 bool receivers_promise(struct receivers *all, const char *name, int64_t now);
 void receivers_promised(struct receivers *all);
 
-/* Names of up to `max` receivers that admit nothing now; they stay valid until receivers_rest.
- * Returns how many. */
+/* Fills in up to `max` names of receivers that admit nothing now and returns their number; valid
+ * until receivers_rest. */
 size_t receivers_closed(const struct receivers *all, int64_t now, const char *names[], size_t max);
 
-/* Forgets those that have not been used for a while and are not closed. */
+/* Frees receivers that are open and were unused for RECEIVERS_REST_MS. */
 void receivers_rest(struct receivers *all, int64_t now);
 
 #endif

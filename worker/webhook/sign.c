@@ -14,7 +14,7 @@
 #define SECRET_MAX 1024
 #define SEPARATORS ", \t\r\n"
 
-/* The next secret of a list; false: there is none. */
+/* The next secret of a list; false: the end. */
 static bool next_secret(const char **list, struct text *ret)
 {
     *list += strspn(*list, SEPARATORS);
@@ -23,7 +23,7 @@ static bool next_secret(const char **list, struct text *ret)
     return ret->len > 0;
 }
 
-/* The key that a secret stands for; false: it cannot be used. */
+/* Decodes a secret into its key; false: not a valid secret. */
 static bool key_of(struct text secret, struct buf *key)
 {
     size_t n = strlen(PREFIX);

@@ -1,4 +1,4 @@
-/* Signatures of events, as Standard Webhooks has them: HMAC-SHA256 of "ID.TIMESTAMP.BODY". */
+/* Signatures of events by Standard Webhooks: HMAC-SHA256 of "ID.TIMESTAMP.BODY". */
 #ifndef WORKER_WEBHOOK_SIGN_H
 #define WORKER_WEBHOOK_SIGN_H
 
@@ -7,11 +7,11 @@
 
 #include <stdbool.h>
 
-/* Whether every one of the secrets (separated by commas or white space) can be used: at least 16
- * bytes, after "whsec_" as base64. An empty text is fine: there is none. */
+/* Whether every secret (separated by commas or white space) is valid: at least 16 bytes, given as
+ * base64 after "whsec_". True for an empty text. */
 bool sign_secrets_valid(const char *secrets);
 
-/* Appends "v1,BASE64" for each secret, separated by spaces; nothing where there is none. */
+/* Appends "v1,BASE64" for each secret, separated by spaces. */
 enum err sign_event(const char *secrets, const char *id, int64_t timestamp, struct text body,
                     struct buf *out) MUST_CHECK;
 

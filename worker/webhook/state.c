@@ -2,7 +2,7 @@
 
 #include "common/clock.h"
 
-enum { STORE_RETRY_MS = 1000 }; /* pause between attempts to open a store that is away */
+enum { STORE_RETRY_MS = 1000 }; /* pause between attempts to open the store */
 
 struct store *dispatcher_store(struct dispatcher *d)
 {

@@ -21,10 +21,10 @@ struct post {
     size_t broker;
     uint8_t request_id[BUS_ID_SIZE];
     char event_id[REQUEST_ID_SIZE];
-    int64_t until;            /* ms, monotonic: it is answered then in any case */
-    int64_t look_at;          /* next look into the store, while its lane has no attempt here */
-    int64_t pause;            /* between looks */
-    struct post *prev, *next; /* of the lane */
+    int64_t until;                    /* ms, monotonic: answer at the latest then */
+    int64_t look_at;                  /* next look into the store if the lane has no attempt here */
+    int64_t pause;                    /* between looks */
+    struct post *prev, *next;         /* of the lane */
     struct post *all_prev, *all_next; /* of the process, oldest first */
 };
 
@@ -32,17 +32,17 @@ struct attempt {
     struct dispatcher *d;
     struct lane *lane;
     struct receiver *receiver;
-    struct turn turn; /* at the receiver */
+    struct turn turn; /* place in the receiver's line */
     struct outbox_event event;
     int64_t lease_end; /* ms, monotonic */
     int64_t began_us;
-    bool told; /* its posts are answered already */
+    bool told; /* its posts have their answers */
     enum outbox_outcome verdict;
     int64_t due_ms;
     struct outcome outcome;
     char *answer; /* owned */
     size_t answer_len;
-    struct attempt *prev, *next; /* of those to be settled */
+    struct attempt *prev, *next; /* in d->settled */
 };
 
 struct lane {
@@ -50,37 +50,37 @@ struct lane {
     char receiver[OUTBOX_LANE_SIZE];
     struct attempt *attempt;
     struct post *posts;
-    bool again; /* its next event is to be claimed */
+    bool again; /* claim its next event when the attempt ends */
     UT_hash_handle hh;
 };
 
 struct dispatcher {
     const struct config *cfg;
     const char *store_uri;
-    struct store *store; /* NULL: away */
+    struct store *store; /* NULL: not open */
     int64_t store_tried;
     struct event_base *base;
     struct event *stop, *wait;
     struct event *readable[BROKERS_MAX];
-    unsigned changes[BROKERS_MAX]; /* as of link.changes when these were made */
+    unsigned changes[BROKERS_MAX]; /* link.changes when `readable` was made */
     struct bus_client link;
     struct transfers *transfers;
     struct receivers *receivers;
     struct lane *lanes;
     struct post *posts;      /* all, oldest first */
-    struct attempt *settled; /* attempts that have ended and are to be settled */
+    struct attempt *settled; /* ended attempts, not yet written to the store */
     size_t attempts;         /* in hand */
     size_t bytes;            /* of their bodies */
-    int64_t claim_at;        /* ms, monotonic: next look for lanes that are due */
-    int64_t settle_at;       /* not before, after a failure */
+    int64_t claim_at;        /* ms, monotonic: next claim of due lanes */
+    int64_t settle_at;       /* ms, monotonic: not before, after a failure */
     int64_t purge_at, rest_at;
     unsigned purges;
     bool stopping;
-    /* The attempt of a lane has ended and is settled; set by the dispatcher, for the posts. */
+    /* Called when an attempt has ended, to answer its posts; set by the dispatcher. */
     void (*attempt_ended)(struct dispatcher *d, struct lane *l, const struct attempt *a);
 };
 
-/* The store, opened again when it was away; NULL: it is away. */
+/* The store, opened again if that failed before; NULL: it is away. */
 struct store *dispatcher_store(struct dispatcher *d);
 
 #endif

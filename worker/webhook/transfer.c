@@ -33,7 +33,7 @@ struct transfer {
     char receiver[RECEIVER_SIZE];
     enum address_kind furthest;
     bool follow;
-    bool address_refused, cut; /* what the callbacks have found */
+    bool address_refused, cut; /* set by the callbacks */
     unsigned redirects;
     int64_t end; /* ms, monotonic */
     struct buf answer;
@@ -54,7 +54,7 @@ static void drop(struct transfer *t)
     free(t);
 }
 
-/* A connection that was there already took no time to be made. */
+/* Whether a connection was made; true also for a reused one, whose connect time is 0. */
 static bool has_connected(CURL *easy)
 {
     curl_off_t connect_us = 0, ready_us = 0;
@@ -113,8 +113,8 @@ static struct outcome outcome_of(const struct transfer *t, CURLcode code)
     return o;
 }
 
-/* Goes on at the place that the answer names, where that is the same receiver; the method stays.
- * False: it does not. */
+/* Follows the redirect with the same method if it leads to the same receiver; false: it does not.
+ */
 static bool redirect(struct transfer *t, const struct outcome *o)
 {
     char receiver[RECEIVER_SIZE], *url = NULL;
@@ -247,7 +247,7 @@ void transfers_free(struct transfers *all)
 
 /* ---- a transfer ---- */
 
-/* Keeps the beginning of the answer; the transfer ends when there is more. */
+/* Keeps the first ANSWER_MAX bytes of the answer; ends the transfer when there are more. */
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
     struct transfer *t = arg;
@@ -259,7 +259,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     return t->cut ? 0 : len;
 }
 
-/* Checks the address of the connection itself, so that DNS rebinding cannot get past the check. */
+/* Checks the address of the connection itself: a check of the name alone fails against DNS
+ * rebinding. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct transfer *t = arg;
@@ -333,7 +334,7 @@ static bool add_headers(struct transfer *t, const struct delivery *d)
     return ok;
 }
 
-/* libcurl must see the receiver that was checked. */
+/* Parses the URL as libcurl will, so that it connects to the receiver that was checked. */
 static bool is_receiver(const struct delivery *d)
 {
     CURLU *u = curl_url();
@@ -365,7 +366,7 @@ static void set_safety(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_request);
     curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver that hangs */
+    curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver thread that hangs */
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)cfg->webhook_timeout);
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)cfg->webhook_timeout);
     if (*cfg->webhook_ca)

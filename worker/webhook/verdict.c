@@ -15,7 +15,7 @@ enum fault fault_of_status(int status)
     return status >= 500 ? FAULT_SERVER : FAULT_STATUS;
 }
 
-/* Trying again cannot help. */
+/* Whether another try cannot succeed. */
 static bool is_final(const struct outcome *o)
 {
     if (o->fault == FAULT_ADDRESS || o->fault == FAULT_FORBIDDEN)

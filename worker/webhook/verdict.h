@@ -1,4 +1,4 @@
-/* What follows from a try: pure decisions, no clock and no chance of their own. */
+/* Decides what follows from a try. Pure: no clock and no random numbers of its own. */
 #ifndef WORKER_WEBHOOK_VERDICT_H
 #define WORKER_WEBHOOK_VERDICT_H
 
@@ -23,19 +23,19 @@ extern const struct fault_row fault_rows[FAULT_COUNT_];
 /* How a try ended. */
 struct outcome {
     enum fault fault;
-    int status;             /* of the answer; 0: there was none */
-    int64_t retry_after_ms; /* that the receiver asked for; 0: it did not */
+    int status;             /* of the answer; 0: no answer */
+    int64_t retry_after_ms; /* from Retry-After; 0: not sent */
 };
 
-/* The fault that an answer's status stands for. */
+/* The fault of an answer's status. */
 enum fault fault_of_status(int status);
 
-/* Where the event stands when this try ends. */
+/* The event's history, as of the end of this try. */
 struct tried {
-    int64_t tries;    /* with this one */
-    int64_t since_ms; /* when the event came */
+    int64_t tries;    /* including this one */
+    int64_t since_ms; /* arrival of the event */
     int64_t now_ms;
-    uint64_t random; /* any number, new each time */
+    uint64_t random; /* a new random number */
 };
 
 /* DONE, GIVE_UP, or RETRY with *ret_due_ms set. Retries are given up at --webhook-tries, and where
