@@ -77,6 +77,22 @@ static void test_rows_are_distinct(void **state)
     assert_null(route_of(OP_COUNT_));
 }
 
+/* "/v1/job/search" is a path of "/v1/job/<job_id>", too. */
+static void test_no_row_hides_another(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < OP_COUNT_; i++) {
+        const struct route *r = route_of(i), *other;
+        struct route_match m = {0};
+        if (!*route_path(r))
+            continue;
+        assert_true(route_match(route_path(r), strlen(route_path(r)), &m));
+        if ((other = m.by_method[route_method(r)]) != r)
+            fail_msg("%s hides %s: move its row in api.def above that one", route_name(other),
+                     route_name(r));
+    }
+}
+
 static void test_each_row_says_who_may_call_it(void **state)
 {
     (void)state;
@@ -174,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_match),
         cmocka_unit_test(test_rows_are_distinct),
+        cmocka_unit_test(test_no_row_hides_another),
         cmocka_unit_test(test_each_row_says_who_may_call_it),
         cmocka_unit_test(test_numbers_on_the_bus_stay),
     };
