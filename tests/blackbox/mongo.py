@@ -23,7 +23,7 @@ class Mongod:
 
     def start(self):
         binary = os.environ.get("MONGOD") or shutil.which("mongod")
-        assert binary, "no mongod: set MONGOD, or run the tests by tests/run"
+        assert binary, "no mongod: set MONGOD, or in bash: . tests/setup.sh && make_venv"
         self.process = subprocess.Popen(
             [binary, "--quiet", "--bind_ip", "127.0.0.1", "--port", str(self.port.number),
              "--dbpath", str(self.folder), "--logpath", str(self.folder / "log"), "--nounixsocket",
