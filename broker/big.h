@@ -30,7 +30,7 @@ struct work;
 struct big {
     struct heap waiting; /* by turn */
     size_t in_hand;
-    int64_t turn; /* of the request that went last */
+    int64_t turn; /* turn of the last request that went to a worker */
     struct {
         int64_t next; /* turn of its next request */
         size_t waiting;
@@ -41,29 +41,29 @@ struct big {
     struct costs costs;
 };
 
-/* Whether the client of this request already has its share of big requests waiting. */
+/* Whether the request's client has its share of big requests waiting already. */
 bool big_is_crowded(const struct big *b, const struct bus_header *h, size_t limit_count);
 
-/* Adds a waiting request; w->expected is set. Charges its cost to its client, once: a request that
- * is pushed again (its worker died) keeps its turn. */
+/* Adds a waiting request whose w->expected is set, and charges its client once: a request pushed
+ * again (its worker died) keeps its turn. */
 void big_push(struct big *b, struct work *w);
 
-/* Takes a request out of the heap; does nothing when it is not there. Its client stays charged. */
+/* Removes a request from the heap, if it is there. Its client stays charged. */
 void big_remove(struct big *b, struct work *w);
 
-/* Gives the client back what it was charged for a request that is dropped while it waits. */
+/* Refunds the client for a request that is dropped while it waits. */
 void big_refund(struct big *b, struct work *w);
 
-/* The request whose turn it is, or NULL. */
+/* The request with the first turn; NULL: none. */
 struct work *big_first(const struct big *b);
 
-/* Whether a big request may go to a worker now. `others`: small ones that could run. */
+/* Whether a big request may go to a worker now. `others`: number of runnable small requests. */
 bool big_may_run(const struct big *b, size_t workers, size_t others, int64_t now);
 
-/* When big_may_run may change by time alone, ms; INT64_MAX: it does not. */
+/* The time, ms, at which big_may_run may change by itself; INT64_MAX: never. */
 int64_t big_next_due(const struct big *b, int64_t now);
 
-/* A big request went to a worker; was answered after `took` ms. */
+/* Records that a worker got a big request; that it answered after `took` ms. */
 void big_began(struct big *b, int64_t now);
 void big_answered(struct big *b, int64_t took, int64_t now);
 

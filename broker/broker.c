@@ -20,24 +20,24 @@
 enum {
     TURN_MESSAGES = 128, /* messages of one side in one turn */
     TURN_REJECTS = 1024, /* late requests in one turn */
-    TURNS = 64,          /* between two looks at the stop signal */
-    DEATHS_MAX = 5,      /* workers lost with the request in hand; then it is given up */
+    TURNS = 64,          /* between two checks of the stop signal */
+    DEATHS_MAX = 5,      /* give up a request that so many workers died with */
     CLOSE_MS = 700,      /* of the grace time, for closing the sockets */
     LINGER_MS = 500,
-    WARNING_MS = 1000, /* between two warnings of other releases */
-    SETTLE_MS = 100    /* a frontend loses replies that it has not read when its broker closes */
+    WARNING_MS = 1000, /* between two warnings about other releases */
+    SETTLE_MS = 100    /* closing drops replies that a frontend has not read: wait */
 };
 
 struct broker {
     const struct config *cfg;
     struct wire wire;
-    uint64_t instance;     /* tells this process from one that served here before */
+    uint64_t instance;     /* differs from that of an earlier broker of this number */
     struct peers peers[2]; /* by enum bus_side */
     struct queue queue;
     struct tally tally;
     int64_t now;
     int64_t next_beat, next_warning;
-    int64_t settled; /* when the last reply counts as read */
+    int64_t settled; /* ms: then the last reply counts as read */
     /* Phases: serving; ending: told to stop, frontends hear BYE but new requests are still taken;
      * deaf: nothing is read from frontends any more. */
     bool ending, deaf;
@@ -60,7 +60,7 @@ static void peer_gone(struct broker *b, enum bus_side side, struct peer *peer)
         take_back_hand(b, peer);
 }
 
-/* Sends a header without a payload; a peer that cannot be reached is forgotten. */
+/* Sends a header without a payload; drops a peer that cannot be reached. */
 static void send_control(struct broker *b, enum bus_side side, struct peer *peer,
                          const struct bus_header *h)
 {
@@ -80,7 +80,7 @@ static void reject(struct broker *b, struct peer *frontend, const uint8_t *id, e
     send_control(b, BUS_FRONTENDS, frontend, &h);
 }
 
-/* Forgets a request and tells its frontend. */
+/* Drops a request and tells its frontend. */
 static void reject_work(struct broker *b, struct work *w, enum err e)
 {
     struct peer *frontend = w->frontend;
@@ -115,8 +115,8 @@ static void take_back_hand(struct broker *b, struct peer *worker)
 /* Sends a worker the bundle that is in its hand. */
 static void send_bundle(struct broker *b, struct peer *worker, struct work *works[], size_t n)
 {
-    /* A worker whose connection lives but takes nothing counts as gone: its next message is
-     * answered with HELLO. */
+    /* A worker that takes no messages counts as gone, even if connected: its next message gets
+     * HELLO. */
     if (wire_begin(&b->wire, BUS_WORKERS, worker)) {
         while (n)
             queue_put_back(&b->queue, works[--n]); /* never sent: its attempt stays */
@@ -145,7 +145,7 @@ static void hand_over(struct broker *b, struct peer *worker, struct work *works[
     peers_put_ready(&b->peers[BUS_WORKERS], worker); /* one with a window may take more */
 }
 
-/* Hands big requests to their share of the workers. */
+/* Hands big requests to the workers that may have one. */
 static void dispatch_big(struct broker *b)
 {
     struct peers *workers = &b->peers[BUS_WORKERS];
@@ -159,7 +159,7 @@ static void dispatch_big(struct broker *b)
     }
 }
 
-/* Tells the queue which operations the workers know, after some have come or gone. */
+/* Tells the queue which operations the workers know, after a change of the workers. */
 static void learn(struct broker *b, enum service service)
 {
     struct bus_ops all, some;
@@ -174,7 +174,7 @@ static void learn(struct broker *b, enum service service)
     queue_set_known(&b->queue, service, told, &all, &some);
 }
 
-/* Hands requests that only some workers know to these. */
+/* Hands requests that only some workers know to those workers. */
 static void dispatch_rare(struct broker *b, enum service service)
 {
     struct peers *workers = &b->peers[BUS_WORKERS];
@@ -192,7 +192,7 @@ static void dispatch_rare(struct broker *b, enum service service)
     }
 }
 
-/* Hands what may run to ready workers. */
+/* Hands runnable requests to ready workers. */
 static void dispatch(struct broker *b, enum service service)
 {
     struct peers *workers = &b->peers[BUS_WORKERS];
@@ -211,7 +211,7 @@ static void dispatch(struct broker *b, enum service service)
         hand_over(b, worker, works, n);
     }
     if (service == SERVICE_API)
-        dispatch_big(b); /* some may have turned out to be big */
+        dispatch_big(b); /* queue_take may have moved some there */
 }
 
 static void on_request(struct broker *b, struct peer *frontend, const struct bus_header *h,
@@ -220,7 +220,7 @@ static void on_request(struct broker *b, struct peer *frontend, const struct bus
     struct work *known = queue_find(&b->queue, h->id);
 
     tally_add(&b->tally, TALLY_REQUESTS, b->now);
-    if (known) { /* sent again, perhaps over a new connection, while it is here */
+    if (known) { /* sent again, perhaps over a new connection, while we hold it */
         queue_attach(known, frontend);
         if (known->header.attempt < h->attempt)
             known->header.attempt = h->attempt;
@@ -237,7 +237,7 @@ static void on_request(struct broker *b, struct peer *frontend, const struct bus
     }
 }
 
-/* Passes a reply on as it came. Only the worker that has the request in hand may answer it. */
+/* Passes a reply on unchanged. Only the worker that has the request in hand may answer it. */
 static void on_reply(struct broker *b, struct peer *worker, const struct bus_header *h,
                      zmq_msg_t *head, zmq_msg_t *payload)
 {
@@ -245,8 +245,9 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
     char name[PEER_NAME_SIZE];
 
     if (!w || w->worker != worker) {
-        log_debug("dropped a late reply of %s: its request was given to another or is answered",
-                  peer_name(worker, name));
+        log_debug(
+            "dropped a late reply of %s: its request went to another worker or has its answer",
+            peer_name(worker, name));
         tally_add(&b->tally, TALLY_STRAY, b->now);
         return;
     }
@@ -267,7 +268,8 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
     }
 }
 
-/* Passes WAKE on to all frontends. One may be lost: they look by themselves every few seconds. */
+/* Passes WAKE on to all frontends. A lost WAKE only costs time: frontends also poll every few
+ * seconds. */
 static void on_wake(struct broker *b, const struct bus_header *h)
 {
     struct peer *peer, *next;
@@ -284,7 +286,7 @@ static struct bus_header hello_of(const struct broker *b)
     return hello;
 }
 
-/* Gives what the worker has in hand to others. It hears HELLO, so it may join anew. */
+/* Gives the worker's requests to others, and greets it, so that it may join again. */
 static void take_back_and_greet(struct broker *b, struct peer *worker)
 {
     struct bus_header hello = hello_of(b);
@@ -294,7 +296,7 @@ static void take_back_and_greet(struct broker *b, struct peer *worker)
     send_control(b, BUS_WORKERS, worker, &hello);
 }
 
-/* A malformed message. From a worker it may have been an answer, without which the request would
+/* Handles a malformed message. A worker's may have been an answer: without this, the request would
  * stay in hand for ever. */
 static void on_garbage(struct broker *b, enum bus_side side, struct peer *peer)
 {
@@ -308,7 +310,7 @@ static bool is_empty(const zmq_msg_t *payload)
     return zmq_msg_size(payload) == 0;
 }
 
-/* One pair of a message. */
+/* Handles one pair of a message. */
 static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq_msg_t *head,
                     zmq_msg_t *payload)
 {
@@ -322,7 +324,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
         on_reply(b, peer, &h, head, payload);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_READY && h.service != SERVICE_LOCAL &&
                is_empty(payload) && bus_key_allows(head, h.service)) {
-        take_back_hand(b, peer); /* it joins anew: what it had is lost */
+        take_back_hand(b, peer); /* a worker that joins again has lost its requests */
         peers_join(&b->peers[side], peer, &h);
     } else if (ok && side == BUS_WORKERS && h.type == BUS_WAKE && is_empty(payload)) {
         on_wake(b, &h);
@@ -334,8 +336,8 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     }
 }
 
-/* The sender of a message. Greets a peer that is new or connected anew; it gets no work before it
- * says READY on this connection. */
+/* The sender of a message. Greets a new or reconnected peer; it gets no work before its READY on
+ * this connection. */
 static struct peer *sender(struct broker *b, enum bus_side side, zmq_msg_t *identity, bool probe)
 {
     struct bus_header hello = hello_of(b);
@@ -371,11 +373,11 @@ static void take_parts(struct broker *b, enum bus_side side, zmq_msg_t *identity
         if (more) {
             wire_receive(&b->wire, side, &payload);
             more = zmq_msg_more(&payload);
-            if (peer && peer->gone) /* it left before its message was read */
+            if (peer && peer->gone) /* its peer was removed before we read it */
                 tally_add(&b->tally, TALLY_STRAY, b->now);
             else if (peer && (pair == 0 || side == BUS_WORKERS))
                 on_pair(b, side, peer, &head, &payload);
-            else if (peer) /* a frontend's requests come one by one */
+            else if (peer) /* a frontend sends one request a message */
                 tally_add(&b->tally, TALLY_GARBAGE, b->now);
         } else if (!probe && peer && !peer->gone) {
             on_garbage(b, side, peer); /* a header without its payload */
@@ -408,7 +410,7 @@ static enum err refuse_unknown(struct broker *b, const struct work *w)
     return ERR_NO_WORKER;
 }
 
-/* Rejects requests that waited past their deadline; true: there are more of them. */
+/* Rejects requests whose deadline has passed, at most TURN_REJECTS; true: there are more. */
 static bool expire(struct broker *b)
 {
     struct work *w;
@@ -433,7 +435,8 @@ static void show(const struct broker *b)
     metric_set(M_BROKER_FRONTENDS, 0, b->peers[BUS_FRONTENDS].len);
 }
 
-/* A worker hangs that has had a request for longer than --work-timeout. */
+/* Takes requests back from workers that hang: those that have one for longer than --work-timeout.
+ */
 static void take_back_overdue(struct broker *b)
 {
     struct peer *worker, *next;
@@ -443,14 +446,14 @@ static void take_back_overdue(struct broker *b)
         if (!worker->hand || b->now - worker->hand->began <= b->cfg->work_timeout)
             continue;
         log_warn("%s has had a request for more than --work-timeout, %lld ms: its %zu requests go "
-                 "to others. Look for what it waits for in its log, and at the store",
+                 "to others. Look in its log for what it waits for, and check the store",
                  peer_name(worker, name), (long long)b->cfg->work_timeout, worker->hand_len);
         take_back_and_greet(b, worker);
     }
 }
 
-/* A sign of life to every peer; a send that fails finds out who is gone. Frontends hear BYE instead
- * when this broker ends. */
+/* Sends PING to every peer, which also detects dead ones; while ending, frontends get BYE instead.
+ */
 static void beat(struct broker *b)
 {
     struct peer *peer, *next;
@@ -467,7 +470,7 @@ static void beat(struct broker *b)
     tally_report(&b->tally, b->now, b->queue.waiting, b->queue.held - b->queue.waiting);
 }
 
-/* Takes what a side has sent, within limits; true: there was something. */
+/* Takes the messages of a side, within limits; true: there was one. */
 static bool take_messages(struct broker *b, enum bus_side side)
 {
     int n = 0;
@@ -484,11 +487,11 @@ static bool turn(struct broker *b)
     bool any = take_messages(b, BUS_WORKERS);
     any |= !b->deaf && take_messages(b, BUS_FRONTENDS);
     if (late_found())
-        return false; /* other brokers have these requests by now */
+        return false; /* frontends have sent these requests to other brokers */
     if (b->now >= b->next_beat)
         beat(b);
     if (expire(b))
-        any = true; /* there are more: a late request must not go to a worker */
+        any = true; /* more are late: none of them may go to a worker */
     else
         for (int s = 0; s < SERVICE_COUNT_; s++)
             dispatch(b, (enum service)s);
@@ -511,9 +514,8 @@ static long idle_ms(const struct broker *b)
     return due > now ? (long)(due - now) : 0;
 }
 
-/* Serves until it is told to stop, then until everything is answered: for half of the grace time it
- * takes new requests, then none. Frontends send what stays unanswered to the next broker. Returns
- * at once when the process is late. */
+/* Serves until told to stop, then until all is answered: takes new requests for half of the grace
+ * time. Frontends send the rest to the next broker. Returns at once when late_found(). */
 static void serve(struct broker *b, int stop_fd)
 {
     zmq_pollitem_t poll[] = {
@@ -536,7 +538,7 @@ static void serve(struct broker *b, int stop_fd)
         if (late_found())
             return;
         if (!end && poll[2].revents) {
-            poll[2].events = 0; /* the signal stays readable */
+            poll[2].events = 0; /* stop_fd stays readable */
             end = b->now + grace;
             b->ending = true;
             beat(b);
@@ -553,8 +555,8 @@ static void serve(struct broker *b, int stop_fd)
                  b->queue.held);
 }
 
-/* Serves on new sockets, as a broker that knows nothing; true: the process was late, do it again.
- * Its peers then see another instance, and frontends send their requests again as repeats. */
+/* Serves on new sockets with an empty queue; true: late_found(), call it again. Peers then see
+ * another instance, and frontends send their requests again as repeats. */
 static bool serve_anew(struct broker *b, unsigned slot, int stop_fd, enum err *ret_e)
 {
     const struct config *cfg = b->cfg;

@@ -5,7 +5,7 @@ enum {
     AVERAGE_OF = 4     /* weight of a new answer in a client's average: 1/4 */
 };
 
-/* A bijection: different kinds stay different. */
+/* A bijection, so that different kinds stay different. */
 static uint64_t mix(uint64_t n)
 {
     n = (n ^ (n >> 33)) * 0xff51afd7ed558ccdu; /* the final mix of MurmurHash3 */
@@ -13,7 +13,7 @@ static uint64_t mix(uint64_t n)
     return n ^ (n >> 33);
 }
 
-/* 0: the frontend did not tell. */
+/* 0: unknown. */
 static uint64_t kind_of(const struct bus_header *h)
 {
     return h->subject;

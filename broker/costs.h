@@ -1,6 +1,6 @@
-/* Remembers how many bytes recent answers had, to predict those of the next requests. The broker
- * does not read payloads: the header's `subject` and `origin` identify kind and client
- * (docs/protocol.md). Fixed memory, O(1); of two kinds that hash to one place the larger stays. */
+/* Predicts the size of an answer from recent ones. The broker does not read payloads: the header's
+ * `subject` and `origin` identify kind and client (docs/protocol.md). Fixed memory, O(1); of two
+ * kinds with the same place the larger stays. */
 #ifndef BROKER_COSTS_H
 #define BROKER_COSTS_H
 
@@ -18,10 +18,10 @@ struct costs {
 };
 
 /* Expected bytes of the answer: those of the last answer of the same kind; for an unknown kind the
- * client's recent average of the same operation; else 0. */
+ * client's average for the operation; else 0. */
 size_t costs_expect(const struct costs *c, const struct bus_header *h);
 
-/* Notes the size of an answer. */
+/* Records the size of an answer. */
 void costs_note(struct costs *c, const struct bus_header *h, size_t bytes);
 
 #endif

@@ -7,7 +7,7 @@
 
 struct heap_node {
     int64_t key;
-    size_t pos; /* place in the heap, from 1; 0: in none */
+    size_t pos; /* place in its heap, from 1; 0: in no heap */
 };
 
 struct heap {
@@ -25,7 +25,7 @@ void heap_remove(struct heap *h, struct heap_node *n);
 /* The node with the smallest key, or NULL. O(1). */
 struct heap_node *heap_first(const struct heap *h);
 
-/* Frees the array; the nodes belong to their owners. */
+/* Frees the array; the nodes belong to the caller. */
 void heap_free(struct heap *h);
 
 #endif

@@ -38,7 +38,7 @@ int keys_make_shared(void)
     return !make_pair(&p) || puts(p.secret) < 0 || fflush(stdout) != 0;
 }
 
-/* A side's own secret, and the public keys of those that it speaks with: nothing more. */
+/* Prints a side's own secret and the public keys of its peers, nothing else. */
 static void print_side(const struct pair pairs[BUS_KEY_SIDES_], enum bus_key_side side,
                        char out[FILE_SIZE])
 {
@@ -68,7 +68,7 @@ static bool write_file(const char *path, const char *text)
 
     if (fd < 0)
         return false;
-    errno = EIO; /* of a short write */
+    errno = EIO; /* reported for a short write */
     bool ok = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
     return close(fd) == 0 && ok;
 }

@@ -36,7 +36,7 @@ static int monitor(const struct config *cfg, int stop_fd, void *arg)
     return monitor_run(cfg, &m, stop_fd);
 }
 
-/* Says what is wrong with the bus setting; true: it will do. */
+/* True: the bus setting is usable; false: the reason is on stderr. */
 static bool check_bus(const struct config *cfg)
 {
     if (!bus_setting_ok("testflinger-broker", cfg))

@@ -1,4 +1,4 @@
-/* The peers of one side of a broker by identity, and the workers that are ready. */
+/* The peers of one side of a broker by identity, and the list of ready workers. */
 #ifndef BROKER_PEERS_H
 #define BROKER_PEERS_H
 
@@ -13,10 +13,10 @@
 struct work;
 
 enum peer_state {
-    PEER_ALONE,  /* frontend; or worker before its READY on this connection. READY: PEER_READY */
-    PEER_READY,  /* worker in the ready list: has room for a bundle. Gets one: PEER_BUSY */
-    PEER_BUSY,   /* worker without room. Answers enough: PEER_READY */
-    PEER_LEAVING /* worker after BYE: gets no more, its answers still count */
+    PEER_ALONE,  /* frontend, or worker before READY on this connection; then PEER_READY */
+    PEER_READY,  /* worker with room for a bundle, in the ready list; then PEER_BUSY */
+    PEER_BUSY,   /* worker without room; PEER_READY after enough answers */
+    PEER_LEAVING /* worker after BYE: gets no requests, but may answer */
 };
 
 struct peer {
@@ -26,11 +26,11 @@ struct peer {
     bool gone; /* removed; freed by peers_reap */
     enum service service;
     struct bus_ops ops; /* worker: the operations that it knows */
-    size_t window;      /* worker: most requests in hand; 0: one bundle */
+    size_t window;      /* worker: limit of requests in hand; 0: one bundle */
     struct work *hand;  /* worker: requests in hand, oldest first */
     size_t hand_len;
-    struct work *sent;        /* frontend: requests that it waits for */
-    struct peer *prev, *next; /* ready list, or the list of those that are gone */
+    struct work *sent;        /* frontend: its requests */
+    struct peer *prev, *next; /* in peers.ready or peers.gone */
     UT_hash_handle hh;
 };
 
@@ -38,47 +38,47 @@ struct peers {
     struct peer *by_identity;
     size_t len;
     size_t workers[SERVICE_COUNT_]; /* ready or busy */
-    /* Last in, first out: warm caches, and under light load fewer processes wake up. Workers with
+    /* Last in, first out: caches stay warm, and light load wakes fewer processes. Workers with
      * a window take turns. */
     struct peer *ready[SERVICE_COUNT_];
     struct peer *gone;
-    bool changed[SERVICE_COUNT_]; /* workers came or went since peers_known was asked */
+    bool changed[SERVICE_COUNT_]; /* workers came or went since the last peers_known */
 };
 
-/* NULL: unknown. */
+/* The peer of an identity; NULL: unknown. */
 struct peer *peers_find(const struct peers *p, const void *identity, size_t len);
 
-/* Adds an unknown peer; NULL when there are PEERS_MAX or the identity's length is not legal. */
+/* Adds an unknown peer; NULL: there are PEERS_MAX, or the identity's length is invalid. */
 struct peer *peers_add(struct peers *p, const void *identity, size_t len);
 
-/* A worker with nothing in hand becomes ready as its READY says. */
+/* Makes a worker with nothing in hand ready, with the fields of its READY. */
 void peers_join(struct peers *p, struct peer *peer, const struct bus_header *ready);
 
-/* Which operations all workers of a service know, and which some of them know; false: there is no
- * worker. O(peers); resets p->changed. */
+/* The operations that all workers of a service know, and those that some know; false: no workers.
+ * O(peers); resets p->changed. */
 bool peers_known(struct peers *p, enum service service, struct bus_ops *ret_all,
                  struct bus_ops *ret_some);
 
-/* The worker takes no more work; `state` is PEER_ALONE or PEER_LEAVING. */
+/* Gives the worker no more requests; `state` is PEER_ALONE or PEER_LEAVING. */
 void peers_leave(struct peers *p, struct peer *peer, enum peer_state state);
 
-/* Takes a ready worker out of the ready list: it is busy. NULL when there is none. */
+/* Makes the first ready worker busy and returns it; NULL: none. */
 struct peer *peers_take_ready(struct peers *p, enum service service);
 
-/* Takes this worker, which is ready, out of the ready list: it is busy. */
+/* Makes this ready worker busy. */
 void peers_take(struct peers *p, struct peer *peer);
 
 /* How many more requests a worker may have in hand, at most BUS_BUNDLE_MAX. */
 size_t peer_room(const struct peer *peer);
 
-/* Makes a busy worker that has room ready again; does nothing in other states. */
+/* Makes a busy worker that has room ready; no effect in other states. */
 void peers_put_ready(struct peers *p, struct peer *peer);
 
-/* Removes a peer; its requests are the caller's. The struct stays valid, with `gone` set, until
- * peers_reap: the caller may be in the middle of its message. */
+/* Removes a peer; the caller takes care of its requests. The struct stays valid, with `gone` set,
+ * until peers_reap: the caller may be handling its message. */
 void peers_remove(struct peers *p, struct peer *peer);
 
-/* Frees the peers that were removed. */
+/* Frees the removed peers. */
 void peers_reap(struct peers *p);
 
 /* Removes and frees all peers. */

@@ -9,7 +9,7 @@
 enum {
     SPARE_MAX = 1024,
     UNKNOWN_MS = 300,
-    RARE_LOOKS = 64 /* rare requests that are looked at for a worker */
+    RARE_LOOKS = 64 /* rare requests that one search for a worker visits */
 };
 
 /* Requests that share a key. */
@@ -136,7 +136,7 @@ static void set_due(struct queue *q, struct work *w, int64_t due)
     heap_push(&q->due, &w->due);
 }
 
-/* A request that may run and that some workers do not know. */
+/* Puts a runnable request that some workers do not know into `rare` or `unknown`. */
 static void stand_apart(struct queue *q, struct work *w)
 {
     enum service s = w->header.service;
@@ -158,7 +158,7 @@ static void let_run(struct queue *q, struct work *w)
         push_run(w, &q->runnable[w->header.service]);
 }
 
-/* Decides anew on all requests of a heap. */
+/* Assigns all requests of a heap again. */
 static void sort_anew(struct queue *q, struct heap *h)
 {
     struct heap old = *h;
@@ -191,8 +191,8 @@ bool queue_is_unknown(const struct queue *q, const struct work *w)
     return w->order.pos && w->runs == &q->unknown[w->header.service];
 }
 
-/* After a change of the lane: makes its oldest request runnable when none is in hand; frees an
- * empty lane. */
+/* After a change of the lane: makes its oldest request runnable if none is in hand; frees an empty
+ * lane. */
 static void lane_settle(struct queue *q, struct lane *lane)
 {
     struct work *first = lane->waiting;
@@ -219,7 +219,7 @@ static size_t cost(const zmq_msg_t *payload)
     return sizeof(struct work) + zmq_msg_size(payload);
 }
 
-/* Counts a request as waiting; the caller puts it into its lane or heap. */
+/* Counts a request as waiting; the caller puts it into its lane or a heap. */
 static void start_waiting(struct queue *q, struct work *w)
 {
     q->waiting++;
@@ -318,7 +318,7 @@ static bool bundle_add(struct queue *q, struct bundle *b, struct work *w)
     return true;
 }
 
-/* Adds what else waits in the lane of a request just added; false: the bundle is full. */
+/* Adds the rest of a lane after its first request; false: the bundle is full. */
 static bool bundle_add_lane(struct queue *q, struct bundle *b, struct lane *lane)
 {
     struct work *w;
@@ -340,8 +340,7 @@ size_t queue_take(struct queue *q, enum service service, size_t share, struct pe
 
     for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service]));) {
         struct work *w = OWNER(node, order);
-        if (!all_know(q, w) ||
-            look_big(q, w)) { /* a worker, or an answer, has told since it came */
+        if (!all_know(q, w) || look_big(q, w)) { /* learned from a READY or an answer meanwhile */
             heap_remove(w->runs, node);
             let_run(q, w);
             continue;
@@ -401,7 +400,7 @@ void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, int6
         big_answered(&q->big, now - w->began, now);
 }
 
-/* Removes a request from its worker's hand. */
+/* Takes a request out of its worker's hand. */
 static void leave_hand(struct queue *q, struct work *w)
 {
     q->big.in_hand -= w->is_big;

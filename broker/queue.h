@@ -31,8 +31,8 @@ struct queue {
     size_t limit_count, limit_bytes;
     size_t waiting; /* number of waiting requests */
     size_t waiting_of[SERVICE_COUNT_];
-    size_t held;  /* waiting or in hand */
-    size_t bytes; /* of all held, with their payloads */
+    size_t held;  /* requests waiting or in hand */
+    size_t bytes; /* of all held requests, with their payloads */
     int64_t last_number;
     struct heap runnable[SERVICE_COUNT_]; /* of operations that all workers know */
     struct heap rare[SERVICE_COUNT_], unknown[SERVICE_COUNT_];
@@ -55,65 +55,65 @@ void queue_init(struct queue *q, size_t limit_count, size_t limit_bytes);
 /* Frees everything. */
 void queue_free(struct queue *q);
 
-/* The request with this id, or NULL. */
+/* The request with this id; NULL: none. */
 struct work *queue_find(struct queue *q, const uint8_t id[BUS_ID_SIZE]);
 
-/* Logins may take 1/4 of the places: a flood of them must leave some to the others. */
+/* Logins may take 1/4 of the places, so that a flood of them leaves some to other requests. */
 #define QUEUE_LOGIN_SHARE 4
 
-/* Adds a request, whose id must be unknown, and takes its payload. ERR_FULL: a limit is reached,
- * the payload stays the caller's. With nothing held, a request beyond the byte limit is taken. */
+/* Adds a request with an unknown id, and takes its payload. ERR_FULL: a limit is reached, the
+ * caller keeps the payload. An empty queue accepts a request beyond the byte limit. */
 enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *payload,
                    struct peer *frontend, int64_t now) MUST_CHECK;
 
 /* Number of requests of a service that may run now; a lane counts as one. */
 size_t queue_runnable(const struct queue *q, enum service service);
 
-/* Puts the next bundle of a service into the hands of `worker` and returns its length: the oldest
- * runnable requests, within the worker's room, BUNDLE_BYTES_MAX of payloads and expected answers
- * (at least one request), and `share`, where a lane counts as one and all of it that fits goes
- * along. 0: those that could run turned out to be big and were moved there. */
+/* Puts the next bundle of a service into the hand of `worker` and returns its length: the oldest
+ * runnable requests, within the worker's room, BUNDLE_BYTES_MAX (payloads and expected answers, at
+ * least one request) and `share`. A lane counts as one towards `share`, with all of its requests
+ * that fit. 0: all runnable requests turned out to be big and were moved there. */
 size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
                   struct work *works[BUS_BUNDLE_MAX], int64_t now);
 
-/* What the workers of a service know from now on: all of them, some of them. `told` false: there is
- * no worker, and any operation may come to be known. O(n log n) of the rare and unknown requests
- * when that is a change. */
+/* Sets which operations all and some workers of a service know. `told` false: no worker, any
+ * operation may turn out to be known. O(n log n) of the rare and unknown requests after a change.
+ */
 void queue_set_known(struct queue *q, enum service service, bool told, const struct bus_ops *all,
                      const struct bus_ops *some);
 
-/* Puts a rare request that this worker knows into its hands; NULL: none among the oldest ones. */
+/* Puts a rare request that this worker knows into its hand; NULL: none among the oldest ones. */
 struct work *queue_take_rare(struct queue *q, enum service service, struct peer *worker,
                              int64_t now);
 
 /* Whether no worker knows the operation of a waiting request. */
 bool queue_is_unknown(const struct queue *q, const struct work *w);
 
-/* Number of the operation on the bus; BUS_OPS_MAX + 1: not told, every worker counts as one that
- * knows it. */
+/* The operation's number on the bus; BUS_OPS_MAX + 1: not in the header, treated as known to every
+ * worker. */
 unsigned work_op(const struct work *w);
 
-/* Puts the big request whose turn it is into the hands of `worker`; NULL: there is none. The caller
- * asks big_may_run first. */
+/* Puts the first big request into the hand of `worker`; NULL: none. Call it only if big_may_run. */
 struct work *queue_take_big(struct queue *q, struct peer *worker, int64_t now);
 
-/* Notes the size of the answer to a request in hand; before queue_remove. */
+/* Records the size of the answer to a request in hand; call it before queue_remove. */
 void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, int64_t now);
 
-/* Moves a request from its worker's hand back to its old place in the queue. Put the requests of a
- * worker back youngest first: each goes to the head of its lane. */
+/* Moves a request from its worker's hand back to its old place. Put a worker's requests back
+ * youngest first: each goes to the head of its lane. */
 void queue_put_back(struct queue *q, struct work *w);
 
 /* Removes and frees a request, waiting or in hand. */
 void queue_remove(struct queue *q, struct work *w);
 
-/* Sets who gets the answer; NULL: nobody. */
+/* Sets the receiver of the answer; NULL: none. */
 void queue_attach(struct work *w, struct peer *frontend);
 
-/* The frontend is gone: drops its waiting requests; those in hand go on without a receiver. */
+/* Drops the waiting requests of a frontend that is gone; those in hand continue without a receiver.
+ */
 void queue_frontend_gone(struct queue *q, struct peer *frontend);
 
-/* The earliest deadline of the waiting requests; INT64_MAX: none waits. */
+/* The earliest deadline of the waiting requests; INT64_MAX: none. */
 int64_t queue_next_due(const struct queue *q);
 
 /* A waiting request whose deadline has come, or NULL. */

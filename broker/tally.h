@@ -1,5 +1,5 @@
-/* Counts a broker's events. Logs the counts once a minute when there were any, and warns of the
- * kinds that need an operator at once, at most once a second each. */
+/* Counts a broker's events. Logs the counts once a minute if there were any; logs a warning at
+ * once, at most one a second for each kind, for events that need an operator. */
 #ifndef BROKER_TALLY_H
 #define BROKER_TALLY_H
 
@@ -25,10 +25,11 @@ void tally_init(struct tally *t, int64_t now);
 /* Counts one event; `now` in milliseconds, monotonic. */
 void tally_add(struct tally *t, enum tally_kind kind, int64_t now);
 
-/* Logs the counts when a minute is over, with the requests that wait and that are in hand. */
+/* Logs the counts at the end of a minute, with the numbers of waiting requests and of those in
+ * hand. */
 void tally_report(struct tally *t, int64_t now, size_t waiting, size_t in_hand);
 
-/* Names the kinds for the metrics; before the children are forked. */
+/* Names the events for the metrics; call it before children are forked. */
 void tally_name_metrics(void);
 
 #endif

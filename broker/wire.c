@@ -10,15 +10,15 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* Locks a broker number of a folder for the life of this process. Two brokers of one number would
- * lose requests: ZeroMQ binds an ipc:// path that is in use without an error, and the first of the
- * two removes the file at its end. */
+/* Locks a broker number of a folder until this process ends. Two brokers of one number would lose
+ * requests: ZeroMQ binds an ipc:// path in use without an error, and the first of the two to end
+ * removes the file. */
 static enum err lock_slot(struct wire *w, const char *bus, unsigned slot)
 {
     char path[BUS_ENDPOINT_SIZE];
 
     if (strncmp(bus, "tcp://", 6) == 0)
-        return ERR_OK; /* binding a port twice fails */
+        return ERR_OK; /* no lock needed: binding a port twice fails */
     snprintf(path, sizeof path, "%s/broker-%u.lock", bus, slot);
     w->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (w->lock_fd < 0) {
@@ -42,7 +42,7 @@ enum err wire_open(struct wire *w, const char *bus, unsigned slot)
     *w = (struct wire){.lock_fd = -1};
     for (int side = BUS_FRONTENDS; side <= BUS_WORKERS; side++)
         if (bus_endpoint(bus, slot, (enum bus_side)side, endpoints[side])) {
-            log_error("--bus %s has no place for broker number %u; use a folder with a short path "
+            log_error("cannot serve --bus %s as broker number %u; use a folder with a short path "
                       "or tcp://HOST:PORT",
                       bus, slot);
             return ERR_INVALID;
@@ -52,7 +52,8 @@ enum err wire_open(struct wire *w, const char *bus, unsigned slot)
         return e;
     w->ctx = zmq_ctx_new();
     if (w->ctx && bus_key_applies(endpoints[BUS_WORKERS]) && !(w->guard = bus_key_guard(w->ctx))) {
-        log_error("cannot check the keys of the bus: %s", zmq_strerror(errno));
+        log_error("cannot check the keys of the bus: %s; check the limits of memory and open files",
+                  zmq_strerror(errno));
         return ERR_UNAVAILABLE;
     }
     for (int side = BUS_FRONTENDS; side <= BUS_WORKERS; side++) {

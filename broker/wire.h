@@ -20,19 +20,19 @@ enum err wire_open(struct wire *w, const char *bus, unsigned slot) MUST_CHECK;
 /* Closes the sockets; what was sent has `linger_ms` to leave. */
 void wire_close(struct wire *w, int linger_ms);
 
-/* Begins a message to a peer. ERR_NOT_FOUND: it is gone; ERR_FULL: it does not read (its queue is
- * full). On ERR_OK the parts must follow. */
+/* Begins a message to a peer. ERR_NOT_FOUND: it is gone; ERR_FULL: its queue is full since it does
+ * not read. After ERR_OK the parts must follow. */
 enum err wire_begin(struct wire *w, enum bus_side side, const struct peer *peer) MUST_CHECK;
 
-/* Sends the next part and takes it. */
+/* Sends the next part; takes `msg`. */
 void wire_part(struct wire *w, enum bus_side side, zmq_msg_t *msg, bool more);
 
 /* Sends a header with an empty payload; errors as wire_begin. */
 enum err wire_control(struct wire *w, enum bus_side side, const struct peer *peer,
                       const struct bus_header *h) MUST_CHECK;
 
-/* Receives one part into an uninitialised message, which is initialised in any case. False: there
- * is nothing (never within a message). */
+/* Receives one part into `msg`, which it initialises in any case. False: none (never within a
+ * message). */
 bool wire_receive(struct wire *w, enum bus_side side, zmq_msg_t *msg);
 
 #endif

@@ -13,21 +13,21 @@ struct lane;
 struct peer;
 
 struct work {
-    struct bus_header header;           /* as received; `attempt` is raised at each death */
-    zmq_msg_t payload;                  /* kept until the answer, to send it again */
+    struct bus_header header;           /* as received; each death adds 1 to `attempt` */
+    zmq_msg_t payload;                  /* kept until the answer, for a repeat */
     int64_t deadline;                   /* ms */
     int64_t came;                       /* ms */
-    unsigned deaths;                    /* of workers that had it in hand */
+    unsigned deaths;                    /* workers that were lost with it in hand */
     struct peer *frontend;              /* gets the answer; NULL: gone */
     struct peer *worker;                /* has it in hand; NULL: it waits */
     struct lane *lane;                  /* NULL without a key */
-    struct heap *runs;                  /* where it stands by number, while it may run: */
-    struct heap_node order;             /* in queue.runnable, .rare or .unknown; or */
+    struct heap *runs;                  /* the heap of `order`; NULL: none */
+    struct heap_node order;             /* in queue.runnable, .rare or .unknown, by number */
     struct heap_node turn;              /* in big.waiting, by turn */
-    int64_t charged;                    /* units of turn that its client paid for it; 0: none */
+    int64_t charged;                    /* units of turn charged to its client; 0: none */
     size_t expected;                    /* bytes: payload and expected answer */
-    int64_t began;                      /* ms: when it went to its worker */
-    bool is_big;                        /* in hand as a big one */
+    int64_t began;                      /* ms: when its worker got it */
+    bool is_big;                        /* counted in big.in_hand */
     struct heap_node due;               /* in queue.due, by deadline, while it waits */
     struct work *prev, *next;           /* lane.waiting, or peer.hand */
     struct work *sent_prev, *sent_next; /* frontend.sent */

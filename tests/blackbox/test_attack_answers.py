@@ -87,7 +87,7 @@ def test_a_stored_job_that_no_answer_can_hold_is_passed_over(private, queue, sev
     expect(api.get(f"/v1/job/{large}"), 500, TOO_LONG)
     assert large in server.tail() and "OP_JOB_GET" in server.tail()
     claims_pass_over(api, queue, large, small, several)
-    assert f"job {large} is cancelled" in server.tail()
+    assert f"cancelled job {large}" in server.tail()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-/* Agents: what they say of themselves; readiness of the server. */
+/* Agents: their own posts about themselves; readiness of the server. */
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/http/cookie.h"
@@ -41,7 +41,7 @@ static void audit_change(struct call *c, struct text name, json_t *fields)
     audit(c, "agent.update", name, detail);
 }
 
-/* The lines of a post that can be kept, new reference or NULL. */
+/* The newest lines of a post that fit into the log, new reference or NULL. */
 static json_t *newest(json_t *lines)
 {
     size_t n = json_array_size(lines);
@@ -88,8 +88,8 @@ void h_agent_put(struct call *calls[], size_t n)
     set_agent_cookie(c, name);
 }
 
-/* Adds restricted_to: those of the agent's queues that not everyone may submit to, and who may.
- * `restricted`: {QUEUE: OWNERS, ...} of all that have owners. Takes and returns the agent. */
+/* Adds restricted_to: the agent's restricted queues, each with the clients that may submit to it.
+ * `restricted`: {QUEUE: OWNERS, ...} of all. Takes and returns the agent. */
 static json_t *show_restricted(void *restricted, json_t *agent)
 {
     json_t *shown = json_object(), *owners, *queue;

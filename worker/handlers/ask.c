@@ -28,11 +28,12 @@ void ask_resolve(struct call *c, struct request *r)
         c->ask = true;
         return;
     }
-    log_error("a question names no request; do all processes run the same version?");
+    log_error("refused a request of a frontend: it asks about no known endpoint; run the same "
+              "release in all processes");
     reply_err(c, ERR_INTERNAL);
 }
 
-/* Answers and returns false when the request would be refused. */
+/* Checks of one endpoint each. False: refused and answered. */
 static bool agent_put_wanted(struct call *c)
 {
     return authorize_agent(c, c->request->params[0]);

@@ -11,7 +11,7 @@ handler_fn h_audit_list;
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX     1000
 
-/* The first value of a query parameter; s NULL: it was not sent. */
+/* The first value of a query parameter; s NULL: not sent. */
 static struct text parameter(const struct request *r, const char *name)
 {
     for (size_t i = 0; i < r->query_len; i++)
@@ -79,7 +79,7 @@ void h_audit_list(struct call *calls[], size_t n)
     }
     cut = cut && i < (size_t)query.limit;
     json_decref(entries);
-    if ((list.more || cut) && list.last) { /* an answer holds no more of them */
+    if ((list.more || cut) && list.last) { /* limit of an answer */
         char link[AUDIT_ID_SIZE + 32];
         snprintf(link, sizeof link, "<?before=%s>; rel=\"next\"", list.last);
         reply_header(c, "Link", link);

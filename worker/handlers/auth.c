@@ -16,7 +16,7 @@ handler_fn h_token, h_token_get;
 #define NO_CREDENTIALS  "Client id and key must be specified in authorization header"
 #define BAD_CREDENTIALS "Invalid client id or client key"
 
-/* Position of a media type in an Accept header, len when it is not there. */
+/* Position of a media type in an Accept header; len: absent. */
 static size_t position(struct text header, const char *type)
 {
     size_t n = strlen(type);

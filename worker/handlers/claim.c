@@ -68,8 +68,8 @@ static bool find_agent(struct wish *w, struct claim *claim)
     return false;
 }
 
-/* Leaves out the restricted queues that the caller is not allowed on, where a setting says so.
- * False: answered, no queue is left. */
+/* Removes the restricted queues that the caller is not allowed on, if a setting says so. False:
+ * answered, no queue is left. */
 static bool drop_restricted(struct wish *w, struct claim *claim)
 {
     struct call *c = w->call;
@@ -117,10 +117,10 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
     return false;
 }
 
-/* Most jobs too large for an answer (of older releases) that one request cancels. */
+/* Limit of the jobs too large for an answer (from older releases) that one request cancels. */
 #define UNFIT_MAX 8
 
-/* Answers with the job. False: no answer can hold it. */
+/* Answers with the job. False: it is too large for an answer. */
 static bool reply_job(struct call *c, const struct claim *claim)
 {
     char started[CLOCK_TEXT_SIZE];
@@ -141,14 +141,14 @@ static void drop_job(struct claim *claim)
     claim->job_id = NULL;
 }
 
-/* Cancels the job that no answer can hold, and claims the next one. */
+/* Cancels the job that is too large for an answer, and claims the next one. */
 static void pass_over(struct call *c, struct claim *claim)
 {
     struct job_unfit unfit = {.job_id = {claim->job_id, strlen(claim->job_id)},
                               .token = claim->asked.request_id,
                               .reason = UNFIT_REASON};
 
-    log_error("job %s is cancelled: %s", claim->job_id, UNFIT_REASON);
+    log_error("cancelled job %s: %s", claim->job_id, UNFIT_REASON);
     enum err e = store_job_unfit(c->store, &unfit);
     drop_job(claim);
     if (!e || e == ERR_NOT_FOUND)
@@ -165,7 +165,7 @@ static void wish_answer(struct wish *w, struct claim *claim)
         reply_none(w->call);
     else if (claim->err)
         reply_err(w->call, claim->err);
-    else if (!w->call->reply.claimed) /* there are more of them: the agent asks again */
+    else if (!w->call->reply.claimed) /* UNFIT_MAX jobs did not fit: let the agent ask again */
         reply_err(w->call, ERR_UNAVAILABLE);
     drop_job(claim);
     wish_free(w);

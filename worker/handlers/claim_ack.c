@@ -9,7 +9,7 @@ handler_fn h_claims_settle;
 
 #define LINE_SIZE (sizeof "+\n" - 1 + REQUEST_ID_SIZE - 1)
 
-/* "+TOKEN\n": arrived, "-TOKEN\n": not. False: it is something else. */
+/* Reads a line "+TOKEN\n" (arrived) or "-TOKEN\n" (did not). False: another form. */
 static bool line_load(const char *line, struct claim_settle *ret)
 {
     if ((line[0] != '+' && line[0] != '-') || line[LINE_SIZE - 1] != '\n' ||

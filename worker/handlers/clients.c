@@ -22,7 +22,7 @@ handler_fn h_clients_list, h_client_get, h_client_put, h_client_delete;
 #define OIDC_FIELDS "Error: Cannot add email or client secret to OIDC client id"
 #define NO_SECRET   "Error: Missing client_secret in request body for new client"
 
-/* Attempts of a put when the client changes concurrently. */
+/* Limit of a put's tries while the client changes concurrently. */
 #define TRIES_MAX 4
 
 static json_t *show(void *arg, json_t *client)
@@ -77,13 +77,13 @@ static bool is_system_admin(struct text id)
     return id.len == strlen(SYSTEM_ADMIN) && memcmp(id.s, SYSTEM_ADMIN, id.len) == 0;
 }
 
-/* A path's client id as it fits into a message or an event. */
+/* Length of a path's client id, cut to fit into a message or event. */
 static int shown_len(struct text id)
 {
     return (int)(id.len < SECURITY_NAME_SIZE ? id.len : SECURITY_NAME_SIZE);
 }
 
-/* A refused or risky act of an admin. */
+/* Logs an admin's refused action. */
 static void tell_admin(const struct call *c, const char *activity)
 {
     char by[SECURITY_NAME_SIZE];
@@ -92,7 +92,7 @@ static void tell_admin(const struct call *c, const char *activity)
                    security_caller(c, by), activity);
 }
 
-/* The caller's rank reaches the client's and the new role; else answered. */
+/* Whether the caller's rank reaches the client's role and the new one. False: answered. */
 static bool may_change(struct call *c, const json_t *client, const char *new_role)
 {
     char by[SECURITY_NAME_SIZE];
@@ -113,7 +113,7 @@ static bool may_change(struct call *c, const json_t *client, const char *new_rol
     return false;
 }
 
-/* Why the client's refresh tokens end with the change; NULL: they do not. */
+/* Why the change revokes the client's refresh tokens; NULL: it does not. */
 static const char *ends_tokens(const json_t *client, const json_t *body)
 {
     const char *role = json_string_value(json_object_get(body, "role"));
@@ -125,7 +125,7 @@ static const char *ends_tokens(const json_t *client, const json_t *body)
     return role && role_of_name(role) != role_of(client) ? "its role was changed" : NULL;
 }
 
-/* The checks that need the client as it is (NULL: a new one). False: answered. */
+/* Checks that need the stored client (NULL: a new one). False: answered. */
 static bool may_put(struct call *c, const json_t *client, const json_t *body)
 {
     bool secret = json_object_get(body, "client_secret") != NULL;
@@ -140,7 +140,7 @@ static bool may_put(struct call *c, const json_t *client, const json_t *body)
     return false;
 }
 
-/* What is to be stored: the body with a hash instead of the secret. NULL: answered. */
+/* The fields to store: the body with a hash in place of the secret. NULL: answered. */
 static json_t *fields_of(struct call *c, const json_t *body)
 {
     json_t *fields = json_copy((json_t *)(uintptr_t)body);
@@ -164,14 +164,14 @@ static json_t *fields_of(struct call *c, const json_t *body)
     return NULL;
 }
 
-/* What a put has done. */
+/* The effects of a put. */
 struct done {
     bool created;
-    int64_t ended;      /* refresh tokens */
-    const char *reason; /* why */
+    int64_t ended;      /* revoked refresh tokens */
+    const char *reason; /* why they were revoked */
 };
 
-/* Names of the fields that were sent; never their values. */
+/* Logs and audits a put with the names of the sent fields, never their values. */
 static void tell_put(const struct call *c, const struct done *done, const json_t *body)
 {
     bool created = done->created;
@@ -192,8 +192,8 @@ static void tell_put(const struct call *c, const struct done *done, const json_t
     token_issue_ended(c, id, done->ended, done->reason);
 }
 
-/* Reads the client, checks, writes. ERR_CONFLICT: it changed in between, try again. ERR_INVALID:
- * answered. */
+/* Reads the client, checks and writes it. ERR_CONFLICT: it changed in between, try again.
+ * ERR_INVALID: answered. */
 static enum err put_once(struct call *c, const json_t *body, json_t *fields, struct done *done)
 {
     struct client_put put = {.client_id = c->request->params[0], .fields = fields};
@@ -225,7 +225,7 @@ static enum err put_once(struct call *c, const json_t *body, json_t *fields, str
     return e;
 }
 
-/* Not ERR_OK: answered. */
+/* Puts and logs. Any error: answered. */
 static enum err put_and_tell(struct call *c, const json_t *body, json_t *fields, struct done *done)
 {
     enum err e = ERR_CONFLICT;
@@ -245,7 +245,7 @@ static void put(struct call *c, const json_t *body, json_t *fields)
     struct done done = {0};
     enum err e = store_group_begin(c->store);
 
-    if (!e) { /* the change, the end of the tokens and the audit trail are one */
+    if (!e) { /* the change, the revoked tokens and the audit entry are one transaction */
         bool went = put_and_tell(c, body, fields, &done) == ERR_OK;
         e = store_group_commit(c->store);
         if (!went)

@@ -41,15 +41,15 @@ static void reply_info(struct call *c, int status, const char *type, const struc
 
 /* ---- uploads ---- */
 
-/* The head is accepted; checks the facts that the frontend found in the body. */
+/* Begins an upload whose head was accepted, if the frontend's facts about the body allow it. */
 static void begin(struct call *c, const char *suffix)
 {
     struct file_info f = {.chunk = FILE_CHUNK, .date_ms = c->request->received_us / 1000};
     int64_t facts;
 
     if (!file_facts_parse(c->request->body, &facts)) {
-        log_error("an upload came without what was found in it; do all processes run the same "
-                  "version?");
+        log_error("refused an upload: the frontend sent no facts about its body; run the same "
+                  "release in all processes");
         reply_err(c, ERR_INTERNAL);
         return;
     }
@@ -81,24 +81,26 @@ void h_artifact_put(struct call *calls[], size_t n)
         begin(calls[0], ARTIFACT);
 }
 
-/* The file that an internal request speaks of; false (answered): none. */
+/* The file that an internal request names. False: answered. */
 static bool file_of(struct call *c, struct file_info *ret)
 {
     struct text t = file_param(c->request, FILE_PARAM_INFO);
 
     if (t.s && file_info_parse(t, ret))
         return true;
-    log_error("a request for a file names none; do all processes run the same version?");
+    log_error("refused a request of a frontend for a file: it names none; run the same release in "
+              "all processes");
     reply_err(c, ERR_INTERNAL);
     return false;
 }
 
-/* Whether the range lies in the file; else answers. Clients never see that answer. */
+/* Whether the range lies within the file. False: answered, to the frontend only. */
 static bool in_file(struct call *c, const struct file_info *f, int64_t at, int64_t size)
 {
     if (at >= 0 && size > 0 && size <= FILE_PIECE && at <= f->length && size <= f->length - at)
         return true;
-    log_error("a request for a part of a file names none; do all processes run the same version?");
+    log_error("refused a request of a frontend for a part of a file: the part is not within it; "
+              "run the same release in all processes");
     reply_err(c, ERR_INTERNAL);
     return false;
 }
@@ -124,13 +126,13 @@ void h_file_put(struct call *calls[], size_t n)
         reply_none(c);
 }
 
-/* The job may be handed out now. */
+/* Wakes agents: the job may be handed out now. */
 static void wake_queue_of(struct call *c, struct text job_id)
 {
     struct job_read read = {.job_id = job_id};
 
     if (store_jobs_get(c->store, &read, 1) || read.err)
-        return; /* waiting agents poll again anyway */
+        return; /* waiting agents also poll */
     const json_t *queue = json_object_get(read.value, "job_queue");
     call_wakes(c, (struct text){json_string_value(queue), json_string_length(queue)});
     json_decref(read.value);

@@ -18,14 +18,14 @@ bool idempotency_is_fine(struct call *c)
     return false;
 }
 
-/* Of two texts; a byte that is in no UTF-8 keeps them apart. */
+/* Digest of two texts. 0xff, which no UTF-8 text has, separates them. */
 static void digest_of(struct text a, struct text b, char out[SHA256_TEXT_SIZE])
 {
     struct buf both = BUF_INIT(a.len + b.len + 1);
 
     if (buf_add(&both, a.len ? a.s : "", a.len) || buf_add(&both, "\xff", 1) ||
         buf_add(&both, b.len ? b.s : "", b.len))
-        abort(); /* the limit is their length */
+        abort(); /* cannot be: the buffer's limit is their length */
     sha256_text((struct text){both.data, both.len}, out);
     buf_free(&both);
 }

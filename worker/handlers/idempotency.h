@@ -6,15 +6,15 @@
 
 #define SUBMIT_KEY_MAX 255
 
-/* Whether the call's key, if it has one, is of a length that is taken; else answers. */
+/* Whether the call's key, if any, has a valid length. False: answered. */
 bool idempotency_is_fine(struct call *c);
 
-/* Fills in what the call's key stands for: which client sent which key with which content (`data`
- * without job_id, and the id that was `given`, NULL: none). False: the call has no key. */
+/* Fills in digests of the call's key with its client, and of the content: `data` without job_id,
+ * and the job id that was `given` (NULL: none). False: the call has no key. */
 bool idempotency_load(struct submit_key *ret, const struct call *c, const json_t *data,
                       const char *given);
 
-/* The answer where the key came with another content before. */
+/* Answers that the key was used with another content. */
 void idempotency_refuse(struct call *c);
 
 #endif

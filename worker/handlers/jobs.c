@@ -24,12 +24,12 @@ handler_fn h_job_add, h_job_get, h_job_position, h_job_action;
 
 /* A job between its checks and the store. */
 struct submission {
-    struct call *call; /* NULL: answered already */
+    struct call *call; /* NULL: answered */
     json_t *data;
     char job_id[JOB_ID_SIZE];
     bool given;
     json_int_t priority;
-    struct job_wish wish; /* its queue points into data */
+    struct job_wish wish; /* wish.queue points into `data` */
     struct asked asked;
 };
 
@@ -38,7 +38,7 @@ static unsigned unknown_fields(const struct call *c)
     return c->cfg->compat == COMPAT_DOCUMENTED ? SCHEMA_KEEP_UNKNOWN : 0;
 }
 
-/* Old clients look for a text of their own where the queue's name is empty. */
+/* Old clients expect this text for an empty queue name. */
 static void rename_empty_queue_fault(struct call *c)
 {
     json_t *body = json_loadb(c->body, c->reply.body.len, 0, NULL);
@@ -70,7 +70,7 @@ static bool excluded_leave_nobody(struct call *c, const json_t *data)
     return e || !serves;
 }
 
-/* A field of ours, which the schema passes along as any other. */
+/* Checks a field that only this server knows; the schema accepts any value. False: answered. */
 static bool rerun_is_fine(struct call *c, const json_t *data)
 {
     const json_t *rerun = json_object_get(data, RERUN_FIELD);
@@ -82,7 +82,7 @@ static bool rerun_is_fine(struct call *c, const json_t *data)
     return false;
 }
 
-/* Takes job_id out of the data. False: answered, it is no UUID. */
+/* Removes job_id from the data. False: answered, not a UUID. */
 static bool take_job_id(struct submission *s)
 {
     json_t *id = json_object_get(s->data, "job_id");
@@ -99,7 +99,7 @@ static bool take_job_id(struct submission *s)
     return true;
 }
 
-/* Fields that the server adds to what was sent. */
+/* Adds the server's fields to the data. */
 static void complete_data(json_t *data)
 {
     if (!json_object_get(data, "exclude_agents"))
@@ -113,7 +113,7 @@ static struct text text_of(const json_t *s)
     return (struct text){json_string_value(s), json_string_length(s)};
 }
 
-/* What the job asks for; whether its queue is restricted is found out later. */
+/* The job's demands; whether its queue is restricted is filled in later. */
 static struct job_wish wish_of(const json_t *data)
 {
     const json_t *reserve = json_object_get(data, "reserve_data");
@@ -126,7 +126,7 @@ static struct job_wish wish_of(const json_t *data)
                                                       : 0};
 }
 
-/* The checks before those of permissions, in the contract's order. False: answered. */
+/* Checks before those of permissions, in the contract's order. False: answered. */
 static bool submission_load(struct submission *s, struct call *c)
 {
     *s = (struct submission){.call = c};
@@ -153,8 +153,8 @@ static bool submission_load(struct submission *s, struct call *c)
     return !s->given || authorize_owner(c, (struct text){s->job_id, strlen(s->job_id)}, 0);
 }
 
-/* Whether the caller's permissions reach; else answered. The open mode answers as the first servers
- * did, which tell less. */
+/* Whether the caller's permissions suffice. False: answered; in the open mode with less detail, as
+ * the first servers did. */
 static bool may_submit(const struct submission *s)
 {
     struct call *c = s->call;
@@ -175,8 +175,8 @@ static bool may_submit(const struct submission *s)
     return false;
 }
 
-/* Answers those whose callers may not submit them, and puts the others first; returns how many
- * these are. */
+/* Answers submissions that their callers may not make; moves the others to the front and returns
+ * their number. */
 static size_t check_permissions(struct submission *subs, size_t n)
 {
     struct queue_check queues[BUS_BUNDLE_MAX];
@@ -207,8 +207,8 @@ static void submitted(const struct submission *s)
         call_wakes(s->call, text_of(queue));
 }
 
-/* Those whose Idempotency-Key came before become repeats of the first; answers those that had
- * another body then, and puts the others first. Returns how many these are. */
+/* Turns submissions with a known Idempotency-Key into repeats of the first one. Answers those whose
+ * body differs from it; moves the others to the front and returns their number. */
 static size_t find_earlier(struct submission *subs, size_t n)
 {
     struct submit_key keys[BUS_BUNDLE_MAX];
@@ -292,7 +292,7 @@ void h_job_add(struct call *calls[], size_t n)
 static const char *const hidden_fields[] = {"attachments_status", "client_id", "started_at",
                                             "created_at", "job_state"};
 
-/* The answer's fields in the contract's order; others that were passed along follow. */
+/* Fields of the answer in the contract's order; unknown fields follow. */
 static const char *const shown_fields[] = {"parent_job_id",
                                            "name",
                                            "tags",

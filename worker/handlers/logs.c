@@ -27,7 +27,7 @@ static struct text text_field(const json_t *body, const char *name)
     return (struct text){json_string_value(value), json_string_length(value)};
 }
 
-/* Fills in a fragment, which points into *ret_body; false: answered. */
+/* Fills in a fragment, which points into *ret_body. False: answered. */
 static bool load(struct log_fragment *f, json_t **ret_body, struct call *c, enum output_type type)
 {
     json_t *body = json_body_load(c, &schema_log_fragment, 0);
@@ -100,7 +100,7 @@ static json_t *phase_fault(void)
     return json_sprintf("%s.", text);
 }
 
-/* Digits with an optional sign; what is beyond 64 bits is the last number that there can be. */
+/* Reads digits with an optional sign; a number beyond 64 bits becomes the nearest one. */
 static bool parse_number(struct text t, int64_t *ret)
 {
     bool negative = t.len && *t.s == '-';
@@ -119,7 +119,7 @@ static bool parse_number(struct text t, int64_t *ret)
     return true;
 }
 
-/* Takes one parameter; returns its fault, NULL: none. */
+/* Reads one parameter; returns its fault, NULL: none. */
 static json_t *take_parameter(struct log_read *r, const char *name, struct text value)
 {
     if (strcmp(name, "phase") == 0) {
@@ -136,7 +136,7 @@ static json_t *take_parameter(struct log_read *r, const char *name, struct text 
                : json_string("Not a valid datetime.");
 }
 
-/* Reads the query; returns {FIELD: [TEXT]} of its faults. */
+/* Reads the query; returns {FIELD: [TEXT]} of its faults, NULL: none. */
 static json_t *load_query(const struct request *q, struct log_read *r)
 {
     static const char *const known[] = {"phase", "start_fragment", "start_timestamp"};
@@ -163,9 +163,9 @@ static json_t *load_query(const struct request *q, struct log_read *r)
 
 /* ---- the answer of a read ---- */
 
-#define RANGES_MAX 16 /* of missing numbers that are told */
+#define RANGES_MAX 16 /* ranges of missing numbers in the header */
 
-/* Tells which numbers are missing between `start` and the last fragment. */
+/* Adds a header with the missing numbers between `start` and the last fragment. */
 static void tell_missing(struct call *c, const struct log_numbers *n)
 {
     struct buf list = BUF_INIT(1024);
@@ -223,7 +223,7 @@ struct reading {
     struct log_join join;
 };
 
-/* An entry of live output, if it is asked for. */
+/* Takes an entry of live output if it was asked for. */
 static bool take_entry(void *arg, const struct log_piece *p)
 {
     struct reading *r = arg;
@@ -234,7 +234,7 @@ static bool take_entry(void *arg, const struct log_piece *p)
     return log_join_take(&r->join, p);
 }
 
-/* Reads live output with its texts, but of fragments only the numbers. */
+/* Reads live output with its texts, but only the numbers of fragments. */
 static enum err look(struct store *s, struct reading *r, struct log_numbers *n)
 {
     enum err e = store_output_view(s, r->read.job_id, r->read.type, take_entry, r);
@@ -272,7 +272,7 @@ static enum err read_fragments(struct store *s, struct reading *r, const struct 
     return ERR_OK;
 }
 
-/* Answers with all of it. */
+/* Answers with everything read. */
 static void reply_read(struct call *c, struct reading *r, const struct log_numbers *n)
 {
     static const char *const names[] = {"output", "serial"};

@@ -1,5 +1,5 @@
-/* Live output of a running job: appended by its agent, taken once by whoever reads first. What
- * newer agents post as fragments of logs is live output too. */
+/* Live output of a running job: appended by its agent, removed by the first read. Includes the log
+ * fragments that newer agents post. */
 #include "common/buf.h"
 #include "common/bus.h"
 #include "common/log.h"
@@ -19,7 +19,7 @@ static bool is_utf8(struct text t)
     return s != NULL;
 }
 
-/* Fills in what is to be appended; false: answered. */
+/* Fills in the entry to append. False: answered. */
 static bool load(struct output_append *a, struct call *c, enum output_type type)
 {
     *a = (struct output_append){.asked = call_asked(c),
@@ -82,7 +82,8 @@ static size_t size_of(const json_t *entries)
     return size;
 }
 
-/* Takes output, then log fragments, up to one answer; the rest stays for the next read. */
+/* Takes output, then log fragments, as far as one answer holds; the rest stays for the next read.
+ */
 static enum err take_all(struct call *c, struct text id, enum output_type type, json_t **ret)
 {
     bool peek = c->request->head;
@@ -100,7 +101,7 @@ static enum err take_all(struct call *c, struct text id, enum output_type type, 
             : ERR_OK;
     if (e && taken) {
         if (e != ERR_NOT_FOUND)
-            log_warn("fragments of a log were not read; they come with the next read");
+            log_warn("cannot read fragments of a log: left for the next read; check the store");
         e = ERR_OK;
     }
     if (e)

@@ -1,4 +1,4 @@
-/* Queues: descriptions, images, who serves them, their jobs, how long jobs wait. */
+/* Queues: descriptions, images, agents, jobs, wait times. */
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/http/query.h"
@@ -14,13 +14,13 @@
 handler_fn h_queues_put, h_images_put, h_queues_get, h_images_get, h_queue_agents, h_queue_jobs,
     h_wait_times;
 
-/* Answers a body with one fault of its own; takes the text. */
+/* Refuses a body with one fault; takes the reference. */
 static void refuse(struct call *c, json_t *text)
 {
     reply_invalid(c, json_pack("{s:[o]}", "_schema", text ? text : json_string("Not valid.")));
 }
 
-/* What is wrong with so many names in one object. */
+/* The fault of an object with too many names, NULL: none. */
 static json_t *count_fault(const json_t *names, const char *what)
 {
     return json_object_size(names) > NAMES_MAX
@@ -37,7 +37,7 @@ static json_t *queue_fault(const char *name)
     return fault ? json_sprintf("Queue name: %s", fault) : NULL;
 }
 
-/* The first fault of {NAME: DESCRIPTION, ...}, NULL when there is none. */
+/* The first fault of {NAME: DESCRIPTION, ...}; NULL: none. */
 static json_t *queues_fault(const json_t *body)
 {
     const char *name;
@@ -67,7 +67,8 @@ static json_t *images_of_queue_fault(const char *queue, const json_t *images)
     if ((fault = count_fault(images, "images of a queue")))
         return fault;
     json_object_foreach ((json_t *)(uintptr_t)images, name, value) {
-        /* Names with dots are taken: agents of the seed era send them. */
+        /* Accept names with dots, although the message says otherwise: agents of the seed era send
+         * them. */
         if (!*name || *name == '$')
             return json_sprintf("Names for queue '%s' must be non-empty strings, must not start "
                                 "with '$', contain '.' or null bytes",
@@ -100,7 +101,7 @@ static json_t *images_fault(const json_t *body)
     return fault;
 }
 
-/* Stores a body without a schema. */
+/* Stores a body that has no schema. */
 static void put(struct call *c, json_t *(*fault_of)(const json_t *),
                 enum err (*store)(struct store *, const json_t *))
 {
@@ -131,7 +132,7 @@ void h_images_put(struct call *calls[], size_t n)
     put(calls[0], images_fault, store_images_put);
 }
 
-/* Answers with a list that was begun, or with why there is none. */
+/* Answers with the list, or with the error. */
 static void reply_list(struct listing *l, enum err e)
 {
     if (e)
@@ -165,7 +166,7 @@ void h_images_get(struct call *calls[], size_t n)
 
 /* ---- who serves a queue ---- */
 
-/* What is shown of an agent here; both eras' clients read `state` without asking for it. */
+/* The agent's fields shown here; clients of both eras read `state` without asking for it. */
 static json_t *agent_shown(void *arg, json_t *agent)
 {
     static const char *const names[] = {"name",           "state",  "queues", "location",

@@ -1,4 +1,4 @@
-/* Refresh tokens: what they give, how they end. */
+/* Refresh tokens: use, rotation and revocation. */
 #include "common/clock.h"
 #include "worker/auth/security_log.h"
 #include "worker/auth/token_issue.h"
@@ -16,8 +16,8 @@ handler_fn h_token_refresh, h_token_revoke;
 #define INVALID "Invalid refresh token."
 #define REVOKED "Refresh token revoked."
 
-/* Finds the refresh token of the body. Not ERR_OK: answered, with `missing` where there is no such
- * token; ERR_INVALID: by the body's faults. */
+/* Finds the refresh token of the body. On an error the call is answered: with `missing` for an
+ * unknown token. */
 static enum err find_refresh(struct call *c, const char *missing, struct refresh_found *ret)
 {
     json_t *body = json_body_load(c, &schema_refresh, 0);
@@ -37,7 +37,7 @@ static enum err find_refresh(struct call *c, const char *missing, struct refresh
     return e;
 }
 
-/* A refresh token was used that has ended; answers. */
+/* Answers and logs the use of a refresh token that is not valid any more. */
 static void refuse(struct call *c, const struct refresh_found *r, const char *why,
                    const char *answer)
 {
@@ -58,11 +58,11 @@ static void end_family(struct call *c, const struct refresh_found *r)
     }
     token_issue_ended(
         c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)}, n,
-        "a token was used again after it had given way to another");
-    refuse(c, r, "A refresh token was used that had given way to another", REVOKED);
+        "a rotated token was used again");
+    refuse(c, r, "A rotated refresh token was used again", REVOKED);
 }
 
-/* Adds the next token of the family to the answer. Not ERR_OK: answered. */
+/* Adds the family's next token to the answer. On an error the call is answered. */
 static enum err rotate(struct call *c, const struct refresh_found *r, const json_t *client,
                        json_t *answer)
 {
@@ -71,7 +71,7 @@ static enum err rotate(struct call *c, const struct refresh_found *r, const json
     enum err e = token_issue_draft(c, client, &draft);
 
     draft.token.family = r->family;
-    draft.token.expires_ms = r->expires_ms; /* a family lasts as long as its first token */
+    draft.token.expires_ms = r->expires_ms; /* all tokens of a family expire with the first */
     struct refresh_rotation rotation = {.id = r->id,
                                         .now_ms = clock_wall_us() / 1000,
                                         .grace_ms = c->cfg->refresh_grace * 1000,
@@ -93,7 +93,7 @@ static enum err rotate(struct call *c, const struct refresh_found *r, const json
     return e ? e : ERR_INVALID;
 }
 
-/* Not ERR_OK: answered. */
+/* Notes the use of the token. On an error the call is answered. */
 static enum err touch(struct call *c, const struct refresh_found *r)
 {
     enum err e = store_refresh_touch(c->store, r->id, clock_wall_us() / 1000);

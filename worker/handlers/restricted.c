@@ -55,7 +55,7 @@ static struct text text_of(const json_t *s)
     return (struct text){json_string_value(s), json_string_length(s)};
 }
 
-/* Whether the queue may be restricted for the client; else answered. */
+/* Whether the queue may be restricted for the client. False: answered. */
 static bool may_restrict(struct call *c, struct text queue, struct text client_id)
 {
     json_t *client = NULL, *nobody = json_array();
@@ -106,7 +106,7 @@ void h_restricted_add(struct call *calls[], size_t n)
     json_decref(body);
 }
 
-/* Whether the queue is restricted; else answered. */
+/* Whether the queue is restricted. False: answered. */
 static bool is_restricted(struct call *c, struct text queue)
 {
     struct queue_check check = {.queue = queue};

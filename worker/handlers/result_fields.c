@@ -15,7 +15,7 @@ void result_status_name(int phase, char out[RESULT_NAME_SIZE])
 
 #define ALL_PHASES ((1u << PHASE_COUNT) - 1)
 
-/* Notes a name, and what it needs. */
+/* Records a name, and what must be read for it. */
 static void add(struct result_fields *f, struct text name)
 {
     char text[RESULT_NAME_SIZE];

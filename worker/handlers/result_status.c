@@ -1,4 +1,4 @@
-/* What the newest agents and the command line poll: exit codes and state of a job, no logs. */
+/* What the newest agents and command line poll: exit codes and state of a job, without logs. */
 #include "common/bus.h"
 #include "worker/handlers/job_reads.h"
 #include "worker/handlers/result_view.h"
@@ -6,7 +6,7 @@
 
 handler_fn h_result_status;
 
-/* Of a shown result, as a new reference. */
+/* The status fields of a shown result, as a new reference. */
 static json_t *status_of(const json_t *shown)
 {
     json_t *status = json_object(), *value;

@@ -18,7 +18,7 @@
 /* Bytes reserved for names and truncation marks. */
 #define AROUND_MAX ((size_t)16 * 1024)
 
-/* Moves a field, when it is there. */
+/* Moves a field if it is there. */
 static void move(json_t *to, json_t *from, const char *name)
 {
     json_t *value = json_object_get(from, name);
@@ -62,13 +62,13 @@ json_t *result_shown(const struct call *c, json_t *result)
     return shown;
 }
 
-/* An answer while it is written. */
+/* The state of writing an answer. */
 struct writing {
     struct buf body;
     size_t room;                        /* bytes that logs may still take */
-    json_t *flat;                       /* texts of phases that were stored as fields */
-    const struct result_fields *fields; /* that are asked for */
-    json_t *cut;                        /* out: what was cut */
+    json_t *flat;                       /* texts of phases stored as fields */
+    const struct result_fields *fields; /* the requested ones */
+    json_t *cut;                        /* out: fields that were cut or dropped */
 };
 
 static enum err add_name(struct writing *w, const char *name)
@@ -76,8 +76,7 @@ static enum err add_name(struct writing *w, const char *name)
     return buf_printf(&w->body, "%s\"%s\": \"", w->body.len > 1 ? ", " : "", name);
 }
 
-/* Adds the texts of a type that were stored as fields, where there are no fragments of the phase.
- */
+/* Adds the texts of a type that were stored as fields, for phases without fragments. */
 static enum err add_flat(struct writing *w, enum output_type type, const struct log_join *j)
 {
     enum err e = ERR_OK;
@@ -85,7 +84,7 @@ static enum err add_flat(struct writing *w, enum output_type type, const struct 
 
     for (int i = 0; !e && i < PHASE_COUNT; i++) {
         result_name(i, type, name);
-        json_t *value = json_object_get(w->flat, name); /* only what is asked for */
+        json_t *value = json_object_get(w->flat, name); /* only requested fields */
         struct text t = {json_string_value(value), json_string_length(value)};
         if (!t.s || j->is_there[i])
             continue;
@@ -133,7 +132,7 @@ static enum err add_joined(struct writing *w, const char *job_id, enum output_ty
     return e;
 }
 
-/* A fragment, if its phase is asked for. */
+/* Joins the fragments of the requested phases. */
 struct picking {
     struct log_join join;
     unsigned phases;
@@ -146,7 +145,7 @@ static bool pick(void *arg, const struct log_piece *piece)
     return !(p->phases & 1u << piece->phase) || log_join_take(&p->join, piece);
 }
 
-/* The one phase of a set, -1: there are several. */
+/* The only phase of a set; -1: several. */
 static int only_phase(unsigned phases)
 {
     for (int i = 0; i < PHASE_COUNT; i++)
@@ -155,7 +154,7 @@ static int only_phase(unsigned phases)
     return -1;
 }
 
-/* Adds all of a type; `max`: bytes of logs. */
+/* Adds all texts of a type; `max`: limit of their bytes. */
 static enum err add_type(struct call *c, struct writing *w, const struct log_look *look,
                          enum output_type type, size_t max)
 {
@@ -179,7 +178,7 @@ static enum err add_type(struct call *c, struct writing *w, const struct log_loo
     return e;
 }
 
-/* Takes the texts of phases out of the shown fields. */
+/* Moves the texts of phases out of the shown fields. */
 static json_t *take_flat(json_t *shown)
 {
     json_t *flat = json_object();
@@ -229,7 +228,7 @@ static enum err write_all(struct call *c, struct writing *w, const struct log_lo
     if (!e && w->body.len + AROUND_MAX > ANSWER_MAX)
         e = ERR_TOO_LARGE;
     w->room = ANSWER_MAX - AROUND_MAX - w->body.len;
-    /* neither log may crowd out the other */
+    /* at most half for the output if there is serial output */
     if (!e)
         e = add_type(c, w, look, OUTPUT_OUTPUT, serial ? w->room / 2 : w->room);
     if (!e)
@@ -270,7 +269,7 @@ static void leave_out(json_t *shown, json_t *cut)
     }
 }
 
-/* Whether there are fragments of what is asked for. */
+/* Whether there are fragments of requested phases. */
 static bool has_fragments(const struct log_look *look, const struct result_fields *fields)
 {
     for (int type = 0; type < OUTPUT_TYPES; type++)
@@ -279,7 +278,7 @@ static bool has_fragments(const struct log_look *look, const struct result_field
     return false;
 }
 
-/* Takes out what is not asked for. */
+/* Removes fields that were not requested. */
 static void pick_fields(json_t *shown, const struct result_fields *fields)
 {
     const char *name;
@@ -292,7 +291,8 @@ static void pick_fields(json_t *shown, const struct result_fields *fields)
         json_object_del(shown, name);
 }
 
-/* The tag covers the shown fields, and of logs only count and last: fragments never change. */
+/* The tag covers the shown fields; of logs only number and last fragment: fragments never change.
+ */
 static void tag_of(const struct log_look *look, const json_t *shown,
                    const struct result_fields *fields, char out[ETAG_SIZE])
 {
@@ -303,7 +303,7 @@ static void tag_of(const struct log_look *look, const json_t *shown,
     json_object_foreach ((json_t *)(uintptr_t)shown, name, value) {
         etag_add(t, name, strlen(name) + 1);
         etag_add_int(t, (int64_t)json_string_length(value));
-        if (json_is_string(value)) /* as it is: such a text can be large */
+        if (json_is_string(value)) /* unescaped: such a text can be large */
             etag_add(t, json_string_value(value), json_string_length(value));
         else
             etag_add_json(t, value);

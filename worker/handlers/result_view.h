@@ -1,14 +1,14 @@
-/* A result as the API shows it. */
+/* A result in the form of the API. */
 #ifndef WORKER_HANDLERS_RESULT_VIEW_H
 #define WORKER_HANDLERS_RESULT_VIEW_H
 
 #include "worker/handlers/result_fields.h"
 
-/* Renews the lease of a job that runs: its agent asks. `result`: as stored; NULL: there is none. */
+/* Renews the lease of a running job, whose agent reads it. `result`: as stored; NULL: none. */
 void result_touch(struct call *c, const json_t *result);
 
-/* The stored result with flat fields by phase, then the rest, as a new reference; `result` is
- * emptied of some. */
+/* The stored result with flat fields by phase, then the rest; new reference. Moves some fields out
+ * of `result`. */
 json_t *result_shown(const struct call *c, json_t *result);
 
 /* Answers with the requested fields of `shown` (takes the reference) and the job's logs, which

@@ -17,7 +17,7 @@ handler_fn h_result_put, h_result_get;
 
 #define AGENT_NAME_MAX 1024
 
-/* Removes job_state from the fields and returns it, NULL when it was not sent. */
+/* Removes job_state from the fields and returns it; NULL: not sent. */
 static json_t *take_job_state(json_t *fields)
 {
     json_t *state = json_incref(json_object_get(fields, "job_state"));
@@ -30,7 +30,7 @@ static json_t *take_job_state(json_t *fields)
 struct post {
     struct call *call;
     json_t *state;
-    struct buf agent; /* its name, by the cookie that it got */
+    struct buf agent; /* the agent's name, from its cookie */
 };
 
 /* The posts that are not stored yet. */
@@ -50,7 +50,7 @@ static void post_free(struct post *p, struct result_put *put)
 static void post_answer(struct call *c, enum err e, const struct result_put *put)
 {
     c->touch = put->job_state && lease_has_own(put->job_state) ? TOUCH_STATE : TOUCH_AGENT;
-    if (!e || e == ERR_NOT_FOUND) /* agents post results of jobs that have expired */
+    if (!e || e == ERR_NOT_FOUND) /* agents also post results of expired jobs */
         reply_text(c, 200, "OK");
     else if (e == ERR_TOO_LARGE)
         reply_error(c, 413, TOO_LARGE_RESULT);
@@ -80,9 +80,9 @@ static void store_earlier(struct store *s, struct bundle *b, struct text job_id)
         }
 }
 
-/* Whether the result fits an answer with these fields; else answered. Checked only for many
- * escapes (up to 6 bytes each in JSON): else the store's limit suffices. Posts of two workers can
- * still exceed it together: leave_out() in result_view.c then drops fields. */
+/* Whether the result with these fields fits an answer; false: answered. Checked only for many JSON
+ * escapes (6 bytes each): else the store's limit suffices. Concurrent posts can still exceed it
+ * together: leave_out() in result_view.c then drops fields. */
 static bool answer_fits(struct call *c, const json_t *fields, struct bundle *b)
 {
     struct job_read read = {.job_id = c->request->params[0], .part = RESULT_ALL};
@@ -109,7 +109,7 @@ static bool answer_fits(struct call *c, const json_t *fields, struct bundle *b)
     return false;
 }
 
-/* Adds a call to the bundle, unless it is answered. */
+/* Adds a call to the bundle, or answers it. */
 static void post_load(struct bundle *b, struct call *c)
 {
     struct text id = c->request->params[0], cookie = c->request->headers[HDR_COOKIE];
@@ -155,7 +155,7 @@ void h_result_put(struct call *calls[], size_t n)
 struct get {
     struct call *call;
     struct result_fields fields;
-    struct log_look *look; /* NULL: no logs are asked for */
+    struct log_look *look; /* NULL: no logs requested */
 };
 
 static void reply_result(const struct get *g, struct job_read *read)
@@ -175,7 +175,7 @@ static void reply_result(const struct get *g, struct job_read *read)
     json_decref(read->value);
 }
 
-/* Looks at the logs of those that ask for them. */
+/* Looks up the logs of the reads that request them. */
 static enum err look_at_logs(struct store *s, struct get *gets, const struct job_read *reads,
                              size_t n, struct log_look *looks)
 {

@@ -9,8 +9,8 @@
 
 handler_fn h_job_search;
 
-/* The states that the reference server knows here come first, in its order: its text names them.
- * Those that it forgot are accepted, too. */
+/* First the states that the reference server knows, in the order of its message, then those that it
+ * lacks. */
 static const char *const known_states[] = {
     "setup",   "provision", "firmware_update", "test",   "allocate", "allocated", "reserve",
     "cleanup", "cancelled", "completed",       "active", "waiting",  "running",   "complete"};
@@ -26,7 +26,7 @@ static bool is_known(const char *state)
     return false;
 }
 
-/* Faults of the states by position, NULL when there are none. */
+/* Faults of the states by position; NULL: none. */
 static json_t *states_faults(const json_t *states)
 {
     json_t *faults = NULL, *state;
