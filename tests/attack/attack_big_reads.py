@@ -32,7 +32,7 @@ def post(stack, body):
 
 
 def read_over_and_over(port, job, source, ended, answers, refused):
-    """One reader, in a process of its own; reads as fast as it can and looks at nothing."""
+    """One reader, in a process of its own; reads as fast as it can and discards what it reads."""
     buffer = bytearray(1 << 20)
     ask = f"GET /v1/job/{job} HTTP/1.1\r\nHost: reader\r\n\r\n".encode()
     while not ended.is_set():

@@ -93,7 +93,7 @@ class ReplicaSet:
         return member
 
     def step_down(self):
-        """The primary gives its place to another, orderly."""
+        """Makes the primary step down in an orderly way."""
         client = self.await_primary().client()
         try:
             client.admin.command("replSetStepDown", 30, secondaryCatchUpPeriodSecs=5)

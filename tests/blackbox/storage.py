@@ -30,7 +30,7 @@ class MongoStorage:
         self._set(job_id, created_at=now() - datetime.timedelta(seconds=seconds))
 
     def set_ended(self, job_id, seconds):
-        """The job has come to its state so long ago."""
+        """Sets how long ago the job reached its state."""
         self._set(job_id, history=[{"at": now() - datetime.timedelta(seconds=seconds)}])
 
     def attempts(self, job_id):
@@ -61,24 +61,24 @@ class MongoStorage:
         return [d["_id"] for d in self.db.login_failures.find() if d["_id"].startswith(start)]
 
     def move_logins(self, seconds):
-        """What is kept of logins lasts for so much longer."""
+        """Moves the end of the stored login failures by so many seconds."""
         for document in self.db.login_failures.find():
             self.db.login_failures.update_one({"_id": document["_id"]}, {"$set": {
                 "until": document["until"] + datetime.timedelta(seconds=seconds)}})
 
     def forget_owner(self, job_id):
-        """The job was handed out by a release that did not keep to whom."""
+        """Makes the job look handed out by a release that did not store the agent."""
         assert self.db.jobs.update_one({"job_id": job_id}, {"$unset": {"claim.owner": 1}}).matched_count == 1
 
     def add_client(self, client_id, **fields):
-        """A client that is older than any token, unless there is one of this id."""
+        """Makes a client older than any token, unless one of this id exists."""
         made = bson.ObjectId(f"{631152000:08x}{os.urandom(8).hex()}")  # in 1990
         document = {"_id": made, "client_id": client_id, **fields}
         self.db.client_permissions.update_one({"client_id": client_id}, {"$setOnInsert": document}, upsert=True)
 
 
 class SqliteStorage:
-    """Writes to the file beside the server's processes, as another one of them would."""
+    """Writes to the file as another process of the server would."""
 
     def __init__(self, path):
         self.path = path

@@ -71,7 +71,7 @@ def test_fields_of_no_job(api):
 
 
 def test_fields_in_one_bundle(server, api, queue):
-    """Requests for other parts of other jobs, at once."""
+    """Parallel requests, each for another part of another job."""
     ids = [api.submit(queue, name=str(i)) for i in range(8)]
     for i, job_id in enumerate(ids):
         expect(api.post(f"/v1/result/{job_id}", {"x": i, "test_output": str(i)}), 200)
@@ -92,7 +92,7 @@ def test_fields_in_one_bundle(server, api, queue):
 # ETag
 
 def changes(api, job):
-    """Things that change an answer about a job: the paths that they change."""
+    """What changes a job, with the paths whose answers it changes."""
     result, output, serial = f"/v1/result/{job}", f"/v1/result/{job}/log/output", f"/v1/result/{job}/log/serial"
     yield lambda: post_log(api, job, 0, "a"), {result, output}
     yield lambda: post_log(api, job, 0, "b"), {result, output}
@@ -130,7 +130,7 @@ def test_etags_change_with_the_answer(api, job):
 
 
 def test_etags_of_parts(api, job):
-    """A part has a tag of its own, which other parts do not change."""
+    """Each part has its own ETag, which changes of other parts leave as it is."""
     def tag(query):
         return expect(api.get(f"/v1/result/{job}{query}"), 200).headers["ETag"]
 

@@ -1,4 +1,4 @@
-"""docs/api.md and docs/openapi.json: what they show is what the server answers."""
+"""docs/api.md and docs/openapi.json: the server answers as they show."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Answers that would not fit into a message of the bus: none stops a worker, none is cut."""
+"""Answers too large for a message of the bus: none stops a worker, none is truncated."""
 
 import json
 import re
@@ -18,7 +18,7 @@ TOO_LONG = message("The answer is larger than the server can send")
 
 
 def submit(api, **job):
-    """The same without escapes, which would count in the body."""
+    """The same without escapes, which would make the body larger."""
     body = json.dumps(job, ensure_ascii=False).encode()
     return expect(api.post_body("/v1/job", body), 200).json()["job_id"]
 
@@ -79,7 +79,7 @@ def claims_pass_over(api, queue, large, small, several):
 @pytest.mark.slow
 @pytest.mark.parametrize("several", [False, True])
 def test_a_stored_job_that_no_answer_can_hold_is_passed_over(private, queue, several):
-    """As an older release may have left it."""
+    """A document as an older release may have stored it."""
     server = private(workers=1)
     api, storage = Api(server.url), storage_of(server)
     large, small = api.submit(queue), [api.submit(queue) for _ in range(3)]
@@ -133,7 +133,7 @@ def test_a_result_grows_to_its_limit_and_can_be_read(api, queue, kind):
 
 @pytest.mark.slow
 def test_a_job_of_the_largest_size_runs_to_its_end(api, queue):
-    """What is kept free of its document takes the states, and a result as agents post it."""
+    """The room reserved in its document is enough for the states and for a result as agents post it."""
     size = 16 * MIB - 256 * 1024 - 200
     job_id = submit(api, job_queue=queue, name="é" * (size // 2))
     job = expect(api.claim(queue), 200).json()
@@ -267,7 +267,7 @@ def walk(api, path, **options):
 
 @pytest.mark.slow
 def test_lists_of_agents_and_queues_beyond_a_message(private):
-    """26 MB and more each: the answer ends in time and tells where it goes on."""
+    """Lists of 26 MB and more: each answer ends in time and has the cursor of the next page."""
     api, text = Api(private().url), "é" * 32768
     fields = ("identifier", "job_id", "location", "mode", "provision_type", "state", "comment")
     agents = [f"agent-{i:02d}" for i in range(80)]
@@ -324,7 +324,7 @@ def test_pages_of_every_list(private):
 
 @pytest.mark.slow
 def test_every_route_with_the_largest_content(private):
-    """No answer is a fault, cut or lost, whatever the store has taken."""
+    """Whatever the store has accepted, no answer is a 500, truncated or lost."""
     server = private("--request-timeout", 60000, env=auth.ENV, webhooks=1)
     api, admin, text = Api(server.url), auth.as_role("admin"), "é" * 32768
     job_id = submit(api, job_queue="q", name="é" * (4 * MIB), tags=["t" * 256] * 100,

@@ -1,4 +1,4 @@
-"""Attacks on access control: tokens that should be dead, documents of other programs, agents that speak for others."""
+"""Attacks on access control: tokens that should be dead, documents of other programs, agents that pose as others."""
 
 import hashlib
 import time
@@ -42,7 +42,7 @@ def revocations(api, name):
     return [e["detail"] for e in found]
 
 
-# Refresh tokens end with what they were issued for
+# A refresh token ends with the client and the secret that it was issued for
 
 CHANGES = {
     "secret": (lambda api, name: put(api, name, client_secret=secret("another-secret-of-it")),
@@ -58,7 +58,7 @@ CHANGES = {
 @pytest.mark.parametrize("by_tool", [False, True], ids=["by HTTP", "by the tool"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_refresh_tokens_end(api, admin, roles_server, name, change, by_tool):
-    """All of the client's, none of others; the audit trail says how many and why."""
+    """All tokens of the client end, those of others stay; the audit trail has the number and the reason."""
     who, other = admin.create(name, "its-own-secret-key", "admin"), admin.create(name + "-2", "its-own-secret-key")
     tokens = [login(api, who)["refresh_token"] for _ in range(2)]
     others = login(api, other)["refresh_token"]
@@ -74,7 +74,7 @@ def test_refresh_tokens_end(api, admin, roles_server, name, change, by_tool):
 
 
 def test_a_client_of_the_same_name_is_another(api, admin, name):
-    """What was issued to the first one, also before it was made an admin, gives nothing of the second."""
+    """Tokens of the first client, also from before it became an admin, are void for the second."""
     first = login(api, admin.create(name, "its-own-secret-key", "admin"))
     put(api, name, role="agent")
     put(api, name, role="admin")  # and back
@@ -104,7 +104,7 @@ def test_other_changes_leave_the_tokens(api, admin, name):
 
 @pytest.mark.slow
 def test_changes_while_others_log_in(api, admin, name):
-    """A token that was issued at the same moment is one of the new secret, or dead."""
+    """A token issued at the moment of the change belongs to the new secret, or is dead."""
     admin.create(name, secret("the-secret-number-00"))
     found = []
 
@@ -131,7 +131,7 @@ def test_changes_while_others_log_in(api, admin, name):
 
 @pytest.mark.parametrize("mode", ["open", "roles", "login"])
 def test_guarded_routes_see_the_client_as_it_is(open_server, roles_server, login_server, name, mode):
-    """Nobody goes on with a token of a role that he has lost."""
+    """A token of a role that the client has lost is refused."""
     stack = {"open": open_server, "roles": roles_server, "login": login_server}[mode]
     api, admin = Api(stack.url), Admin(stack)
     who = admin.create(name, "its-own-secret-key", "admin")
@@ -162,7 +162,7 @@ def test_guarded_routes_see_the_client_as_it_is(open_server, roles_server, login
 
 
 def test_tokens_of_nobody(api):
-    """A role in a token is none without a client that has it, whoever signed it."""
+    """The role of a token counts only while a client of its name has that role, whoever signed it."""
     for client_id in ("nobody", None, 5, ""):
         headers = bearer(auth.token({"client_id": client_id, "role": "admin"}))
         expect(api.get("/v1/audit", headers=headers), 401, GONE)
@@ -194,7 +194,7 @@ def old_token(stack, client_id, issued=0):
 
 
 def test_tokens_of_older_releases(api, admin, roles_server, name):
-    """They go on working with the clients of that time, and end with them."""
+    """They keep working while the clients of that time exist, and end with them."""
     storage_of(roles_server).add_client(name, role="contributor")
     token = old_token(roles_server, name)
     for _ in range(2):
@@ -213,7 +213,7 @@ def test_tokens_of_older_releases(api, admin, roles_server, name):
 
 @pytest.mark.stores("mongodb")
 def test_changes_by_other_programs(api, admin, roles_server, name):
-    """The reference's tool changes documents without a word about tokens."""
+    """The reference's tool changes client documents and leaves the tokens as they are."""
     db = storage_of(roles_server).db
     who = admin.create(name, "its-own-secret-key", "admin")
 
@@ -263,8 +263,8 @@ def test_no_rotation_by_default(api, admin, name):
 
 @pytest.mark.slow
 def test_rotation(rotating, name):
-    """Each token gives a next one; used again at once, which happens when an answer is lost, one more; used
-    again later, somebody has a copy: nothing of the family is good."""
+    """Each token gives a next one, and one more when it is used again at once, after a lost answer. Used again
+    later it was copied: the whole family ends."""
     api, admin = Api(rotating.url), Admin(rotating)
     who = admin.create(name, "its-own-secret-key")
     first, apart = login(api, who)["refresh_token"], login(api, who)["refresh_token"]
@@ -304,7 +304,7 @@ def test_rotation_of_older_tokens(rotating, name):
 
 @pytest.mark.slow
 def test_rotation_by_many_at_once(rotating, name):
-    """Thieves and owner at the same moment: after the grace time, one use of the first ends what all of them got."""
+    """Thieves and owner refresh at the same moment. After the grace time, one more use of the first token ends all."""
     api, admin = Api(rotating.url), Admin(rotating)
     token = login(api, admin.create(name, "its-own-secret-key"))["refresh_token"]
     with ThreadPoolExecutor(8) as pool:
@@ -321,7 +321,7 @@ def test_rotation_by_many_at_once(rotating, name):
 @pytest.mark.stores("mongodb")
 @pytest.mark.parametrize("odd", [None, "q", 5, {"a": 1}, [None, 5, {"x": []}]], ids=str)
 def test_odd_lists_of_queues(api, roles_server, name, odd):
-    """A null is what the reference's tool may leave; it was a 500."""
+    """The reference's tool may leave a null; it once caused a 500."""
     db, queue = storage_of(roles_server).db, f"$q.{name}"
     db.client_permissions.insert_one({"client_id": name, "role": "contributor", "allowed_queues": odd})
     expect(api.post(f"/v1/agents/data/{name}", {"queues": [queue]}, headers=as_role("agent")), 200)
@@ -342,7 +342,7 @@ ODD = [None, 5, 1.5, "text", [], {}, ["a", None], {"a": {"b": None}, "": 1}, flo
 @pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_odd_fields_of_clients(api, admin, roles_server, name):
-    """Whatever stands in a client's document, no call about it is a 500."""
+    """Whatever a client's document holds, no call about it gets a 500."""
     db = storage_of(roles_server).db
     admin.create(name, "its-own-secret-key", "agent")
     for field in ("role", "max_priority", "allowed_queues", "max_reservation_time", "email", "agents", "sub", "name",
@@ -392,7 +392,7 @@ def test_replica_set(name):
         members.remove()
 
 
-# What an agent posts of a job is for the agent that holds it
+# Only the agent that holds a job may post about it
 
 NOT_HOLDER = message("The token is not one of the job's agent")
 FRAGMENT = {"fragment_number": 0, "timestamp": "2026-01-02T03:04:05+00:00", "phase": "test", "log_data": "text"}
@@ -429,7 +429,7 @@ def queue():
 
 @pytest.fixture(scope="module")
 def identified(store_uri):
-    """One server a mode that looks at the identity of agents."""
+    """A server for each mode, all with --agent-identity token."""
     options = ("--agent-identity", "token", "--sweep-interval", 50, "--job-lease", 2)
     hosts = {**auth.ENV, "TESTFLINGER_WEBHOOK_HOSTS": "127.0.0.1:9", "TESTFLINGER_WEBHOOK_PRIVATE": "allow",
              "TESTFLINGER_WEBHOOK_REPLY": "queued"}
@@ -461,7 +461,7 @@ def test_other_agents_post_nothing(identified, queue, mode):
             assert post(api, job_id, headers).status_code in (200, 202), name
         expect(attachments(api, job_id, headers), 200)
         expect(api.get(f"/v1/result/{job_id}", headers=headers), 200)
-    # users read as ever; in the open mode everybody may post what he likes but for agents' tokens
+    # users read as before; in the open mode anybody may post, except by another agent's token
     assert api.state(job_id) == "test"
     for path in ("result/{}/artifact", "result/{}/log/output", "job/{}"):
         expect(api.get("/v1/" + path.format(job_id)), 200)
@@ -473,7 +473,7 @@ def test_other_agents_post_nothing(identified, queue, mode):
 
 
 def test_other_agents_upload_nothing(identified, queue):
-    """The head is enough: no byte of a stranger's body is waited for, or kept."""
+    """The head is enough: the server neither awaits nor keeps a byte of a stranger's body."""
     api, stack = identified[0]["roles"], identified[1]["roles"]
     job_id = api.submit(queue)
     assert claimed(api, queue, agent("a1")) == job_id
@@ -486,7 +486,7 @@ def test_other_agents_upload_nothing(identified, queue):
 
 
 def test_jobs_that_are_nobodys(identified, queue):
-    """A job that waits has no agent; of one that is gone, or was handed out by an older release, nobody knows it."""
+    """A waiting job has no agent; that of a removed job, or of one that an older release handed out, is unknown."""
     api, stack = identified[0]["roles"], identified[1]["roles"]
     job_id = api.submit(queue)
     for name, post in POSTS.items():
@@ -503,7 +503,7 @@ def test_jobs_that_are_nobodys(identified, queue):
 
 
 def test_jobs_that_were_cancelled_before(identified, queue):
-    """An attempt that no agent had makes nobody the job's former agent."""
+    """An attempt that no agent had leaves the job without a former agent."""
     api, job_id = identified[0]["roles"], new_id()
     api.submit(queue, job_id=job_id)
     expect(api.post(f"/v1/job/{job_id}/action", {"action": "cancel"}), 200)
@@ -515,7 +515,7 @@ def test_jobs_that_were_cancelled_before(identified, queue):
 
 @pytest.mark.slow
 def test_late_posts(identified, queue):
-    """Who has lost a job may still say what came of it, in his own name; he never touches the other's result."""
+    """An agent that lost a job may still post its own attempt's outcome, never change the other agent's result."""
     api, stack = identified[0]["roles"], identified[1]["roles"]
     job_id = api.submit(queue, rerun_on_orphan=1)
     first, second = agent("a1"), agent("a2")
@@ -539,13 +539,13 @@ def test_late_posts(identified, queue):
 
 
 def test_attempts_of_nobody(identified, queue):
-    """An attempt that an older release handed out, to whom nobody knows, lets no agent post."""
+    """No agent may post to an attempt whose agent is unknown, since an older release handed it out."""
     api, stack = identified[0]["roles"], identified[1]["roles"]
     job_id = new_id()
     api.submit(queue, job_id=job_id)
     assert claimed(api, queue, agent("a1")) == job_id
     storage_of(stack).forget_owner(job_id)
-    expect(POSTS["result"](api, job_id, agent("a2")), 200)  # it has the job, for all we know
+    expect(POSTS["result"](api, job_id, agent("a2")), 200)  # its agent is unknown, so it may be this one
     api.submit(queue, job_id=job_id, name="again")
     for post in POSTS.values():
         expect(post(api, job_id, agent("a1")), 403, NOT_HOLDER)
@@ -556,7 +556,7 @@ def test_attempts_of_nobody(identified, queue):
 
 
 def test_many_posts_at_once(identified, queue):
-    """In one bundle each call is looked at for itself."""
+    """In one bundle each call is checked on its own."""
     api = identified[0]["roles"]
     jobs = {api.submit(queue): None for _ in range(6)}
     for i in range(6):

@@ -1,5 +1,5 @@
-"""Requests that cost much do not hold up the others: what a broker makes of the sizes of answers,
-with peers of this file, and a whole server."""
+"""Expensive requests do not delay the others: how a broker uses the sizes of answers, with peers that
+this file plays, and on a whole server."""
 
 import json
 import time
@@ -25,7 +25,7 @@ def ask(frontend, origin=1, op=1, kind=1, **more):
 
 
 def teach(frontend, worker, op=1, kind=1, origin=99, size=BIG):
-    """The broker learns what is answered to requests about this."""
+    """Teaches the broker the size of the answers about this subject."""
     id_ = ask(frontend, origin, op, kind)
     assert worker.ids() == [id_]
     worker.reply(id_, payload=bytes(size))
@@ -45,7 +45,7 @@ def taken(workers, seconds=3 * BEAT):
 
 
 def test_big_ones_get_half_of_the_workers(broker):
-    """However many wait; others are served by the rest meanwhile."""
+    """However many big ones wait, the other workers serve the rest."""
     frontend, workers = broker.frontend(), [broker.worker() for _ in range(4)]
     time.sleep(BEAT)
     teach(frontend, next(w for w in workers if w is workers[-1]))
@@ -68,12 +68,12 @@ def test_big_bodies_count_as_well(broker):
     frontend, workers = broker.frontend(), [broker.worker() for _ in range(4)]
     time.sleep(BEAT)
     for _ in range(5):
-        frontend.request(bytes(BIG))  # nor does it matter that its frontend tells nothing
+        frontend.request(bytes(BIG))  # also when its frontend names no subject
     assert len(sum(taken(workers).values(), [])) == 2
 
 
 def test_a_single_worker_takes_turns(broker):
-    """After a big one others have it for as long as that took."""
+    """After a big request, the worker serves others for as long as that one took."""
     frontend, worker = broker.frontend(), broker.worker()
     teach(frontend, worker)
     first, second = ask(frontend), ask(frontend)
@@ -139,7 +139,7 @@ def test_bundles_are_formed_by_expected_bytes(broker):
 
 
 def test_a_client_that_asks_for_ever_others_is_known_by_itself(broker):
-    """Each of its requests is about something new; those of others about that are not big."""
+    """A client whose every request names a new subject does not make others' requests big."""
     frontend, workers = broker.frontend(), [broker.worker() for _ in range(2)]
     time.sleep(BEAT)
     teach(frontend, workers[1], kind=1, origin=5)
@@ -166,7 +166,7 @@ def test_a_client_has_its_share_of_the_queue(start):
 
 
 def test_a_worker_that_dies_of_big_ones_leaves_their_share(broker):
-    """The count of those in hand stays true."""
+    """The number of big requests in progress stays exact."""
     frontend = broker.frontend()
     workers = [broker.worker() for _ in range(2)]
     time.sleep(BEAT)

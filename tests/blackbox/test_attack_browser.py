@@ -22,7 +22,7 @@ def fetch(site, mode="no-cors", dest="empty", **more):
 
 
 def submit(stack, queue, headers):
-    """As fetch() of a page does."""
+    """The headers that fetch() of a page sends."""
     return requests.post(f"{stack.url}/v1/job", data=JOB % queue, timeout=10,
                          headers={"Content-Type": "application/json", **headers})
 
@@ -70,7 +70,7 @@ def test_another_site_changes_nothing(server, queue, headers):
     fetch("cross-site", dest="image"),
     fetch("cross-site", "navigate", "document"),  # a link: it would take the job
     fetch("cross-site", "navigate", "iframe"),
-    BROWSER,  # an image over plain HTTP: nothing says where it comes from
+    BROWSER,  # an image over plain HTTP: no header tells its origin
     {**BROWSER, "Referer": "http://evil.example/"},
     {"Accept-Language": ""},
 ])
@@ -129,7 +129,7 @@ def test_names_of_this_machine(server, queue, name):
 
 
 def test_clients_use_any_name(server, queue):
-    """A name in /etc/hosts, a tunnel: who is no browser is not asked."""
+    """A name in /etc/hosts, a tunnel: the check does not apply to clients that are no browsers."""
     headers = {"Host": "tf.lab.example", "User-Agent": "python-requests/2.31"}
     job = submit(server, queue, headers).json()["job_id"]
     assert claim(server, queue, headers).json()["job_id"] == job
@@ -146,7 +146,7 @@ def test_names_of_the_setting(store_uri):
 
 @pytest.mark.parametrize("mode, status", [("roles", 403), ("login", 401)])
 def test_other_modes(store_uri, mode, status):
-    """With roles callers without a token may submit, so the rule holds; login asks everyone."""
+    """With --auth roles, callers without a token may submit, so the rule holds; with login all need a token."""
     with Stack(store_uri(), "--auth", mode) as stack:
         headers = fetch("cross-site", Origin="http://evil.example")
         assert submit(stack, "q", headers).status_code == status
@@ -157,7 +157,7 @@ def test_other_modes(store_uri, mode, status):
 
 
 def test_a_large_body_is_not_waited_for(server):
-    """The head alone is enough for the refusal: nothing of an upload is taken."""
+    """The head alone is enough for the refusal: no byte of an upload is read."""
     head = (f"POST /v1/result/{uuid.uuid4()}/artifact HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             "Origin: http://evil.example\r\nContent-Type: multipart/form-data; boundary=x\r\n"
             "Content-Length: 1000000000\r\n\r\n")

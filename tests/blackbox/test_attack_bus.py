@@ -1,4 +1,4 @@
-"""What a foreign or broken process on the bus does to the others: nothing that lasts."""
+"""A foreign or broken process on the bus does no lasting harm to the others."""
 
 import os
 import re
@@ -55,7 +55,7 @@ class Intruder(Frontend):
         super().__init__(self.context, f"ipc://{stack.folder}/bus/broker-0.frontends")
 
     def ask(self, payload, service=API, **fields):
-        """Status and body of the answer to what `payload` makes of the request's id."""
+        """Status and body of the answer to payload(id), id being the request's."""
         id_ = uuid.uuid4().bytes
         begun = time.monotonic()
         self.request(payload(id_) if callable(payload) else payload, id=id_, service=service, **fields)
@@ -186,7 +186,7 @@ class PlayedBroker:
 
 
 def test_a_bundle_beyond_the_limit(tmp_path):
-    """Of a broker that sends more than a bundle holds each request is answered."""
+    """Each request is answered, also where a broker sends more than a bundle holds."""
     with PlayedBroker(tmp_path, "workers", "worker", "--store", f"sqlite:{tmp_path}/data.db") as broker:
         while True:
             worker, pairs = broker.take(READY)
@@ -241,7 +241,7 @@ def test_a_reply_that_a_frontend_cannot_read(lonely_frontend, payload):
                                     (pack(REPLY, version=2), b"x"), (pack(HELLO), b"")],
                          ids=["no msgpack", "header alone", "version", "hello"])
 def test_a_worker_whose_answer_is_garbage(broker, frames):
-    """What it had in hand goes to another, it may join again, and its late answer is dropped."""
+    """Its requests go to another worker, it may join again, and its late answer is dropped."""
     frontend, worker = broker.frontend(), broker.worker()
     id_ = frontend.request()
     assert worker.ids() == [id_]

@@ -1,4 +1,4 @@
-"""Connections as a weapon: descriptors that run out, processes that stand still."""
+"""Attacks by connections: descriptors that run out, processes that hang."""
 
 import contextlib
 import os
@@ -46,8 +46,8 @@ def metrics_port():
 
 @pytest.mark.slow
 def test_accepting_goes_on_after_emfile(private, metrics_port):
-    """Descriptors run out: connections wait, health says so; once there are some, all is well within
-    a second."""
+    """Without free descriptors connections wait and /readyz fails; once some are free, both recover within a
+    second."""
     stack = private("--metrics-port", metrics_port.number)
     pid, = stack.children("frontend")
     held = [connect(stack) for _ in range(3)]
@@ -72,7 +72,7 @@ def test_accepting_goes_on_after_emfile(private, metrics_port):
 
 
 def test_accepting_goes_on_when_connections_end(private):
-    """As above, but the descriptors come from connections that end."""
+    """As above, but closed connections free the descriptors."""
     stack = private()
     pid, = stack.children("frontend")
     expect(Api(stack.url).get("/v1/"), 200)
@@ -96,7 +96,7 @@ def monitor_of(stack, role="frontend"):
 
 
 def test_many_connections_to_the_metrics_port(private, metrics_port):
-    """Connections without a request give way to those that ask."""
+    """Connections without a request are closed in favour of those with one."""
     stack = private("--metrics-port", metrics_port.number)
     pid = monitor_of(stack)
     health = f"http://127.0.0.1:{metrics_port.number}/healthz"
@@ -148,7 +148,7 @@ def test_process_that_stands_still_is_replaced(private, role):
 
 @pytest.mark.slow
 def test_stopped_together_with_its_master(private):
-    """A machine that was suspended, a terminal's Ctrl-Z: nothing hangs, so nothing is replaced."""
+    """After a suspend or Ctrl-Z no process counts as hung, so none is replaced."""
     stack = private("--watchdog", 2)
     frontends = stack.pids("frontend")
     stack.signal(signal.SIGSTOP, frontends)

@@ -66,14 +66,14 @@ def test_packet_that_ended_all_service(private, mode):
                                     b"POST /v1/job HTTP/1.1\r\nHost: x\r\n"
                                     b"Content-Length: 99999999999\r\n\r\n"])
 def test_end_of_a_head_is_two_crlf(server, end, hidden):
-    """A request behind any other end is not seen."""
+    """Bytes behind any other end are not served as a request."""
     assert statuses(server, b"GET /v1/ HTTP/1.1\r\nHost: x" + end + hidden) == [400]
     assert statuses(server, GET + b"GET /v1/ HTTP/1.1\r\nHost: x" + end + hidden) == [200, 400]
     still_serves(server)
 
 
 def test_hidden_length_collects_nothing(server):
-    """The library once collected such a body past every limit."""
+    """The HTTP library once buffered such a body without a limit."""
     with Raw(server) as connection:
         connection.send(b"GET /v1/ HTTP/1.1\r\nHost: x\n\nPOST /v1/job HTTP/1.1\r\n"
                         b"Content-Length: 99999999999\r\n\r\n")
@@ -187,7 +187,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
 def test_refused(server, data):
-    """400, and the connection ends: where the next request begins is not known."""
+    """400, and the connection ends, since the start of the next request is unknown."""
     assert statuses(server, data + GET) == [400]
     still_serves(server)
 
@@ -292,7 +292,7 @@ def test_options_of_the_connection_in_1_0(server, options, closes):
 
 
 def test_size_of_a_head(server):
-    """64 KiB, however it comes; the rest of what is too large is not waited for."""
+    """Heads up to 64 KiB, however split; the server does not wait for the rest of a larger one."""
     line = b"X: " + b"a" * 8000 + b"\r\n"
     fits = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n" + line * 8 + b"\r\n"
     with Raw(server) as connection:
@@ -305,7 +305,7 @@ def test_size_of_a_head(server):
 # Bytes one by one
 
 def test_head_byte_by_byte(server):
-    """As each piece comes, only what is new is looked at."""
+    """Each piece is parsed once: the cost stays linear."""
     head = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n" + b"X: %s\r\n" % (b"a" * 4000) * 4 + b"\r\n"
     with Raw(server) as connection:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -350,12 +350,12 @@ def test_10000_requests_at_once(server):
 
 @pytest.mark.slow
 def test_requests_without_reading_the_answers(server):
-    """The server stops to read; what it keeps is bounded, and nothing is lost."""
+    """The server stops reading; its buffers are bounded, and no request is lost."""
     before = rss(server)
     with Raw(server) as connection:
         connection.socket.settimeout(1)
         sent, left, number = 0, b"", 0
-        with pytest.raises(TimeoutError):  # the server has stopped to read
+        with pytest.raises(TimeoutError):  # the server has stopped reading
             while sent < 64 * MIB:
                 if not left:
                     left, number = numbered(number, 1000), number + 1000

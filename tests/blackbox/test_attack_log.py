@@ -1,4 +1,4 @@
-"""Calls that are refused fill no disk: what they log is bounded, and what is left out is told."""
+"""Refused calls fill no disk: their log lines are bounded, and the log has the number of those left out."""
 
 import json
 import uuid
@@ -32,7 +32,7 @@ def left_out(port):
 
 @pytest.mark.slow
 def test_refused_calls(store_uri):
-    # Every call is a minute's at most twice: the test may begin at the end of one.
+    # At most two minutes' worth of lines: the test may begin at the end of a minute.
     with Stack(store_uri(), "--auth", "login", "--log-limit", LIMIT, "--login-failures", 0,
                "--login-failures-address", 0, "--metrics-port", 19500, env=auth.ENV) as stack:
         auth.introduce(stack)
@@ -46,7 +46,7 @@ def test_refused_calls(store_uri):
             assert LIMIT <= len(kinds(stack, prefix)) <= 2 * LIMIT * PROCESSES, prefix
         assert left_out(19502) >= 2 * CALLS - 4 * LIMIT * PROCESSES
         assert len(lines(stack)) < 200
-        # None of them is in the audit trail, which the store keeps.
+        # The audit trail, which is in the store, has none of them.
         trail = api.get("/v1/audit", headers=auth.as_role("admin")).json()
         assert {entry["action"] for entry in trail} <= {"client.create"}
 

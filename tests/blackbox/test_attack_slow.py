@@ -1,4 +1,4 @@
-"""Slow and silent clients, and those that take all places: they are cut, others are served."""
+"""Slow or silent clients, and clients that take all connections, are cut; others are served."""
 
 import os
 import select
@@ -26,7 +26,7 @@ def connect(stack, source="127.0.0.1", receive=None):
 
 
 def status(connection):
-    """Of an answer on this connection; 0: it is closed."""
+    """Status of an answer on this connection; 0: it is closed."""
     try:
         line = connection.recv(65536)
     except OSError:
@@ -60,7 +60,7 @@ def trickle(connection, data, size, pause, seconds):
 
 @pytest.fixture
 def hasty(private):
-    """Little patience with clients."""
+    """A server with short timeouts for clients."""
     return private("--head-timeout", 1, "--rate-grace", 1, "--client-timeout", 2)
 
 
@@ -74,11 +74,11 @@ def test_head_in_time(hasty):
         began = time.monotonic()
         assert status(silent) == 408 and time.monotonic() - began < 5
         assert silent.recv(10) == b""
-    with connect(hasty) as second:  # also of a later request on a connection
+    with connect(hasty) as second:  # also for a later request on a connection
         assert ask(second) == 200
         second.sendall(b"GET")
         assert status(second) == 408
-    with connect(hasty) as slow:  # but not of one that comes in time
+    with connect(hasty) as slow:  # but not when the head comes in time
         for part in (GET[:5], GET[5:20], GET[20:]) * 3:
             slow.sendall(part)
             time.sleep(0.2)
@@ -189,7 +189,7 @@ def read_slowly(connection, size, pause):
 
 @pytest.mark.slow
 def test_answer_that_is_taken_fairly(large):
-    """Slower than any limit in seconds, faster than the least rate."""
+    """Takes longer than any timeout, at more than the minimum rate."""
     stack, path, length = large
     with connect(stack) as fair:
         fair.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
@@ -245,7 +245,7 @@ def test_idle_ones_give_way(private):
 
 
 def test_heads_give_way(private):
-    """Connections with a part of a head take no place from those who come later."""
+    """Connections with an incomplete head give way to later ones."""
     stack = private("--max-connections", 10)
     held = [connect(stack, f"127.0.0.{2 + i}") for i in range(10)]
     for c in held:
@@ -259,7 +259,7 @@ def test_heads_give_way(private):
 
 
 def test_the_largest_gives_way(private):
-    """One address takes all places with what is neither idle nor a head: others come in."""
+    """One address takes all connections, neither idle nor in a head: others still get one."""
     stack = private("--max-connections", 10, "--max-connections-per-address", 1000)
     held = [connect(stack, "127.0.0.9") for _ in range(10)]
     for c in held:

@@ -1,4 +1,4 @@
-"""Bodies that nobody wants: a worker is asked by the head, and what it refuses is neither read nor kept."""
+"""Unwanted bodies: a worker decides by the head, and a refused body is neither read nor stored."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def token_line(headers):
 
 
 def temporary_files(stack):
-    """Of the frontend: unlinked files that it has open."""
+    """Unlinked files that the frontend has open."""
     found = []
     for pid in stack.children("frontend"):
         for fd in os.listdir(f"/proc/{pid}/fd"):
@@ -62,7 +62,7 @@ def temporary_files(stack):
 
 
 def written_bytes(stack):
-    """What the frontend has written to disks."""
+    """Bytes that the frontend has written to disks."""
     return sum(int(line.split()[1]) for pid in stack.children("frontend")
                for line in Path(f"/proc/{pid}/io").read_text().splitlines()
                if line.startswith("write_bytes"))
@@ -88,7 +88,7 @@ STRANGERS = {
 
 
 def test_another_agent_is_refused_before_its_body(private, queue):
-    """With --agent-identity token: by the claim that the job's own agent holds."""
+    """With --agent-identity token: only the agent that holds the job may upload."""
     stack = private("--auth", "roles", "--agent-identity", "token", env=auth.ENV)
     api = Api(stack.url)
     own, other = (auth.as_role("agent", name) for name in ("own", "other"))
@@ -105,7 +105,7 @@ def test_another_agent_is_refused_before_its_body(private, queue):
 
 
 def send_until_refused(connection, data, most):
-    """Sends up to `most` bytes; a client that is no longer read from stops."""
+    """Sends up to `most` bytes; stops when the server no longer reads."""
     try:
         for _ in range(0, most, len(data)):
             connection.send(data)
@@ -138,7 +138,7 @@ def test_strangers_write_nothing(private, mode):
 
 
 def test_a_gibibyte_is_refused_at_once(private):
-    """In order: the client sees the answer, and no reset."""
+    """The connection closes in order: the client sees the answer, and no reset."""
     stack = private("--auth", "login", env=auth.ENV)
     for length in (GIB, None):
         with Raw(stack) as connection:
@@ -147,7 +147,7 @@ def test_a_gibibyte_is_refused_at_once(private):
             piece = b"x" * MIB
             for _ in range(3):
                 connection.send(piece if length else b"%x\r\n" % len(piece) + piece + b"\r\n")
-            if not length:  # what is not known to be large is read for a while
+            if not length:  # a body of unknown length is read for a while
                 send_until_refused(connection, b"%x\r\n" % len(piece) + piece + b"\r\n", 80 * MIB)
             reply = connection.reply()
             assert reply.status_code == 401 and time.monotonic() - began < 10
@@ -173,7 +173,7 @@ def test_a_refused_body_is_dropped_and_the_connection_goes_on(private):
 
 @pytest.mark.stores("sqlite", "mongodb")
 def test_a_second_upload_of_attachments_needs_no_body(api, server, queue):
-    """They are complete: 200, and what comes is dropped."""
+    """The attachments are complete: 200, and the body is dropped."""
     job = api.submit(queue, test_data={"attachments": [{"agent": "a"}]})
     body = part(b"a" * MIB)
     expect(api.post_body(attachments(job), body, MULTIPART), 200, "OK")
@@ -185,7 +185,7 @@ def test_a_second_upload_of_attachments_needs_no_body(api, server, queue):
         assert connection.reply().content == b"OK"
 
 
-# A yes
+# Accepted bodies
 
 @pytest.mark.parametrize("length", ["known", "chunked"])
 def test_a_yes_is_continue(private, length):
@@ -212,7 +212,7 @@ def test_a_yes_is_continue(private, length):
 
 
 def test_expect_with_a_small_body(server, queue):
-    """Nobody is asked, but its turn has come."""
+    """100 Continue comes when the body may come; no worker is asked."""
     body = json.dumps({"job_queue": queue}).encode()
     with Raw(server) as connection:
         for _ in range(3):
@@ -255,7 +255,7 @@ def test_what_is_larger_than_64_kib_goes_to_the_spool(private, queue):
 
 @pytest.mark.stores("sqlite", "mongodb")
 def test_the_largest_text(api, store):
-    """A document of MongoDB has 16 MiB with all that belongs to it."""
+    """A MongoDB document, with all the server adds, holds at most 16 MiB."""
     job, size = new_id(), 16 * MIB - (1 if store == "sqlite" else 64 * KIB)
     expect(api.post_body(f"/v1/result/{job}/output", b"x" * size, "text/plain"), 200, "OK")
     assert len(api.get(f"/v1/result/{job}/output").content) == size
@@ -328,7 +328,7 @@ def test_max_spool(private, queue):
 
 
 def test_max_spool_after_a_death(private):
-    """What a dead process had written counts no more."""
+    """What a dead process had spooled no longer counts."""
     stack = private("--max-spool", 2 * MIB, frontends=1)
     body = part(b"f" * (900 * KIB))
     with Raw(stack) as connection:

@@ -132,7 +132,7 @@ def test_settings(tmp_path):
 
 
 def talk(command, answers, env):
-    """Runs a command on a terminal and answers its questions in turn; returns all that it showed."""
+    """Runs a command on a terminal and answers its questions in turn; returns its output."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe(command[0], command, env)
@@ -156,7 +156,7 @@ def talk(command, answers, env):
 
 @pytest.mark.slow
 def test_questions_on_a_terminal(api, admin, name):
-    """All that options say can be asked for; secrets are not shown."""
+    """It asks for whatever no option gives, and does not echo secrets."""
     tool = [str(BIN / "testflinger-admin"), "--store", admin.store]
     env = {**os.environ, "TESTFLINGER_BCRYPT_ROUNDS": "8"}
     key = secret("a-secret-that-is-typed-in")
@@ -266,7 +266,7 @@ def test_clients_that_cannot_log_in(api, db, name):
 
 @pytest.mark.stores("mongodb")
 def test_refresh_tokens_of_the_existing_server(api, admin, db, name):
-    """They are stored as they are; ours never are."""
+    """Theirs are stored in plain text; ours never are."""
     as_the_existing_tool_writes(db, name, "my_client_key", rounds=4)
     hour = datetime.timedelta(hours=1)
 
@@ -293,7 +293,7 @@ def test_refresh_tokens_of_the_existing_server(api, admin, db, name):
 
 @pytest.mark.stores("mongodb")
 def test_documents_for_the_existing_server(api, admin, db, name):
-    """What ours writes is what the existing tools read."""
+    """The existing tools read what ours writes."""
     who = admin.create(name, "its-own-secret-key", "agent", "--max-priority", "a=5", "--allow", f"{name}-q")
     expect(api.request("PUT", f"/v1/client-permissions/{name}-2", headers=as_role("admin"), json={
         "client_secret": secret("the-other-secret"), "max_reservation_time": {"*": 1 << 40}}), 200)

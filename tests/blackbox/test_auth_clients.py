@@ -123,7 +123,7 @@ def test_odd_names_of_queues(api, admin, name, odd):
 
 
 def test_owners_at_a_time(api, admin, queue, name):
-    """Whoever comes and goes at once: a queue with an owner is restricted, one without is not."""
+    """Owners are added and removed at once: a queue with an owner is restricted, one without is not."""
     owners = [f"{name}-{i}" for i in range(4)]
     for owner in owners:
         admin.create(owner, "its-own-secret-key")
@@ -259,7 +259,7 @@ def test_odd_names_in_permissions(api, name):
 
 
 def test_changes_at_a_time(api, name):
-    """Two who make or change one client at once: one makes it, and no field is lost."""
+    """Two parallel calls create or change one client: one creates it, and no field is lost."""
     def change(i):
         return put(Api(api.url), name, {"client_secret": secret("k" * 20), "max_priority": {"a": i}}).text
 
@@ -286,7 +286,7 @@ def test_clients_of_openid(api, roles_server, name):
 
 
 def test_many_clients(private, store_uri):
-    """A list of any length comes whole."""
+    """A list of any length is returned whole."""
     stack = private("--auth", "roles", env=auth.ENV)
     names = sorted(f"c{i:04}" for i in range(1203))
     if stack.store.startswith("mongodb"):
@@ -359,7 +359,7 @@ def test_audit_pages(api, name):
 
 
 def test_audit_is_bounded(private):
-    """What is older than the newest entries goes."""
+    """Only the newest entries are kept."""
     stack = private("--auth", "roles", env=auth.ENV)
     api = Api(stack.url)
     expect(api.post("/v1/agents/data/a", {"state": "x"}, headers=MANAGER), 200)

@@ -52,8 +52,8 @@ class From(Api):
 
 @pytest.mark.slow
 def test_limit_by_client_and_address(private, name):
-    """Who has failed too often from one address waits there, also with the right secret; others at that address
-    do not, nor does the client elsewhere."""
+    """A client that failed too often from one address must wait there, even with the right secret. Other clients
+    at that address need not, nor the client at other addresses."""
     stack = private("--auth", "roles", "--login-failures", 3, "--login-window", 2, env=auth.ENV)
     api, elsewhere, admin = Api(stack.url), From(stack.url, "127.0.0.2"), Admin(stack)
     who, other = admin.create(name, "its-own-secret-key"), admin.create("other", "its-own-secret-key")
@@ -80,7 +80,7 @@ def test_a_login_that_works_starts_the_count_again(private, name):
 
 @pytest.mark.slow
 def test_nobody_locks_the_admin_out(private):
-    """Neither from many addresses, nor from the admin's own, where it has logged in before."""
+    """Nobody can lock out the admin: neither from many addresses, nor from one where it logged in before."""
     stack = private("--auth", "roles", env=auth.ENV)
     admin = Admin(stack)
     key = secret("the-key-of-the-system-admin")
@@ -106,7 +106,7 @@ def test_nobody_locks_the_admin_out(private):
 
 @pytest.mark.slow
 def test_limit_by_address(private, name):
-    """Not for those who have logged in from there: others behind it do not lock them out."""
+    """Clients that logged in from a shared address are not locked out by others behind it."""
     stack = private("--auth", "roles", "--login-failures-address", 4, "--login-window", 2, env=auth.ENV)
     api, admin = Api(stack.url), Admin(stack)
     who, known = admin.create(name, "its-own-secret-key"), admin.create("known", "its-own-secret-key")
@@ -121,7 +121,7 @@ def test_limit_by_address(private, name):
 
 
 def test_a_clock_that_was_set_back(private, name):
-    """What it wrote before does not lock anybody for days."""
+    """Its earlier records lock nobody out for days."""
     stack = private("--auth", "roles", "--login-failures", 2, "--login-failures-address", 2, env=auth.ENV)
     api = Api(stack.url)
     who = Admin(stack).create(name, "its-own-secret-key")
@@ -193,8 +193,8 @@ def latencies(api, seconds):
 @pytest.mark.slow
 @pytest.mark.alone
 def test_login_storm(private):
-    """200 logins at once, each with a hash to check, while others work: those hardly notice. All
-    logins are answered: with a token, or that the server is busy."""
+    """200 logins at once, each with a hash to check, hardly slow other calls. Each login gets a token, or the
+    answer that the server is busy."""
     stack = private("--auth", "roles", "--login-failures-address", 0, env={**auth.ENV, "TESTFLINGER_BCRYPT_ROUNDS": "9"})
     admin, api = Admin(stack), Api(stack.url)
     who = [admin.create(f"client-{i}", f"its-own-secret-key-{i}") for i in range(20)]
@@ -240,7 +240,7 @@ def test_repeated_logins_are_cheap(private, name):
 
 @pytest.mark.slow
 def test_processes_for_logins(private, name):
-    """They are few, yield to others, and one that dies is replaced without a login being lost."""
+    """Login processes are few and nice; one that dies is replaced, and no login is lost."""
     stack = private("--auth", "roles", "--logins", 2, env=auth.ENV)
     api = Api(stack.url)
     who = Admin(stack).create(name, "its-own-secret-key")
@@ -268,7 +268,7 @@ def test_processes_for_logins(private, name):
 
 @pytest.mark.slow
 def test_a_flood_of_logins_leaves_room(private):
-    """Whoever waits for a login takes a part of the broker's places only."""
+    """Waiting logins take only a part of the broker's queue."""
     stack = private("--auth", "roles", "--queue-limit", 40, "--login-failures-address", 0, "--login-failures", 0,
                     env={**auth.ENV, "TESTFLINGER_BCRYPT_ROUNDS": "12"})
     statuses = []
@@ -339,7 +339,7 @@ def test_a_host_that_is_none_is_in_no_event(roles_server):
 
 @pytest.mark.parametrize("client", ["a\nb", 'a"b', "caf\u00e9", "x" * 3000, "\u65e5" * 500, "\x7f\x1b[31m", "%s%n"])
 def test_odd_clients_in_events(roles_server, client):
-    """Nobody can write lines of the log."""
+    """No client can inject a line into the log."""
     import base64
 
     before = len(events(roles_server))

@@ -77,7 +77,7 @@ CASES = [
 
 @pytest.mark.parametrize("fields, given, answer", CASES, ids=str)
 def test_permissions(roles, old, queue, fields, given, answer):
-    """The first servers told those without a token nothing more than Unauthorized."""
+    """The first servers answered only Unauthorized to calls without a token."""
     def named(value):
         return {queue if k == "Q" else k: named(v) if isinstance(v, dict) else v for k, v in value.items()}
 
@@ -103,7 +103,7 @@ def test_restricted_queues(roles, old, restricted):
 
 
 def test_a_token_from_login_to_job(roles, old, restricted, roles_server, open_server):
-    """The owner logs in and submits; whoever has no permission for more gets no more."""
+    """The owner logs in and submits; a client without further permissions gets nothing more."""
     for api in (roles, old):
         headers = bearer(auth.login(api, (f"owner-{restricted}", "its-own-secret-key"))["access_token"])
         expect(submit(api, restricted, headers), 200)
@@ -123,7 +123,7 @@ def test_order_of_the_checks(roles, restricted):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_tokens_of_the_first_clients(old, queue, fault):
-    """Ignored where nothing depends on them, else refused as the first servers did."""
+    """Bad tokens are ignored where nothing depends on them, else refused as by the first servers."""
     make, _, (status, text) = FAULTS[fault]
     for headers in (bearer(make()), {"Authorization": make()}):
         expect(submit(old, queue, headers), 200)
@@ -203,7 +203,7 @@ def test_owners_cancel(owned, queue, who, status):
 
 
 def test_jobs_of_nobody(owned, queue):
-    """Who submits without a token owns nothing; a job that is not there is nobody's."""
+    """A submitter without a token owns no job; a missing job has no owner."""
     job_id = expect(submit(owned, queue), 200).json()["job_id"]
     expect(cancel(owned, job_id, as_role("contributor", "eve")), 200, "OK")
     expect(cancel(owned, new_id(), as_role("contributor", "eve")), 404, message("Job not found"))
@@ -211,7 +211,7 @@ def test_jobs_of_nobody(owned, queue):
 
 @pytest.mark.parametrize("mode", ["open", "roles"])
 def test_owners_fetch_attachments(private, queue, mode):
-    """Agents with a token do as ever; of the others only the submitter, managers and admins."""
+    """Agents with a token may act as before; else only the submitter, managers and admins may."""
     api = Api(private("--auth", mode, "--owner-rules", "yes", env=auth.ENV).url)
     alice = as_role("contributor", "alice")
     job_id = expect(submit(api, queue, alice, test_data={"attachments": [{"agent": "a"}]}), 200).json()["job_id"]
@@ -230,7 +230,7 @@ def test_without_the_rule_everyone_cancels(roles, queue):
 
 
 def test_owner_rules_with_every_mode(private, queue):
-    """In the open mode the token tells as well."""
+    """In the open mode, too, the token names the owner."""
     api = Api(private("--owner-rules", "yes", env=auth.ENV).url)
     job_id = expect(submit(api, queue, as_role("contributor", "alice")), 200).json()["job_id"]
     expect(cancel(api, job_id), 401, NOT_OWNER)

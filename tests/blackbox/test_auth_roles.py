@@ -87,7 +87,7 @@ def call(api, endpoint, headers=None):
 
 
 def passed(response):
-    """The gate let it through, whatever the handler said then."""
+    """Whether access control let it through, whatever the handler answered."""
     text = response.text
     return "Specified action requires role" not in text and AUTHENTICATION["message"] not in text
 
@@ -187,7 +187,7 @@ def test_bad_tokens(api, login_api, open_api, endpoint):
 
 
 def test_the_gate_comes_before_the_body(api, login_api):
-    """A role that is refused hears of it, whatever else is wrong."""
+    """A refused role gets that answer, whatever else is wrong with the request."""
     for body in (b"{", b'{"x": 1}', b"\xff"):
         headers = {"Content-Type": "application/json", **auth.as_role("agent")}
         expect(api.request("POST", "/v1/job", data=body, headers=headers), 403,
@@ -211,7 +211,7 @@ def test_huge_token(roles_server, api):
     try:
         status = api.get("/v1/restricted-queues", headers=auth.bearer("a" * (1 << 20))).status_code
     except OSError:
-        status = 431  # it was told so while it still sent
+        status = 431  # the answer came while it still sent
     assert status == 431
     expect(api.get("/v1/restricted-queues"), 200)
 

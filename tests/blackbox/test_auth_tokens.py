@@ -256,7 +256,7 @@ def test_leeway(private):
 
 @pytest.mark.slow
 def test_rotation_of_keys(private, store_uri, name):
-    """Nobody is logged out: the first key signs, all are accepted."""
+    """A change of keys logs nobody out: the first key signs, all are accepted."""
     uri, new = store_uri(), secret("a-new-signing-key-that-comes-later")
     tokens = []
     for keys in (auth.KEY, f"{new},{auth.KEY}", f"{new}\n{auth.KEY}\n", new):
@@ -294,7 +294,7 @@ def test_keys_that_are_refused(tmp_path, mode, keys):
 
 
 def test_short_key_in_open_mode(private, name):
-    """The first servers took any key; so does ours, but says what that means."""
+    """Any key is accepted, as by the first servers, but a weak one is logged with its risk."""
     stack = private(env={**auth.ENV, "JWT_SIGNING_KEY": secret("a-short-key")})
     who = Admin(stack).create(name, "its-own-secret-key", "contributor", "--max-priority", "*=3")
     headers = bearer(expect(Api(stack.url).post("/v1/oauth2/token", auth=who), 200).text)

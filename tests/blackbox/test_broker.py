@@ -70,7 +70,7 @@ class Peer:
         raise AssertionError("no message came")
 
     def silent(self, seconds=3 * BEAT):
-        """True when nothing but signs of life comes."""
+        """True when nothing but heartbeats comes."""
         try:
             return self.get(PING, HELLO, BYE, seconds=seconds) == []
         except AssertionError:
@@ -435,7 +435,7 @@ def test_full_of_bytes(start):
     assert frontend.rejection() == (ids[2], "ERR_FULL")
     worker = broker.worker()
     assert worker.ids() == ids[:1]
-    small = frontend.request()  # what is in hand counts, but there is room for this
+    small = frontend.request()  # requests in progress count, but this one fits
     large = frontend.request(bytes(400 << 10))
     assert frontend.rejection() == (large, "ERR_FULL")
     for id_ in (ids[0], ids[1], small):
@@ -587,7 +587,7 @@ def test_dead_frontend_and_worker(broker):
 
 
 def test_sent_again(broker):
-    """What is here already is not done twice; the answer goes to who asked last."""
+    """A request that is here already is not carried out twice; the last asker gets the answer."""
     frontend, worker = broker.frontend(), broker.worker()
     in_hand = frontend.request()
     assert worker.ids() == [in_hand]
@@ -803,7 +803,7 @@ def test_workers_with_windows_take_turns(broker):
 
 
 def test_window_of_a_worker_that_dies(broker):
-    """All that it had in hand goes to another one, in order, as a further attempt."""
+    """Its requests in progress go to another worker, in order, as a further attempt."""
     frontend, worker = broker.frontend(), broker.worker(window=100)
     ids = frontend.requests(60)
     got = []
@@ -860,7 +860,7 @@ def test_stop_finishes_what_is_there(broker):
 
 
 def test_stop_is_told(broker):
-    """At once, and again and again; to workers it is no news."""
+    """Frontends hear at once, and repeatedly, that the broker stops; workers are not told."""
     frontend, worker = broker.frontend(), broker.worker()
     id_ = frontend.request()
     assert worker.ids() == [id_]

@@ -1,4 +1,4 @@
-"""Several brokers: load goes to all that live, one that dies costs no request, one that comes is used."""
+"""Several brokers: all living ones share the load, a dead one costs no request, a new one is used."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ def test_death_and_return_of_a_broker(monitored):  # noqa: F811
 
 @pytest.mark.slow
 def test_a_broker_that_stands_still(monitored):  # noqa: F811
-    """It is noticed by its silence; what it has goes to the other, and it is used again when it runs."""
+    """Its silence is noticed, its requests go to the other broker, and it is used again once it runs."""
     server = monitored("--request-timeout", 20000, brokers=2)
     stopped = server.stack.children("broker")[:1]
     with load(server.stack.url):

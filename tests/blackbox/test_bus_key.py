@@ -173,7 +173,7 @@ def test_files_hold_what_a_side_needs_and_nothing_more(store, tmp_path):
 
 
 def test_a_bus_with_a_key_a_side(store, queue, tmp_path):
-    """Each side's key opens its own port and no other, and a webhook worker is none of the API."""
+    """Each side's key opens only its own port, and a webhook worker cannot join as a worker of the API."""
     texts, keys = make_keys(tmp_path / "keys")
     broker = keys["frontend"]["broker"]
     with TcpStack("".join(texts.values()), webhooks=1) as stack:
@@ -209,7 +209,7 @@ def test_a_bus_with_a_key_a_side(store, queue, tmp_path):
 
 @pytest.mark.parametrize("given", ["broker of another set", "single key"])
 def test_a_peer_speaks_to_its_brokers_only(store, given, tmp_path):
-    """A broker that has not the key of the broker is none: frontends get no answer of it."""
+    """Frontends accept no answer from a broker without the broker's key."""
     texts, _ = make_keys(tmp_path / "keys")
     other, _ = make_keys(tmp_path / "others")
     key = other["broker"] if given != "single key" else make_key()

@@ -172,11 +172,11 @@ def test_a_job_behind_3000_that_exclude_the_agent(private):
     found = [a.json()["job_id"] for _ in range(40)
              if (a := api.claim(queue, cookie=cookie)).status_code == 200]
     assert found == [first]
-    assert api.claim(queue).status_code == 200  # whom none excludes gets the first at once
+    assert api.claim(queue).status_code == 200  # an agent that no job excludes gets the first at once
 
 
 def test_jobs_that_exclude_the_agent_come_and_go(api, queue, storage):
-    """A job in front of those that were looked at already, and with a higher priority, is found."""
+    """A claim finds jobs submitted after it passed over the others, also one of higher priority."""
     cookie = excluded(api, queue, 30, names=3)
     expect_none(api.claim(queue, cookie=cookie))
     urgent, late = api.submit(queue), api.submit(queue)

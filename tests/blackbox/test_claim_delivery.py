@@ -48,7 +48,7 @@ def test_returned_job_has_its_old_place(server, api, queue):
 
 @pytest.mark.parametrize("seconds", [0, 0.0005, 0.001, 0.002, 0.005, 0.02])
 def test_closed_at_any_point(server, api, queue, seconds):
-    """None of the jobs is lost, none is with an agent that has gone."""
+    """No job is lost, and none is left with an agent that is gone."""
     ids = {api.submit(queue) for _ in range(10)}
     for _ in range(10):
         connection = Raw(server).send(ask(queue))
@@ -69,7 +69,7 @@ def test_closed_at_any_point(server, api, queue, seconds):
 
 @pytest.mark.slow
 def test_agents_that_close_after_reading(private, queue):
-    """In good order and at once: their jobs have arrived, and none is handed out again."""
+    """Orderly closes at once: their jobs have arrived, and none is handed out again."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50, frontends=2)
     api = Api(server.url)
     ids = sorted(api.submit(queue) for _ in range(60))
@@ -144,7 +144,7 @@ def test_same_agent_gets_its_job_again(private, queue):
 
 @pytest.mark.slow
 def test_report_confirms(private, queue):
-    """The agent got its job although its frontend died: what it reports tells so."""
+    """The frontend died after the agent got its job: the agent's posts confirm the claim."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50)
     job_id = Api(server.url).submit(queue)
     connection = Raw(server).send(ask(queue))
@@ -164,7 +164,7 @@ def part_of_request(server, queue):
 
 
 def half_closed(server, queue):
-    """An agent that sends no more counts as gone, and gets no answer unless it was on its way."""
+    """An agent that closes its sending side counts as gone, and gets only an answer already sent."""
     with Raw(server) as connection:
         connection.send(ask(queue)).socket.shutdown(socket.SHUT_WR)
         try:
@@ -208,7 +208,7 @@ def test_leaving_at_a_point(server, api, queue, leave):
         assert api.state(job_id) == "running"
         expect_none(api.claim(queue))
     else:
-        # It may be handed to the one that is gone only now, and come back.
+        # The server may hand the job to the dead connection first; then it comes back.
         answer = wait_until(lambda: (r := api.claim(queue)).status_code == 200 and r, "it waits")
         assert answer.json()["job_id"] == job_id
 
@@ -258,8 +258,8 @@ def test_frontends_are_killed_while_agents_claim(private, queue):
 
 @pytest.mark.slow
 def test_all_queues_of_one_notice_wake(private, queue):
-    """Several claims come back in one notice of the frontend: whoever waits for any of their queues gets its
-    job at once, not only the last one."""
+    """One notice of the frontend returns several claims: waiters of each of their queues get a job at once, not
+    only those of the last one."""
     server = private(workers=1)
     api, (frontend,) = Api(server.url), server.children("frontend")
     queues = [f"{queue}-{n}" for n in range(4)]

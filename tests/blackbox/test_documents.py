@@ -297,7 +297,7 @@ def test_database_of_the_reference(private, store_uri, queue):
 
 
 def test_database_with_doubles(private, store_uri, queue):
-    """No start may insist on unique names where older servers did not."""
+    """A start succeeds although older servers left names that are not unique."""
     uri = store_uri()
     db = pymongo.MongoClient(uri).get_default_database()
     job_id = new_id()
@@ -310,7 +310,7 @@ def test_database_with_doubles(private, store_uri, queue):
 
 
 def test_indexes_of_a_new_database(private, queue):
-    """None is in the way of the reference's; nothing of jobs is expired by the database."""
+    """No index conflicts with the reference's; the database expires nothing of jobs."""
     stack = private()
     use(stack, queue)
     db = storage_of(stack).db

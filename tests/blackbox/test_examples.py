@@ -140,7 +140,7 @@ def tokens(example, api):
 
 
 def events(example):
-    """The name of the example's host is none of the Internet's: its argument is refused."""
+    """The host of the example is no name of the Internet, so the argument is refused."""
     host = "http://mywebhook"
     assert example("events")[0] == 400
     with Receiver() as receiver:

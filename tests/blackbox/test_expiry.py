@@ -1,4 +1,4 @@
-"""What has outlived its time is removed, and nothing that belongs to an active job."""
+"""Expired data is removed, but nothing that belongs to an active job."""
 
 import datetime
 import time
@@ -35,7 +35,7 @@ def upload(api, path):
 
 @pytest.mark.slow
 def test_what_goes(private, queue):
-    """Each thing a short time after its last sign of life; the next one is not touched by it."""
+    """Each kind expires a short time after its last use; a younger one stays."""
     server = private(*SWEEPS, *short())
     api = Api(server.url)
     job_id, unknown = api.submit(queue, tags=[queue]), new_id()
@@ -96,7 +96,7 @@ def test_what_an_active_job_keeps(private, queue):
 
 @pytest.mark.slow
 def test_output_goes_as_a_whole(private, queue):
-    """As long as output comes, what was not read of it stays."""
+    """Unread output stays as long as more of it comes."""
     server = private(*SWEEPS, "--expire-output", 3)
     api, id_ = Api(server.url), new_id()
     for i in range(5):

@@ -1,4 +1,4 @@
-"""What load balancers and service managers ask."""
+"""Health for load balancers and service managers."""
 
 import json
 import signal

@@ -177,7 +177,7 @@ def test_chunk_extensions_and_trailers(server, queue):
     "Transfer-Encoding: chunked\r\n\r\nzz",
 ])
 def test_unclear_end_of_the_body(server, head):
-    """What two readers could take for different requests is refused."""
+    """A request that two parsers could read differently is refused."""
     expect(raw(server, f"POST /v1/job HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode()), 400)
 
 
@@ -272,7 +272,7 @@ def test_request_id(api):
     ("GET /v1/", "X: y\r\n" * 101 + "Z: z", b"", 431),
 ])
 def test_request_id_of_what_is_refused_early(server, line, framing, body, status):
-    """The client's own id is answered whoever refuses, and however early."""
+    """Each refusal, however early, carries the client's own id."""
     text = f"{line} HTTP/1.1\r\nHost: x\r\nx-request-id: theirs-1\r\n{framing}\r\n\r\n"
     reply = expect(raw(server, text.encode() + body), status)
     assert reply.headers["X-Request-Id"] == "theirs-1"
@@ -320,7 +320,7 @@ def test_servers_share_nothing(private, queue):
     ("abc-123", True), ("a:b/c+d=e._", True), ("x" * 128, True), ("x" * 129, False), ("a b", False),
     ('a"b', False), ("é", False), ("", False)])
 def test_request_id_of_the_client(api, sent, kept):
-    """Taken for the answer when it is sane; a job's id is the server's own in any case."""
+    """A sane id is used in the answer; a job's id is always the server's own."""
     headers = {"X-Request-Id": sent.encode("latin-1")}
     response = expect(api.request("POST", "/v1/job", json={"job_queue": "q"}, headers=headers), 200)
     job_id = response.json()["job_id"]

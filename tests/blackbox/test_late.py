@@ -147,7 +147,7 @@ def ready_of(broker, service):
 @bus
 @pytest.mark.parametrize("seconds", [0.3, PAUSE])
 def test_worker_runs_nothing_late(store, tmp_path, seconds):
-    """What it was sent before a long pause it does not run; after a short one it does."""
+    """After a long pause the worker drops what it was sent before; after a short one it runs it."""
     with PlayedBroker(tmp_path, "workers", "worker", "--store", f"sqlite:{tmp_path}/data.db") as broker:
         before, late, id_ = ready_of(broker, API), uuid.uuid4().bytes, uuid.uuid4().bytes
         with stopped(broker.process, seconds):
@@ -161,7 +161,7 @@ def test_worker_runs_nothing_late(store, tmp_path, seconds):
 
 @bus
 def test_worker_joins_anew_after_a_lost_connection(store, tmp_path):
-    """A second HELLO over a socket: the broker has given what it sent to others, unread or not."""
+    """A second HELLO over a socket means that the broker gave its requests, read or not, to other workers."""
     with PlayedBroker(tmp_path, "workers", "worker", "--store", f"sqlite:{tmp_path}/data.db") as broker:
         before = ready_of(broker, API)
         broker.send(before, pack(HELLO, instance=7), b"")
@@ -208,7 +208,7 @@ def test_broker_forgets_all_after_a_pause(store, broker):
 
 @bus
 def test_window_of_a_worker_that_is_gone_when_more_comes(store, start):
-    """What it was sent before may have begun: a repeat. What could not be sent is none."""
+    """Requests sent before may have begun, so they count as repeats; unsent ones do not."""
     broker = start("--heartbeat", 60000)
     frontend, worker = broker.frontend(), broker.worker(window=10)
     begun = frontend.request()

@@ -112,7 +112,7 @@ def test_every_call_of_the_agent_renews(private, queue):
         time.sleep(0.1)
     assert {name: api.state(job_id) for name, job_id in kept.items()} == dict.fromkeys(kept, "test")
     assert api.state(watched) == "cancelled"
-    assert api.state(nobodys) == "running"  # whose agent is not known: whoever asks may be it
+    assert api.state(nobodys) == "running"  # its agent is unknown: any caller may be it
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_agent_that_comes_back_first(api, queue):
 
 @pytest.mark.slow
 def test_agent_that_comes_back_too_late(private, queue):
-    """Another one has its job: what it posts belongs to the attempt that was its own."""
+    """Another agent has the job: the first one's posts belong to its own, earlier attempt."""
     server = private("--sweep-interval", 50, "--job-lease", 3)
     api = Api(server.url)
     job_id = api.submit(queue, rerun_on_orphan=1)
@@ -224,7 +224,7 @@ def test_agent_that_comes_back_too_late(private, queue):
 
 @pytest.mark.slow
 def test_server_that_was_stopped(private, queue):
-    """Nobody could renew a lease meanwhile, as in a machine that was suspended."""
+    """No agent could renew a lease meanwhile, as after a suspend."""
     server = private("--sweep-interval", 50, "--job-lease", 3)
     api = Api(server.url)
     job_id = api.submit(queue)
@@ -245,7 +245,7 @@ def test_server_that_was_stopped(private, queue):
 
 @pytest.mark.slow
 def test_over_jobs_have_no_lease(api, queue):
-    """However they have ended."""
+    """However the jobs ended."""
     ids = {end: api.submit(queue) for end in ("complete", "completed", "cancelled")}
     for job_id in ids.values():
         assert api.claimed(queue) == job_id

@@ -1,4 +1,4 @@
-"""The server as a set of processes: roles, overload, deaths, connections that break, the end."""
+"""The server as a set of processes: roles, overload, deaths, broken connections, start and stop."""
 
 import itertools
 import signal
@@ -78,7 +78,7 @@ def timed(url):
 
 
 def test_full_queue_and_deadline(busy):
-    """503 at once where nothing may wait any more, 504 for those who waited in vain."""
+    """503 at once when the queue is full, 504 for requests that waited too long."""
     url = f"{busy.url}/v1/job/{new_id()}"
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(timed, [url] * 32))
@@ -104,7 +104,7 @@ def test_frontends_answer_while_workers_are_busy(busy):
 
 
 def test_requests_that_waited_are_served(private):
-    """A short halt costs time, no answer."""
+    """A short halt delays answers, and loses none."""
     stack = private("--request-timeout", 20000, workers=2)
     workers = stack.children("worker")
     with ThreadPoolExecutor(20) as pool:
@@ -154,7 +154,7 @@ def test_connections_that_end_anywhere(server, api, queue):
 
 
 def test_clients_that_leave_while_workers_are_busy(private, queue):
-    """The reply comes when nobody is there any more."""
+    """The reply comes after the client is gone."""
     stack = private(workers=1)
     workers = stack.children("worker")
     stack.signal(signal.SIGSTOP, workers)
@@ -408,7 +408,7 @@ def test_settings_from_the_environment(store_uri, queue):
 
 @pytest.mark.stores("sqlite")
 def test_default_store(store):
-    """Nothing said: SQLite below the current directory."""
+    """The default store: SQLite below the current directory."""
     with Stack(None) as stack:
         api = Api(stack.url)
         job_id = api.submit("q")

@@ -1,4 +1,4 @@
-"""Reverse proxies: whose word counts, and that limits, events and logs see the client."""
+"""Reverse proxies: which headers are trusted; limits, events and logs use the client's address."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Processes that are replaced, added and taken away while the server works; ends that tell why."""
+"""Processes are replaced, added and removed while the server works; exit statuses and last log lines."""
 
 import os
 import signal
@@ -146,7 +146,7 @@ def test_more_and_fewer_workers(private, queue):
 @pytest.mark.stores("sqlite")
 @pytest.mark.parametrize("role", ROLES)
 def test_a_child_that_dies_at_its_start(private, role):
-    """Its successors come ever slower, and as ever when they live."""
+    """Its successors start with growing pauses, without one again after a long life."""
     stack = private("--heartbeat", 100)
     end, killed = time.monotonic() + 2.5, set()
     while time.monotonic() < end:
@@ -194,7 +194,7 @@ def test_end_answers_what_was_accepted(store_uri, queue):
 @pytest.mark.slow
 @pytest.mark.stores("mongodb")
 def test_a_store_that_refuses_the_login(store, mongod):
-    """No restart helps: exit status 2, and the last line tells why."""
+    """Where no restart can help: exit status 2, with the reason in the last line."""
     uri = mongod.uri("refused").replace("mongodb://", "mongodb://nobody:wrong@")
     stack = Stack(uri)
     stack.launch()

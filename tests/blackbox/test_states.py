@@ -88,8 +88,8 @@ def test_cancel(api, queue, state):
 
 
 def test_all_at_once(server, api, queue):
-    """In whatever order they arrive: the job ends in the last of them, each look at it finds it
-    further on than the one before."""
+    """In whatever order they arrive, the job ends in the last of them, and no read shows an earlier state than
+    the one before."""
     names = [name for name in STATES if not is_over(name)]
     for end in ([], ["cancelled"], ["cancelled", "complete"]):
         job_id = bring(api, queue, "running")

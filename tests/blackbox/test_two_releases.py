@@ -190,7 +190,7 @@ ORDER = ("worker", "broker", "frontend")
 @pytest.mark.parametrize("old, new, order", [("first", "second", ORDER), ("second", "first", ORDER[::-1])],
                          ids=["upgrade", "back"])
 def test_roles_are_rolled(mix, queue, old, new, order):
-    """Nothing is lost, doubled or taken for another operation while roles change one by one."""
+    """No request is lost, doubled or mistaken for another operation while roles change one by one."""
     for role in ROLES:
         mix.start(old, role)
     mix.await_ready()

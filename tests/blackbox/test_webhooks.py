@@ -186,7 +186,7 @@ def api_server(api):
 
 
 def test_after_a_failure_the_next_post_tries_at_once(private, receiver):
-    """What waits goes first, then the new one; both arrive."""
+    """The waiting event is sent first, then the new one; both arrive."""
     api = Api(private("--webhook-backoff", 3600000, webhooks=1).url)
     job = new_id()
     expect(post(api, f"{receiver.url}/fails/1/{job}", job, agent_id="1"), 500, "no")
@@ -336,7 +336,7 @@ def test_tls(private, tmp_path):
 
 @pytest.mark.slow
 def test_kill_before_the_answer(private, receiver):
-    """The event of a process that dies goes on, by the one that replaces it."""
+    """The successor of a dead process sends its event."""
     stack = private("--webhook-timeout", 1000, webhooks=1)
     job = new_id()
     with Raw(stack) as connection:

@@ -49,13 +49,13 @@ def inside(store_uri):
 
 @pytest.fixture(scope="module")
 def reached(store_uri):
-    """One that other machines reach."""
+    """A server that other machines reach."""
     with Elsewhere(store_uri(), "--auth", "open", webhooks=1) as stack:
         yield Api(stack.url)
 
 
 def refused(api, url):
-    """At once: nothing was tried to connect."""
+    """Refused at once, without a connection."""
     began = time.monotonic()
     response = post(api, url, api.submit("q"))
     expect(response, 403, FORBIDDEN)
@@ -100,7 +100,7 @@ def test_private_ones_are_refused_by_a_setting(store_uri, receiver):
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="mounts a file")
 def test_names(store_uri, receiver):
-    """It is the address of the connection that counts, each of those that a name has."""
+    """Each address of a name is checked when it is connected to."""
     with Hosts(store_uri(), webhooks=1) as stack:
         api = Api(stack.url)
         refused(api, "http://metadata.test/")

@@ -1,4 +1,4 @@
-"""Events that the server sends itself: of jobs that end while no agent is there to tell."""
+"""Events that the server itself sends, of jobs that end without an agent."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The loop of a worker: what hangs is ended and others get its requests; under full load it sees its end."""
+"""The loop of a worker: one that hangs is ended and others get its requests; it stops under full load."""
 
 import re
 import signal
@@ -104,7 +104,7 @@ def locked(path, seconds):
 
 
 def test_requests_that_waited_for_a_worker_that_hung(store, tmp_path):
-    """The worker answers what it had begun, and drops what came meanwhile: others may have it."""
+    """The worker answers requests that it had begun, and drops those that came meanwhile: others may have them."""
     database = tmp_path / "data.db"
     with PlayedBroker(tmp_path, "workers", "worker", "--store", f"sqlite:{database}", "--store-timeout", 10000,
                       "--work-timeout", 5000) as broker:
