@@ -1,10 +1,10 @@
 """Ten clients ask for a job of 15 MiB over and over, from one address and from ten, while others
-submit small jobs. Prints how many jobs a second others submit alone and beside the readers, and what
-the readers get; on both stores (mongodb: where a mongod is found). Takes about 90 s a store.
+submit small jobs. Prints how many jobs a second others submit alone and beside the readers, and the
+readers' rate; on both stores (mongodb: where a mongod is found). Takes about 90 s a store.
 
 Bounds: others keep a fifth of what they have alone, and the readers are served all the same. The
-readers, and what hands 15 MiB to them, take processors of this machine too: with two of them, one
-reader that asks the frontend alone leaves others about half."""
+readers, and the processes that send 15 MiB to them, use this machine's CPUs too: on two CPUs, one
+reader leaves others about half."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Bytes in which readers may see different requests: pieces of requests put together and changed at
+"""Bytes that two parsers could read differently: pieces of requests put together and changed at
 random (bare LF, odd lengths and chunks), each sent at once and again in pieces: the answers must be
 the same, and none is a fault of the server. Then many connections that pipeline requests and read
 no answer, and bodies that come byte by byte: what they cost in memory is bounded.
@@ -111,13 +111,13 @@ def mutations(stack):
 
 
 def silent(stack):
-    """Connections that send as long as they can, and read nothing."""
+    """Connections that send as long as they can, and never read."""
     request = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
     (pid,) = stack.children("frontend")
     before, socks, sent = rss_kib(pid), [], 0
     for _ in range(SILENT):
         socks.append(connect(stack))
-        # Small buffers of the kernel's, so that it is the server's memory that counts.
+        # Small kernel buffers: the server's memory is measured.
         socks[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         socks[-1].setblocking(False)
     last = time.monotonic()

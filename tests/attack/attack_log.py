@@ -33,7 +33,7 @@ REFUSED = [request("GET /v1/client-permissions"),
 
 
 def attack(port, source, calls, end):
-    """Reads as little as it must: an answer to each of the requests that it sent at once."""
+    """Sends several requests at once, then reads their answers."""
     batch, n = b"".join(REFUSED), 0
     while time.monotonic() < end:
         try:

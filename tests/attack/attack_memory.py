@@ -66,7 +66,7 @@ def post(path, length, *lines):
 
 
 def pipelining(stack):
-    """Requests behind requests, no answer is read."""
+    """Pipelined requests whose answers are not read."""
     socks = open_many(stack, 600)
     push(socks, b"GET /v1/agents/data HTTP/1.1\r\nHost: x\r\n\r\n" * 20000, 6)
     return socks
@@ -87,7 +87,7 @@ def segments(stack):
 
 
 def openings(stack):
-    """As many connections as there are places, each with 4 KB of a head: what does not count."""
+    """Nearly all connections, each with 4 KB of a head, which --max-body-memory does not count."""
     socks = open_many(stack, CONNECTIONS - 200)
     push(socks, b"GET /v1/ HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 4000, 6)
     return socks
@@ -127,7 +127,7 @@ def documents(stack):
 
 
 def readers(stack):
-    """Clients that ask for an answer of 15 MB and take nothing of it."""
+    """Clients that ask for an answer of 15 MB and never read it."""
     socks = []
     for i in range(80):
         sock = socket.socket()

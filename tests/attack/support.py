@@ -81,7 +81,7 @@ def connect(stack, source=None, timeout=10):
                                     source_address=(source, 0) if source else None)
 
 
-# What others meet
+# Other clients
 
 def _read_answer(file):
     """Status of one answer; reads its body to the end."""

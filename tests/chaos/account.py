@@ -10,7 +10,7 @@ EVENTS_SECONDS = 90  # for those that wait for their next try
 
 
 class Account:
-    """Faults are sentences; none: every promise was kept."""
+    """The faults as sentences; none: the server kept every promise."""
 
     def __init__(self, port, submitters, agents, receiver):
         self.receiver = receiver

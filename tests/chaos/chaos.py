@@ -124,7 +124,7 @@ class Run:
 
 
 def new_stack(store, options, clocks):
-    """The launcher's own server; with faults of the bus or clocks, one in parts."""
+    """The launcher's server; for faults of the bus or clocks, one whose roles start apart."""
     counts = {"frontends": 2, "workers": 3, "brokers": 2, "webhooks": 1}
     settings = ["--heartbeat", 200, "--webhook-reply", "queued", "--webhook-backoff", 300]
     if clocks or BUS_FAULTS & options.faults:

@@ -12,7 +12,7 @@ PRIMARY_AWAY_SECONDS = 4
 
 
 class Faults:
-    """Brings in the chosen faults until run() ends; all that was stopped runs again then."""
+    """Causes the chosen faults until run() ends, which resumes all stopped processes."""
 
     # name: (seconds between two of them, method)
     PLAN = {"kill": (0.5, "kill_one"), "all": (20, "kill_everything"), "hup": (7, "hup"),

@@ -21,7 +21,7 @@ class Fault(Exception):
 
 
 class Gap:
-    """The longest time in which nobody got an answer (5xx are none)."""
+    """The longest time without any answer (a 5xx is none)."""
 
     lock, last, most = threading.Lock(), 0.0, 0.0
 

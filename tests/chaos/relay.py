@@ -18,13 +18,13 @@ class Relay:
         self.listeners = [self._listen(*pair) for pair in ports.items()]
 
     def hold(self, seconds):
-        """Nothing passes for so long; connections stay."""
+        """Forwards nothing for so long; connections stay open."""
         self.open.clear()
         time.sleep(seconds)
         self.open.set()
 
     def cut(self):
-        """All connections end, in the midst of what passes."""
+        """Closes all connections, also in the middle of a message."""
         with self.lock:
             pairs = list(self.pairs)
         for pair in pairs:

@@ -64,7 +64,7 @@ static void test_queue_serves(void **state)
     assert_false(serves(t->b, queue, "[]"));
 }
 
-/* Everything the agents post is accepted; what comes of it is read by the endpoints' own tests. */
+/* Everything that agents post is accepted; the endpoints' own tests check the outcome. */
 static void test_put(void **state)
 {
     struct stores *t = *state;

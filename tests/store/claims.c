@@ -32,7 +32,7 @@ static void test_order(void **state)
     assert_next(t->a, queue, NULL);
 }
 
-/* The time of the request decides, not that of its arrival at the store. */
+/* The time of the request decides, not its arrival at the store. */
 static void test_order_of_requests(void **state)
 {
     enum { N = 5 };
@@ -251,7 +251,7 @@ static void test_repeated_claim(void **state)
     assert_next(t->a, queue, second);
 }
 
-/* A repeat whose first try got nothing gets what there is now. */
+/* A repeat whose first try got no job gets one that is there now. */
 static void test_repeat_of_a_claim_that_was_lost(void **state)
 {
     struct stores *t = *state;

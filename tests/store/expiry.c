@@ -1,5 +1,5 @@
-/* What has outlived its time. The suite's store holds what other tests made, which is young: only
- * what a test here makes is older than the times that it asks for. */
+/* Expiry. The store also holds data of other tests, which is younger than the limits that these
+ * tests ask for. */
 #include "tests/store/suite.h"
 
 #include "common/clock.h"

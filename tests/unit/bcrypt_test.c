@@ -122,7 +122,7 @@ static double least(const char *hash, const char *secret)
     return best;
 }
 
-/* Time must not tell whether a client exists, whatever the rounds of its hash. */
+/* The time of a check must not reveal whether a client exists, whatever the rounds of its hash. */
 static void test_refusals_cost_the_same(void **state)
 {
     char cheap[BCRYPT_HASH_SIZE], dear[BCRYPT_HASH_SIZE];

@@ -103,7 +103,7 @@ static void take_big(struct fixture *f, const char *expected)
     }
 }
 
-/* Whose turn it is; its request is answered. */
+/* The client whose turn it is; its request is answered. */
 static uint64_t take_client(struct fixture *f)
 {
     struct work *w = queue_take_big(&f->q, &f->worker, NOW);
@@ -158,7 +158,7 @@ static void test_big_ones_wait_apart(void **state)
     assert_null(queue_take_big(&f->q, &f->worker, NOW));
 }
 
-/* What is learnt while a request waits counts. */
+/* Sizes learnt while a request waits count for it. */
 static void test_found_out_later(void **state)
 {
     struct fixture *f = *state;
@@ -204,7 +204,7 @@ static void test_clients_take_turns(void **state)
     assert_true(take_client(f) + take_client(f) == ANN + BOB);
 }
 
-/* Requests that leave before their turn cost their client nothing. */
+/* A request removed before its turn costs its client nothing. */
 static void test_dropped_requests_are_not_charged(void **state)
 {
     struct fixture *f = *state;
@@ -306,7 +306,7 @@ static void test_share_of_the_workers(void **state)
     assert_false(big_may_run(&f->q.big, 4, 0, NOW));
 }
 
-/* The single worker is for the others for as long as a big request took, when there are any. */
+/* After a big request the only worker serves others, if any wait, for as long as that one took. */
 static void test_a_single_worker_takes_turns(void **state)
 {
     struct fixture *f = *state;

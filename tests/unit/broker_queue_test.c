@@ -499,7 +499,7 @@ static void test_operations_that_some_know(void **state)
     assert_rare(f, 1, '3');
 }
 
-/* What nobody knows ends before its deadline, unless a worker comes that does. */
+/* A request that no worker knows ends before its deadline, unless a worker that does joins. */
 static void test_operation_that_nobody_knows(void **state)
 {
     struct fixture *f = *state;
@@ -514,7 +514,7 @@ static void test_operation_that_nobody_knows(void **state)
     take(f, 0, 8, "1");
 }
 
-/* A lane keeps its order: what follows a request that only some know waits for it. */
+/* A lane keeps its order: later requests wait for one that only some workers know. */
 static void test_lane_of_two_releases(void **state)
 {
     struct fixture *f = *state;

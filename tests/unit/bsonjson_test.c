@@ -17,7 +17,7 @@ static json_t *parse(const char *text)
     return j;
 }
 
-/* Each comes back as it went in, with its keys in their order. */
+/* Each value is read back as written, its keys in their order. */
 static const char *const same[] = {
     "{}",
     "[]",
@@ -89,7 +89,7 @@ static void test_integers_by_size(void **state)
     }
 }
 
-/* What our writers never make, in a document of others. */
+/* Values of other programs' documents that our writers never make. */
 static void test_foreign_types(void **state)
 {
     static const uint8_t bytes[16] = {0xde, 0xad, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};

@@ -66,7 +66,7 @@ static void test_values(void **state)
           "\"subType\": \"00\"}}}");
 }
 
-/* What is not given is left out, of arrays too. */
+/* Values that are not given are left out, of arrays too. */
 static void test_left_out(void **state)
 {
     (void)state;
@@ -95,7 +95,7 @@ static void test_as_read(void **state)
     bson_destroy(doc);
 }
 
-/* A value that cannot be BSON makes no document, and what was handed over is freed. */
+/* A value that cannot be BSON makes no document; the values handed over are freed. */
 static void test_refused(void **state)
 {
     json_t *deep = json_array();

@@ -1,4 +1,4 @@
-/* Where the open mode must be said. */
+/* The addresses on which the open mode must be set explicitly. */
 #include "common/exposure.h"
 
 #include <arpa/inet.h>

@@ -321,7 +321,7 @@ static void test_shares(void **state)
     json_decref(out);
 }
 
-/* However much is wrong, the answer stays of bounded size. */
+/* However many faults a body has, the answer's size is bounded. */
 static void test_many_faults(void **state)
 {
     static const char *const fields[] = {"list", "inners", "counts", "variant", NULL};

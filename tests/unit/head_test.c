@@ -202,7 +202,7 @@ static void test_written_anew(void **state)
     }
 }
 
-/* The same end, wherever the pieces are cut. */
+/* The outcome is the same wherever the bytes are cut. */
 static void test_lines(void **state)
 {
     static const struct {

@@ -89,7 +89,7 @@ static void test_claims(void **state)
     intake_item_free(item);
 }
 
-/* Behind the last request of a connection nothing is kept. */
+/* Bytes behind the last request of a connection are dropped. */
 static void test_last(void **state)
 {
     (void)state;
@@ -140,7 +140,7 @@ static void test_small_pieces_of_a_body(void **state)
     assert_in_range(limits.budget.used, 16000, 32000);
 }
 
-/* ---- bodies that need a yes ---- */
+/* ---- bodies that a worker must allow ---- */
 
 #define LARGE "POST /v1/job HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n"
 #define HEAD1 "POST /1 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -166,7 +166,7 @@ static bool claim(bool coming, bool ask)
     return as_said;
 }
 
-/* Which bodies come by themselves, which need a yes, and whose. */
+/* Which bodies are read at once, which a worker must allow, and of which request. */
 static void test_who_is_asked(void **state)
 {
 #define JOB    "POST /v1/job HTTP/1.1\r\nHost: x\r\n"
@@ -223,7 +223,7 @@ static void test_a_body_that_is_let(void **state)
     assert_true(feed(GET));
 }
 
-/* What is dropped does not belong to the next request, whenever the answer is through. */
+/* Dropped bytes do not belong to the next request, whenever the answer is sent. */
 static void test_a_body_that_is_refused(void **state)
 {
     (void)state;
@@ -280,7 +280,7 @@ static void test_a_refused_body_that_is_broken(void **state)
     assert_true(in.over && in.unread && !in.complete);
 }
 
-/* Heads that wait count, too; who finds no memory gets 503. */
+/* Waiting heads count, too; a request without memory gets 503. */
 static void test_waiting_bytes_count(void **state)
 {
     (void)state;

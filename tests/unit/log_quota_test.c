@@ -1,4 +1,4 @@
-/* How many lines a client can cause. */
+/* The limit of log lines that a client can cause. */
 #include "common/log_quota.h"
 
 #include <setjmp.h>

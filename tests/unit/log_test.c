@@ -1,4 +1,4 @@
-/* Log lines: what clients send cannot forge one, hide one or make one that is no JSON. */
+/* Log lines: no client can forge or hide one, or make one that is not JSON. */
 #include "common/log.h"
 #include "common/utf8.h"
 

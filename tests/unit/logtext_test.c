@@ -46,7 +46,7 @@ static void test_escapes(void **state)
     }
 }
 
-/* Nothing is added of what does not fit as a whole. */
+/* A text that does not fit as a whole is not added. */
 static void test_whole_or_nothing(void **state)
 {
     (void)state;
@@ -61,7 +61,7 @@ static void test_whole_or_nothing(void **state)
     }
 }
 
-/* The front is cut between characters. */
+/* The start is cut between characters. */
 static void test_front(void **state)
 {
     static const struct {

@@ -107,7 +107,7 @@ static void test_jobs_of_one_time(void **state)
         assert_int_equal(looks_find(&looks, 1, i, look, &q), ERR_NOT_FOUND);
 }
 
-/* Agents whose keys begin in one place do not take it from each other. */
+/* Agents whose keys share a place do not evict each other. */
 static void test_agents_in_one_place(void **state)
 {
     uint64_t keys[LOOK_PROBES];

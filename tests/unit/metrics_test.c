@@ -142,7 +142,7 @@ static struct text text_of(const char *s)
     return (struct text){s, strlen(s)};
 }
 
-/* What a value becomes, which the caller frees. */
+/* The label made of a value; the caller frees it. */
 static char *value_of(struct text t)
 {
     struct buf out = BUF_INIT(1000);

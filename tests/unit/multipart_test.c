@@ -247,7 +247,7 @@ static void test_broken(void **state)
     }
 }
 
-/* The same result however the body comes: cut once at every byte, and in pieces of every size. */
+/* The result is the same when the body is cut at any byte, or comes in pieces of any size. */
 static void test_cut_anywhere(void **state)
 {
     static const char body[] =

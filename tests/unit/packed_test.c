@@ -94,7 +94,7 @@ static void test_depth(void **state)
     assert_true(packed_is_sound(data, 100));
 }
 
-/* Says the same as the decoder, on bytes that are mostly sound. */
+/* The check agrees with the decoder, on bytes that are mostly sound. */
 static void test_against_the_decoder(void **state)
 {
     uint8_t data[24];

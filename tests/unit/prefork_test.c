@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-/* Children tell through a pipe what happens to them. */
+/* Children report their events through a pipe. */
 struct event {
     char what; /* 'b' begins, 'e' ends by its stop signal */
     unsigned slot;
@@ -290,7 +290,7 @@ static void test_one_more_one_less(void **state)
     assert_int_equal(wait_status(master), 0);
 }
 
-/* Special children have slots of their own, are replaced, and are as many whatever comes. */
+/* Special children have their own slots and are replaced; their number never changes. */
 static void test_special_children(void **state)
 {
     pid_t master = start(&(struct prefork){.child = child_waits, .special = 2}, 1);

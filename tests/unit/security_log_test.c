@@ -1,4 +1,4 @@
-/* Events about what was done wait for the store; those about refusals do not. */
+/* Events of completed actions wait for the store; those of refusals do not. */
 #include "worker/auth/security_log.h"
 
 #include "common/log.h"

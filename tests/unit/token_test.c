@@ -254,7 +254,7 @@ static void test_encode(void **state)
     token_keys_free(&keys);
 }
 
-/* The old key is accepted until it is taken away, so nobody is logged out by a new one. */
+/* The old key is accepted until it is removed, so a new key logs nobody out. */
 static void test_rotation(void **state)
 {
     struct token_keys first = keys_of(OTHER), both = keys_of(KEY "\n" OTHER);

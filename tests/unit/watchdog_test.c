@@ -34,8 +34,7 @@ static void test_still(void **state)
     assert_int_equal(watchdog_look(&w, &b, false, false, LIMIT), WATCHDOG_STILL);
 }
 
-/* Beats and looks have the same period: one that is late by a little is no fault, whatever the
- * limit. */
+/* Beats and looks have the same period: a slightly late beat is no fault, whatever the limit. */
 static void test_a_beat_that_is_late(void **state)
 {
     struct watchdog w = {0};
@@ -61,7 +60,7 @@ static void test_never_began(void **state)
     assert_int_equal(watchdog_look(&w, &b, false, false, LIMIT), WATCHDOG_STILL);
 }
 
-/* Master and children stood still together: the count begins anew. */
+/* Master and children were suspended together: the count restarts. */
 static void test_late_look(void **state)
 {
     struct watchdog w = {0};

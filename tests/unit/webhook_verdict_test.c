@@ -1,4 +1,4 @@
-/* What follows from a try, and which receivers are left alone. */
+/* The verdict on a try, and which receivers are closed. */
 #include "worker/webhook/receivers.h"
 
 #include <setjmp.h>
