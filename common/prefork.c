@@ -23,8 +23,9 @@ enum {
     YOUNG_MS = 2000, /* a child that dies younger than this counts as failing to start */
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
-    ABORT_MS = 1000, /* for a child that hangs to log its stack; then KILL */
-    ROLL_MS = 20,    /* between two looks while children are being replaced */
+    ABORT_MS = 1000,   /* for a child that hangs to log its stack; then KILL */
+    STOPPED_MS = 1000, /* a child that is stopped for so long is killed */
+    ROLL_MS = 20,      /* between two looks while children are being replaced */
     RETIRING_MAX =
         4, /* with `retire`: beyond this, and beyond the children wanted, they get TERM */
     SLOTS = PREFORK_SLOTS_MAX + 1 /* with the monitor */
@@ -45,6 +46,7 @@ struct slot {
     enum stage stage;
     int64_t started;    /* ms, monotonic */
     int64_t kill_at;    /* unless SERVING */
+    int64_t stopped;    /* since when SIGSTOP or the like stops it, ms, monotonic; 0: it runs */
     int64_t not_before; /* back-off: no new child before this time */
     int64_t backoff;
     struct watchdog watchdog;
@@ -129,6 +131,7 @@ static void start_child(struct master *m, unsigned i, int64_t now)
     s->stage = SERVING;
     s->successor = i;
     s->started = now;
+    s->stopped = 0;
     s->watchdog = (struct watchdog){0};
     log_debug("child %u started, pid %d", i, (int)pid);
 }
@@ -202,13 +205,24 @@ static void child_ended(struct master *m, pid_t pid, int wstatus, int64_t now)
     }
 }
 
+/* Not told of children that a debugger stops. */
+static void child_stopped(struct master *m, pid_t pid, bool stopped, int64_t now)
+{
+    for (unsigned i = 0; i < m->total; i++)
+        if (m->slots[i].pid == pid)
+            m->slots[i].stopped = stopped ? now : 0;
+}
+
 static void reap(struct master *m, int64_t now)
 {
     int wstatus;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &wstatus, WNOHANG)) > 0)
-        child_ended(m, pid, wstatus, now);
+    while ((pid = waitpid(-1, &wstatus, WNOHANG | WUNTRACED | WCONTINUED)) > 0)
+        if (WIFSTOPPED(wstatus) || WIFCONTINUED(wstatus))
+            child_stopped(m, pid, WIFSTOPPED(wstatus), now);
+        else
+            child_ended(m, pid, wstatus, now);
 }
 
 /* A slot of this range without a child, now or soon; `end`: there is none. */
@@ -362,10 +376,37 @@ static bool is_rolling(const struct master *m)
     return false;
 }
 
+/* Kills children that are stopped for too long: one that holds the lock of the SQLite file stops
+ * all writers. Where the master did not run either (Ctrl-Z), the time counts anew. Returns when the
+ * next is due. */
+static int64_t kill_stopped(struct master *m, int64_t now)
+{
+    int64_t due = INT64_MAX;
+
+    for (unsigned i = 0; m->cfg->watchdog && i < m->total; i++) {
+        struct slot *s = &m->slots[i];
+        if (!s->pid || !s->stopped)
+            continue;
+        if (now - s->stopped > 2 * STOPPED_MS)
+            s->stopped = now;
+        if (now - s->stopped >= STOPPED_MS) {
+            log_warn("child %u (pid %d) has been stopped by a signal for %d ms; killing it, since "
+                     "it may hold locks. Find out who sent SIGSTOP; to look into a process, attach "
+                     "a debugger",
+                     i, (int)s->pid, STOPPED_MS);
+            kill(s->pid, SIGKILL);
+            s->stopped = 0;
+        } else if (s->stopped + STOPPED_MS < due) {
+            due = s->stopped + STOPPED_MS;
+        }
+    }
+    return due;
+}
+
 /* Starts what is missing, kills what overstays; returns ms until something is due, or -1. */
 static int maintain(struct master *m, int64_t now, bool *busy)
 {
-    int64_t due = INT64_MAX;
+    int64_t due = kill_stopped(m, now);
 
     roll(m, now);
     *busy = false;
@@ -411,8 +452,7 @@ static void replace(struct master *m, struct slot *s, enum watchdog_verdict v, i
     if (v == WATCHDOG_STILL) {
         log_error(
             "child %u (pid %d): its event loop has not turned for %u s; killing it, its stack "
-            "follows unless it was stopped. Look whether the store stands still, else report "
-            "the fault",
+            "follows. Look whether the store stands still, else report the fault",
             i, (int)s->pid, watchdog_limit(m));
         kill(s->pid, SIGABRT);
         s->stage = HUNG;

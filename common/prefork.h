@@ -4,7 +4,8 @@
  * HUP: replace the children one by one: a new one serves before its predecessor is told to end;
  * TTIN, TTOU: one child more, one less.
  * A child that dies is replaced, with a growing pause while children die young; one that ends with
- * EXIT_BAD_SETTING ends the master with that status. Children get KILL when the master dies.
+ * EXIT_BAD_SETTING ends the master with that status. Children get KILL when the master dies, and
+ * when they have been stopped (SIGSTOP) for a second while the master ran, unless --watchdog is 0.
  * With `beats`, one whose loop does not turn for --watchdog seconds is ended by SIGABRT, which logs
  * its stack (stack.h), or KILL, and replaced; one that accepts nothing for that time although
  * connections wait is told to end. */

@@ -137,6 +137,7 @@ class Stack:
                        "webhook": webhooks}
         self.options = options
         self.env = env or {}
+        self.frozen = set()
         self.port = Port()
         self.url = f"http://127.0.0.1:{self.port.number}"
         self.undisturbed = None  # the processes that must be there at the end
@@ -215,6 +216,18 @@ class Stack:
         self.undisturbed = None
         for pid in pids:
             os.kill(pid, sig)
+
+    def freeze(self, pids):
+        """Stops children, and before them their masters, which would kill a child that is stopped."""
+        tree = self.tree()
+        self.frozen |= {tree[p][0] for p in pids}
+        self.signal(signal.SIGSTOP, [*self.frozen, *pids])
+
+    def thaw(self, pids):
+        """Continues what freeze() has stopped, if it lives."""
+        tree = self.tree()
+        self.signal(signal.SIGCONT, [p for p in (*pids, *self.frozen) if p in tree])
+        self.frozen.clear()
 
     def kill(self, role):
         """Kills one child of a role with SIGKILL and returns its id."""

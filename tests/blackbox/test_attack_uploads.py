@@ -365,13 +365,13 @@ def test_a_refusal_of_a_process_that_ends(private):
     stack = private("--auth", "login", workers=1, env=auth.ENV)
     workers, body = stack.children("worker"), b"x" * (3 * MIB)
     old, = stack.children("frontend")
-    stack.signal(signal.SIGSTOP, workers)
+    stack.freeze(workers)
     with Raw(stack) as connection:
         connection.send(head(attachments(new_id()), length=len(body)) + body[:1000])
         time.sleep(0.3)
         os.kill(old, signal.SIGTERM)
         time.sleep(0.3)
-        os.kill(workers[0], signal.SIGCONT)
+        stack.thaw(workers)
         for at in range(1000, len(body), 100_000):
             connection.send(body[at:at + 100_000])
             time.sleep(0.01)
@@ -382,7 +382,7 @@ def test_a_refusal_of_a_process_that_ends(private):
 def test_clients_go_while_a_worker_is_asked(private):
     stack = private(workers=1)
     workers = stack.children("worker")
-    os.kill(workers[0], signal.SIGSTOP)
+    stack.freeze(workers)
     try:
         for expects in (True, False):
             for _ in range(20):
@@ -391,7 +391,7 @@ def test_clients_go_while_a_worker_is_asked(private):
                                     + (b"" if expects else b"x" * 50000))
     finally:
         time.sleep(0.3)
-        os.kill(workers[0], signal.SIGCONT)
+        stack.thaw(workers)
     expect(Api(stack.url).get("/v1/agents/data"), 200)
     assert temporary_files(stack) == []
 

@@ -250,9 +250,9 @@ def test_processes_for_logins(private, name):
     stack.signal(signal.SIGKILL, stack.logins())
     login(api, who)
     wait_until(lambda: len(stack.logins()) == 2, "others came")
-    stack.signal(signal.SIGSTOP, stack.children("worker"))
+    stack.freeze(workers := stack.children("worker"))
     login(api, who)  # they need none of the others
-    stack.signal(signal.SIGCONT, stack.children("worker"))
+    stack.thaw(workers)
     (master,) = [p for p in stack.pids("worker") if p not in stack.forked("worker")]
     before = stack.logins()
     stack.signal(signal.SIGHUP, [master])

@@ -78,10 +78,10 @@ def test_a_broker_that_stands_still(monitored):  # noqa: F811
     server = monitored("--request-timeout", 20000, brokers=2)
     stopped = server.stack.children("broker")[:1]
     with load(server.stack.url):
-        server.stack.signal(signal.SIGSTOP, stopped)
+        server.stack.freeze(stopped)
         wait_until(lambda: server.value("frontend", "testflinger_bus_brokers") == 1, "it is missed", 5)
         wait_until(lambda: server.value("frontend", "testflinger_bus_retries_total") > 0, "sent again")
-        server.stack.signal(signal.SIGCONT, stopped)
+        server.stack.thaw(stopped)
         wait_until(lambda: server.value("frontend", "testflinger_bus_brokers") == 2, "it is back")
 
 

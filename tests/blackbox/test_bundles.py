@@ -17,13 +17,13 @@ def together(private):
     def send(calls):
         workers = stack.children("worker")
         with ThreadPoolExecutor(len(calls)) as pool:
-            stack.signal(signal.SIGSTOP, workers)
+            stack.freeze(workers)
             answers = []
             for method, path, options in calls:
                 answers.append(pool.submit(Api(stack.url).request, method, path, **options))
                 time.sleep(0.03)  # they come in this order
             time.sleep(0.2)
-            stack.signal(signal.SIGCONT, workers)
+            stack.thaw(workers)
             return [a.result() for a in answers]
 
     send.api = Api(stack.url)

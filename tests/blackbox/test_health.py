@@ -27,12 +27,12 @@ def test_not_ready_without_workers(private):
     stack = private("--request-timeout", 1000, workers=1)
     api = Api(stack.url)
     workers = stack.children("worker")
-    stack.signal(signal.SIGSTOP, workers)
+    stack.freeze(workers)
     for _ in range(2):
         response = expect(api.get("/readyz"), 503)
         assert "No worker" in response.json()["message"] and response.headers["Retry-After"] == "1"
     expect(api.get("/healthz"), 200)
-    stack.signal(signal.SIGCONT, [p for p in workers if p in processes()])
+    stack.thaw(workers)
     wait_until(lambda: api.get("/readyz").status_code == 200, "it is ready")
 
 
@@ -40,12 +40,12 @@ def test_not_ready_without_workers(private):
 def test_not_ready_without_brokers(private):
     stack = private("--request-timeout", 1000, "--heartbeat", 100)
     brokers = stack.children("broker")
-    stack.signal(signal.SIGSTOP, brokers)
+    stack.freeze(brokers)
     api = Api(stack.url)
     wait_until(lambda: "No broker" in api.get("/readyz").json().get("message", ""), "it says why")
     response = expect(api.get("/readyz"), 503)
     assert response.headers["Retry-After"] == "1"
-    stack.signal(signal.SIGCONT, [p for p in brokers if p in processes()])
+    stack.thaw(brokers)
     wait_until(lambda: api.get("/readyz").status_code == 200, "it is ready")
 
 
@@ -78,12 +78,12 @@ def answers(url):
 def test_logs_tell_the_request(private):
     """One JSON object a line; a request that failed has its id in it, and the client's."""
     stack = private("--request-timeout", 200, workers=1)
-    stack.signal(signal.SIGSTOP, stack.children("worker"))
+    stack.freeze(stack.children("worker"))
     own, theirs = (requests.get(f"{stack.url}/v1/job/{new_id()}", headers=headers, timeout=10)
                    for headers in ({}, {"X-Request-Id": "theirs"}))
     assert own.status_code == theirs.status_code == 504
     assert theirs.headers["X-Request-Id"] == "theirs"
-    stack.signal(signal.SIGCONT, stack.children("worker"))
+    stack.thaw(stack.children("worker"))
     lines = [json.loads(line) for line in stack.log().splitlines()]
     assert all({"time", "level", "role", "pid", "message"} <= set(line) for line in lines)
     failed = [line for line in lines if "not answered" in line["message"]]

@@ -101,9 +101,9 @@ def test_stream_while_a_process_is_stopped(private, role, queue):
     for seconds in PAUSES:
         time.sleep(0.5)
         victim = stack.children(role)[0]
-        stack.signal(signal.SIGSTOP, [victim])
+        stack.freeze([victim])
         time.sleep(seconds)
-        stack.signal(signal.SIGCONT, [victim])
+        stack.thaw([victim])
     time.sleep(1)
     for stream in streams:
         stream.over.set()
@@ -127,13 +127,13 @@ PAUSE = 2.5
 
 @contextmanager
 def stopped(process, seconds=PAUSE):
-    """The processes that a master has forked do not run for a while."""
+    """A master and the processes that it has forked do not run for a while."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in children:
+    for pid in (process.pid, *children):
         os.kill(int(pid), signal.SIGSTOP)
     yield
     time.sleep(seconds)
-    for pid in children:
+    for pid in (*children, process.pid):
         os.kill(int(pid), signal.SIGCONT)
 
 

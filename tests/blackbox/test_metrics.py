@@ -154,21 +154,21 @@ def test_counters_outlive_a_child(monitored):
 @pytest.mark.slow
 def test_why_a_role_is_not_ready(monitored):
     server = monitored(workers=1)
-    server.stack.signal(signal.SIGSTOP, server.stack.children("broker"))
+    server.stack.freeze(brokers := server.stack.children("broker"))
     for role, reason in [("frontend", "no broker"), ("worker", "no broker")]:
         wait_until(lambda: server.get(role, "/readyz").status_code == 503, f"{role} is not ready")
         response = server.get(role, "/readyz")
         assert response.json() == {"status": "not ready", "reason": reason}
         assert response.headers["Retry-After"] == "1"
         expect(server.get(role, "/healthz"), 200)
-    server.stack.signal(signal.SIGCONT, server.stack.children("broker"))
+    server.stack.thaw(brokers)
     for role in ROLES:
         wait_until(lambda: server.get(role, "/readyz").status_code == 200, f"{role} is ready again")
     workers = server.stack.children("worker")
-    server.stack.signal(signal.SIGSTOP, workers)
+    server.stack.freeze(workers)
     wait_until(lambda: server.get("broker", "/readyz").status_code == 503, "no worker")
     assert server.get("broker", "/readyz").json()["reason"] == "no worker"
-    server.stack.signal(signal.SIGCONT, workers)
+    server.stack.thaw(workers)
     wait_until(lambda: server.get("broker", "/readyz").status_code == 200, "a worker again")
 
 

@@ -65,9 +65,9 @@ def busy(private):
     stack = private("--queue-limit", 2, "--request-timeout", 1000, workers=1)
     expect(Api(stack.url).get(f"/v1/job/{new_id()}"), 204)
     workers = stack.children("worker")
-    stack.signal(signal.SIGSTOP, workers)
+    stack.freeze(workers)
     yield stack
-    stack.signal(signal.SIGCONT, [p for p in workers if p in processes()])
+    stack.thaw(workers)
     wait_until(lambda: Api(stack.url).get(f"/v1/job/{new_id()}").status_code == 204, "it serves again")
 
 
@@ -108,10 +108,10 @@ def test_requests_that_waited_are_served(private):
     stack = private("--request-timeout", 20000, workers=2)
     workers = stack.children("worker")
     with ThreadPoolExecutor(20) as pool:
-        stack.signal(signal.SIGSTOP, workers)
+        stack.freeze(workers)
         waiting = [pool.submit(timed, f"{stack.url}/v1/job/{new_id()}") for _ in range(20)]
         time.sleep(0.5)
-        stack.signal(signal.SIGCONT, workers)
+        stack.thaw(workers)
         assert {f.result()[0].status_code for f in waiting} == {204}
 
 
@@ -157,10 +157,10 @@ def test_clients_that_leave_while_workers_are_busy(private, queue):
     """The reply comes after the client is gone."""
     stack = private(workers=1)
     workers = stack.children("worker")
-    stack.signal(signal.SIGSTOP, workers)
+    stack.freeze(workers)
     for data, hard in itertools.product(exchanges(queue), [False, True] * 10):
         abort(stack, data, hard)
-    stack.signal(signal.SIGCONT, workers)
+    stack.thaw(workers)
     api = Api(stack.url)
     expect_none(api.get(f"/v1/job/{new_id()}"))
     assert stack.children("worker") == workers

@@ -120,7 +120,7 @@ def test_too_many_of_a_client():
     with Stack("sqlite:{folder}/data.db", "--trusted-proxies", "127.0.0.1",
                "--max-connections-per-address", 2, workers=1) as stack:
         workers = stack.children("worker")
-        stack.signal(signal.SIGSTOP, workers)
+        stack.freeze(workers)
         held = []
         for _ in range(3):
             c = socket.create_connection(("127.0.0.1", stack.port.number), 10)
@@ -128,7 +128,7 @@ def test_too_many_of_a_client():
             held.append(c)
             time.sleep(0.1)
         assert b" 503 " in held[2].recv(65536).split(b"\r\n")[0]
-        stack.signal(signal.SIGCONT, workers)
+        stack.thaw(workers)
         for c in held[:2]:
             assert b" 200 " in c.recv(65536).split(b"\r\n")[0]
         held[2].sendall(f"GET /v1/agents/data HTTP/1.1\r\nHost: x\r\n{XFF}: {CLIENT}\r\n\r\n".encode())

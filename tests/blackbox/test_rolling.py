@@ -176,14 +176,13 @@ def test_end_answers_what_was_accepted(store_uri, queue):
     """Requests that were read when TERM came, and those that have only just been sent."""
     stack = Stack(store_uri(), workers=1).start()
     workers = stack.children("worker")
-    stack.signal(signal.SIGSTOP, workers)
+    stack.freeze(workers)
     with ThreadPoolExecutor(12) as pool:
         waiting = [pool.submit(Api(stack.url).post, "/v1/job", {"job_queue": queue}) for _ in range(12)]
         time.sleep(0.5)
         stack.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
+        stack.thaw(workers)
         jobs = [expect(w.result(), 200).json()["job_id"] for w in waiting]
     assert stack.process.wait(20) == 0
     with Stack(stack.store) as second:

@@ -250,15 +250,13 @@ def test_clients_that_close_before_a_long_answer(certificate):
                 answer = b""
                 while b"Testflinger Server" not in answer:
                     answer += client.recv(65536)
-            for pid in workers:
-                os.kill(pid, signal.SIGSTOP)
+            stack.freeze(workers)
             for client in clients:
                 client.sendall(get + GET * 1000)
             time.sleep(0.2)
             for client in clients:
                 client.close()
-            for pid in workers:
-                os.kill(pid, signal.SIGCONT)
+            stack.thaw(workers)
             expect(stack.session().get(f"{stack.url}/v1/job/{job_id}"), 200)
         expect(stack.session().get(stack.url + "/v1/"), 200)
 

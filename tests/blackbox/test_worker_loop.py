@@ -165,3 +165,23 @@ def test_worker_that_hangs_in_the_store_is_replaced(store):
             expect(Api(stack.url).get("/v1/agents/data"), 200)
     finally:
         mongod.remove()
+
+
+@pytest.mark.stores("mongodb")
+def test_store_that_stands_still_is_no_hang(store):
+    """The calls of workers end by their own limits: clients get 503 in time, and nobody is replaced."""
+    mongod = Mongod()
+    try:
+        with Stack(mongod.uri("still"), "--store-timeout", 500, "--watchdog", 4, webhooks=1) as stack:
+            api, before = Api(stack.url), set(stack.tree())
+            mongod.process.send_signal(signal.SIGSTOP)
+            end, answers = time.monotonic() + 12, []
+            while time.monotonic() < end:
+                answers.append(api.get(f"/v1/result/{uuid.uuid4()}"))
+            mongod.process.send_signal(signal.SIGCONT)
+            assert {a.status_code for a in answers} == {503}
+            assert all(a.headers["Retry-After"] for a in answers)
+            wait_until(lambda: api.get("/readyz").status_code == 200, "it serves again")
+            assert set(stack.tree()) == before
+    finally:
+        mongod.remove()

@@ -1,15 +1,17 @@
 """Load on the whole server while faults come, then an exact account.
 
     tests/chaos/run [--minutes N | --seconds N | --long] [--store sqlite|mongodb|replicas]
-                    [--faults kill,all,hup,stop,store,primary,hold,cut,slow,clocks] [--plain]
+                    [--faults kill,all,hup,stop,freeze,store,primary,hold,cut,slow,clocks] [--plain]
+                    [--roles frontend,broker,worker,webhook]
 
 Without --store: both kinds of store, one after the other, for half of the time each. Faults, default
-kill,all,hup: processes are killed, all of them; HUP; processes, or mongod, are stopped for 1 to 10 s
-(stop, store); the primary is killed; a relay on the bus holds connections up, cuts and slows them;
-workers' clocks differ by a minute (clocks, MongoDB only). --long: all of them, for an hour. --plain: no
-faults; no answer may be a 5xx. It prints the longest time in which no request was answered: with
-one fault alone this is what the fault costs. The last line says the result; the exit status is 1 after a
-fault of the server, and then its log is kept."""
+kill,all,hup: processes are killed, all of them; HUP; processes are stopped for 1 to 10 s, alone (stop) or
+with their master, which cannot replace them then (freeze); mongod is stopped (store); the primary is
+killed; a relay on the bus holds connections up, cuts and slows them; workers' clocks differ by a minute
+(clocks, MongoDB only). --long: all of them, for an hour. --plain: no faults; no answer may be a 5xx. It
+prints the longest time in which no request was answered: with one fault alone this is what the fault
+costs. The last line says the result; the exit status is 1 after a fault of the server, and then its log
+is kept."""
 
 import argparse
 import random
@@ -23,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blackbox"))
 from account import Account  # noqa: E402
 from apart import FAKETIME, ApartStack  # noqa: E402
-from faults import Faults  # noqa: E402
+from faults import ROLES, Faults  # noqa: E402
 from load import Agent, Client, Gap, Submitter  # noqa: E402
 from mongo import Mongod  # noqa: E402
 from receiver import Receiver  # noqa: E402
@@ -53,7 +55,7 @@ class Run:
         """Returns the faults."""
         for thread in [*self.agents, *self.submitters]:
             thread.start()
-        faults = Faults(self.stack, self.options.faults, self.database)
+        faults = Faults(self.stack, self.options.faults, self.database, self.options.roles)
         Gap.begin()
         faults.run(seconds)
         longest = Gap.longest()
@@ -169,15 +171,17 @@ def main():
     p.add_argument("--seconds", type=float, default=60)
     p.add_argument("--store", choices=["sqlite", "mongodb", "replicas"])
     p.add_argument("--faults", type=lambda text: set(text.split(",")), default={"kill", "all", "hup"})
+    p.add_argument("--roles", type=lambda text: text.split(","), default=ROLES,
+                   help="whose processes are killed or stopped (kill, stop)")
     p.add_argument("--long", action="store_true", help="all faults, for an hour")
     p.add_argument("--plain", action="store_true", help="no faults")
     p.add_argument("--clients", type=int, help="connections; default 16, with --plain 64")
     options = p.parse_args()
     if options.long:
         options.minutes, options.faults = options.minutes or 60, {*Faults.PLAN, "clocks"}
-    unknown = options.faults - {*Faults.PLAN, "clocks"}
+    unknown = (options.faults - {*Faults.PLAN, "clocks"}) | ({*options.roles} - {*ROLES})
     if unknown:
-        p.error(f"no such faults: {', '.join(sorted(unknown))}")
+        p.error(f"no such faults or roles: {', '.join(sorted(unknown))}")
     if "clocks" in options.faults and not FAKETIME.exists():
         p.error(f"{FAKETIME} is missing: install Debian's faketime")
     if options.plain:

@@ -16,11 +16,11 @@ class Faults:
 
     # name: (seconds between two of them, method)
     PLAN = {"kill": (0.5, "kill_one"), "all": (20, "kill_everything"), "hup": (7, "hup"),
-            "stop": (5, "stop_one"), "store": (15, "stop_store"), "hold": (9, "hold"), "cut": (4, "cut"),
+            "stop": (5, "stop_one"), "freeze": (8, "freeze_one"), "store": (15, "stop_store"), "hold": (9, "hold"), "cut": (4, "cut"),
             "slow": (11, "slow"), "primary": (12, "kill_primary")}
 
-    def __init__(self, stack, chosen, database=None):
-        self.stack, self.database = stack, database
+    def __init__(self, stack, chosen, database=None, roles=ROLES):
+        self.stack, self.database, self.roles = stack, database, roles
         self.chosen = [name for name in self.PLAN if name in chosen]
         self.done, self.turn, self.stopped = Counter(), 0, {}
         self.threads = []
@@ -51,7 +51,7 @@ class Faults:
         thread.start()
 
     def _role(self):
-        roles = [role for role in ROLES if self.stack.counts[role]]
+        roles = [role for role in self.roles if self.stack.counts[role]]
         self.turn += 1
         return roles[self.turn % len(roles)]
 
@@ -86,15 +86,27 @@ class Faults:
             self._stop(random.choice(victims))
             self.done[f"{role} stopped"] += 1
 
+    def freeze_one(self):
+        """Stops a child together with its master, which cannot replace it."""
+        role = self._role()
+        tree = self.stack.tree()
+        victims = [p for p in self.stack.children(role, tree) if not {p, tree[p][0]} & {*self.stopped}]
+        if victims:
+            victim = random.choice(victims)
+            seconds = random.uniform(1, 10)
+            for pid in (tree[victim][0], victim):
+                self._stop(pid, seconds)
+            self.done[f"{role} frozen"] += 1
+
     def stop_store(self):
         if self.database:
             self._stop(self.database.process.pid)
             self.done["mongod stopped"] += 1
 
-    def _stop(self, pid):
+    def _stop(self, pid, seconds=None):
         self.stopped[pid] = True
         self._signal(signal.SIGSTOP, pid)
-        self._later(random.uniform(1, 10), lambda: self._go_on(pid))
+        self._later(seconds or random.uniform(1, 10), lambda: self._go_on(pid))
 
     def _go_on(self, pid):
         self._signal(signal.SIGCONT, pid)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,7 +103,7 @@ static int child_tells_signals(const struct config *cfg, unsigned slot, int stop
 
 static pid_t start(const struct prefork *p, int64_t processes)
 {
-    struct config cfg = {.processes = processes, .grace = 1, .reload_timeout = 60};
+    struct config cfg = {.processes = processes, .grace = 1, .reload_timeout = 60, .watchdog = 30};
 
     assert_int_equal(pipe(events), 0);
     pid_t pid = fork();
@@ -345,6 +346,70 @@ static void test_child_that_overstays_is_killed(void **state)
     assert_int_equal(kill(e.pid, 0), -1);
 }
 
+static void pause_ms(int ms)
+{
+    poll(NULL, 0, ms);
+}
+
+static void test_child_that_is_stopped_is_replaced(void **state)
+{
+    pid_t master = start_master(child_waits, 2);
+    struct event a = expect('b');
+
+    (void)state;
+    expect('b');
+    int64_t before = clock_mono_ms();
+    kill(a.pid, SIGSTOP);
+    struct event again = next_event();
+    assert_true(clock_mono_ms() - before >= 1000);
+    assert_true(again.what == 'b' && again.slot == a.slot);
+    kill(master, SIGTERM);
+    assert_int_equal(wait_status(master), 0);
+}
+
+/* Nothing happens to a child that is stopped for less than a second, again and again, or together
+ * with its master, which goes on before the child. */
+static void test_child_that_is_stopped_shortly_stays(void **state)
+{
+    pid_t master = start_master(child_waits, 1);
+    struct event e = expect('b');
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        kill(e.pid, SIGSTOP);
+        pause_ms(500);
+        kill(e.pid, SIGCONT);
+        pause_ms(50);
+    }
+    kill(e.pid, SIGSTOP);
+    pause_ms(200);
+    kill(master, SIGSTOP);
+    pause_ms(2500);
+    kill(master, SIGCONT);
+    pause_ms(200);
+    kill(e.pid, SIGCONT);
+    assert_int_equal(poll(&(struct pollfd){events[0], POLLIN, 0}, 1, 1500), 0);
+    kill(master, SIGTERM);
+    assert_int_equal(expect('e').pid, e.pid);
+    assert_int_equal(wait_status(master), 0);
+}
+
+static void test_child_in_a_debugger_stays(void **state)
+{
+    pid_t master = start_master(child_waits, 1);
+    struct event e = expect('b');
+    int status;
+
+    (void)state;
+    assert_int_equal(ptrace(PTRACE_ATTACH, e.pid, NULL, NULL), 0);
+    assert_int_equal(waitpid(e.pid, &status, 0), e.pid);
+    assert_int_equal(poll(&(struct pollfd){events[0], POLLIN, 0}, 1, 1500), 0);
+    assert_int_equal(ptrace(PTRACE_DETACH, e.pid, NULL, NULL), 0);
+    kill(master, SIGTERM);
+    assert_int_equal(expect('e').pid, e.pid);
+    assert_int_equal(wait_status(master), 0);
+}
+
 static void test_children_die_with_their_master(void **state)
 {
     pid_t master = start_master(child_waits, 1);
@@ -373,6 +438,9 @@ int main(void)
         cmocka_unit_test_teardown(test_special_children, end_master),
         cmocka_unit_test_teardown(test_bad_setting_ends_the_master, end_master),
         cmocka_unit_test_teardown(test_child_that_overstays_is_killed, end_master),
+        cmocka_unit_test_teardown(test_child_that_is_stopped_is_replaced, end_master),
+        cmocka_unit_test_teardown(test_child_that_is_stopped_shortly_stays, end_master),
+        cmocka_unit_test_teardown(test_child_in_a_debugger_stays, end_master),
         cmocka_unit_test_teardown(test_children_die_with_their_master, end_master),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
