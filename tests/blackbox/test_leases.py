@@ -223,6 +223,22 @@ def test_agent_that_comes_back_too_late(private, queue):
 
 
 @pytest.mark.slow
+def test_each_late_agent_has_its_own_attempt(private, queue):
+    """Two have lost the job one after the other: what the first posts is not taken for the second's."""
+    server = private("--sweep-interval", 50, "--job-lease", 2)
+    api = Api(server.url)
+    job_id = api.submit(queue, rerun_on_orphan=2)
+    for agent in ("a1", "a2", "a3"):
+        wait_until(lambda: api.state(job_id) == "waiting", "it waits (again)")
+        assert api.claimed(queue, cookie=f"agent_name={agent}") == job_id
+    for agent in ("a2", "a1", "a0"):
+        late = {"device_info": {"agent": agent}}
+        expect(api.post(f"/v1/result/{job_id}", late, headers=cookie(agent)), 200, "OK")
+    found = [attempt.get("device_info") for attempt in storage_of(server).attempts(job_id)]
+    assert found == [{"agent": "a1"}, {"agent": "a2"}]
+
+
+@pytest.mark.slow
 def test_server_that_was_stopped(private, queue):
     """No agent could renew a lease meanwhile, as after a suspend."""
     server = private("--sweep-interval", 50, "--job-lease", 3)

@@ -77,8 +77,8 @@ static void fail_in_all_ways(struct store *s, const char *over)
     assert_int_equal(append_one(s, &a), ERR_TOO_LARGE);
     assert_int_equal(put_one_result(s, text_of(over), &p), ERR_TOO_LARGE);
     assert_int_equal(put_result(s, unknown, "{}", "complete"), ERR_NOT_FOUND);
-    assert_int_equal(store_job_cancel(s, text_of(unknown)), ERR_NOT_FOUND);
-    assert_int_equal(store_job_cancel(s, text_of(over)), ERR_CONFLICT);
+    assert_int_equal(cancel_job(s, unknown), ERR_NOT_FOUND);
+    assert_int_equal(cancel_job(s, over), ERR_CONFLICT);
     assert_int_equal(claim_job(s, unknown, NULL, found), ERR_NOT_FOUND);
     assert_int_equal(store_output_take(s, text_of(unknown), OUTPUT_OUTPUT, false, &none),
                      ERR_NOT_FOUND);

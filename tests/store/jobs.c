@@ -70,7 +70,7 @@ static void test_unknown_job(void **state)
     assert_int_equal(get_job(t->a, text_of(id), &data), ERR_NOT_FOUND);
     assert_int_equal(get_result(t->a, text_of(id), &data), ERR_NOT_FOUND);
     assert_int_equal(store_job_position(t->a, text_of(id), &position), ERR_NOT_FOUND);
-    assert_int_equal(store_job_cancel(t->a, text_of(id)), ERR_NOT_FOUND);
+    assert_int_equal(cancel_job(t->a, id), ERR_NOT_FOUND);
     assert_int_equal(put_result(t->a, id, "{'x': 1}", "complete"), ERR_NOT_FOUND);
     assert_int_equal(put_result(t->a, id, "{}", NULL), ERR_NOT_FOUND);
     assert_int_equal(get_result(t->a, text_of(id), &data), ERR_NOT_FOUND);
@@ -357,12 +357,47 @@ static void test_cancel(void **state)
         add_job(t->a, queue, NULL, id);
         if (states[i])
             assert_int_equal(put_result(t->a, id, "{'k': 1}", states[i]), ERR_OK);
-        assert_int_equal(store_job_cancel(t->b, text_of(id)), ERR_OK);
+        assert_int_equal(cancel_job(t->b, id), ERR_OK);
         assert_state(t->a, id, "cancelled");
-        assert_int_equal(store_job_cancel(t->a, text_of(id)), ERR_CONFLICT);
+        assert_int_equal(cancel_job(t->a, id), ERR_CONFLICT);
         assert_next(t->a, queue, NULL);
     }
     assert_result(t->a, id, "{'job_state': 'cancelled', 'k': 1}");
+}
+
+static enum err cancel_again(struct store *s, struct job_cancel *c, bool repeat)
+{
+    c->asked.repeat = repeat;
+    c->waited = false;
+    return store_job_cancel(s, c);
+}
+
+/* As a repeat, or late as a first run: answered as the first, also when the job runs again. */
+static void test_repeated_cancel(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE], request[ID_SIZE];
+
+    for (int waits = 0; waits < 2; waits++) {
+        new_id(queue);
+        new_id(request);
+        add_job(t->a, queue, NULL, id);
+        if (!waits)
+            assert_int_equal(put_result(t->a, id, "{}", "test"), ERR_OK);
+        struct job_cancel c = {.asked = asked_now(request), .job_id = text_of(id)};
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(cancel_again(i % 2 ? t->a : t->b, &c, i == 1), ERR_OK);
+            assert_int_equal(c.waited, waits);
+            assert_state(t->a, id, "cancelled");
+        }
+        assert_int_equal(cancel_job(t->a, id), ERR_CONFLICT);
+        assert_int_equal(resubmit(t->a, queue, NULL, id), ERR_OK);
+        assert_int_equal(cancel_again(t->b, &c, false), ERR_OK);
+        assert_int_equal(c.waited, waits);
+        assert_state(t->a, id, "waiting");
+        assert_int_equal(cancel_job(t->a, id), ERR_OK);
+        assert_int_equal(cancel_again(t->b, &c, true), ERR_CONFLICT);
+    }
 }
 
 static void test_what_is_over_cannot_be_cancelled(void **state)
@@ -375,7 +410,7 @@ static void test_what_is_over_cannot_be_cancelled(void **state)
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
         add_job(t->a, queue, NULL, id);
         assert_int_equal(put_result(t->a, id, "{}", states[i]), ERR_OK);
-        assert_int_equal(store_job_cancel(t->b, text_of(id)), ERR_CONFLICT);
+        assert_int_equal(cancel_job(t->b, id), ERR_CONFLICT);
         assert_state(t->a, id, states[i]);
     }
 }
@@ -398,6 +433,7 @@ const struct CMUnitTest jobs_suite[] = {
     cmocka_unit_test(test_position),
     cmocka_unit_test(test_position_counts_all_that_wait),
     cmocka_unit_test(test_cancel),
+    cmocka_unit_test(test_repeated_cancel),
     cmocka_unit_test(test_what_is_over_cannot_be_cancelled),
 };
 SUITE_LEN(jobs);

@@ -131,7 +131,7 @@ static void test_states(void **state)
     assert_int_equal(lease_of(t->a, id, NULL), 0);
     assert_int_equal(resubmit(t->a, queue, NULL, id), ERR_OK);
     claim_until(t->a, queue, "a", at);
-    assert_int_equal(store_job_cancel(t->a, text_of(id)), ERR_OK);
+    assert_int_equal(cancel_job(t->a, id), ERR_OK);
     assert_int_equal(lease_of(t->a, id, NULL), 0);
 }
 

@@ -265,7 +265,7 @@ static void test_steps(void **state)
     assert_int_equal(json_array_size(jobs), 10);
     json_decref(jobs);
     assert_int_equal(store_claims_overdue(s, &sweep), ERR_OK);
-    assert_int_equal(store_job_cancel(s, text_of(last)), ERR_OK);
+    assert_int_equal(cancel_job(s, last), ERR_OK);
     check_steps(s, "others");
     store_close(s);
 }

@@ -184,6 +184,15 @@ enum err put_one_result(struct store *s, struct text job_id, struct result_put *
     return e ? e : p->err;
 }
 
+enum err cancel_job(struct store *s, const char *job_id)
+{
+    char request[ID_SIZE];
+
+    new_id(request);
+    struct job_cancel c = {.asked = asked_now(request), .job_id = text_of(job_id)};
+    return store_job_cancel(s, &c);
+}
+
 enum err append_one(struct store *s, struct output_append *a)
 {
     enum err e = store_outputs_append(s, a, 1);

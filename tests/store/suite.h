@@ -58,6 +58,9 @@ enum err get_result(struct store *s, struct text job_id, json_t **ret);
 enum err put_one_result(struct store *s, struct text job_id, struct result_put *p);
 enum err append_one(struct store *s, struct output_append *a);
 
+/* Cancels by a request of its own. */
+enum err cancel_job(struct store *s, const char *job_id);
+
 enum err put_result(struct store *s, const char *job_id, const char *fields, const char *state);
 void assert_result(struct store *s, const char *job_id, const char *text);
 void assert_state(struct store *s, const char *job_id, const char *state);

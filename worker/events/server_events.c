@@ -6,6 +6,7 @@
 #include "worker/store/event_post.h"
 #include "worker/validation/fieldtypes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +41,12 @@ void server_events_send(const struct config *cfg, struct store *s, const struct 
                              .receiver = receiver,
                              .url = n->webhook,
                              .body = body,
+                             .repeat = n->id != NULL,
                              .now_ms = now_ms};
-    event_token(id); /* a UUID */
+    if (n->id)
+        snprintf(id, sizeof id, "%s", n->id);
+    else
+        event_token(id); /* a UUID */
     enum err e = body ? store_outbox_add(s, &add, 1) : ERR_INTERNAL;
     if (e || add.err)
         log_warn("the webhook of job %s does not get its event '%s': %s; see the message before",
@@ -51,17 +56,14 @@ void server_events_send(const struct config *cfg, struct store *s, const struct 
 
 /* ---- jobs that wait ---- */
 
-static void send_of(const struct config *cfg, struct store *s, const char *job_id,
-                    const json_t *data, const char *detail)
+/* Sends job_end, completed by the job's data. */
+static void send_of(const struct config *cfg, struct store *s, struct server_event *n,
+                    const json_t *data)
 {
-    const struct server_event n = {
-        .job_id = job_id,
-        .queue = json_string_value(json_object_get(data, "job_queue")),
-        .webhook = json_string_value(json_object_get(data, "job_status_webhook")),
-        .event = "job_end",
-        .detail = detail};
-
-    server_events_send(cfg, s, &n);
+    n->queue = json_string_value(json_object_get(data, "job_queue"));
+    n->webhook = json_string_value(json_object_get(data, "job_status_webhook"));
+    n->event = "job_end";
+    server_events_send(cfg, s, n);
 }
 
 void server_events_expired(const struct config *cfg, struct store *s, const char *job_id)
@@ -70,46 +72,21 @@ void server_events_expired(const struct config *cfg, struct store *s, const char
 
     if (!cfg->webhook_server_events || store_jobs_get(s, &read, 1) || read.err)
         return;
-    send_of(cfg, s, job_id, read.value, EXPIRY_REASON);
+    send_of(cfg, s, &(struct server_event){.job_id = job_id, .detail = EXPIRY_REASON}, read.value);
     json_decref(read.value);
 }
 
-static bool waits(struct store *s, struct text job_id)
+void server_events_cancelled(const struct config *cfg, struct store *s, const struct job_cancel *c)
 {
-    struct job_read read = {.job_id = job_id};
-    const char *state;
+    struct job_read read = {.job_id = c->job_id};
+    char job_id[JOB_ID_SIZE];
 
-    if (store_results_get(s, &read, 1) || read.err)
-        return false;
-    state = json_string_value(json_object_get(read.value, "job_state"));
-    bool found = state && strcmp(state, "waiting") == 0;
-    json_decref(read.value);
-    return found;
-}
-
-void server_events_look(const struct config *cfg, struct store *s, struct text job_id,
-                        struct server_events_job *ret)
-{
-    struct job_read read = {.job_id = job_id};
-
-    *ret = (struct server_events_job){0};
-    if (!cfg->webhook_server_events || !waits(s, job_id) || store_jobs_get(s, &read, 1) || read.err)
+    if (!cfg->webhook_server_events || !c->waited || store_jobs_get(s, &read, 1) || read.err)
         return;
-    ret->data = read.value;
-}
-
-void server_events_free(struct server_events_job *j)
-{
-    json_decref(j->data);
-    j->data = NULL;
-}
-
-void server_events_cancelled(const struct config *cfg, struct store *s, struct text job_id,
-                             const struct server_events_job *j)
-{
-    char *id = mem_strndup(job_id.s, job_id.len);
-
-    if (j->data)
-        send_of(cfg, s, id, j->data, "cancelled while it waited for an agent");
-    free(id);
+    snprintf(job_id, sizeof job_id, "%.*s", (int)c->job_id.len, c->job_id.s);
+    send_of(cfg, s, &(struct server_event){.job_id = job_id,
+                                           .detail = "cancelled while it waited for an agent",
+                                           .id = c->asked.request_id},
+            read.value);
+    json_decref(read.value);
 }

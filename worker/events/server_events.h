@@ -12,6 +12,7 @@ struct server_event {
                             not allowed by the settings */
     const char *event;   /* its name, "job_end" */
     const char *detail;
+    const char *id; /* UUID text that a repeat has too; NULL: there are no repeats */
 };
 
 /* With the setting webhook-server-events, adds the event to the outbox, from which the webhook
@@ -21,17 +22,8 @@ void server_events_send(const struct config *cfg, struct store *s, const struct 
 /* Sends job_end for a job that was cancelled because it waited too long. */
 void server_events_expired(const struct config *cfg, struct store *s, const char *job_id);
 
-/* Data of a waiting job for server_events_cancelled, read before the job is cancelled. `data` is
- * NULL when the job does not wait or server events are off. Call server_events_free(). */
-struct server_events_job {
-    json_t *data;
-};
-void server_events_look(const struct config *cfg, struct store *s, struct text job_id,
-                        struct server_events_job *ret);
-void server_events_free(struct server_events_job *j);
-
-/* Sends job_end for a job that was cancelled while it waited. */
-void server_events_cancelled(const struct config *cfg, struct store *s, struct text job_id,
-                             const struct server_events_job *j);
+/* Sends job_end for a job that a request cancelled while it waited. A repeat of the request sends
+ * the same event: the outbox keeps one. */
+void server_events_cancelled(const struct config *cfg, struct store *s, const struct job_cancel *c);
 
 #endif

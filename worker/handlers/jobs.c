@@ -399,12 +399,10 @@ void h_job_action(struct call *calls[], size_t n)
     }
     if (!authorize_owner(c, id, 0))
         return;
-    struct server_events_job waiting;
-    server_events_look(c->cfg, c->store, id, &waiting);
-    enum err e = store_job_cancel(c->store, id);
+    struct job_cancel cancel = {.asked = call_asked(c), .job_id = id};
+    enum err e = store_job_cancel(c->store, &cancel);
     if (!e)
-        server_events_cancelled(c->cfg, c->store, id, &waiting);
-    server_events_free(&waiting);
+        server_events_cancelled(c->cfg, c->store, &cancel);
     if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
         reply_error(c, 404, "Job not found");
     else if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)

@@ -95,11 +95,19 @@ struct job_read {
     enum err err;          /* out: ERR_OK, ERR_NOT_FOUND or a fault */
 };
 
+/* Sets the state cancelled. A repeat is found for as long as no other request cancels the job. */
+struct job_cancel {
+    struct asked asked;
+    struct text job_id;
+    bool waited; /* out: it waited for an agent until this request cancelled it */
+};
+
 /* Fields of a result: each replaces the whole value of that name in result_data.
  *
  * A lease gets shorter only with a new state, and ends when the job is over. The server's reason
  * for the end (END_REASON) is removed when the agent reports complete or completed after all. A
- * result of an agent that lost the job to another one goes into the newest of the job's attempts.
+ * result of an agent that lost the job to another one goes into the newest attempt that it had (or
+ * that is not known to be another one's), nowhere where that is not kept.
  * ERR_TOO_LARGE: the job would exceed `max` bytes; nothing is stored, not even the state. */
 struct result_put {
     struct asked asked;

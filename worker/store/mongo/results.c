@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CANCELLED_BY "cancel.request" /* the request that cancelled the job last */
+
 /* ---- parts of updates ---- */
 
 /* {$cond: [the state is one of the list, then, otherwise]} */
@@ -143,20 +145,23 @@ static void add_put(struct db_batch *b, const struct result_put *p, unsigned how
     bson_destroy(odd);
 }
 
-/* Tries our document, then that of another server, each first with and then without the job's old
- * attempts, which may leave no room. ERR_NOT_FOUND. */
+/* Our document, then that of another server, each first with and then without the job's old
+ * attempts, which may leave no room. */
+static const unsigned cares[] = {0, FORGET, FOREIGN, FOREIGN | FORGET};
+#define CARES (sizeof cares / sizeof *cares)
+
+/* Tries each of these. ERR_NOT_FOUND. */
 static enum err put_with_care(struct mongo *m, const struct result_put *p, unsigned how,
                               struct db_done *done)
 {
-    static const unsigned tries[] = {0, FORGET, FOREIGN, FOREIGN | FORGET};
     enum err e = ERR_OK;
 
     *done = (struct db_done){0};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < CARES; i++) {
         struct db_batch b = DB_BATCH(JOBS);
-        if (tries[i] & FORGET ? e != ERR_TOO_LARGE : e != ERR_OK)
+        if (cares[i] & FORGET ? e != ERR_TOO_LARGE : e != ERR_OK)
             continue;
-        add_put(&b, p, how | tries[i]);
+        add_put(&b, p, how | cares[i]);
         e = db_run(m, &b, done);
         if (!e && done->matched)
             return ERR_OK;
@@ -164,61 +169,148 @@ static enum err put_with_care(struct mongo *m, const struct result_put *p, unsig
     return e ? e : ERR_NOT_FOUND;
 }
 
-enum err mongo_job_cancel(struct store *s, struct text job_id)
-{
-    struct result_put cancel = {.job_id = job_id, .job_state = "cancelled"};
-    struct db_done done;
-    enum err e = put_with_care(mongo_of(s), &cancel, 0, &done);
+/* ---- cancel ---- */
 
-    return !e && !done.modified ? ERR_CONFLICT : e;
+/* Cancels unless the job is over, or was cancelled by this request before. Whose request cancelled
+ * it last stays with the job, whatever becomes of it: a repeat that comes late must not cancel a
+ * new attempt. */
+static bson_t *cancellation(const char *request_id, unsigned how)
+{
+    bson_t *keep = doc_of("$or: [{$in: ['$" STATE_PATH "', {$literal: ?}]}, {$eq: "
+                          "['$" CANCELLED_BY "', {$literal: ?}]}]",
+                          v_strs(states_over(), SIZE_MAX), v_str(request_id));
+    bson_t *update =
+        doc_of("[{$set: {" STATE_PATH ": {$cond: [?, '$" STATE_PATH "', 'cancelled']}, "
+               "history: {$cond: [?, '$history', ?]}, lease: {$cond: [?, '$lease', '$$REMOVE']}, "
+               "cancel: {$cond: [?, '$cancel', {request: {$literal: ?}, waited: {$eq: "
+               "['$" STATE_PATH "', 'waiting']}}]}}}, ?]",
+               v_doc(keep), v_doc(keep), v_own(job_history_more("cancelled", NULL)), v_doc(keep),
+               v_doc(keep), v_str(request_id),
+               how & FORGET ? v_own(doc_of("$unset: 'attempts'")) : v_none());
+
+    bson_destroy(keep);
+    return update;
+}
+
+/* What became of a job that was so before the update. */
+static enum err cancelled(const bson_t *before, struct job_cancel *c)
+{
+    const char *state = doc_str(before, STATE_PATH);
+    bool done = doc_text_is(before, CANCELLED_BY, c->asked.request_id);
+
+    if (!done && state && state_is_over(state))
+        return ERR_CONFLICT;
+    c->waited = done ? doc_bool(before, "cancel.waited") : state && strcmp(state, "waiting") == 0;
+    return ERR_OK;
+}
+
+/* ERR_NOT_FOUND. */
+static enum err cancel(struct mongo *m, struct job_cancel *c, unsigned how)
+{
+    struct db_found before;
+    bson_oid_t id;
+
+    oid_of_text(c->job_id, &id);
+    enum err e = DB_MODIFY(m, JOBS, &before,
+                           .filter = how & FOREIGN ? doc_of("job_id: ?", v_text(c->job_id))
+                                                   : doc_of("_id: ?", v_oid(&id)),
+                           .update = cancellation(c->asked.request_id, how),
+                           .fields = STATE_PATH ": true, cancel: true",
+                           .index = how & FOREIGN ? IX_JOB_ID : IX_NONE);
+
+    if (e)
+        return e;
+    e = cancelled(&before.doc, c);
+    db_end(&before);
+    return e;
+}
+
+enum err mongo_job_cancel(struct store *s, struct job_cancel *c)
+{
+    enum err e = ERR_NOT_FOUND;
+
+    for (size_t i = 0; i < CARES && (e == ERR_NOT_FOUND || e == ERR_TOO_LARGE); i++)
+        if (i == 0 || (cares[i] & FORGET ? e == ERR_TOO_LARGE : e == ERR_NOT_FOUND))
+            e = cancel(mongo_of(s), c, cares[i]);
+    return e;
 }
 
 /* ---- results that come late ---- */
 
-/* Puts into the newest attempt what comes from the agent that had the job then. ERR_NOT_FOUND:
- * there is no job of this id. Names that are no paths are left out. */
+/* The newest attempt that this agent had, or of which nobody knows whose it was: a view of it.
+ * ERR_NOT_FOUND. */
+static enum err attempt_of(const bson_t *job, struct text agent, bson_t *ret)
+{
+    bson_iter_t attempts;
+    enum err e = ERR_NOT_FOUND;
+    bson_t one;
+
+    if (!doc_list(job, "attempts", &attempts))
+        return e;
+    while (bson_iter_next(&attempts) && doc_view(&attempts, &one)) {
+        struct text owner = doc_text(&one, "owner");
+        if ((!owner.s || text_equal(owner, agent)) && doc_view(&attempts, ret))
+            e = ERR_OK;
+    }
+    return e;
+}
+
+/* The fields of a put and its state, where that may follow, as members of the attempt that the
+ * filter finds. Names that are no paths are left out. NULL: they cannot be BSON. */
+static bson_t *late_fields(const struct result_put *p, const bson_t *attempt)
+{
+    const char *name, *state = doc_str(attempt, STATE_PATH);
+    bson_t *set = bson_new();
+    json_t *value;
+    bool ok = true;
+
+    json_object_foreach (p->fields, name, value) {
+        char *at = path_of("attempts.$.result_data.", name);
+        ok = ok && (!is_path(name) || doc_put(set, at, v_json(value)));
+        free(at);
+    }
+    if (p->job_state && state_may_follow(state ? state : "", p->job_state))
+        doc_put(set, "attempts.$." STATE_PATH, v_str(p->job_state));
+    if (ok)
+        return set;
+    bson_destroy(set);
+    return NULL;
+}
+
+/* Puts into the attempt what comes from the agent that had the job then. The attempt is found by
+ * what it holds, not by its place: a resubmission moves the places. */
 static enum err put_late(struct mongo *m, const struct result_put *p)
 {
     struct db_found f;
     struct db_done done = {0};
-    bson_iter_t attempts;
-    char before[64], path[96];
-    size_t n = 0;
-    bool ok = true;
-    const char *name, *state;
-    json_t *value;
-    enum err e = job_find(m, p->job_id, "attempts.result_data.job_state: true", &f);
+    bson_t attempt;
+    enum err e = job_find(m, p->job_id,
+                          "attempts.owner: true, attempts.created_at: true, attempts.started_at: "
+                          "true, attempts." STATE_PATH ": true",
+                          &f);
 
     if (e)
         return e;
-    if (doc_list(&f.doc, "attempts", &attempts))
-        while (bson_iter_next(&attempts))
-            n++;
-    bson_t *set = bson_new();
-    snprintf(before, sizeof before, "attempts.%zu.result_data.", n ? n - 1 : 0);
-    json_object_foreach (p->fields, name, value) {
-        char *at = path_of(before, name);
-        ok = ok && (!is_path(name) || doc_put(set, at, v_json(value)));
-        free(at);
-    }
-    snprintf(path, sizeof path, "%sjob_state", before);
-    state = doc_str(&f.doc, path);
-    if (p->job_state && state_may_follow(state ? state : "", p->job_state))
-        doc_put(set, path, v_str(p->job_state));
-    if (n && !bson_empty(set)) {
-        int64_t max = (int64_t)p->max - (int64_t)set->len;
-        e = DB_UPDATE(m, JOBS, &done,
-                      .filter = doc_of(
-                          "_id: ?, $expr: ?", v_field(&f.doc, "_id"),
-                          p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]", v_int64(max)))
-                                 : v_none()),
-                      .update = ok ? doc_of("$set: ?", v_doc(set)) : NULL, .index = IX_ID);
+    e = attempt_of(&f.doc, p->agent, &attempt);
+    bson_t *set = e ? NULL : late_fields(p, &attempt);
+    if (!e && (!set || !bson_empty(set))) {
+        int64_t max = set ? (int64_t)p->max - (int64_t)set->len : 0;
+        e = DB_UPDATE(
+            m, JOBS, &done,
+            .filter = doc_of("_id: ?, attempts: {$elemMatch: {created_at: ?, started_at: ?, owner: "
+                             "?}}, $expr: ?",
+                             v_field(&f.doc, "_id"), v_field(&attempt, "created_at"),
+                             v_field(&attempt, "started_at"), v_field(&attempt, "owner"),
+                             p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]", v_int64(max)))
+                                    : v_none()),
+            .update = set ? doc_of("$set: ?", v_doc(set)) : NULL, .index = IX_ID);
         if (!e && !done.matched)
             e = ERR_TOO_LARGE;
     }
-    bson_destroy(set);
+    if (set)
+        bson_destroy(set);
     db_end(&f);
-    return e;
+    return e == ERR_NOT_FOUND ? ERR_OK : e; /* no attempt of this agent was kept */
 }
 
 /* ---- results ---- */

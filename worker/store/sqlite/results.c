@@ -82,28 +82,48 @@ enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state, const c
 
 /* ---- cancel ---- */
 
-static enum err cancel(struct sqlite *q, struct text job_id)
+/* Whose request cancelled the job last stays with it, whatever becomes of it: a repeat that comes
+ * late must not cancel a new attempt. */
+static enum err look(struct sqlite *q, struct job_cancel *c, int64_t *ret_id, bool *ret_done)
 {
-    struct query r = query_new(q, SQL_STATE);
-    int64_t id = 0;
+    struct query r = query_new(q, SQL_CANCEL_LOOK);
 
-    query_text(&r, job_id);
+    query_text(&r, c->job_id);
     enum err e = query_step(&r);
     if (!e) {
-        id = query_col_int(&r, 0);
-        if (state_is_over(query_col_str(&r, 1)))
+        const char *state = query_col_str(&r, 1);
+        *ret_id = query_col_int(&r, 0);
+        *ret_done = text_is(query_col_text(&r, 2), c->asked.request_id);
+        c->waited = *ret_done ? query_col_int(&r, 3) : strcmp(state, "waiting") == 0;
+        if (!*ret_done && state_is_over(state))
             e = ERR_CONFLICT;
     }
     query_end(&r);
+    return e;
+}
+
+static enum err cancel(struct sqlite *q, struct job_cancel *c)
+{
+    int64_t id = 0;
+    bool done = false;
+    enum err e = look(q, c, &id, &done);
+
+    if (e || done)
+        return e;
+    struct query r = query_new(q, SQL_CANCEL_NOTE);
+    query_int(&r, id);
+    query_str(&r, c->asked.request_id);
+    query_int(&r, c->waited);
+    e = query_run(&r);
     return e ? e : put_state(q, id, "cancelled", 0, NULL);
 }
 
-enum err sqlite_job_cancel(struct store *s, struct text job_id)
+enum err sqlite_job_cancel(struct store *s, struct job_cancel *c)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, cancel(q, job_id));
+    return e ? e : sqlite_write_end(q, cancel(q, c));
 }
 
 /* ---- results ---- */
@@ -159,7 +179,7 @@ static enum err move(struct sqlite *q, const struct result *old, const struct re
     return extend(q, old, p->lease_ms);
 }
 
-/* Puts into the newest attempt what comes from the agent that had the job then. */
+/* Puts into the newest attempt that the agent had, or of which nobody knows whose it was. */
 static enum err put_late(struct sqlite *q, const struct result *job, const struct result_put *p)
 {
     struct query r = query_new(q, SQL_ATTEMPT_LAST);
@@ -168,6 +188,7 @@ static enum err put_late(struct sqlite *q, const struct result *job, const struc
     size_t len;
 
     query_int(&r, job->id);
+    query_given(&r, p->agent);
     enum err e = query_step(&r);
     if (!e) {
         old.id = query_col_int(&r, 0);
