@@ -30,6 +30,12 @@ struct file_info {
     char name[FILE_NAME_SIZE];
 };
 
+/* How many chunks it has. */
+static inline int64_t file_chunks(const struct file_info *f)
+{
+    return f->length / f->chunk + (f->length % f->chunk != 0);
+}
+
 /* A file_info as one text, opaque to everybody else; false: not such a text. */
 void file_info_print(const struct file_info *f, char out[FILE_INFO_SIZE]);
 bool file_info_parse(struct text t, struct file_info *ret);

@@ -57,6 +57,16 @@ class MongoStorage:
     def restrict(self, queue):
         self.db.restricted_queues.insert_one({"queue_name": queue})
 
+    def make_files_due(self):
+        """What is noted of files for later is due now. Gives what tells how much of it is not swept."""
+        at = now() - datetime.timedelta(seconds=1)
+        self.db.file_drops.update_many({}, {"$set": {"due_at": at}})
+        return lambda: self.db.file_drops.count_documents({"due_at": {"$lte": at}})
+
+    def lose_chunk(self, name, n):
+        file = self.db.fs.files.find_one({"filename": name})
+        assert self.db.fs.chunks.delete_one({"files_id": file["_id"], "n": n}).deleted_count == 1
+
     def login_keys(self, start):
         return [d["_id"] for d in self.db.login_failures.find() if d["_id"].startswith(start)]
 
@@ -120,6 +130,15 @@ class SqliteStorage:
 
     def restrict(self, queue):
         self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)
+
+    def make_files_due(self):
+        at = int(now().timestamp() * 1e3) - 1000
+        self._run("UPDATE file_drops SET due_ms = ?", at)
+        return lambda: self._run("SELECT count(*) FROM file_drops WHERE due_ms <= ?", at)[0][0]
+
+    def lose_chunk(self, name, n):
+        assert self._run("DELETE FROM file_chunks WHERE n = ? AND file = (SELECT id FROM files WHERE name = ?)",
+                         n, name) == 1
 
     def login_keys(self, start):
         return [key for key, in self._run("SELECT key FROM login_failures") if key.startswith(start)]

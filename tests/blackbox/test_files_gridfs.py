@@ -43,7 +43,8 @@ def test_documents(api, db, queue):
         assert chunk["uploadDate"] == file["uploadDate"]
         assert isinstance(chunk["_id"], bson.ObjectId)
     assert db.jobs.find_one({"job_id": job})["job_data"]["attachments_status"] == "complete"
-    assert db.file_drops.find_one(file["_id"]) is None
+    note = db.file_drops.find_one(file["_id"])  # for a while, that it is committed
+    assert set(note) == {"_id", "due_at", "done"} and note["done"] is True
 
 
 @pytest.mark.parametrize("chunk", [1000, 255 * 1024, 256 * 1024, 1 << 20])

@@ -89,6 +89,61 @@ static void sweep_all(struct store *s, int64_t later_ms)
     while (sweep.more);
 }
 
+static void assert_newest(struct store *s, const char *name, const struct file_info *f)
+{
+    struct file_info found;
+
+    assert_int_equal(store_file_open(s, text_of(name), &found), ERR_OK);
+    assert_string_equal(found.id, f->id);
+}
+
+/* Begin, puts and commit once more after the commit, and after the file was replaced. */
+static void test_late_calls(void **state)
+{
+    struct stores *t = *state;
+    char name[ID_SIZE];
+
+    new_id(name);
+    struct file_info first = file_of(name), second = file_of(name);
+    for (int i = 0; i < 2; i++) {
+        store_it(t, &first, i ? 'x' : 'a');
+        if (i)
+            sweep_all(t->a, 0);
+        assert_int_equal(store_file_commit(t->b, &first, NULL), ERR_OK);
+        assert_newest(t->a, name, &first);
+        assert_content(t->a, &first, 'a');
+    }
+    assert_int_equal(store_file_begin(t->a, &first), ERR_OK);
+    sweep_all(t->a, 2 * FILE_ABANDONED_MS);
+    assert_newest(t->a, name, &first);
+    assert_content(t->a, &first, 'a');
+    store_it(t, &second, 'b');
+    assert_int_equal(store_file_commit(t->b, &second, NULL), ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        store_it(t, &first, 'x');
+        assert_int_equal(store_file_commit(t->b, &first, NULL), ERR_OK);
+        assert_newest(t->a, name, &second);
+        assert_content(t->a, &second, 'b');
+        sweep_all(t->a, 2 * FILE_REPLACED_MS);
+    }
+}
+
+/* Of a file whose chunk is missing nothing is given. */
+static void test_missing_chunk(void **state)
+{
+    struct stores *t = *state;
+    struct file_info found = {.length = -5};
+    char name[ID_SIZE];
+
+    new_id(name);
+    struct file_info f = file_of(name);
+    assert_int_equal(store_file_begin(t->a, &f), ERR_OK);
+    assert_int_equal(put(t->a, &f, FILE_CHUNK, 'z'), ERR_OK);
+    assert_int_equal(store_file_commit(t->a, &f, NULL), ERR_OK);
+    assert_int_equal(store_file_open(t->a, text_of(name), &found), ERR_CONFLICT);
+    assert_int_equal(found.length, -5);
+}
+
 static void test_sweep(void **state)
 {
     struct stores *t = *state;
@@ -150,6 +205,8 @@ static void test_attachments(void **state)
 
 const struct CMUnitTest files_suite[] = {
     cmocka_unit_test(test_versions),
+    cmocka_unit_test(test_late_calls),
+    cmocka_unit_test(test_missing_chunk),
     cmocka_unit_test(test_sweep),
     cmocka_unit_test(test_attachments),
 };

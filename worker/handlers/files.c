@@ -162,6 +162,17 @@ void h_file_commit(struct call *calls[], size_t n)
 
 /* ---- downloads ---- */
 
+/* A client would get a part of it, and no word of that. */
+static void reply_incomplete(struct call *c, const char *name)
+{
+    if (log_admit("incomplete file", name, strlen(name)))
+        log_error("pieces of file %s are missing in the store, so it cannot be downloaded; upload "
+                  "it once more, or restore the store from a copy",
+                  name);
+    reply_error(c, 410,
+                "Pieces of this file are missing in the server's store; upload it once more");
+}
+
 static void open_file(struct call *c, const char *suffix)
 {
     char name[FILE_NAME_SIZE];
@@ -171,6 +182,8 @@ static void open_file(struct call *c, const char *suffix)
     enum err e = store_file_open(c->store, (struct text){name, strlen(name)}, &f);
     if (e == ERR_NOT_FOUND) {
         reply_none(c);
+    } else if (e == ERR_CONFLICT) {
+        reply_incomplete(c, name);
     } else if (e) {
         reply_err(c, e);
     } else {

@@ -14,6 +14,9 @@
 /* An upload without a new piece for this long is given up. */
 #define FILE_ABANDONED_MS ((int64_t)15 * 60 * 1000)
 
+/* FILE_ABANDONED_MS is also how long a commit is known: until then its begin, puts and commit may come
+ * once more, late, without effect. */
+
 /* A replaced file stays this long for its readers. */
 #define FILE_REPLACED_MS ((int64_t)5 * 60 * 1000)
 

@@ -87,13 +87,22 @@ enum err mongo_file_begin(struct store *s, const struct file_info *f)
                   doc_of("_id: ?, due_at: ?", v_oid(&id), v_date(now_ms() + FILE_ABANDONED_MS)));
 }
 
-/* A sign of life of an upload. ERR_NOT_FOUND: it was given up, or committed. */
-static enum err delay(struct mongo *m, const struct file_info *f)
+/* A sign of life of an upload. *ret_done: it was committed, so that nothing is left to do.
+ * ERR_NOT_FOUND: it was given up, or committed long ago. */
+static enum err delay(struct mongo *m, const struct file_info *f, bool *ret_done)
 {
     bson_oid_t id = oid_of(f);
+    struct db_found note;
+    enum err e = db_set(m, DROPS, doc_of("_id: ?, dead: null, done: null", v_oid(&id)),
+                        doc_of("$set: {due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS)));
 
-    return db_set(m, DROPS, doc_of("_id: ?, dead: null", v_oid(&id)),
-                  doc_of("$set: {due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS)));
+    *ret_done = false;
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = db_get(m, DROPS, doc_of("_id: ?, done: true", v_oid(&id)), NULL, &note);
+    *ret_done = !e;
+    db_end(&note);
+    return e;
 }
 
 /* Inserts the chunks, or upserts them: then those that are there stay. */
@@ -122,9 +131,10 @@ static enum err put_chunks(struct mongo *m, const struct file_info *f, int64_t a
 enum err mongo_file_put(struct store *s, const struct file_info *f, int64_t at, struct text data)
 {
     struct mongo *m = mongo_of(s);
-    enum err e = delay(m, f);
+    bool done;
+    enum err e = delay(m, f, &done);
 
-    if (!e)
+    if (!e && !done)
         e = put_chunks(m, f, at, data, false);
     if (e == ERR_CONFLICT)
         e = put_chunks(m, f, at, data, true);
@@ -154,9 +164,10 @@ static enum err choose_date(struct mongo *m, struct file_info *f, bool *ret_ther
 
 enum err files_give_way(struct mongo *m, const bson_t *file)
 {
-    enum err e = insert(
-        m, DROPS,
-        doc_of("_id: ?, due_at: ?", v_field(file, "_id"), v_date(now_ms() + FILE_REPLACED_MS)));
+    enum err e =
+        db_upsert(m, DROPS, doc_of("_id: ?", v_field(file, "_id")),
+                  doc_of("$set: {due_at: ?, done: true}, $unset: {swept: true}",
+                         v_date(now_ms() + FILE_REPLACED_MS)));
 
     return e ? e : db_delete(m, FILES, doc_of("_id: ?", v_field(file, "_id")), true, NULL);
 }
@@ -177,16 +188,17 @@ static enum err replace(struct mongo *m, const struct file_info *f)
     return e;
 }
 
-/* Deletes the note last: a repeat of a commit that finds no note has nothing left to do. */
+/* The note is marked last: a repeat of the commit goes on until then. It stays for a while, so that
+ * what comes late does not begin the upload again. */
 enum err mongo_file_commit(struct store *s, const struct file_info *file,
                            const struct text *attached_to)
 {
     struct mongo *m = mongo_of(s);
     struct file_info f = *file;
-    bool there;
-    enum err alive = delay(m, &f);
+    bool there, done;
+    enum err alive = delay(m, &f, &done);
 
-    if (alive && alive != ERR_NOT_FOUND)
+    if (done || (alive && alive != ERR_NOT_FOUND))
         return alive;
     enum err e = choose_date(m, &f, &there);
     if (!e && alive && !there)
@@ -200,10 +212,33 @@ enum err mongo_file_commit(struct store *s, const struct file_info *file,
         e = attachments_came(m, *attached_to);
     if (!e)
         e = replace(m, &f);
-    return e ? e : db_delete(m, DROPS, doc_of("_id: ?", v_oid(&id)), true, NULL);
+    return e ? e
+             : DB_UPDATE(m, DROPS, NULL, .filter = doc_of("_id: ?", v_oid(&id)),
+                         .update = doc_of("$set: {done: true, due_at: ?}",
+                                          v_date(now_ms() + FILE_ABANDONED_MS)));
 }
 
 /* ---- downloads ---- */
+
+/* Counts by the index alone. ERR_CONFLICT: chunks are missing. */
+static enum err check_chunks(struct mongo *m, const struct file_info *f)
+{
+    bson_oid_t id = oid_of(f);
+    int64_t n = file_chunks(f);
+    bson_t reply;
+    enum err e = db_read(m,
+                         doc_of("count: ?, query: {files_id: ?, n: {$gte: 0, $lt: ?}}, hint: ?",
+                                v_str(CHUNKS), v_oid(&id), v_int(n),
+                                v_own(doc_of(index_keys(IX_CHUNK)))),
+                         &reply);
+
+    if (e)
+        return e;
+    if (doc_int(&reply, "n", 0) != n)
+        e = ERR_CONFLICT;
+    bson_destroy(&reply);
+    return e;
+}
 
 enum err mongo_file_open(struct store *s, struct text name, struct file_info *ret)
 {
@@ -219,13 +254,15 @@ enum err mongo_file_open(struct store *s, struct text name, struct file_info *re
     if (id && f.length >= 0 && f.chunk > 0) {
         bson_oid_to_string(id, f.id);
         memcpy(f.name, name.s, name.len < FILE_NAME_SIZE ? name.len : FILE_NAME_SIZE - 1);
-        *ret = f;
+        e = check_chunks(mongo_of(s), &f);
     } else {
         log_warn("the document of file %.*s in " FILES " is none of GridFS; remove it",
                  (int)name.len, name.s);
         e = ERR_NOT_FOUND;
     }
     db_end(&found);
+    if (!e)
+        *ret = f;
     return e;
 }
 
@@ -351,6 +388,18 @@ static enum err remove_chunks(struct mongo *m, const bson_t *note, int64_t limit
                      NULL);
 }
 
+/* That of a file whose chunks are gone stays for a while: see mongo_file_commit(). */
+static enum err note_end(struct mongo *m, const bson_t *note, bool keep)
+{
+    bson_t *filter = doc_of("_id: ?", v_field(note, "_id"));
+
+    if (keep || !doc_bool(note, "done") || doc_bool(note, "swept"))
+        return db_delete(m, DROPS, filter, true, NULL);
+    return DB_UPDATE(m, DROPS, NULL, .filter = filter,
+                     .update = doc_of("$set: {swept: true, due_at: ?}",
+                                      v_date(now_ms() + FILE_ABANDONED_MS)));
+}
+
 /* Takes care of one note that is due, as far as the limit allows. */
 static enum err sweep_note(struct mongo *m, const bson_t *note, struct file_sweep *sweep)
 {
@@ -366,7 +415,7 @@ static enum err sweep_note(struct mongo *m, const bson_t *note, struct file_swee
         sweep->removed += e ? 0 : removed;
     }
     if (!e && (keep || !removed))
-        e = db_delete(m, DROPS, doc_of("_id: ?", v_field(note, "_id")), true, NULL);
+        e = note_end(m, note, keep);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
@@ -376,7 +425,8 @@ enum err mongo_files_sweep(struct store *s, struct file_sweep *sweep)
     enum err e = ERR_OK;
 
     sweep->removed = 0;
-    while (!e && sweep->removed < sweep->chunks_max) {
+    for (int64_t notes = 0; !e && notes < sweep->chunks_max && sweep->removed < sweep->chunks_max;
+         notes++) {
         struct db_found f;
         e = db_get(m, DROPS, doc_of("due_at: {$lte: ?}", v_date(sweep->now_ms)), NULL, &f);
         if (!e)

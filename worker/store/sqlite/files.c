@@ -56,7 +56,11 @@ enum err sqlite_file_begin(struct store *s, const struct file_info *f)
     return sqlite_write_end(q, e);
 }
 
-/* A sign of life of an upload. ERR_NOT_FOUND: it was given up. */
+/* ---- notes: file_drops.done ---- */
+
+enum { COMMITTED = 1, REPLACED = 2 };
+
+/* A sign of life of an upload. ERR_NOT_FOUND: it was committed, or given up. */
 static enum err delay(struct sqlite *q, const struct file_info *f)
 {
     int changes = 0;
@@ -65,10 +69,21 @@ static enum err delay(struct sqlite *q, const struct file_info *f)
     return !e && !changes ? ERR_NOT_FOUND : e;
 }
 
+/* Whether its commit was carried out before. ERR_NOT_FOUND: not. */
+static enum err is_done(struct sqlite *q, const char *id)
+{
+    struct query r = query_new(q, SQL_FILE_DONE);
+
+    query_str(&r, id);
+    return query_probe(&r);
+}
+
 static enum err put(struct sqlite *q, const struct file_info *f, int64_t at, struct text data)
 {
     enum err e = delay(q, f);
 
+    if (e == ERR_NOT_FOUND)
+        return is_done(q, f->id); /* late: it is there */
     for (size_t done = 0; !e && done < data.len; done += (size_t)FILE_CHUNK) {
         size_t left = data.len - done, len = left < FILE_CHUNK ? left : (size_t)FILE_CHUNK;
         struct query r = query_new(q, SQL_CHUNK_PUT);
@@ -86,14 +101,6 @@ enum err sqlite_file_put(struct store *s, const struct file_info *f, int64_t at,
     enum err e = sqlite_write_begin(q);
 
     return e ? e : sqlite_write_end(q, put(q, f, at, data));
-}
-
-static enum err is_committed(struct sqlite *q, const char *id)
-{
-    struct query r = query_new(q, SQL_FILE_IS);
-
-    query_str(&r, id);
-    return query_probe(&r);
 }
 
 static enum err add(struct sqlite *q, const struct file_info *f)
@@ -133,12 +140,18 @@ static enum err drop_end(struct sqlite *q, const char *id)
     return query_run(&r);
 }
 
+/* Notes for a while that the upload is over: what comes late must not begin it again. */
+static enum err keep_note(struct sqlite *q, const char *id)
+{
+    return run_timed(q, SQL_DROP_KEEP, id, now_ms() + FILE_ABANDONED_MS, NULL);
+}
+
 static enum err commit(struct sqlite *q, const struct file_info *f, const struct text *attached_to)
 {
     enum err e = delay(q, f);
 
     if (e == ERR_NOT_FOUND)
-        return is_committed(q, f->id); /* a repeat */
+        return is_done(q, f->id); /* a repeat */
     if (!e)
         e = add(q, f);
     if (!e)
@@ -148,7 +161,7 @@ static enum err commit(struct sqlite *q, const struct file_info *f, const struct
         query_text(&r, *attached_to);
         e = query_run(&r);
     }
-    return e ? e : drop_end(q, f->id);
+    return e ? e : keep_note(q, f->id);
 }
 
 enum err sqlite_file_commit(struct store *s, const struct file_info *f,
@@ -162,22 +175,41 @@ enum err sqlite_file_commit(struct store *s, const struct file_info *f,
 
 /* ---- downloads ---- */
 
+/* ERR_CONFLICT: chunks are missing. */
+static enum err check_chunks(struct sqlite *q, const struct file_info *f)
+{
+    struct query r = query_new(q, SQL_CHUNKS_COUNT);
+    int64_t n = file_chunks(f);
+
+    query_str(&r, f->id);
+    query_int(&r, n - 1);
+    enum err e = query_step(&r);
+    if (!e && query_col_int(&r, 0) != n)
+        e = ERR_CONFLICT;
+    query_end(&r);
+    return e;
+}
+
 enum err sqlite_file_open(struct store *s, struct text name, struct file_info *ret)
 {
     struct query r = query_new(sqlite_of(s), SQL_FILE_NEWEST);
+    struct file_info f = {.chunk = FILE_CHUNK};
 
     query_text(&r, name);
     enum err e = query_step(&r);
     if (!e) {
-        struct file_info f = {.length = query_col_int(&r, 1),
-                              .chunk = query_col_int(&r, 2),
-                              .date_ms = query_col_int(&r, 3)};
+        f.length = query_col_int(&r, 1);
+        f.chunk = query_col_int(&r, 2);
+        f.date_ms = query_col_int(&r, 3);
         struct text id = query_col_text(&r, 0);
         memcpy(f.id, id.s, id.len < FILE_ID_SIZE ? id.len : FILE_ID_SIZE - 1);
         memcpy(f.name, name.s, name.len < FILE_NAME_SIZE ? name.len : FILE_NAME_SIZE - 1);
-        *ret = f;
     }
     query_end(&r);
+    if (!e)
+        e = check_chunks(sqlite_of(s), &f);
+    if (!e)
+        *ret = f;
     return e;
 }
 
@@ -209,25 +241,32 @@ enum err sqlite_file_read(struct store *s, const struct file_info *f, int64_t at
 
 /* ---- the sweep ---- */
 
-/* Removes some chunks of one file that is due. ERR_NOT_FOUND: none is. */
+/* Takes care of one note that is due, of a file with chunks up to the limit. ERR_NOT_FOUND: none
+ * is. */
 static enum err sweep_some(struct sqlite *q, struct file_sweep *sweep, int64_t limit)
 {
     struct query r = query_new(q, SQL_DROP_DUE);
     char id[FILE_ID_SIZE] = {0};
+    int64_t done = 0;
 
     query_int(&r, sweep->now_ms);
     enum err e = query_step(&r);
     if (!e) {
+        done = query_col_int(&r, 1);
         struct text t = query_col_text(&r, 0);
         memcpy(id, t.s, t.len < sizeof id ? t.len : sizeof id - 1);
     }
     query_end(&r);
     if (e)
         return e;
+    if (done == COMMITTED)
+        return drop_end(q, id);
     int changes = 0;
     e = run_timed(q, SQL_CHUNKS_DROP, id, limit, &changes);
     sweep->removed += changes;
-    return !e && changes < limit ? drop_end(q, id) : e;
+    if (e || changes == limit)
+        return e;
+    return done == REPLACED ? keep_note(q, id) : drop_end(q, id);
 }
 
 enum err sqlite_files_sweep(struct store *s, struct file_sweep *sweep)
@@ -236,7 +275,8 @@ enum err sqlite_files_sweep(struct store *s, struct file_sweep *sweep)
     enum err e = ERR_OK;
 
     sweep->removed = 0;
-    while (!e && sweep->removed < sweep->chunks_max) {
+    for (int64_t notes = 0; !e && notes < sweep->chunks_max && sweep->removed < sweep->chunks_max;
+         notes++) {
         int64_t left = sweep->chunks_max - sweep->removed;
         e = sqlite_write_begin(q);
         if (!e)
