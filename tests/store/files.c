@@ -204,10 +204,8 @@ static void test_attachments(void **state)
 }
 
 const struct CMUnitTest files_suite[] = {
-    cmocka_unit_test(test_versions),
-    cmocka_unit_test(test_late_calls),
-    cmocka_unit_test(test_missing_chunk),
-    cmocka_unit_test(test_sweep),
+    cmocka_unit_test(test_versions),      cmocka_unit_test(test_late_calls),
+    cmocka_unit_test(test_missing_chunk), cmocka_unit_test(test_sweep),
     cmocka_unit_test(test_attachments),
 };
 SUITE_LEN(files);

@@ -84,9 +84,10 @@ void server_events_cancelled(const struct config *cfg, struct store *s, const st
     if (!cfg->webhook_server_events || !c->waited || store_jobs_get(s, &read, 1) || read.err)
         return;
     snprintf(job_id, sizeof job_id, "%.*s", (int)c->job_id.len, c->job_id.s);
-    send_of(cfg, s, &(struct server_event){.job_id = job_id,
-                                           .detail = "cancelled while it waited for an agent",
-                                           .id = c->asked.request_id},
+    send_of(cfg, s,
+            &(struct server_event){.job_id = job_id,
+                                   .detail = "cancelled while it waited for an agent",
+                                   .id = c->asked.request_id},
             read.value);
     json_decref(read.value);
 }

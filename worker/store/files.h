@@ -11,11 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An upload without a new piece for this long is given up. */
+/* An upload without a new piece for this long is given up. For as long, a commit is known: begin,
+ * pieces and commit that come once more, late, have no effect. */
 #define FILE_ABANDONED_MS ((int64_t)15 * 60 * 1000)
-
-/* FILE_ABANDONED_MS is also how long a commit is known: until then its begin, puts and commit may come
- * once more, late, without effect. */
 
 /* A replaced file stays this long for its readers. */
 #define FILE_REPLACED_MS ((int64_t)5 * 60 * 1000)

@@ -164,10 +164,9 @@ static enum err choose_date(struct mongo *m, struct file_info *f, bool *ret_ther
 
 enum err files_give_way(struct mongo *m, const bson_t *file)
 {
-    enum err e =
-        db_upsert(m, DROPS, doc_of("_id: ?", v_field(file, "_id")),
-                  doc_of("$set: {due_at: ?, done: true}, $unset: {swept: true}",
-                         v_date(now_ms() + FILE_REPLACED_MS)));
+    enum err e = db_upsert(m, DROPS, doc_of("_id: ?", v_field(file, "_id")),
+                           doc_of("$set: {due_at: ?, done: true}, $unset: {swept: true}",
+                                  v_date(now_ms() + FILE_REPLACED_MS)));
 
     return e ? e : db_delete(m, FILES, doc_of("_id: ?", v_field(file, "_id")), true, NULL);
 }
@@ -226,11 +225,11 @@ static enum err check_chunks(struct mongo *m, const struct file_info *f)
     bson_oid_t id = oid_of(f);
     int64_t n = file_chunks(f);
     bson_t reply;
-    enum err e = db_read(m,
-                         doc_of("count: ?, query: {files_id: ?, n: {$gte: 0, $lt: ?}}, hint: ?",
-                                v_str(CHUNKS), v_oid(&id), v_int(n),
-                                v_own(doc_of(index_keys(IX_CHUNK)))),
-                         &reply);
+    enum err e =
+        db_read(m,
+                doc_of("count: ?, query: {files_id: ?, n: {$gte: 0, $lt: ?}}, hint: ?",
+                       v_str(CHUNKS), v_oid(&id), v_int(n), v_own(doc_of(index_keys(IX_CHUNK)))),
+                &reply);
 
     if (e)
         return e;
@@ -395,9 +394,9 @@ static enum err note_end(struct mongo *m, const bson_t *note, bool keep)
 
     if (keep || !doc_bool(note, "done") || doc_bool(note, "swept"))
         return db_delete(m, DROPS, filter, true, NULL);
-    return DB_UPDATE(m, DROPS, NULL, .filter = filter,
-                     .update = doc_of("$set: {swept: true, due_at: ?}",
-                                      v_date(now_ms() + FILE_ABANDONED_MS)));
+    return DB_UPDATE(
+        m, DROPS, NULL, .filter = filter,
+        .update = doc_of("$set: {swept: true, due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS)));
 }
 
 /* Takes care of one note that is due, as far as the limit allows. */

@@ -295,15 +295,15 @@ static enum err put_late(struct mongo *m, const struct result_put *p)
     bson_t *set = e ? NULL : late_fields(p, &attempt);
     if (!e && (!set || !bson_empty(set))) {
         int64_t max = set ? (int64_t)p->max - (int64_t)set->len : 0;
-        e = DB_UPDATE(
-            m, JOBS, &done,
-            .filter = doc_of("_id: ?, attempts: {$elemMatch: {created_at: ?, started_at: ?, owner: "
-                             "?}}, $expr: ?",
-                             v_field(&f.doc, "_id"), v_field(&attempt, "created_at"),
-                             v_field(&attempt, "started_at"), v_field(&attempt, "owner"),
-                             p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]", v_int64(max)))
-                                    : v_none()),
-            .update = set ? doc_of("$set: ?", v_doc(set)) : NULL, .index = IX_ID);
+        e = DB_UPDATE(m, JOBS, &done,
+                      .filter = doc_of(
+                          "_id: ?, attempts: {$elemMatch: {created_at: ?, started_at: ?, owner: "
+                          "?}}, $expr: ?",
+                          v_field(&f.doc, "_id"), v_field(&attempt, "created_at"),
+                          v_field(&attempt, "started_at"), v_field(&attempt, "owner"),
+                          p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]", v_int64(max)))
+                                 : v_none()),
+                      .update = set ? doc_of("$set: ?", v_doc(set)) : NULL, .index = IX_ID);
         if (!e && !done.matched)
             e = ERR_TOO_LARGE;
     }
