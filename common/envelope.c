@@ -17,7 +17,8 @@ enum request_key {
     RQ_HEADERS,
     RQ_PEER,
     RQ_BODY,
-    RQ_COUNT_
+    RQ_REQUIRED_,
+    RQ_HTTPS = RQ_REQUIRED_
 };
 
 enum reply_key {
@@ -112,7 +113,7 @@ enum err request_pack_head(const struct request *r, size_t body_len, msgpack_sbu
         !route_wire(route_of(r->op)))
         return ERR_INVALID;
     msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
-    msgpack_pack_map(&pk, RQ_COUNT_);
+    msgpack_pack_map(&pk, RQ_REQUIRED_ + (r->https ? 1 : 0));
     msgpack_pack_uint8(&pk, RQ_VERSION);
     msgpack_pack_uint8(&pk, ENVELOPE_VERSION);
     msgpack_pack_uint8(&pk, RQ_ID);
@@ -126,7 +127,11 @@ enum err request_pack_head(const struct request *r, size_t body_len, msgpack_sbu
     pack_request_lists(&pk, r);
     msgpack_pack_uint8(&pk, RQ_PEER);
     pack_text(&pk, r->peer);
-    msgpack_pack_uint8(&pk, RQ_BODY);
+    if (r->https) {
+        msgpack_pack_uint8(&pk, RQ_HTTPS);
+        msgpack_pack_uint8(&pk, 1);
+    }
+    msgpack_pack_uint8(&pk, RQ_BODY); /* last: the caller puts its bytes behind it */
     msgpack_pack_bin(&pk, body_len);
     return ERR_OK;
 }
@@ -272,6 +277,11 @@ static bool get_request_field(uint64_t key, const msgpack_object *o, struct requ
         return get_text(o, &r->peer);
     case RQ_BODY:
         return get_text(o, &r->body);
+    case RQ_HTTPS:
+        if (!get_uint(o, 1, &n))
+            return false;
+        r->https = n != 0;
+        return true;
     default:
         return true; /* skip: a later release's field */
     }
@@ -302,16 +312,17 @@ enum err request_unpack(const char *data, size_t len, msgpack_zone *zone, struct
     ret->query_len = 0;
     memset(ret->headers, 0, sizeof ret->headers);
     ret->peer = ret->body = (struct text){"", 0};
+    ret->https = false;
     if (!get_map(data, len, zone, &o))
         return ERR_INVALID;
     for (uint32_t i = 0; i < o.via.map.size; i++) {
         const msgpack_object_kv *kv = &o.via.map.ptr[i];
         if (!get_request_field(kv->key.via.u64, &kv->val, ret))
             return ERR_INVALID;
-        if (kv->key.via.u64 < RQ_COUNT_)
+        if (kv->key.via.u64 < RQ_REQUIRED_)
             seen |= 1u << kv->key.via.u64;
     }
-    return seen == (1u << RQ_COUNT_) - 1 ? ERR_OK : ERR_INVALID;
+    return seen == (1u << RQ_REQUIRED_) - 1 ? ERR_OK : ERR_INVALID;
 }
 
 /* A NUL-terminated copy in the zone. */

@@ -43,6 +43,7 @@ struct request {
     size_t query_len;
     struct text headers[HDR_COUNT_]; /* s NULL: the client sent none */
     struct text peer;                /* address of the client */
+    bool https;                      /* whether the client spoke TLS, to us or to a trusted proxy */
     struct text body;
 };
 

@@ -64,6 +64,8 @@ static size_t escape_one(char *out, const char *s, size_t n, bool json)
     if (utf8_is_control(s, n))
         return (size_t)snprintf(out, 7, json ? "\\u%04x" : "\\x%02x",
                                 n == 1 ? c : (unsigned char)s[1]);
+    if (utf8_ends_line(s, n))
+        return (size_t)snprintf(out, 7, "\\u20%02x", (unsigned char)s[2] - 0x80);
     memcpy(out, s, n);
     return n;
 }

@@ -1,5 +1,7 @@
 #include "common/utf8.h"
 
+#include <string.h>
+
 size_t utf8_sequence(const char *text, size_t left)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -26,6 +28,11 @@ bool utf8_is_control(const char *text, size_t n)
     const unsigned char *s = (const unsigned char *)text;
 
     return n == 1 ? s[0] < 0x20 || s[0] == 0x7f : n == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+}
+
+bool utf8_ends_line(const char *s, size_t n)
+{
+    return n == 3 && memcmp(s, "\xe2\x80", 2) == 0 && (s[2] == '\xa8' || s[2] == '\xa9');
 }
 
 bool utf8_has_control(const char *s, size_t len)

@@ -11,6 +11,9 @@ size_t utf8_sequence(const char *s, size_t left);
 /* Whether the sequence of n bytes is a control character: C0, DEL or C1. */
 bool utf8_is_control(const char *s, size_t n);
 
+/* Whether it ends a line for some readers though it is no control character: U+2028, U+2029. */
+bool utf8_ends_line(const char *s, size_t n);
+
 /* Whether a text has a control character or NUL. */
 bool utf8_has_control(const char *s, size_t len);
 

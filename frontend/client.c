@@ -131,6 +131,7 @@ const char *client_host(const struct conn *c, struct evhttp_request *req)
 void client_complete(const struct conn *c, struct request *r)
 {
     r->peer = (struct text){c->peer, strlen(c->peer)};
+    r->https = strcmp(c->client.scheme, "https") == 0;
     if (*c->client.host)
         r->headers[HDR_HOST] = (struct text){c->client.host, strlen(c->client.host)};
 }

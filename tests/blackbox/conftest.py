@@ -92,15 +92,15 @@ def reference(store_uri):
 
 @pytest.fixture(scope="session")
 def roles_server(store_uri):
-    """A server that looks at the roles of tokens."""
-    with Stack(store_uri(), "--auth", "roles", env=auth.ENV, webhooks=1) as stack:
+    """A server that looks at the roles of tokens. Tests count its events: none is left out."""
+    with Stack(store_uri(), "--auth", "roles", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def login_server(store_uri):
-    """A server that nobody may use without a token."""
-    with Stack(store_uri(), "--auth", "login", env=auth.ENV, webhooks=1) as stack:
+    """A server that nobody may use without a token; its log is as whole."""
+    with Stack(store_uri(), "--auth", "login", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 

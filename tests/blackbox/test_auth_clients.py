@@ -166,11 +166,11 @@ def test_a_client_from_first_to_last(api, roles_server, name):
     expect(api.get(f"/v1/client-permissions/{name}", headers=MANAGER), 404, NO_CLIENT)
     expect(api.post("/v1/oauth2/token", auth=(name, new)), 401)
     found = [e["event"] for e in since(roles_server, before, "user_")]
+    full = 'max_priority={"*":5,"lab":7},allowed_queues=[],max_reservation_time={"lab":30000}'
+    less = f"user_updated:the-admin,{name},role=contributor," + full.replace('"*":5,"lab":7', "")
     assert found == [
-        f"user_created:the-admin,{name},client_secret,max_priority,max_reservation_time,role,email",
-        f"user_updated:the-admin,{name},role", f"user_updated:the-admin,{name},max_priority",
-        f"user_updated:the-admin,{name},client_secret", f"user_updated:the-admin,{name},",
-        f"user_deleted:the-admin,{name}", f"user_deleted:the-admin,{name}"]
+        f"user_created:the-admin,{name},role=agent,{full}", f"user_updated:the-admin,{name},role=contributor,{full}",
+        less, less, less, f"user_deleted:the-admin,{name}", f"user_deleted:the-admin,{name}"]
 
 
 def test_defaults(api, name):

@@ -26,6 +26,7 @@ static void fill_sample(void)
     sample.query_len = 1;
     sample.headers[HDR_COOKIE] = (struct text){"agent_name=x", 12};
     sample.peer = (struct text){"127.0.0.1", 9};
+    sample.https = true;
     sample.body = (struct text){"\0\xff{}", 4};
 }
 
@@ -51,8 +52,14 @@ static void test_request_round_trip(void **state)
     assert_int_equal(r->query[0].value.len, 0);
     assert_null(r->headers[HDR_ACCEPT].s);
     assert_int_equal(r->headers[HDR_COOKIE].len, 12);
+    assert_true(r->https);
     assert_int_equal(r->body.len, 4);
     assert_memory_equal(r->body.s, "\0\xff{}", 4);
+    msgpack_sbuffer_clear(&out);
+    sample.https = false; /* as a frontend of the release before, which has no such key */
+    assert_int_equal(request_pack(&sample, &out), ERR_OK);
+    assert_int_equal(request_unpack(out.data, out.size, &zone, r), ERR_OK);
+    assert_false(r->https);
     msgpack_zone_destroy(&zone);
     msgpack_sbuffer_destroy(&out);
     free(r);

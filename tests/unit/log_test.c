@@ -65,6 +65,10 @@ static void test_one_line_of_valid_text(void **state)
 static void test_what_stands_for_them(void **state)
 {
     (void)state;
+    for (int format = LOG_TEXT; format <= LOG_JSON; format++)
+        assert_non_null(
+            strstr(logged((enum log_format)format, "\xe2\x80\xa8|\xe2\x80\xa9|\xe2\x80\xaa"),
+                   "\\u2028|\\u2029|\xe2\x80\xaa"));
     assert_non_null(strstr(logged(LOG_TEXT, "a\nb\x1b[31m\xff \xc3\xa9 \"q\""),
                            "a\\x0ab\\x1b[31m\\xff \xc3\xa9 \"q\"\n"));
     assert_non_null(strstr(logged(LOG_JSON, "a\nb\x7f\xff \xc3\xa9 \"q\""),

@@ -90,9 +90,11 @@ static enum err look(struct call *c, struct text header)
     return e;
 }
 
-static void refuse_unknown(struct call *c)
+/* No usable token. */
+static void refuse_unknown(struct call *c, int status, const char *text)
 {
-    reply_error(c, 401, "Authentication is required for specified endpoint");
+    reply_error(c, status, "%s", text);
+    security_refused(c, text);
 }
 
 /* The other modes: a faulty token is refused. */
@@ -103,15 +105,14 @@ static enum err demand(struct call *c, struct text header)
 
     if (!header.s || !bearer(header, &token)) {
         if (login)
-            refuse_unknown(c);
+            refuse_unknown(c, 401, "Authentication is required for specified endpoint");
         else
             c->caller.role = header.s ? 0 : ROLE_CONTRIBUTOR;
         return ERR_OK;
     }
     enum err e = take_token(c, token);
     if (!e && c->caller.fault)
-        reply_error(c, token_answer(c->caller.fault).status, "%s",
-                    token_answer(c->caller.fault).text);
+        refuse_unknown(c, token_answer(c->caller.fault).status, token_answer(c->caller.fault).text);
     return e;
 }
 

@@ -249,8 +249,8 @@ static enum err count_failure(struct call *c, struct attempt *a, const struct cr
             security_event(c, SECURITY_WARN,
                            i == CLIENT ? "Logins are slowed down for a while"
                                        : "Logins are refused for a while",
-                           "authn_login_lock:%.*s,%s", (int)k->client_id.len, k->client_id.s,
-                           reasons[i]);
+                           "authn_login_lock:%.*s,%s", security_shown_len(k->client_id),
+                           k->client_id.s, reasons[i]);
     }
     enum err end = store_group_commit(c->store);
     return e ? e : end;

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/utf8.h"
 #include "worker/clients/roles.h"
 
 #include <stdarg.h>
@@ -12,29 +13,35 @@
 
 #define APPID      "com.canonical.testflinger"
 #define SHOWN_MAX  300 /* bytes of a text in an event: the line must stay below LOG_LINE_MAX */
+#define EVENT_MAX  800 /* of the event's name with its parameters: two client ids and permissions */
 #define LINE_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY)
 
 static const char *const level_names[] = {"INFO", "WARN", "CRITICAL"};
 
-/* A text as JSON, cut to what is shown; control characters become '?'. */
-static json_t *shown(const char *s, size_t len)
+/* A text as JSON, cut to at most `max` bytes. Control characters (C1 too), ends of lines and bytes
+ * that are no UTF-8 become '?': clients can neither forge lines nor control a terminal. */
+static json_t *shown(const char *s, size_t len, size_t max)
 {
-    char out[SHOWN_MAX];
-    json_t *text = NULL;
+    char out[EVENT_MAX];
+    size_t used = 0, n;
 
-    len = len < sizeof out ? len : sizeof out;
-    for (size_t i = 0; i < len; i++)
-        out[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
-    /* the cut may fall into a character */
-    for (int i = 0; !text && i < 4 && (size_t)i <= len; i++)
-        text = json_stringn(out, len - (size_t)i);
-    return text ? text : json_string("?");
+    for (size_t i = 0; i < len; i += n ? n : 1) {
+        n = utf8_sequence(s + i, len - i);
+        bool bad = !n || utf8_is_control(s + i, n) || utf8_ends_line(s + i, n);
+        if (used + (bad ? 1 : n) > max)
+            break;
+        if (bad)
+            out[used++] = '?';
+        else
+            memcpy(out + used, s + i, n), used += n;
+    }
+    return json_stringn(out, used);
 }
 
 static void set(json_t *event, const char *name, struct text t)
 {
     if (t.len)
-        json_object_set_new(event, name, shown(t.s, t.len));
+        json_object_set_new(event, name, shown(t.s, t.len, SHOWN_MAX));
 }
 
 /* ISO 8601 with microseconds and offset. */
@@ -98,14 +105,14 @@ static json_t *event_new(const struct call *c, enum security_level level, const 
     set_datetime(event);
     json_object_set_new(event, "type", json_string("security"));
     json_object_set_new(event, "appid", json_string(APPID));
-    json_object_set_new(event, "event", shown(name, strlen(name)));
+    json_object_set_new(event, "event", shown(name, strlen(name), EVENT_MAX));
     json_object_set_new(event, "level", json_string(level_names[level]));
-    json_object_set_new(event, "description", shown(description, strlen(description)));
+    json_object_set_new(event, "description", shown(description, strlen(description), SHOWN_MAX));
     set(event, "source_ip", c->request->peer);
     set_host(event, c->request->headers[HDR_HOST]);
     if (hostname)
         set(event, "hostname", (struct text){hostname, strlen(hostname)});
-    json_object_set_new(event, "protocol", json_string("http"));
+    json_object_set_new(event, "protocol", json_string(c->request->https ? "https" : "http"));
     set_uri(event, c);
     json_object_set_new(
         event, "request_method",
@@ -166,7 +173,7 @@ static void hold(const struct call *c, char *line)
 void security_event(const struct call *c, enum security_level level, const char *description,
                     const char *fmt, ...)
 {
-    char name[2 * SHOWN_MAX];
+    char name[EVENT_MAX + 4]; /* longer than what is shown: the cut falls between characters */
     va_list ap;
 
     va_start(ap, fmt);
@@ -185,6 +192,11 @@ void security_event(const struct call *c, enum security_level level, const char 
     if (line)
         log_line(kind, line, strlen(line));
     free(line);
+}
+
+int security_shown_len(struct text client_id)
+{
+    return (int)(client_id.len < SECURITY_NAME_SIZE ? client_id.len : SECURITY_NAME_SIZE);
 }
 
 const char *security_caller(const struct call *c, char out[SECURITY_NAME_SIZE])

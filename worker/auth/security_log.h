@@ -20,8 +20,11 @@ void security_event(const struct call *c, enum security_level level, const char 
 /* authz_fail: the caller may not do what it asked for. */
 void security_refused(const struct call *c, const char *description);
 
-/* Who calls, for an event: the client id or "unauthenticated". Cut to the size. */
+/* How much of a client id fits into an event, as the precision of "%.*s". */
 #define SECURITY_NAME_SIZE 256
+int security_shown_len(struct text client_id);
+
+/* Who calls, for an event: the client id or "unauthenticated". Cut to the size. */
 const char *security_caller(const struct call *c, char out[SECURITY_NAME_SIZE]);
 
 /* Adds an entry about this request to the audit trail: what the caller did to whom. `detail` is an

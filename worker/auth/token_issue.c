@@ -43,10 +43,13 @@ json_t *token_issue_json(const struct call *c, const char *token)
                      (json_int_t)c->cfg->token_lifetime);
 }
 
-void token_issue_told(const struct call *c, const json_t *permissions)
+void token_issue_told(const struct call *c, const json_t *permissions, const char *how)
 {
-    security_event(c, SECURITY_INFO, "A token was issued", "authn_token_created:%s,%s",
-                   json_string_value(json_object_get(permissions, "client_id")),
+    const char *id = json_string_value(json_object_get(permissions, "client_id"));
+    char description[SECURITY_NAME_SIZE + 64];
+
+    snprintf(description, sizeof description, "Access token %s for client %s", how, id);
+    security_event(c, SECURITY_INFO, description, "authn_token_created:%s,%s", id,
                    role_name(role_of(permissions)));
 }
 
@@ -94,8 +97,7 @@ void token_issue_ended(const struct call *c, struct text client_id, int64_t n, c
         return;
     snprintf(event, sizeof event, "The refresh tokens of a client have ended: %s", reason);
     security_event(c, SECURITY_INFO, event, "authn_token_revoked:%.*s,all",
-                   (int)(client_id.len < SECURITY_NAME_SIZE ? client_id.len : SECURITY_NAME_SIZE),
-                   client_id.s);
+                   security_shown_len(client_id), client_id.s);
     audit_also(c, "token.revoke", client_id,
                json_pack("{s:I, s:s}", "tokens", (json_int_t)n, "reason", reason));
 }

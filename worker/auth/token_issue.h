@@ -12,8 +12,8 @@ char *token_issue_token(struct call *c, const json_t *client, const json_t *perm
 /* The answer with it, new reference. */
 json_t *token_issue_json(const struct call *c, const char *token);
 
-/* Writes the event of a token that was issued. */
-void token_issue_told(const struct call *c, const json_t *permissions);
+/* Writes the event of a token that was issued; `how`: "created" or "refreshed". */
+void token_issue_told(const struct call *c, const json_t *permissions, const char *how);
 
 /* A new refresh token that is not stored yet. `token` points to `digest` and `binding` of the same
  * struct (do not copy it) and to the client's id. Clients get `text`, the store only the digest. */

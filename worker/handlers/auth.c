@@ -62,7 +62,7 @@ static void issue(struct call *c, const json_t *client)
         reply_err(c, e);
     } else if (token) {
         security_event(c, SECURITY_INFO, "A client has logged in", "authn_login_success:%s", id);
-        token_issue_told(c, permissions);
+        token_issue_told(c, permissions, "created");
         if (json) {
             body = token_issue_json(c, token);
             json_object_set_new(body, "refresh_token", json_string(refresh));
@@ -75,10 +75,12 @@ static void issue(struct call *c, const json_t *client)
     json_decref(permissions);
 }
 
-static void login_failed(struct call *c, struct text client_id, const char *why)
+/* `why`: for watchers of the log; `answer`: for the client. */
+static void login_failed(struct call *c, struct text client_id, const char *why, const char *answer)
 {
-    security_event(c, SECURITY_WARN, why, "authn_login_fail:%.*s", (int)client_id.len, client_id.s);
-    reply_text(c, 401, why);
+    security_event(c, SECURITY_WARN, why, "authn_login_fail:%.*s", security_shown_len(client_id),
+                   client_id.s);
+    reply_text(c, 401, answer);
 }
 
 static void refuse(struct call *c, int status, const char *why, int64_t wait_s)
@@ -102,18 +104,19 @@ void h_token(struct call *calls[], size_t n)
 
     (void)n;
     if (!header.s) {
-        login_failed(c, unknown, NO_HEADER);
+        login_failed(c, unknown, "Login failed: missing authorization header", NO_HEADER);
         return;
     }
     if (!credentials_read(header, &k)) {
-        login_failed(c, unknown, NO_CREDENTIALS);
+        login_failed(c, unknown, "Login failed: incomplete credentials", NO_CREDENTIALS);
     } else {
         switch (login_check(c, &k, &client, &wait_s)) {
         case LOGIN_OK:
             issue(c, client);
             break;
         case LOGIN_WRONG:
-            login_failed(c, k.client_id, BAD_CREDENTIALS);
+            login_failed(c, k.client_id, "Login failed: invalid client id or client key",
+                         BAD_CREDENTIALS);
             break;
         case LOGIN_LOCKED:
             refuse(c, 429, "Too many failed logins", wait_s);

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 handler_fn h_clients_list, h_client_get, h_client_put, h_client_delete;
@@ -77,39 +78,33 @@ static bool is_system_admin(struct text id)
     return id.len == strlen(SYSTEM_ADMIN) && memcmp(id.s, SYSTEM_ADMIN, id.len) == 0;
 }
 
-/* Length of a path's client id, cut to fit into a message or event. */
-static int shown_len(struct text id)
-{
-    return (int)(id.len < SECURITY_NAME_SIZE ? id.len : SECURITY_NAME_SIZE);
-}
-
-/* Logs an admin's refused action. */
+/* Logs an admin's refused action on the client of the path. */
 static void tell_admin(const struct call *c, const char *activity)
 {
     char by[SECURITY_NAME_SIZE];
+    struct text id = c->request->params[0];
 
-    security_event(c, SECURITY_WARN, "An act of an admin was refused", "authz_admin:%s,%s",
-                   security_caller(c, by), activity);
+    security_event(c, SECURITY_WARN, "An act of an admin was refused", "authz_admin:%s,%s %.*s",
+                   security_caller(c, by), activity, security_shown_len(id), id.s);
 }
 
 /* Whether the caller's rank reaches the client's role and the new one. False: answered. */
 static bool may_change(struct call *c, const json_t *client, const char *new_role)
 {
-    char by[SECURITY_NAME_SIZE];
+    char by[SECURITY_NAME_SIZE], act[64], why[3 * SECURITY_NAME_SIZE];
     struct text id = c->request->params[0];
     unsigned role = c->caller.role;
 
-    security_caller(c, by);
-    if (client && role_is_lower(role, role_of(client))) {
-        reply_error(c, 403, "%s has insufficient permissions to modify client '%.*s'", by,
-                    shown_len(id), id.s);
-    } else if (new_role && role_is_lower(role, role_of_name(new_role))) {
-        reply_error(c, 403, "%s has insufficient permissions to assign role '%s' to client '%.*s'",
-                    by, new_role, shown_len(id), id.s);
-    } else {
+    if (client && role_is_lower(role, role_of(client)))
+        snprintf(act, sizeof act, "modify");
+    else if (new_role && role_is_lower(role, role_of_name(new_role)))
+        snprintf(act, sizeof act, "assign role '%s' to", new_role);
+    else
         return true;
-    }
-    security_refused(c, "the client or the role is above the caller's");
+    snprintf(why, sizeof why, "%s has insufficient permissions to %s client '%.*s'",
+             security_caller(c, by), act, security_shown_len(id), id.s);
+    reply_error(c, 403, "%s", why);
+    security_refused(c, why);
     return false;
 }
 
@@ -131,12 +126,15 @@ static bool may_put(struct call *c, const json_t *client, const json_t *body)
     bool secret = json_object_get(body, "client_secret") != NULL;
 
     if (json_is_string(json_object_get(client, "sub")) &&
-        (secret || json_object_get(body, "email")))
+        (secret || json_object_get(body, "email"))) {
+        tell_admin(c, "change of email or client_secret of the OIDC client");
         reply_error(c, 422, OIDC_FIELDS);
-    else if (!client && !secret)
+    } else if (!client && !secret) {
+        tell_admin(c, "creation without client_secret of client");
         reply_error(c, 400, NO_SECRET);
-    else
+    } else {
         return may_change(c, client, json_string_value(json_object_get(body, "role")));
+    }
     return false;
 }
 
@@ -167,27 +165,47 @@ static json_t *fields_of(struct call *c, const json_t *body)
 /* The effects of a put. */
 struct done {
     bool created;
+    json_t *client;     /* as it is now; owned */
     int64_t ended;      /* revoked refresh tokens */
     const char *reason; /* why they were revoked */
 };
 
-/* Logs and audits a put with the names of the sent fields, never their values. */
+/* "role=…,max_priority={…},…": the role first, since long events are cut at the end. */
+static void permissions_text(const json_t *client, char *out, size_t size)
+{
+    static const char *const names[] = {"max_priority", "allowed_queues", "max_reservation_time"};
+    json_t *all = client_permissions(client, false);
+    size_t used = (size_t)snprintf(out, size, "role=%s", role_name(role_of(client)));
+
+    for (size_t i = 0; i < sizeof names / sizeof *names && used < size; i++) {
+        char *value = json_dumps(json_object_get(all, names[i]), JSON_COMPACT | JSON_ENCODE_ANY);
+        used += (size_t)snprintf(out + used, size - used, ",%s=%s", names[i], value ? value : "");
+        free(value);
+    }
+    json_decref(all);
+}
+
+/* Logs and audits a put: the client's permissions, and only the names of the sent fields. */
 static void tell_put(const struct call *c, const struct done *done, const json_t *body)
 {
     bool created = done->created;
-    char by[SECURITY_NAME_SIZE], names[128] = "";
+    char by[SECURITY_NAME_SIZE], text[4 * SECURITY_NAME_SIZE], names[128] = "no field";
     struct text id = c->request->params[0];
     json_t *list = json_array(), *value;
     const char *name;
     size_t used = 0;
 
     json_object_foreach ((json_t *)(uintptr_t)body, name, value) {
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? "," : "", name);
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", name);
         json_array_append_new(list, json_string(name));
     }
-    security_event(c, SECURITY_WARN, created ? "A client was made" : "A client was changed",
-                   "user_%s:%s,%.*s,%s", created ? "created" : "updated", security_caller(c, by),
-                   shown_len(id), id.s, names);
+    security_caller(c, by);
+    snprintf(text, sizeof text, "%s %s client %.*s: %s", by, created ? "created new" : "updated",
+             security_shown_len(id), id.s, names);
+    char permissions[2 * SECURITY_NAME_SIZE];
+    permissions_text(done->client, permissions, sizeof permissions);
+    security_event(c, SECURITY_WARN, text, "user_%s:%s,%.*s,%s", created ? "created" : "updated",
+                   by, security_shown_len(id), id.s, permissions);
     audit(c, created ? "client.create" : "client.update", id, json_pack("{s:o}", "fields", list));
     token_issue_ended(c, id, done->ended, done->reason);
 }
@@ -220,6 +238,10 @@ static enum err put_once(struct call *c, const json_t *body, json_t *fields, str
         if (e == ERR_NOT_FOUND)
             e = ERR_CONFLICT;
     }
+    if (!e) {
+        done->client = json_copy(put.create ? all : client);
+        json_object_update(done->client, fields);
+    }
     json_decref(client);
     json_decref(all);
     return e;
@@ -247,6 +269,7 @@ static void put(struct call *c, const json_t *body, json_t *fields)
 
     if (!e) { /* the change, the revoked tokens and the audit entry are one transaction */
         bool went = put_and_tell(c, body, fields, &done) == ERR_OK;
+        json_decref(done.client);
         e = store_group_commit(c->store);
         if (!went)
             return;
@@ -270,7 +293,7 @@ void h_client_put(struct call *calls[], size_t n)
     if (!body)
         return;
     if (is_system_admin(c->request->params[0])) {
-        tell_admin(c, "change of " SYSTEM_ADMIN);
+        tell_admin(c, "change of client");
         reply_error(c, 422, NO_MODIFY);
     } else if (name_of_path_is_fine(c, "client_id") && (fields = fields_of(c, body))) {
         put(c, body, fields);
@@ -285,7 +308,7 @@ static void tell_deleted(const struct call *c, const char *description)
     struct text id = c->request->params[0];
 
     security_event(c, SECURITY_WARN, description, "user_deleted:%s,%.*s", security_caller(c, by),
-                   shown_len(id), id.s);
+                   security_shown_len(id), id.s);
 }
 
 void h_client_delete(struct call *calls[], size_t n)
@@ -296,7 +319,7 @@ void h_client_delete(struct call *calls[], size_t n)
     (void)n;
     if (is_system_admin(id)) {
         tell_deleted(c, "The removal of a client was refused");
-        tell_admin(c, "removal of " SYSTEM_ADMIN);
+        tell_admin(c, "removal of client");
         reply_error(c, 422, NO_DELETE);
         return;
     }

@@ -59,7 +59,7 @@ static void end_family(struct call *c, const struct refresh_found *r)
     token_issue_ended(
         c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)}, n,
         "a rotated token was used again");
-    refuse(c, r, "A rotated refresh token was used again", REVOKED);
+    refuse(c, r, "A revoked refresh token was used: it had been rotated", REVOKED);
 }
 
 /* Adds the family's next token to the answer. On an error the call is answered. */
@@ -115,7 +115,7 @@ static void answer(struct call *c, const struct refresh_found *r, const json_t *
         body = token_issue_json(c, token);
         enum err e = c->cfg->refresh_rotation ? rotate(c, r, client, body) : touch(c, r);
         if (!e) {
-            token_issue_told(c, permissions);
+            token_issue_told(c, permissions, "refreshed");
             reply_json(c, 200, json_incref(body));
         }
     }
@@ -138,7 +138,7 @@ static void end_foreign(struct call *c, const struct refresh_found *r)
     token_issue_ended(
         c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)}, now,
         "the client is another one, or its secret or role has changed");
-    refuse(c, r, "A refresh token was used that was issued before the client's change", REVOKED);
+    refuse(c, r, "A revoked refresh token was used: it is older than the client's change", REVOKED);
 }
 
 static void refresh(struct call *c, const struct refresh_found *r)
@@ -148,7 +148,7 @@ static void refresh(struct call *c, const struct refresh_found *r)
     enum err e = store_client_get(c->store, id, &client);
 
     if (e == ERR_NOT_FOUND)
-        refuse(c, r, "A refresh token of a removed client was used", INVALID);
+        refuse(c, r, "A revoked refresh token was used: its client was removed", INVALID);
     else if (e)
         reply_err(c, e);
     else if (r->revoked)
@@ -168,10 +168,13 @@ void h_token_refresh(struct call *calls[], size_t n)
     struct refresh_found found = {0};
 
     (void)n;
-    if (!find_refresh(c, INVALID, &found))
+    enum err e = find_refresh(c, INVALID, &found);
+    if (!e)
         refresh(c, &found);
-    if (c->reply.status == 422)
-        security_event(c, SECURITY_WARN, "No refresh token in the request",
+    else if (c->reply.status < 500)
+        security_event(c, SECURITY_WARN,
+                       e == ERR_NOT_FOUND ? "Refresh token request rejected: unknown token"
+                                          : "Refresh token request rejected: faulty body",
                        "authn_login_fail:unknown");
     json_decref(found.client_id);
 }
