@@ -16,7 +16,7 @@ enum {
 
 struct acceptor {
     struct server *server;
-    struct evhttp_bound_socket *bound; /* NULL: no more */
+    struct evhttp_bound_socket *bound; /* NULL: closed */
     struct event *again;               /* the end of a pause */
     bool room;
     bool resting;   /* within a pause after a failed accept */
@@ -25,11 +25,11 @@ struct acceptor {
     int64_t logged;
 };
 
-/* libevent gives a listener's error callback the argument of evhttp's own accept callback, so ours
- * is found here: a process has one acceptor. */
+/* libevent passes evhttp's own argument to a listener's error callback, so ours is global: a
+ * process has one acceptor. */
 static struct acceptor *the_acceptor;
 
-/* Accepts or not, as the state says. */
+/* Enables or disables accepting, as the state says. */
 static void apply(struct acceptor *a)
 {
     bool on = a->room && !a->resting;
@@ -38,8 +38,7 @@ static void apply(struct acceptor *a)
         return;
     struct evconnlistener *listener = evhttp_bound_socket_get_listener(a->bound);
     if ((on ? evconnlistener_enable(listener) : evconnlistener_disable(listener)) != 0)
-        log_error("cannot %s the listener; it is tried again each second",
-                  on ? "enable" : "disable");
+        log_error("cannot %s the listener; trying again each second", on ? "enable" : "disable");
     beat_paused(!a->room || a->failing);
 }
 
@@ -53,7 +52,7 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
     apply(a);
 }
 
-/* EMFILE, ENFILE, ENOBUFS, ENOMEM…: tries again after a pause. */
+/* After EMFILE, ENFILE, ENOBUFS, ENOMEM…: pauses, then tries again. */
 static void on_error(struct evconnlistener *listener, void *http)
 {
     const struct timeval pause = {.tv_usec = PAUSE_MS * 1000};
@@ -121,11 +120,11 @@ void acceptor_took(struct acceptor *a)
 
 void acceptor_tick(struct acceptor *a)
 {
-    /* The state is applied anew each time, so that no lost timer or event lasts. */
+    /* Apply the state every second, so that no lost timer or event lasts. */
     if (a->resting && !event_pending(a->again, EV_TIMEOUT, NULL))
         a->resting = false;
     if (a->failing && !a->resting && clock_mono_ms() - a->failed > 5 * (int64_t)PAUSE_MS)
-        a->failing = false; /* nobody waits: a further try would have failed as well */
+        a->failing = false; /* the queue is empty: another try would have failed, too */
     apply(a);
     beat_turn();
 }

@@ -11,17 +11,17 @@ struct acceptor;
 struct acceptor *acceptor_new(struct server *s, int listen_fd);
 void acceptor_free(struct acceptor *a);
 
-/* Whether there is room for a further connection: without it, they wait in the kernel. */
+/* Whether a further connection may be accepted; without room, connections wait in the kernel. */
 void acceptor_room(struct acceptor *a, bool room);
 
-/* A connection was accepted. */
+/* Call it when a connection was accepted. */
 void acceptor_took(struct acceptor *a);
 
-/* Each second: finds out whether connections wait although they are accepted, and tells the master
+/* Call it each second: checks whether connections wait although we accept, and tells the master
  * (beat.h). */
 void acceptor_tick(struct acceptor *a);
 
-/* No further connections, for good. */
+/* Stops accepting for good. */
 void acceptor_close(struct acceptor *a);
 
 #endif

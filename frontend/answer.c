@@ -31,13 +31,13 @@ void answer_headers(struct server *s, struct evhttp_request *req, const struct r
     for (size_t i = 0; i < reply->headers_len; i++)
         evhttp_add_header(out, reply->headers[i].name, reply->headers[i].value);
     evhttp_add_header(out, "X-Request-Id", own ? own : id);
-    /* A browser must not take what a job posted for a page or a script. */
+    /* Browsers must not run what a job posted as a page or script. */
     evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
     if (s->draining)
         evhttp_add_header(out, "Connection", "close");
 }
 
-/* The body of an answer, until the client has taken it. */
+/* The body of an answer until the client has read it. */
 struct kept {
     struct budget_share share;
     char data[];

@@ -1,29 +1,28 @@
-/* Answers on a connection: the headers that every one has, and bodies that count in the budget
- * until the client has taken them. */
+/* Answers on a connection: the headers of every answer, and bodies that count in the budget until
+ * the client has read them. */
 #ifndef FRONTEND_ANSWER_H
 #define FRONTEND_ANSWER_H
 
 #include "common/envelope.h"
 #include "frontend/server.h"
 
-/* The X-Request-Id that the client sent; NULL: none, or none that may stand in a header or a log.
- */
+/* The client's X-Request-Id; NULL: none, or invalid in a header or log line. */
 const char *answer_client_id(struct evhttp_request *req);
 
-/* Adds the headers of the reply and those of every answer. `id`: of the request, where the client
- * gave none. */
+/* Adds the headers of the reply and those of every answer. `id`: the request's, used if the client
+ * sent none. */
 void answer_headers(struct server *s, struct evhttp_request *req, const struct reply *reply,
                     const char *id);
 
-/* Copies a body into a buffer that the caller owns; large ones count in the tenant's budget. NULL:
- * the budget has no room for it. `t` may be NULL for the short texts of local.h. */
+/* Copies a body into a buffer of the caller; a large one counts in the tenant's budget. NULL: no
+ * room in the budget. `t` may be NULL for the short texts of local.h. */
 struct evbuffer *answer_keep(struct tenant *t, struct text body);
 
 /* Sends an answer with the body of answer_keep(), which it frees. */
 void answer_send(struct conn *c, struct evhttp_request *req, const struct reply *reply,
                  const char *id, struct evbuffer *body);
 
-/* Counts an answer of a route. `began_us` (monotonic) 0: its time does not count. */
+/* Counts an answer of a route. `began_us` (monotonic) 0: do not count its time. */
 void answer_count(unsigned route, int status, int64_t began_us);
 
 #endif

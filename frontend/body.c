@@ -9,14 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MEMORY_MIN = 1024 }; /* of the first allocation, which doubles as the body grows */
+enum { MEMORY_MIN = 1024 }; /* first allocation; doubled as the body grows */
 
 void body_begin(struct body *b, bool spools)
 {
     *b = (struct body){.fd = -1, .spools = spools};
 }
 
-/* Makes room for n bytes more in memory; false: the budget has none. */
+/* Makes room for n more bytes in memory; false: no room in the budget. */
 static bool grow(struct body *b, struct tenant *t, uint64_t n)
 {
     size_t cap = b->cap ? b->cap : MEMORY_MIN;
@@ -46,7 +46,7 @@ static enum err write_failed(int fault)
     return ERR_NO_ROOM;
 }
 
-/* Begins the file with what is in memory. */
+/* Starts the file with the bytes in memory. */
 static enum err open_file(struct body *b)
 {
     if ((b->fd = spool_open()) < 0)

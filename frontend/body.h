@@ -1,5 +1,5 @@
 /* The body of a request while it arrives: up to BODY_MEMORY_MAX bytes in memory, more in an
- * unlinked temporary file, where that was allowed. */
+ * unlinked temporary file if that is allowed. */
 #ifndef FRONTEND_BODY_H
 #define FRONTEND_BODY_H
 
@@ -21,7 +21,7 @@ struct body_limits {
 struct body {
     struct budget_share held;    /* of memory */
     struct budget_share spooled; /* of the spool */
-    char *mem;                   /* NULL: nothing has come, or it is in the file */
+    char *mem;                   /* NULL: empty, or in the file */
     size_t cap;
     int fd; /* -1: no file */
     bool spools;
@@ -31,17 +31,16 @@ struct body {
 /* An empty body. `spools`: it may go to a file. */
 void body_begin(struct body *b, bool spools);
 
-/* Moves `n` bytes from the front of `from` to the end, on the account of `t`. ERR_FULL: the memory
- * of all bodies is at its limit, or this one is above BODY_MEMORY_MAX and may not go to a file;
- * ERR_NO_ROOM (logged): the disk or its limit is full. The bytes are gone then and the body is to
- * be dropped. */
+/* Moves `n` bytes from the front of `from` to the end, charged to `t`. ERR_FULL: no memory, or the
+ * body is above BODY_MEMORY_MAX and may not go to a file; ERR_NO_ROOM (logged): disk or --max-spool
+ * full. After an error the bytes are lost: drop the body. */
 enum err body_take(struct body *b, struct tenant *t, struct evbuffer *from, uint64_t n) MUST_CHECK;
 
-/* Copies up to `n` bytes from byte `at` on; returns how many there are, -1 (logged): the file
- * cannot be read. */
+/* Copies up to `n` bytes from byte `at` on and returns their number; -1 (logged): the file cannot
+ * be read. */
 ssize_t body_read(const struct body *b, uint64_t at, void *out, size_t n);
 
-/* Frees what it holds and leaves an empty body in memory. */
+/* Frees memory and file; leaves an empty body in memory. */
 void body_free(struct body *b);
 
 #endif

@@ -38,7 +38,7 @@ void budget_leave(struct tenant *t)
     free(t);
 }
 
-/* Whether a share of this tenant may become larger, to `whole` bytes by `more`. */
+/* Whether the tenant may enlarge a share by `more` to `whole` bytes. */
 static bool has_room(const struct tenant *t, uint64_t whole, uint64_t more)
 {
     const struct budget *b = t->budget;

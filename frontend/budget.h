@@ -13,42 +13,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUDGET_SMALL ((uint64_t)68 * 1024) /* a body of 64 KiB with its head */
+#define BUDGET_SMALL ((uint64_t)68 * 1024) /* a body of 64 KiB and its head */
 
-struct tenant; /* what one address uses */
+struct tenant; /* the use of one address */
 
 struct budget {
     uint64_t max, used;     /* bytes */
     struct tenant *tenants; /* by address */
 };
 
-/* A part of the budget that something holds. All zeros: none. */
+/* A holder's part of the budget. All zeros: none. */
 struct budget_share {
     struct tenant *tenant;
     uint64_t bytes;
 };
 
-/* The tenant of an address; each join needs a leave. Shares keep their tenant by themselves. */
+/* The tenant of an address; each join needs a leave. Shares keep their tenant alive themselves. */
 struct tenant *budget_join(struct budget *b, const struct address_key *key);
 void budget_leave(struct tenant *t); /* NULL: nothing */
 
-/* Adds bytes to a share, which then belongs to this tenant. False: there is no room, nothing has
- * changed. */
+/* Adds bytes to a share, which then belongs to this tenant. False: no room, nothing has changed. */
 bool budget_take(struct budget_share *s, struct tenant *t, uint64_t bytes);
 
-/* The same in any case: for what is in memory already. */
+/* The same without a limit, for what is in memory already. */
 void budget_force(struct budget_share *s, struct tenant *t, uint64_t bytes);
 
-/* Gives back all but `keep` bytes. */
+/* Returns all but `keep` bytes. */
 void budget_give(struct budget_share *s, uint64_t keep);
 
-/* What an address has on the disk follows the same rule: at most half of what the others leave of
- * `max`, where `used` counts all, in other processes, too. False: nothing has changed. */
+/* Adds bytes on the disk by the same rule: at most half of what the others leave of `max`, where
+ * `used` counts all addresses in all processes. False: no room, nothing has changed. */
 bool budget_spool(struct budget_share *s, struct tenant *t, uint64_t bytes, uint64_t used,
                   uint64_t max);
-/* Whether it would be true. */
+/* Whether budget_spool would succeed. */
 bool budget_may_spool(const struct tenant *t, uint64_t bytes, uint64_t used, uint64_t max);
-/* Gives back a share of the disk. */
+/* Returns bytes on the disk. */
 void budget_unspool(struct budget_share *s);
 
 #endif

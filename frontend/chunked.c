@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* chunk-size [ chunk-ext ]: hexadecimal digits; blanks before an extension are let through. */
+/* chunk-size [ chunk-ext ]: hexadecimal digits; blanks are allowed before an extension. */
 static bool parse_size(struct text line, uint64_t *ret)
 {
     size_t i = 0;
@@ -24,7 +24,7 @@ static bool parse_size(struct text line, uint64_t *ret)
     return i == line.len || line.s[i] == ';';
 }
 
-/* Bounds extensions, which cost CPU time and carry nothing: a chunk's line may have 16 bytes plus
+/* Limits extensions, which cost CPU time and have no use: a chunk's line may have 16 bytes plus
  * twice its data. False: the lines so far exceed that by more than CHUNK_EXCESS_MAX. */
 static bool excused(struct chunked *c, size_t line_len)
 {
@@ -49,7 +49,7 @@ static enum chunked_result on_end(struct chunked *c, struct text line)
     return line.len ? CHUNKED_BAD : CHUNKED_LINE;
 }
 
-/* Trailers are read to their end, judged as header lines are, and dropped. */
+/* Trailers are checked as header lines are, and dropped. */
 static enum chunked_result on_trailer(struct chunked *c, struct text line)
 {
     struct head_field field;

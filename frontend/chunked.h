@@ -1,5 +1,5 @@
-/* The framing of a chunked body (RFC 9112 7.1): sizes, line ends and trailers; the data goes to the
- * caller. */
+/* The framing of a chunked body (RFC 9112 7.1): sizes, line ends and trailers. The caller takes the
+ * data. */
 #ifndef FRONTEND_CHUNKED_H
 #define FRONTEND_CHUNKED_H
 

@@ -14,7 +14,7 @@
 
 static const struct address nobody;
 
-/* From here on the connection and the memory of its requests count for this address. */
+/* Sets the address that the connection and its requests' memory count for. */
 static bool count_for(struct conn *c, const struct address *a)
 {
     const struct address_key key = address_key(a);
@@ -65,8 +65,8 @@ enum proxy2_result client_take_header(struct conn *c, const void *data, size_t n
     if (r == PROXY2_BAD)
         return refuse(c);
     struct address client = h->named ? h->client : c->client.address;
-    /* A proxy that sends a PROXY header relays the client's bytes unchanged: their headers count
-     * only if that client is a trusted proxy itself. */
+    /* A proxy with a PROXY header relays the client's bytes unchanged: their headers count only if
+     * that client is a trusted proxy itself. */
     c->client.relayed = h->named && trust_has(&c->server->proxies.rules.trust, &client);
     free(h);
     c->client.header = NULL;
@@ -109,7 +109,7 @@ bool client_of_request(struct conn *c, struct evhttp_request *req)
         c->client.host[f.host.len] = '\0';
     }
     address_text(&f.client, c->peer);
-    /* What the proxy asks for itself, as for its own checks, is not limited. */
+    /* The proxy's own requests, such as health checks, are not limited. */
     bool own = memcmp(&f.client, &c->client.address, sizeof f.client) == 0;
     return count_for(c, own ? &nobody : &f.client);
 }

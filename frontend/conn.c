@@ -37,7 +37,7 @@ static void send_continue(struct conn *c)
     bufferevent_enable(c->bev, EV_WRITE);
 }
 
-/* Reads on in what the intake has; true: the library has got a head. */
+/* Lets the intake parse on; true: the library got a head. */
 static bool advance(struct conn *c)
 {
     bool passed = intake_advance(&c->intake, bufferevent_get_input(c->bev));
@@ -50,7 +50,7 @@ static bool advance(struct conn *c)
     return passed;
 }
 
-/* Takes the PROXY header off; false: HTTP does not follow yet. */
+/* Takes the PROXY header off the input; false: HTTP does not follow yet. */
 static bool take_header(struct conn *c, struct evbuffer *input)
 {
     uint8_t part[256];
@@ -70,8 +70,8 @@ static bool take_header(struct conn *c, struct evbuffer *input)
     return r == PROXY2_DONE;
 }
 
-/* evbuffer callback on the library's input: moves what came to the intake, which may put a checked
- * head in its place. */
+/* evbuffer callback on the library's input: moves new bytes to the intake, which may put a checked
+ * head in their place. */
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct conn *c = arg;
@@ -88,7 +88,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         known = came - info->n_added;
         came = info->n_added;
     }
-    if (known) /* a head that the library has not read yet */
+    if (known) /* the library has not read the last head yet */
         evbuffer_remove_buffer(input, s->kept, known);
     intake_take(&c->intake, input, came);
     if (known)
@@ -122,7 +122,8 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     client_free(&c->client);
     if (c->tls)
         tls_bye(c);
-    /* TLS may be in the midst of a write that failed: it books that after this call. */
+    /* TLS may be inside a failed write that changes its buffers after this call: remove our
+     * callbacks. */
     evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);
     evbuffer_remove_cb(bufferevent_get_output(c->bev), pace_on_output, c);
     intake_done(&c->intake);
@@ -133,7 +134,7 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     conn_check_limit(s);
 }
 
-/* The library has set up its connection, which is found as the argument of its callbacks. */
+/* libevent has set up the connection: take it from the argument of its callbacks. */
 static void set_up(struct conn *c)
 {
     const struct config *cfg = c->server->cfg;
@@ -148,9 +149,9 @@ static void set_up(struct conn *c)
     c->evcon = evcon;
     HASH_ADD_PTR(c->server->conns, evcon, c);
     evhttp_connection_set_closecb(c->evcon, on_close, c);
-    bufferevent_set_timeouts(c->bev, NULL, NULL); /* pace.h looks after that */
+    bufferevent_set_timeouts(c->bev, NULL, NULL); /* pace.h handles timeouts */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    /* Bounds unsent bytes in the kernel: they cost memory and hide how fast the client reads. */
+    /* Limits unsent bytes in the kernel: they cost memory and hide how fast the client reads. */
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
     bool fits = client_accepted(c);
@@ -164,13 +165,13 @@ static void set_up(struct conn *c)
         shut(c, SHUT_ROOM);
 }
 
-/* An answer is through, and requests wait behind it. */
+/* An answer is complete, and requests wait behind it. */
 static void read_on(struct conn *c)
 {
     struct evbuffer *input = bufferevent_get_input(c->bev);
 
     c->feeding = true;
-    if (!c->tls) /* TLS of libevent freezes nothing */
+    if (!c->tls) /* libevent's TLS does not freeze its buffers */
         evbuffer_unfreeze(input, 0);
     bool passed = advance(c);
     if (!c->tls)
@@ -179,7 +180,7 @@ static void read_on(struct conn *c)
     conn_hold(c);
     pace_look(c);
     if (passed)
-        bufferevent_trigger(c->bev, EV_READ, 0); /* the library reads its head */
+        bufferevent_trigger(c->bev, EV_READ, 0); /* the library reads the head */
 }
 
 static void on_hook(evutil_socket_t fd, short what, void *arg)
@@ -216,7 +217,7 @@ struct bufferevent *conn_accept(struct event_base *base, void *server)
     acceptor_took(s->acceptor);
     metric_set(M_HTTP_CONNECTIONS, 0, s->conns_len);
     conn_check_limit(s);
-    /* Runs in this turn of the loop, before anything can be read. */
+    /* Runs in this turn of the loop, before anything is read. */
     event_active(c->hook, EV_TIMEOUT, 0);
     return c->bev;
 }
@@ -230,7 +231,7 @@ struct conn *conn_of(struct server *s, struct evhttp_request *req)
     return c;
 }
 
-/* The library has written the answer to the request, and reads the next one from here on. */
+/* The library has written the answer, and reads the next request from here on. */
 static void on_answered(struct evhttp_request *req, void *arg)
 {
     struct conn *c = arg;
@@ -269,7 +270,7 @@ void conn_let_body(struct conn *c)
     intake_let(&c->intake);
     pace_look(c);
     bufferevent_enable(c->bev, EV_READ);
-    event_active(c->hook, EV_TIMEOUT, 0); /* reads what has come meanwhile */
+    event_active(c->hook, EV_TIMEOUT, 0); /* parse what came meanwhile */
 }
 
 void conn_watch(struct conn *c)
@@ -278,7 +279,7 @@ void conn_watch(struct conn *c)
     bufferevent_event_cb event_cb;
     void *arg;
 
-    /* The library has switched reading off, and its read callback must not run now. */
+    /* The library has disabled reading; its read callback must not run now. */
     bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &arg);
     bufferevent_setcb(c->bev, NULL, write_cb, event_cb, arg);
     bufferevent_enable(c->bev, EV_READ);
@@ -297,6 +298,6 @@ void conn_close_idle(struct server *s)
 
 void conn_check_limit(struct server *s)
 {
-    /* One more than may stay: place_make_room() then decides which one is closed. */
+    /* Accept one above the limit: place_make_room() then decides which one to close. */
     acceptor_room(s->acceptor, s->conns_len <= s->places_max);
 }

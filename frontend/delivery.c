@@ -17,24 +17,25 @@
 #include <uuid/uuid.h>
 
 enum {
-    WATCH_MS = 250,  /* without a reset after the answer: the claim has arrived */
-    GATHER_MS = 5,   /* that a settled claim waits for others */
+    WATCH_MS = 250,  /* without a reset for so long after the answer: arrived */
+    GATHER_MS = 5,   /* a settled claim waits so long for others */
     BATCH_MAX = 128, /* claims in one request to a worker */
     RETRY_MS = 200,  /* pause after a request that failed */
     GIVE_UP_MS = 60000,
     LINE_SIZE = REQUEST_ID_SIZE + 1 /* "+ID\n" */
 };
 
-/* Claimed (written false) -> watched (written true) -> settled (conn NULL) -> in a notice. */
+/* States: claimed (written false) -> watched (written true) -> settled (conn NULL) -> in a notice.
+ */
 struct delivery {
     char id[REQUEST_ID_SIZE];
     struct conn *conn; /* NULL: settled */
     bool written, arrived;
-    int64_t at; /* ms: when it was written; once settled: when */
+    int64_t at; /* ms: time of the write, then of the settling */
     struct delivery *prev, *next;
 };
 
-/* Claims that workers are being told about. */
+/* A notice to workers about settled claims. */
 struct notice {
     struct link_request link; /* first member */
     struct deliveries *all;
@@ -46,7 +47,7 @@ struct deliveries {
     struct server *server;
     struct delivery *watched; /* written, oldest first */
     struct delivery *settled; /* oldest first */
-    struct notice *notices;   /* that wait for their answers */
+    struct notice *notices;   /* notices without an answer yet */
     size_t settled_len, under_way;
     int64_t pause_end; /* ms */
     struct event *tick;
@@ -84,10 +85,9 @@ static void on_told(struct link_request *r, enum err e, const struct reply *repl
             continue;
         }
         if (failed)
-            log_warn(
-                "no worker took the notice whether claim %s has arrived; its job goes back to its "
-                "queue unless the agent reports it; check workers and store",
-                c->id);
+            log_warn("cannot report the delivery of claim %s to a worker; its job goes back to its "
+                     "queue unless the agent reports it; check workers and store",
+                     c->id);
         free(c);
     }
     if (failed) {
@@ -113,7 +113,7 @@ static void send_notice(struct deliveries *d, struct notice *n, struct text line
     r->body = lines;
     msgpack_sbuffer_init(&out);
     if (request_pack(r, &out))
-        abort(); /* it always fits */
+        abort(); /* cannot be: it always fits */
     message_of(&n->link.payload, &out);
     n->link.service = SERVICE_API;
     n->link.timeout_ms = d->server->cfg->request_timeout;
@@ -122,7 +122,7 @@ static void send_notice(struct deliveries *d, struct notice *n, struct text line
     free(r);
 }
 
-/* Tells the workers about the oldest settled claims. */
+/* Sends the oldest settled claims to a worker. */
 static void tell(struct deliveries *d)
 {
     char lines[BATCH_MAX * LINE_SIZE];
@@ -165,13 +165,12 @@ static void settle(struct deliveries *d, struct delivery *c, bool arrived)
 
 /* ---- watching ---- */
 
-/* True when the other side has reset the connection: it did not read what was written. */
+/* True when the peer reset the connection: it did not read what was written. */
 static bool is_reset(const struct conn *c)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
-    const int closed = 7; /* TCP_CLOSE of the kernel; netinet/tcp.h, which names it, defines struct
-                             tcp_info again */
+    const int closed = 7; /* TCP_CLOSE; its header netinet/tcp.h redefines struct tcp_info */
 
     return getsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
            info.tcpi_state == closed;

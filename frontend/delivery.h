@@ -1,4 +1,4 @@
-/* Detects whether a claim's response reached the agent, and tells the workers.
+/* Detects whether a claim's response reached the agent, and reports it to the workers.
  *
  * It did if it was written to the socket and the connection was not reset for 250 ms after, or
  * until the agent sent its next request or closed in good order. The workers are told in batches; a
@@ -11,28 +11,28 @@
 struct deliveries;
 
 struct deliveries *delivery_start(struct server *s);
-/* After the link, which may still hold notices to workers. The argument may be NULL. */
+/* Call it after link_close: the link may hold notices to workers. `d` may be NULL. */
 void delivery_stop(struct deliveries *d);
 
-/* Whether there are claims that the workers were not told about. */
+/* Whether there are claims that no worker knows the delivery of. */
 bool delivery_pending(const struct deliveries *d);
 
 /* True when the client has closed before its answer: nothing needs to be written any more. */
 bool delivery_refused(const struct conn *c);
 
-/* The answer of this claim is about to be handed to the library. `id`: of the request, a UUID. */
+/* Call it before the claim's answer goes to the library. `id`: the request's, a UUID. */
 void delivery_begin(struct conn *c, const char *id);
 
-/* The library has written an answer, of a claim or not. */
+/* Call it when the library has written an answer, of a claim or not. */
 void delivery_written(struct conn *c);
 
-/* The client sends its next request: it has got what was written before. */
+/* Call it at the client's next request: what was written before has arrived. */
 void delivery_next(struct conn *c);
 
-/* The connection is about to be closed; its socket is still there. */
+/* Call it before the connection is closed, while its socket exists. */
 void delivery_closed(struct conn *c);
 
-/* The job of this claim goes back. */
+/* Reports that this claim did not arrive: its job goes back to its queue. */
 void delivery_return(struct server *s, const char *id);
 
 #endif

@@ -17,23 +17,23 @@
 #include <sys/socket.h>
 
 enum {
-    QUICK_MS = 200,             /* a client that takes a part within this gets whole pieces */
+    QUICK_MS = 200,             /* a client that reads a part within this time gets whole pieces */
     WRITE_MAX = 256 * 1024,     /* bytes of one write */
     KERNEL_UNSENT = 128 * 1024, /* bytes that wait in the kernel, beside those under way */
 };
 
-/* Either a piece is being read (reading), or the client takes the last one (until on_taken). */
+/* Either a piece is being read (`reading`), or the client reads the last one (until on_taken). */
 struct download {
     struct exchange x; /* first member */
     struct piece piece;
     char info[FILE_INFO_SIZE];
     int64_t at, end;    /* bytes of the file that are not read yet */
     bool reading;       /* a piece is under way */
-    bool quick;         /* the last part was taken at once */
+    bool quick;         /* the client read the last part at once */
     int64_t written_ms; /* when it was handed over */
 };
 
-/* Memory for what is read and not taken yet. */
+/* Memory for what was fetched and the client has not read yet. */
 static bool hold(struct download *d, int64_t bytes)
 {
     struct budget_share *held = &d->x.held;
@@ -50,7 +50,8 @@ static void client_gone(struct exchange *x)
         exchange_free(&d->x);
 }
 
-/* The answer cannot be finished: only cutting the connection tells the client. */
+/* Ends an answer that cannot be completed by cutting the connection: the client detects nothing
+ * else. */
 static void cut(struct download *d, const char *why)
 {
     struct evhttp_request *req = d->x.req;
@@ -74,11 +75,11 @@ static void finish(struct download *d)
 
 static void on_read(struct piece *p, enum err e, const struct reply *reply);
 
-/* Asks for the next part. The first goes without more memory than it has. */
+/* Requests the next part. The first one needs no more memory than the answer has. */
 static void read_on(struct download *d)
 {
     int64_t left = d->end - d->at, size = d->quick && hold(d, FILE_PIECE) ? FILE_PIECE : FILE_CHUNK;
-    int64_t over = size == FILE_PIECE ? d->at % FILE_CHUNK : 0; /* chunks are read once */
+    int64_t over = size == FILE_PIECE ? d->at % FILE_CHUNK : 0; /* chunks are fetched once */
 
     size -= over;
     d->piece.server = d->x.server;
@@ -92,7 +93,7 @@ static void read_on(struct download *d)
     piece_send(&d->piece);
 }
 
-/* The client has taken all that was read, but what the kernel still has. */
+/* The client has read all but what the kernel still holds. */
 static void on_taken(struct evhttp_connection *evcon, void *arg)
 {
     struct download *d = arg;
@@ -221,7 +222,8 @@ static void on_opened(struct link_request *r, enum err e, const struct reply *re
             begin(d, reply, &f);
             return;
         }
-        log_error("the info of a file is not understood; do all processes run the same version?");
+        log_error("refusing a download: cannot parse the worker's info of the file; run the same "
+                  "release in all processes");
         e = ERR_INTERNAL;
     }
     exchange_end(&d->x, e, reply);

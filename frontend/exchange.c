@@ -35,7 +35,7 @@ void exchange_free(struct exchange *x)
 void exchange_client_gone(struct exchange *x)
 {
     metric_add(M_HTTP_GONE, 0, 1);
-    /* The library frees the request with its connection, unless it has taken it out of it. */
+    /* The library frees the request with its connection, unless it has detached it. */
     if (!evhttp_request_get_connection(x->req))
         evhttp_request_free(x->req);
     x->req = NULL;
@@ -67,7 +67,7 @@ struct evhttp_request *exchange_detach(struct exchange *x)
     struct evhttp_request *req = x->req;
 
     if (x->conn)
-        x->conn->exchange = NULL; /* the library may free the connection from within the answer */
+        x->conn->exchange = NULL; /* sending the answer may free the connection */
     x->conn = NULL;
     x->req = NULL;
     return req;
@@ -116,7 +116,7 @@ static void answer_reply(struct exchange *x, const struct reply *reply)
         answer_err(x, ERR_FULL);
 }
 
-/* Hands out a job; where the agent has gone meanwhile, the job goes back. */
+/* Hands out a job; if the agent has gone, the job goes back to its queue. */
 static void answer_claim(struct exchange *x, const struct reply *reply)
 {
     bool refused = !x->req || delivery_refused(x->conn);

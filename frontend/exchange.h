@@ -10,7 +10,7 @@
 
 #include "frontend/conn.h"
 
-/* What a kind of request does in its own way. Members may be NULL where it does nothing. */
+/* The callbacks of a kind of request. NULL: nothing to do. */
 struct exchange_kind {
     size_t size; /* bytes of its struct, whose first member is struct exchange */
     /* The request and its body are complete. True: it is to be packed and sent; false: the kind has
@@ -44,26 +44,26 @@ extern const struct exchange_kind exchange_plain;
 
 struct exchange *exchange_new(const struct exchange_kind *kind);
 
-/* Frees it and what it has of the connection. */
+/* Frees the exchange and what it holds of the connection. */
 void exchange_free(struct exchange *x);
 
-/* Answers, where the client is still there, and frees: with `e` (logged), or with the reply. Where
- * a claimed job cannot be handed to its agent, it goes back to its queue. */
+/* Answers if the client is still there, and frees: with `e` (logged), or with the reply. A claimed
+ * job that cannot be handed out goes back to its queue. */
 void exchange_end(struct exchange *x, enum err e, const struct reply *reply);
 
-/* server->client_gone: the connection is about to be freed. */
+/* server->client_gone: called before the connection is freed. */
 void exchange_client_gone(struct exchange *x);
 
 /* For kinds that write their answer themselves: */
 
 /* Adds the headers of the reply and those of every answer. */
 void exchange_headers(struct exchange *x, const struct reply *reply);
-/* The connection ends with the answer, which is sent next. */
+/* Closes the connection with the answer, which is sent next. */
 void exchange_close_after(struct exchange *x);
 /* Counts the answer. */
 void exchange_count(const struct exchange *x, int status);
-/* The request, which is answered now: it belongs to the connection alone from here on. NULL: the
- * client is gone. */
+/* Takes the request to answer it: it belongs to the connection alone from here on. NULL: the client
+ * is gone. */
 struct evhttp_request *exchange_detach(struct exchange *x);
 
 #endif

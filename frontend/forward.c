@@ -19,7 +19,7 @@
 #include <utlist.h>
 #include <uuid/uuid.h>
 
-#define READYZ_MS 3000 /* who asks for it waits no longer */
+#define READYZ_MS 3000 /* deadline of OP_READYZ: probes wait no longer */
 #define ROOM_MS   20   /* between looks whether there is memory for a large body */
 
 /* ---- keys ---- */
@@ -54,7 +54,7 @@ static void pack_failed(void)
     abort();
 }
 
-/* Takes the memory that the packed request will have. A small body gives up its own for it. */
+/* Reserves the memory of the packed request. A small body gives up its own for it. */
 static bool hold(struct exchange *x, uint64_t size)
 {
     struct tenant *t = x->conn->intake.tenant;
@@ -66,7 +66,7 @@ static bool hold(struct exchange *x, uint64_t size)
     return true;
 }
 
-/* Packs head and body; ERR_FULL: there is no memory for it now. */
+/* Packs head and body; ERR_FULL: no memory now. */
 static enum err pack(struct exchange *x, const struct request *r)
 {
     size_t len = (size_t)x->body.len;
@@ -98,7 +98,7 @@ static enum err pack(struct exchange *x, const struct request *r)
     return e;
 }
 
-/* Fills in what the parser does not know. */
+/* Fills in the fields that the parser does not know. */
 static void complete(struct exchange *x, struct request *r)
 {
     client_complete(x->conn, r);
@@ -125,14 +125,14 @@ static void set_link(struct exchange *x, const struct request *r)
 
 static void wait_for_room(struct exchange *x);
 
-/* The request is complete: sends it. */
+/* Sends the complete request. */
 static void send_it(struct exchange *x, struct request *r)
 {
     complete(x, r);
     set_link(x, r);
     if (x->kind->begin && !x->kind->begin(x, r))
         return;
-    if (!route_body_limit(x->route)) /* it takes none: what came is dropped */
+    if (!route_body_limit(x->route)) /* the route takes no body: drop it */
         body_free(&x->body);
     enum err e = pack(x, r);
     if (e == ERR_FULL) {
@@ -146,7 +146,7 @@ static void send_it(struct exchange *x, struct request *r)
     }
 }
 
-/* Parses the head again: keeping struct parsed would take more memory than most bodies. */
+/* Parse the head again: keeping struct parsed takes more memory than most bodies. */
 static void send_parsed(struct exchange *x)
 {
     static struct parsed p; /* large */
@@ -170,7 +170,7 @@ static void gone_waiting(struct exchange *x)
     exchange_free(x);
 }
 
-/* Oldest first. One without room does not hold up the next: its address may have used its share. */
+/* Oldest first. Skips one without room: its address may have used its share. */
 void forward_look_for_room(evutil_socket_t fd, short what, void *arg)
 {
     struct server *s = arg;
@@ -205,7 +205,7 @@ static void wait_for_room(struct exchange *x)
 
 /* ---- bodies that are asked for ---- */
 
-/* The body is not wanted: the client gets its answer at once. */
+/* Refuses the body: the client gets its answer at once. */
 static void refuse(struct exchange *x, enum err e, const struct reply *reply)
 {
     bool stays = intake_refuse(&x->conn->intake, !e && reply->status < 400);
@@ -237,8 +237,8 @@ static void on_asked(struct link_request *r, enum err e, const struct reply *rep
         let(x);
 }
 
-/* Asks a worker whether the body is wanted. OP_ASK has its own id on the bus, so that its late
- * reply is not taken for the reply to the request. */
+/* Asks a worker whether to read the body. OP_ASK has its own id on the bus, so that its late reply
+ * is not taken for the reply to the request. */
 static void ask(struct exchange *x, struct request *r)
 {
     char about[128];

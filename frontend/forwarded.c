@@ -7,14 +7,13 @@
 
 enum { HOPS_MAX = 64 }; /* the last ones of a list */
 
-/* The last elements of a list over several lines, the last first. */
+/* The last elements of a list that spans several lines, last one first. */
 struct list {
     struct text items[HOPS_MAX];
     size_t len;
 };
 
-/* Length of the text up to a separator that does not stand within quotes; false: quotes that do not
- * end. */
+/* Length of the text up to a separator outside of quotes; false: unterminated quotes. */
 static bool until(struct text s, char separator, size_t *ret)
 {
     bool quoted = false;
@@ -39,7 +38,7 @@ static void prepend(struct list *l, struct text item)
     l->len = n + 1;
 }
 
-/* Splits lines at commas; those of quoted texts where `quotes`. False: malformed. */
+/* Splits lines at commas (not at quoted ones if `quotes`). False: malformed. */
 static bool split(const struct forwarded_values *v, bool quotes, struct list *ret)
 {
     ret->len = 0;
@@ -58,7 +57,7 @@ static bool split(const struct forwarded_values *v, bool quotes, struct list *re
     return true;
 }
 
-/* ADDRESS, IPv4:PORT, [IPv6] or [IPv6]:PORT; false: another thing, as "unknown". */
+/* ADDRESS, IPv4:PORT, [IPv6] or [IPv6]:PORT; false: something else, such as "unknown". */
 static bool parse_node(struct text s, struct address *ret)
 {
     const char *colon = memchr(s.s, ':', s.len);
@@ -71,7 +70,7 @@ static bool parse_node(struct text s, struct address *ret)
     return address_parse(s.s, s.len, ret);
 }
 
-/* The value of a parameter of an element of Forwarded, without its quotes; empty: it has none. */
+/* The value of a parameter of an element of Forwarded, without quotes; empty: absent. */
 static struct text parameter(struct text element, const char *name)
 {
     size_t name_len = strlen(name), n;
@@ -93,8 +92,8 @@ static struct text parameter(struct text element, const char *name)
     return (struct text){"", 0};
 }
 
-/* Walks from the caller towards the client. Returns how many proxies were passed: the index of the
- * client in the list, plus one. */
+/* Walks from the caller towards the client. Returns the number of proxies passed: the client's
+ * index in the list, plus one. */
 static size_t walk(const struct forwarded_rules *rules, const struct list *hops,
                    struct address *client)
 {
@@ -104,13 +103,14 @@ static size_t walk(const struct forwarded_rules *rules, const struct list *hops,
     while (n < hops->len && (n == 0 || (!rules->one_hop && trust_has(&rules->trust, client)))) {
         struct text node = rfc ? parameter(hops->items[n], "for") : hops->items[n];
         if (!parse_node(node, client))
-            break; /* whom that proxy served is not known: the proxy stands for it */
+            break; /* the proxy did not name its client: use the proxy */
         n++;
     }
     return n;
 }
 
-/* What the proxy said that the client called; lists may be shorter, where proxies replace them. */
+/* The host that the proxy says the client called. Lists may be shorter: some proxies replace them.
+ */
 static struct text item(const struct list *l, size_t proxies)
 {
     if (!l->len)

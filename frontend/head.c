@@ -13,7 +13,7 @@ static bool is_word(struct text s, const char *text)
     return s.len == strlen(text) && strncasecmp(s.s, text, s.len) == 0;
 }
 
-/* Takes the next line off *rest, without its CRLF. */
+/* Takes the next line off *rest; returns it without its CRLF. */
 static struct text next_line(struct text *rest)
 {
     size_t end = 0;
@@ -22,7 +22,7 @@ static struct text next_line(struct text *rest)
     if (line_scan(rest->s, rest->len, &end) == LINE_DONE)
         line.len = end - 2;
     else
-        end = rest->len; /* a caller's mistake: the last line has no end */
+        end = rest->len; /* cannot be: the last line has an end */
     *rest = (struct text){rest->s + end, rest->len - end};
     return line;
 }
@@ -40,7 +40,7 @@ static bool is_token(struct text s)
     return s.len > 0;
 }
 
-/* The methods that the HTTP library knows; others are answered before it sees them. */
+/* Methods that the HTTP library knows; requests with others are answered before it reads them. */
 static const char *known_method(struct text m)
 {
     static const char *const known[] = {"GET",    "POST",    "HEAD",  "PUT",
@@ -72,8 +72,8 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* HTTP/DIGIT.DIGIT; returns the status that refuses it, or 0. A higher minor version of 1 is served
- * as 1.1 (RFC 9110 2.5). */
+/* HTTP/DIGIT.DIGIT; returns the refusing status, or 0. A higher minor version of 1 is served as 1.1
+ * (RFC 9110 2.5). */
 static int parse_version(struct text v, struct head *h)
 {
     if (v.len != 8 || memcmp(v.s, "HTTP/", 5) != 0 || !is_digit(v.s[5]) || v.s[6] != '.' ||
@@ -83,7 +83,7 @@ static int parse_version(struct text v, struct head *h)
     return v.s[5] == '1' ? 0 : 505;
 }
 
-/* METHOD SP TARGET SP VERSION; returns the status that refuses it, or 0. */
+/* METHOD SP TARGET SP VERSION; returns the refusing status, or 0. */
 static int parse_line(struct text line, struct head *h)
 {
     const char *first = memchr(line.s, ' ', line.len);
@@ -101,7 +101,7 @@ static int parse_line(struct text line, struct head *h)
     return status ? status : known_method(method) ? 0 : 405;
 }
 
-/* Digits only (RFC 9110 8.6); equal repeats are allowed, others are a smuggling attempt. */
+/* Digits only (RFC 9110 8.6). Equal repeats are allowed, differing ones are a smuggling attempt. */
 static bool parse_length(struct text v, struct head *h)
 {
     uint64_t n = 0;
@@ -120,7 +120,7 @@ static bool parse_length(struct text v, struct head *h)
     return true;
 }
 
-/* "chunked" alone, in one line: parsers disagree about where any other body ends. */
+/* Only "chunked" alone in one line: parsers disagree about where any other body ends. */
 static bool parse_coding(struct text v, struct head *h)
 {
     bool ok = is_word(v, "chunked") && !h->chunked;
@@ -135,7 +135,7 @@ static bool parse_expect(struct text v, struct head *h)
     return true;
 }
 
-/* A list of options. */
+/* A list of connection options. */
 static bool parse_connection(struct text v, struct head *h)
 {
     bool close = false, keep = false;
@@ -165,8 +165,8 @@ static bool drop(struct text v, struct head *h)
     return true;
 }
 
-/* What has a meaning for the framing or the connection; the HTTP library gets none of it, but
- * Host. */
+/* Handles headers about framing and connection, which the HTTP library never gets (except Host).
+ * False: 400. */
 static const struct special {
     struct text name;
     bool (*parse)(struct text value, struct head *h); /* false: 400 */
@@ -195,8 +195,8 @@ bool head_field_parse(struct text line, struct head_field *ret)
     return is_token(ret->name);
 }
 
-/* One header line; false: 400. Line folding is obsolete and refused (RFC 9112 5.2): its line begins
- * with a blank, which no token does. */
+/* Reads one header line; false: 400. Refuses obsolete line folding (RFC 9112 5.2): it begins with a
+ * blank, which no token does. */
 static bool parse_field(struct text line, struct head *h)
 {
     struct head_field f;
@@ -218,7 +218,7 @@ static bool parse_field(struct text line, struct head *h)
     return true;
 }
 
-/* All header lines; returns the status that refuses them, or 0. */
+/* Reads all header lines; returns the refusing status, or 0. */
 static int parse_fields(struct text rest, struct head *h)
 {
     struct text line;

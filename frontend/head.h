@@ -1,5 +1,5 @@
-/* The head of an HTTP/1.x request (RFC 9112). This is the only parser that decides: what it takes
- * is written anew, in one canonical form, for the HTTP library. */
+/* The head of an HTTP/1.x request (RFC 9112). The only parser that decides: accepted heads are
+ * rewritten in one canonical form for the HTTP library. */
 #ifndef FRONTEND_HEAD_H
 #define FRONTEND_HEAD_H
 
@@ -21,7 +21,7 @@ struct head_field {
 };
 
 struct head {
-    int refuse; /* 0, or the status that answers this head: 400, 405, 431, 505 */
+    int refuse; /* 0, or the refusing status: 400, 405, 431, 505 */
     struct text method;
     struct text target; /* as sent; empty where the request line has none */
     bool http_1_0;
@@ -36,18 +36,18 @@ struct head {
     struct head_field fields[HEAD_FIELDS_MAX];
 };
 
-/* Reads a complete head: request line, header lines, the empty line, each with its CRLF as
- * line_scan has found them. Pointers in *ret go into `data`. After `refuse` 400 and 505 the end of
- * the body is not known, and `close` is set. */
+/* Reads a complete head: request line, header lines and the empty line, each with its CRLF as found
+ * by line_scan. Pointers in *ret go into `data`. After `refuse` 400 and 505 the end of the body is
+ * unknown, and `close` is set. */
 void head_parse(const char *data, size_t len, struct head *ret);
 
 /* "Name: value"; false: malformed. */
 bool head_field_parse(struct text line, struct head_field *ret);
 
-/* The method as a text of its own, "GET" where it is none that the HTTP library knows. */
+/* The method as static text; "GET" for one that the HTTP library does not know. */
 const char *head_method(const struct head *h);
 
-/* What a head is in the HTTP library's eyes. */
+/* A head in the form that the HTTP library gets. */
 struct head_canonical {
     const char *method;
     const char *target; /* "/NUMBER" of the request on its connection; not the client's */
@@ -57,11 +57,11 @@ struct head_canonical {
     size_t fields_len;
 };
 
-/* Appends the head to `out`: "METHOD TARGET HTTP/1.x", Connection where it says more than the
- * version does, the fields. */
+/* Appends the head to `out`: "METHOD TARGET HTTP/1.x", Connection unless the version implies it,
+ * the fields. */
 void head_write(const struct head_canonical *h, struct evbuffer *out);
 
-/* The path of a request target: without query and, for the absolute form, without scheme and
+/* The path of a request target: without the query and, in the absolute form, without scheme and
  * authority. */
 struct text head_path(struct text target);
 

@@ -15,7 +15,7 @@ static char *put_text(char *to, const char *s)
     return put(to, s, strlen(s));
 }
 
-/* What the version does not say already (RFC 9112 9.3). */
+/* Only what the version does not imply (RFC 9112 9.3). */
 static const char *connection_line(const struct head_canonical *h)
 {
     if (h->http_1_0)

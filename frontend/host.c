@@ -27,7 +27,7 @@ static size_t name_len(const char *s, size_t len)
     return i;
 }
 
-/* Length of "[...]" at the front, 0: none. */
+/* Length of "[...]" at the front; 0: none. */
 static size_t literal_len(const char *s, size_t len)
 {
     const char *end = memchr(s, ']', len);

@@ -30,13 +30,13 @@ enum {
     FILES_MIN = 64,  /* temporary files */
     LARGE_BLOCK = 128 * 1024,
     DRAIN_STEP_MS = 20,
-    /* An idle client may be about to send its next request: then it gets its answer, and learns
-     * that the connection ends. */
+    /* An idle client may be about to send a request: let it get its answer, which says that the
+     * connection ends. */
     DRAIN_IDLE_MS = 1000
 };
 
-/* The end of the process: no new connections; answers close theirs; idle ones are closed; what is
- * left is cut at the end of --grace. */
+/* Drain: no new connections; answers close theirs; idle ones are closed; the rest is cut at the end
+ * of --grace. */
 struct drain {
     struct server *server;
     struct event *step;
@@ -74,7 +74,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (read(fd, &told, sizeof told) != sizeof told)
         return;
-    /* Replaced, it has more time than at the end of the server, which may come meanwhile. */
+    /* A process replaced by HUP has --reload-timeout; a TERM in between shortens it to --grace. */
     int64_t seconds = told.ssi_signo == PREFORK_RETIRE ? s->cfg->reload_timeout : s->cfg->grace;
     int64_t end = now + seconds * 1000 - 500;
     if (!s->draining || end < d->end)
@@ -107,11 +107,11 @@ static void on_library_log(int severity, const char *text)
         log_warn("libevent: %s", text);
 }
 
-/* Raises the limit of open files as far as it is needed and allowed; returns how many connections
- * it leaves room for. */
+/* Raises the limit of open files to what is needed and allowed; returns for how many connections it
+ * suffices. */
 static size_t raise_fd_limit(const struct config *cfg)
 {
-    /* Each connection may have a temporary file for its body. */
+    /* A connection may need a second descriptor for its body's temporary file. */
     rlim_t wanted = 2 * (rlim_t)cfg->max_connections + SPARE_FDS;
     struct rlimit limit;
 
@@ -130,7 +130,7 @@ static size_t raise_fd_limit(const struct config *cfg)
     return room;
 }
 
-/* Temporary files of bodies: what the connections leave, and a few in any case. */
+/* Temporary files of bodies: the descriptors left by connections, and a minimum. */
 static uint64_t files_max(const struct config *cfg)
 {
     rlim_t others = (rlim_t)cfg->max_connections + SPARE_FDS;
@@ -148,14 +148,15 @@ static struct event_base *new_base(void)
 
     if (!config)
         return NULL;
-    /* Reading is switched off and on for each request: the changes of one turn cancel out. */
+    /* Reading is switched off and on for each request: batch the changes of one turn, they cancel
+     * out. */
     event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST | EVENT_BASE_FLAG_NOLOCK);
     base = event_base_new_with_config(config);
     event_config_free(config);
     return base;
 }
 
-/* Longest silence of a client. A request that is served is silence, too. */
+/* Limit of a client's silence, which includes the time of its request. */
 static int silence_s(const struct config *cfg)
 {
     int64_t served = cfg->request_timeout / 1000 + 5;
@@ -173,7 +174,7 @@ bool http_library(struct server *s)
         s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
                      EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_PATCH);
     evhttp_set_max_headers_size(s->http, (ev_ssize_t)2 * HEAD_TOTAL_MAX);
-    evhttp_set_max_body_size(s->http, 0); /* bodies are the intake's */
+    evhttp_set_max_body_size(s->http, 0); /* the intake reads the bodies */
     s->silence.tv_sec = silence_s(s->cfg);
     evhttp_set_bevcb(s->http, conn_accept, s);
     evhttp_set_gencb(s->http, serve_request, s);
@@ -201,12 +202,12 @@ static void close_server(struct server *s)
     if (s->tick)
         event_free(s->tick);
     if (s->acceptor)
-        acceptor_close(s->acceptor); /* first: closed connections must not let others in */
+        acceptor_close(s->acceptor); /* first: closing connections would admit others */
     if (s->http)
         evhttp_free(s->http);
     acceptor_free(s->acceptor);
     park_free(s->park);
-    link_free(s->link); /* the requests that it has not answered are freed by who sent them */
+    link_free(s->link); /* pending requests are freed by their senders */
     delivery_stop(s->deliveries);
     if (s->kept)
         evbuffer_free(s->kept);
@@ -215,14 +216,14 @@ static void close_server(struct server *s)
         event_free(s->look_for_room);
     if (s->base)
         event_base_free(s->base);
-    spool_use(s->slot, 0); /* the files end with this process, and the slot may stay empty */
+    spool_use(s->slot, 0); /* its files vanish with this process; its slot may stay empty */
 }
 
 static bool open_server(struct server *s, int listen_fd)
 {
     event_set_log_callback(on_library_log);
-    /* Large blocks go back to the system when they are freed; by default glibc keeps them once it
-     * has seen some. */
+    /* Return freed large blocks to the system: by default glibc keeps them once it has seen some.
+     */
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     mallopt(M_TRIM_THRESHOLD, LARGE_BLOCK);
     mallopt(M_ARENA_MAX, 2);

@@ -4,7 +4,7 @@
 
 #include "frontend/server.h"
 
-/* What the master has opened. */
+/* Opened by the master. */
 struct http_setup {
     int listen_fd;
     struct tls *tls; /* NULL: plain HTTP */
@@ -12,12 +12,12 @@ struct http_setup {
 };
 
 /* Serves HTTP on the listening socket, which it takes, until `stop_fd` is readable. Then finishes
- * what is in hand within the grace time, or --reload-timeout where HUP has replaced the process.
- * `slot`: see prefork.h. Returns the exit status. */
+ * requests within the grace time, or --reload-timeout if replaced by HUP. `slot`: see prefork.h.
+ * Returns the exit status. */
 int http_run(const struct config *cfg, unsigned slot, const struct http_setup *setup, int stop_fd);
 
-/* Makes s->http, the HTTP library as it is used here, and what conn.c needs of `s` beside its
- * settings. For http_run and the fuzz target. */
+/* Makes s->http, the configured HTTP library, and what conn.c needs in `s` besides settings. For
+ * http_run and the fuzz target. */
 bool http_library(struct server *s);
 
 #endif

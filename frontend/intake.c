@@ -90,7 +90,7 @@ struct intake_item *intake_claim(struct intake *in, const char *target)
 
 /* ---- items ---- */
 
-/* "/N"; snprintf takes a noticeable part of a small request's time. */
+/* Writes "/N"; snprintf would take a noticeable share of a small request's time. */
 static void print_number(uint64_t n, char out[24])
 {
     char digits[20];
@@ -105,7 +105,7 @@ static void print_number(uint64_t n, char out[24])
     *out = '\0';
 }
 
-/* The client's name for its request; empty: none, or one that is never answered with. */
+/* The client's id of its request; empty: none, or not fit to be sent back. */
 static struct text request_id(const struct head *h)
 {
     for (size_t i = 0; i < h->fields_len; i++) {
@@ -137,7 +137,7 @@ static void passed(struct intake *in)
     in->state = in->close ? INTAKE_LAST : INTAKE_BUSY;
 }
 
-/* Passes on a head that stands for the item's, which is refused. */
+/* Passes on a substitute for the head of a refused item. */
 static void pass_verdict(struct intake *in, int verdict, struct evbuffer *out)
 {
     const char *id = in->item->request_id;
@@ -154,7 +154,7 @@ static void pass_verdict(struct intake *in, int verdict, struct evbuffer *out)
     passed(in);
 }
 
-/* The body that went behind its head is through, or dropped. */
+/* Ends the item whose body went behind its head: it is complete, or dropped. */
 static void complete(struct intake *in)
 {
     in->ahead = false;
@@ -167,7 +167,7 @@ static void complete(struct intake *in)
     in->dropping = false;
 }
 
-/* The end of the request is unknown or too far away: the connection ends with the answer. */
+/* The end of the request is unknown or too far away: close the connection after the answer. */
 static void give_up(struct intake *in, int verdict, struct evbuffer *out)
 {
     in->close = in->unread = true;
@@ -181,7 +181,7 @@ static void give_up(struct intake *in, int verdict, struct evbuffer *out)
     }
 }
 
-/* The body is through: passes the head on, or what stands for it. */
+/* The body is complete: passes on the head, or its substitute. */
 static void finish(struct intake *in, struct evbuffer *out)
 {
     if (in->ahead) {
@@ -197,7 +197,7 @@ static void finish(struct intake *in, struct evbuffer *out)
     }
 }
 
-/* Passes the head on before its body. */
+/* Passes on the head ahead of its body. */
 static void go_ahead(struct intake *in, bool ask, struct evbuffer *out)
 {
     evbuffer_add_buffer(out, in->head);
@@ -208,7 +208,7 @@ static void go_ahead(struct intake *in, bool ask, struct evbuffer *out)
 
 /* ---- bodies ---- */
 
-/* The route that a head means; NULL: none. */
+/* The route of a head; NULL: none. */
 static const struct route *route_asked(const struct head *h)
 {
     struct route_match m;
@@ -225,7 +225,7 @@ static const struct route *route_asked(const struct head *h)
     return NULL;
 }
 
-/* The body of this route must stay below so many bytes. */
+/* The body of this route must have fewer bytes than this. */
 static uint64_t body_limit(const struct intake *in, const struct route *r)
 {
     if (r && route_flags(r) & ROUTE_UPLOAD)
@@ -233,7 +233,7 @@ static uint64_t body_limit(const struct intake *in, const struct route *r)
     return r && route_body_limit(r) ? route_body_limit(r) : BODY_IGNORED;
 }
 
-/* From now on the body is dropped. The first reason is the one that is told. */
+/* Drops the body from here on. Keeps the first reason for the answer. */
 static void condemn(struct intake *in, int verdict)
 {
     body_free(&in->body);
@@ -241,7 +241,7 @@ static void condemn(struct intake *in, int verdict)
         in->verdict = verdict;
 }
 
-/* Takes what has come of the *left bytes; true: all. */
+/* Takes what has come of the *left bytes; true: all of them. */
 static bool take_left(struct intake *in, uint64_t *left)
 {
     size_t have = intake_waiting(in);
@@ -259,13 +259,13 @@ static bool take_left(struct intake *in, uint64_t *left)
     return *left == 0;
 }
 
-/* Whether so much more of a refused body is not read to its end. */
+/* Whether a refused body with this many further bytes is too large to be read to its end. */
 static bool too_much(const struct intake *in, uint64_t more)
 {
     return in->verdict && in->seen + more > in->drop_max;
 }
 
-/* Starts to read the body of the head in hand. */
+/* Starts to read the body of the current head. */
 static void begin_body(struct intake *in, const struct head *h, struct evbuffer *out)
 {
     const struct route *r = route_asked(h);
@@ -301,7 +301,7 @@ static bool on_body(struct intake *in, struct evbuffer *out)
     return true;
 }
 
-/* A chunk of chunked.left bytes begins. */
+/* Starts a chunk of chunked.left bytes. */
 static void on_chunk(struct intake *in, struct evbuffer *out)
 {
     if (in->seen + in->chunked.left >= in->limit)
@@ -373,7 +373,7 @@ int intake_body(struct intake *in, struct body *ret)
 
 /* ---- heads ---- */
 
-/* Decides about the complete head at the front of raw. */
+/* Decides on the complete head at the front of raw. */
 static void decide(struct intake *in, const char *data, size_t len, struct evbuffer *out)
 {
     struct head h;
@@ -402,7 +402,7 @@ static void decide(struct intake *in, const char *data, size_t len, struct evbuf
     in->scan.scanned = in->scan.line = in->scan.blank = 0;
 }
 
-/* The front of raw is no head, or too large a one. */
+/* Refuses the front of raw: not a head, or too large. */
 static void refuse(struct intake *in, int status, struct evbuffer *out)
 {
     const struct head none = {.target = {"/", 1}};
@@ -413,8 +413,8 @@ static void refuse(struct intake *in, int status, struct evbuffer *out)
     give_up(in, status, out);
 }
 
-/* Looks for the empty line that ends the head, in the first n bytes of raw. LINE_DONE: behind it is
- * scan.scanned. */
+/* Looks for the empty line that ends the head, in the first n bytes of raw. LINE_DONE: scan.scanned
+ * is behind it. */
 static enum line_result scan_lines(struct intake *in, const char *data, size_t n)
 {
     enum line_result r;
@@ -427,8 +427,8 @@ static enum line_result scan_lines(struct intake *in, const char *data, size_t n
     return r;
 }
 
-/* Looks for the end of the head at the front of raw, from where the last look ended. Makes no more
- * of raw one piece than it must. */
+/* Looks for the end of the head at the front of raw, from where the last look ended. Pulls up no
+ * more of raw than it must. */
 static enum line_result scan_head(struct intake *in, const char **data)
 {
     size_t have = intake_waiting(in), most = have < HEAD_TOTAL_MAX ? have : HEAD_TOTAL_MAX;
@@ -488,7 +488,7 @@ void intake_take(struct intake *in, struct evbuffer *from, size_t n)
     }
 }
 
-/* One step; false: more bytes are needed. */
+/* Takes one step; false: it needs more bytes. */
 static bool step(struct intake *in, struct evbuffer *out)
 {
     switch (in->state) {
@@ -506,8 +506,8 @@ static bool step(struct intake *in, struct evbuffer *out)
     return false;
 }
 
-/* Counts what waits; false: there is no room for it. What waits behind a request is little, and
- * counts in any case. */
+/* Charges waiting bytes to the budget; false: no room. Bytes behind a request are few and always
+ * admitted. */
 static bool count_waiting(struct intake *in)
 {
     size_t len = intake_waiting(in);
@@ -542,7 +542,7 @@ bool intake_advance(struct intake *in, struct evbuffer *out)
 
 void intake_answered(struct intake *in)
 {
-    intake_item_free(in->item); /* only where nobody has claimed it */
+    intake_item_free(in->item); /* unless the server has taken it */
     in->item = NULL;
     in->written = true;
     if (in->state == INTAKE_BUSY)

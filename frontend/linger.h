@@ -1,7 +1,6 @@
-/* The end of connections whose client may still be sending: a socket that is closed with unread
- * bytes resets the connection, and the client may lose the answer. So the answer's end is told
- * (the library shuts the socket down for writing), and what comes is read and dropped for a while.
- */
+/* Closes connections whose client may still be sending. Closing a socket with unread bytes resets
+ * the connection, and the client may lose the answer. So we shut the socket down for writing, then
+ * read and drop what comes for a while. */
 #ifndef FRONTEND_LINGER_H
 #define FRONTEND_LINGER_H
 
@@ -14,8 +13,8 @@ struct lingering {
     size_t len;
 };
 
-/* Reads on from a copy of the descriptor, which its owner is about to close: at most
- * LINGER_BYTES and LINGER_MS. Of too many sockets the oldest is closed. */
+/* Reads on from a copy of the descriptor, whose owner is about to close it: at most LINGER_BYTES
+ * and LINGER_MS. At the limit of sockets the oldest is closed. */
 void linger_begin(struct lingering *all, struct event_base *base, int fd);
 
 void linger_end_all(struct lingering *all);

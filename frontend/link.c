@@ -14,19 +14,19 @@
 #include <utlist.h>
 
 enum {
-    DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
+    DEAD_BEATS = 4, /* a broker is dead after so many silent heartbeats */
     TURN_MESSAGES = 256,
-    WARNING_MS = 1000 /* between two warnings of replies that could not be read */
+    WARNING_MS = 1000 /* between two warnings about unreadable replies */
 };
 
-/* Dead (opened, silent, or takes no message) -> alive, when it is heard -> leaving, after BYE ->
- * closed when its endpoint is gone. */
+/* States: dead (new, silent, or its queue is full) -> alive, when it is heard -> leaving, after BYE
+ * -> closed when its endpoint is gone. */
 struct broker {
     struct link *link;
     void *socket; /* NULL: there is none of this number */
     struct event *readable;
     bool alive;
-    bool leaving;       /* it wants no more requests */
+    bool leaving;       /* after BYE: no new requests */
     uint32_t hash;      /* of its endpoint */
     uint64_t instance;  /* of the process that knows our requests; 0: none does */
     int64_t last_heard; /* ms */
@@ -41,7 +41,7 @@ struct link {
     struct link_request *by_id;
     struct link_request *pending; /* oldest first */
     struct event *tick;
-    link_wake_fn *wake; /* NULL: nobody wants to know */
+    link_wake_fn *wake; /* may be NULL */
     void *wake_arg;
     size_t unreadable; /* replies, since the last warning */
     int64_t next_warning_ms;
@@ -98,9 +98,7 @@ static uint32_t weight(const struct broker *b, uint32_t key_hash)
     return h ^ (h >> 16);
 }
 
-/* The broker that is to get the request, one that is leaving or not; NULL: none of that kind is
- * alive.
- */
+/* The broker for the request, leaving or not as asked; NULL: none of that kind is alive. */
 static struct broker *choose_of(struct link *l, const struct link_request *r, bool leaving)
 {
     uint32_t key_hash = fnv_32(r->key, r->key_len);
@@ -127,12 +125,12 @@ static struct broker *choose(struct link *l, const struct link_request *r)
     return b ? b : choose_of(l, r, true);
 }
 
-/* Gives the request to a broker that is alive; else it waits for one. */
+/* Sends the request to a live broker, or makes it wait for one. */
 static void dispatch(struct link *l, struct link_request *r, int64_t now)
 {
     struct broker *b;
 
-    /* The broker would cut the connection, with all that is on it: 504 at its deadline. */
+    /* The broker would cut the connection with all its requests: let this one get 504. */
     if (zmq_msg_size(&r->payload) > BUS_MESSAGE_MAX) {
         log_error(
             "dropping a request of %zu bytes: a message takes %zu; this is a defect, report it",
@@ -145,11 +143,11 @@ static void dispatch(struct link *l, struct link_request *r, int64_t now)
             metric_add(M_BUS_SENT, (unsigned)r->broker, 1);
             return;
         }
-        b->alive = false; /* it takes nothing: until it is heard again */
+        b->alive = false; /* its queue is full: dead until it is heard again */
     }
 }
 
-/* Sends again what this broker has, or what no broker has. */
+/* Sends again the requests of this broker, or those of no broker. */
 static void dispatch_again(struct link *l, int broker, int64_t now)
 {
     struct link_request *r;
@@ -186,8 +184,8 @@ static void warn_unreadable(struct link *l)
     l->unreadable++;
     if (now < l->next_warning_ms)
         return;
-    log_error("cannot parse %zu replies on the bus, their clients got 500; do all processes run "
-              "the same version?",
+    log_error("cannot parse %zu replies on the bus, their clients got 500; run the same release "
+              "in all processes",
               l->unreadable);
     l->unreadable = 0;
     l->next_warning_ms = now + WARNING_MS;
@@ -201,7 +199,7 @@ static void on_reply(struct link *l, const struct bus_header *h, zmq_msg_t *payl
 
     HASH_FIND(hh, l->by_id, h->id, BUS_ID_SIZE, r);
     if (!r)
-        return; /* late: it was answered with 504 */
+        return; /* late: the client got 504 */
     if (h->type == BUS_REJECT) {
         answer(l, r, h->err, NULL);
         return;
@@ -226,7 +224,7 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
     case BUS_REJECT:
         on_reply(l, h, payload);
         break;
-    case BUS_HELLO: /* a new connection: what was under way on the old one may be lost */
+    case BUS_HELLO: /* a new connection: requests on the old one may be lost */
     case BUS_PING:
     case BUS_BYE:
         b->alive = true;
@@ -279,12 +277,12 @@ static bool take_message(struct broker *b)
     return true;
 }
 
-/* A late process drops what it has sent and received and joins all brokers anew, which makes it
- * send its pending requests again as repeats. */
+/* After a pause of the process, drops what was sent and received and joins all brokers anew;
+ * pending requests are then sent again as repeats. */
 static void rejoin(struct link *l)
 {
     for (size_t i = 0; i < BROKERS_MAX; i++)
-        l->brokers[i].alive = false; /* nothing is sent again before all sockets are new */
+        l->brokers[i].alive = false; /* send nothing before all sockets are new */
     bus_brokers_renew(&l->bus, 0);
     late_over();
 }
@@ -307,7 +305,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         if (!take_message(b))
             return;
     }
-    event_active(b->readable, EV_READ, 0); /* more may be there: after the others' turn */
+    event_active(b->readable, EV_READ, 0); /* more may be there: next turn */
 }
 
 /* ---- time ---- */
@@ -338,7 +336,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             log_warn("the broker at %s is silent; its requests go to another when there is one",
                      l->bus.slots[i].endpoint);
             b->alive = false;
-            b->instance = 0; /* should it come back, it is asked again */
+            b->instance = 0; /* if it comes back, it gets its requests again */
             dispatch_again(l, (int)i, now);
         }
     }
@@ -366,7 +364,7 @@ static void on_opened(void *arg, size_t slot)
         b->readable = event_new(l->base, fd, EV_READ | EV_PERSIST, on_readable, b);
     if (!b->readable || event_add(b->readable, NULL) != 0) {
         log_error(
-            "cannot watch the connection to the broker at %s, it is not used; check the limit of "
+            "cannot watch the connection to the broker at %s, not using it; check the limit of "
             "open files",
             endpoint);
         return;

@@ -17,12 +17,12 @@
 struct link;
 struct link_request;
 
-/* Gets the one answer of a request, which is forgotten by then: ERR_OK and the reply, valid during
- * the call only; ERR_FULL; ERR_NO_BROKER: it was never sent; ERR_TIMEOUT: no answer in time, it
- * may have been carried out; ERR_INTERNAL. */
+/* Called once with the result of a request, which the link has dropped by then. ERR_OK: the reply,
+ * valid during the call; ERR_FULL; ERR_NO_BROKER: never sent; ERR_TIMEOUT: no answer in time, it
+ * may have run; ERR_INTERNAL. */
 typedef void link_done_fn(struct link_request *r, enum err e, const struct reply *reply);
 
-/* Part of the caller's struct, which must live until `done`. The first part is the caller's. */
+/* Part of the caller's struct; must live until `done`. The caller sets the first part. */
 struct link_request {
     uint8_t id[BUS_ID_SIZE];
     enum service service;
@@ -41,7 +41,7 @@ struct link_request {
     UT_hash_handle hh;
 };
 
-/* Hears that a job waits in the queue of this key (see struct link_request). */
+/* Called when a job waits in the queue of this key (see struct link_request). */
 typedef void link_wake_fn(void *arg, struct text key);
 
 /* Sets who hears it. */
@@ -50,10 +50,10 @@ void link_on_wake(struct link *l, link_wake_fn *wake, void *arg);
 /* Names the brokers in metrics; before metrics_share. */
 void link_name_metrics(void);
 
-/* Connects to the brokers, in the background. NULL (logged) when the bus setting is wrong. */
+/* Connects to the brokers in the background. NULL (logged): the bus setting is wrong. */
 struct link *link_new(struct event_base *base, const struct config *cfg);
 
-/* Sends a request; `done` is called later, never from within. */
+/* Sends a request. `done` is called later, never from within. */
 void link_send(struct link *l, struct link_request *r);
 
 /* Number of requests without an answer. */
@@ -62,7 +62,7 @@ size_t link_pending(const struct link *l);
 /* True when a broker is alive. */
 bool link_is_up(const struct link *l);
 
-/* Forgets all requests (without a call of done) and closes. The argument may be NULL. */
+/* Drops all requests without calling `done`, and closes. `l` may be NULL. */
 void link_free(struct link *l);
 
 #endif

@@ -62,7 +62,7 @@ static void bad_method(struct local_answer *a, const struct parsed *p)
     add_header(a, "Allow", p->allow);
 }
 
-/* The messages of the verdicts; 405 and 413 depend on the path. */
+/* Messages of the refusing statuses; those of 405 and 413 depend on the path. */
 static const struct {
     int status;
     const char *text;

@@ -1,4 +1,4 @@
-/* Answers that the frontend makes itself. */
+/* Answers that the frontend makes itself, without a worker. */
 #ifndef FRONTEND_LOCAL_H
 #define FRONTEND_LOCAL_H
 
@@ -14,16 +14,16 @@ struct local_answer {
     char retry[16]; /* value of Retry-After */
 };
 
-/* {"detail": {}, "message": TEXT} with Retry-After where the status is 503. */
+/* {"detail": {}, "message": TEXT}, with Retry-After for 503. */
 void local_error(struct local_answer *a, int status, const char *text);
 
-/* What err.def has for an error. */
+/* The answer of err.def for an error. */
 void local_err(struct local_answer *a, enum err e);
 
-/* The answer to a request whose head or body was refused. `route` may be NULL. */
+/* The answer to a request with a refused head or body. `route` may be NULL. */
 void local_verdict(struct local_answer *a, int verdict, const struct parsed *p);
 
-/* The answer to anything but a routed request of another service. */
+/* The answer to any request that does not go to a worker. */
 void local_reply(struct local_answer *a, const struct parsed *p);
 
 /* 204: nothing. */

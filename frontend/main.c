@@ -27,7 +27,7 @@ static int child(const struct config *cfg, unsigned slot, int stop_fd, void *arg
     return http_run(cfg, slot, arg, stop_fd);
 }
 
-/* Whether the settings allow to serve on this socket; says why not. */
+/* Whether the settings allow to serve on this socket; false: the reason is on stderr. */
 static bool may_serve(const struct config *cfg, int fd)
 {
     char reason[EXPOSURE_REASON_SIZE], address[LISTEN_TEXT_SIZE];
@@ -69,7 +69,7 @@ static bool waits(void *arg)
     return poll(&fd, 1, 0) == 1 && fd.revents & POLLIN;
 }
 
-/* HUP: the certificate may be a new one. Children that are running keep the one that they have. */
+/* HUP: reads the certificate again. Running children keep theirs. */
 static void reload(const struct config *cfg, void *arg)
 {
     struct http_setup *setup = arg;
@@ -97,7 +97,7 @@ static int serve(struct config *cfg, int fd)
                         .waits = waits};
     int status = EXIT_BAD_SETTING;
 
-    /* The key may be one that only root can read. */
+    /* Read the key before dropping root: only root may be able to. */
     if (may_serve(cfg, fd) && proxies_load(PROGRAM, cfg, &setup.proxies) == ERR_OK &&
         tls_load(cfg, &setup.tls) == ERR_OK && privileges_drop(PROGRAM, cfg) == ERR_OK &&
         bus_folder_allowed(PROGRAM, cfg)) {

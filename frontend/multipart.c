@@ -4,17 +4,17 @@
 #include <string.h>
 #include <strings.h>
 
-#define FILE_PART "file" /* the name of the part that is stored */
-#define VALUE_MAX 256    /* bytes of a parameter's value that are looked at */
+#define FILE_PART "file" /* name of the part to store */
+#define VALUE_MAX 256    /* bytes of a parameter's value that are compared */
 
 /* ---- header values ---- */
 
 static bool is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n'; /* line ends: of folded lines */
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n'; /* line ends occur in folded lines */
 }
 
-/* A header's value that is read from its front. */
+/* The unread rest of a header's value. */
 struct cursor {
     const char *at, *end;
 };
@@ -25,8 +25,8 @@ static void skip_blanks(struct cursor *c)
         c->at++;
 }
 
-/* Reads a quoted string whose opening quote is passed. A backslash quotes only what needs it: old
- * browsers send paths of Windows as they are. */
+/* Reads a quoted string after its opening quote. A backslash quotes only what needs it: old
+ * browsers send Windows paths unescaped. */
 static void read_quoted(struct cursor *c, char *out, size_t size)
 {
     size_t n = 0;
@@ -55,7 +55,7 @@ static void read_token(struct cursor *c, char *out, size_t size)
     out[n] = '\0';
 }
 
-/* Moves behind the next semicolon; false: there is none. */
+/* Moves behind the next semicolon; false: none. */
 static bool next_param(struct cursor *c)
 {
     while (c->at < c->end && *c->at != ';')
@@ -127,7 +127,7 @@ bool multipart_init(struct multipart *m, struct text content_type)
 
 /* ---- parts ---- */
 
-/* Decides what kind of part begins, by its header lines. */
+/* Decides by its header lines what kind of part begins. */
 static void read_headers(struct multipart *m, const char *s, size_t len)
 {
     static const char header[] = "content-disposition:";
@@ -137,7 +137,7 @@ static void read_headers(struct multipart *m, const char *s, size_t len)
     m->is_file = m->wanted = false;
     while (s < end) {
         const char *stop = s;
-        do { /* a line with those that continue it */
+        do { /* a line with its continuation lines */
             const char *lf = memchr(stop, '\n', (size_t)(end - stop));
             stop = lf ? lf + 1 : end;
         } while (stop < end && (*stop == ' ' || *stop == '\t'));
@@ -153,7 +153,7 @@ static void read_headers(struct multipart *m, const char *s, size_t len)
     }
 }
 
-/* Length of the header block with the empty line that ends it, 0: that has not come. */
+/* Length of the header block with the empty line that ends it; 0: incomplete. */
 static size_t headers_length(const char *s, size_t len)
 {
     const char *line = s, *end = s + len, *lf;
@@ -191,8 +191,8 @@ static enum step on_headers(struct multipart *m, const char *s, size_t len, bool
 
 enum line { LINE_NONE, LINE_UNKNOWN, LINE_NEXT, LINE_LAST };
 
-/* What follows a delimiter: the end of its line (with padding), or the two hyphens of the last one.
- * *ret_len: of that. LINE_UNKNOWN: it has not come. */
+/* Checks what follows a delimiter: the end of its line (after padding), or the two hyphens of the
+ * last one. *ret_len: its length. LINE_UNKNOWN: incomplete. */
 static enum line line_end(const char *s, size_t len, bool last, size_t *ret_len)
 {
     size_t n = 0;
@@ -213,10 +213,11 @@ static enum line line_end(const char *s, size_t len, bool last, size_t *ret_len)
     return open && !last && n < MULTIPART_HEADERS_MAX ? LINE_UNKNOWN : LINE_NONE;
 }
 
-/* Bytes of the line end before a delimiter at s + at; false: it does not begin a line. */
+/* Length of the line end before a delimiter at s + at; false: the delimiter does not begin a line.
+ */
 static bool begins_line(const struct multipart *m, const char *s, size_t at, size_t *ret)
 {
-    if (at == 0) { /* the body may begin with it; what begins with it in a part is content */
+    if (at == 0) { /* at the start of the body, but not of a part's content */
         *ret = 0;
         return m->state == MULTIPART_PREAMBLE && m->offset == 0;
     }
@@ -224,7 +225,7 @@ static bool begins_line(const struct multipart *m, const char *s, size_t at, siz
     return *ret > 0;
 }
 
-/* The content of a part ends at byte `end` of the body. */
+/* Ends a part's content at byte `end` of the body. */
 static enum step end_part(struct multipart *m, uint64_t end, enum line line)
 {
     if (m->state == MULTIPART_DATA) {
@@ -245,7 +246,7 @@ static enum step end_part(struct multipart *m, uint64_t end, enum line line)
     return STEP_ON;
 }
 
-/* Bytes at the end of a block that may belong to a delimiter: its line end, all of it but one. */
+/* Bytes at the end of a block that may be the beginning of a delimiter with its line end. */
 static size_t kept(const struct multipart *m, size_t len)
 {
     size_t keep = m->delimiter_len + 2;

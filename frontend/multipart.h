@@ -1,4 +1,4 @@
-/* Finds the file in a multipart/form-data body (RFC 7578, RFC 2046) that is read block by block.
+/* Finds the file in a multipart/form-data body (RFC 7578, RFC 2046), block by block.
  *
  * The caller reads the body from `offset` on into a block and passes it; the scan moves `offset` to
  * where it wants to go on. So it keeps no data of its own and may stop anywhere. */
@@ -22,13 +22,13 @@ enum multipart_state {
     MULTIPART_HEADERS,  /* at the header lines of a part */
     MULTIPART_DATA,     /* in the content of a part */
     MULTIPART_DONE,     /* the last boundary was found */
-    MULTIPART_BROKEN,   /* it is no multipart body */
+    MULTIPART_BROKEN,   /* not a multipart body */
     MULTIPART_LARGE     /* more or larger parts than may be */
 };
 
 struct multipart {
     enum multipart_state state;
-    uint64_t offset;                            /* of the body: where the next block begins */
+    uint64_t offset;                            /* in the body: start of the next block */
     char delimiter[MULTIPART_BOUNDARY_MAX + 2]; /* "--BOUNDARY" without a NUL */
     size_t delimiter_len;
     unsigned parts;
@@ -38,16 +38,15 @@ struct multipart {
     uint64_t start, len;  /* out: its content */
 };
 
-/* Begins; false: the content type is not multipart/form-data with a boundary. */
+/* Starts a scan; false: the content type is not multipart/form-data with a boundary. */
 bool multipart_init(struct multipart *m, struct text content_type) MUST_CHECK;
 
-/* Scans a block that begins at m->offset; `last`: the body ends with it. True: a further block is
- * wanted; false: state is one of the last three. */
+/* Scans a block that begins at m->offset; `last`: the body ends with it. True: needs a further
+ * block; false: state is one of the last three. */
 bool multipart_scan(struct multipart *m, const char *block, size_t len, bool last);
 
-/* The value of a parameter of a header's value, with its quoting undone, cut at `size` with the
- * NUL. False: it is not there. Names match in any case; NAME* (RFC 5987) is found as NAME, still
- * encoded. */
+/* The unquoted value of a parameter of a header's value, cut at `size` with the NUL. False: absent.
+ * Names match in any case; NAME* (RFC 5987) counts as NAME, still encoded. */
 bool multipart_param(struct text value, const char *name, char *out, size_t size);
 
 #endif

@@ -20,8 +20,8 @@ struct name {
     size_t len;
 };
 
-/* HOST, HOST:PORT, [HOST] or [HOST]:PORT: the host with its brackets, and the port, empty where
- * there is none. */
+/* Splits HOST, HOST:PORT, [HOST] or [HOST]:PORT: the host with its brackets, and the port (empty:
+ * none). */
 static void split_host(const char *text, struct name *ret_host, struct name *ret_port)
 {
     size_t len = strlen(text);
@@ -39,8 +39,8 @@ static bool equal(struct name a, struct name b)
     return a.len == b.len && strncasecmp(a.s, b.s, a.len) == 0;
 }
 
-/* Whether an Origin header, "http://HOST[:PORT]", names the scheme, host and port that were called.
- * What is no http or https URL ("null", extensions) is another site. */
+/* Whether an Origin header, "http://HOST[:PORT]", names the called scheme, host and port. Anything
+ * but an http or https URL ("null", extensions) is another site. */
 static bool is_same_origin(const char *origin, const char *host, const char *scheme)
 {
     bool tls = strncmp(origin, "https://", 8) == 0;
@@ -52,7 +52,7 @@ static bool is_same_origin(const char *origin, const char *host, const char *sch
         return false;
     split_host(origin + (tls ? 8 : 7), &hosts[0], &ports[0]);
     split_host(host, &hosts[1], &ports[1]);
-    /* The scheme's own port is left out by browsers. */
+    /* Browsers leave out a scheme's default port. */
     for (int i = 0; i < 2; i++)
         if (!ports[i].len)
             ports[i] = tls ? (struct name){"443", 3} : (struct name){"80", 2};
@@ -92,8 +92,8 @@ static bool is_listed(const char *list, struct name host)
     return false;
 }
 
-/* Names that nobody outside can point here: addresses, localhost, names without a dot, which are no
- * one's in the public DNS; and those of the setting. */
+/* Names that no outsider can point here: addresses, localhost, names without a dot (nobody's in the
+ * public DNS), and those of the setting. */
 static bool is_own_name(const char *list, const char *text)
 {
     struct name host, port;
@@ -103,23 +103,23 @@ static bool is_own_name(const char *list, const char *text)
                         ends_with(host, ".localhost", 10) || is_listed(list, host));
 }
 
-/* Pages cannot leave all of these out: Accept-Language is sent by every browser, and Sec-Fetch-*
- * and Origin are out of a page's reach. */
+/* A page cannot suppress all of these: every browser sends Accept-Language, and pages cannot set
+ * Sec-Fetch-* and Origin. */
 static bool is_browser(const struct origin_request *r)
 {
     return r->origin || r->fetch_site || r->fetch_mode || r->fetch_dest || r->accept_language ||
            (r->user_agent && strncmp(r->user_agent, "Mozilla/", 8) == 0);
 }
 
-/* The user follows a link: the linking page cannot read the answer. Not so in a frame. */
+/* Allow a followed link: the linking page cannot read the answer. Except in a frame. */
 static bool is_visit(const struct origin_request *r)
 {
     return r->get && !r->changes && r->fetch_mode && strcmp(r->fetch_mode, "navigate") == 0 &&
            (!r->fetch_dest || strcmp(r->fetch_dest, "document") == 0);
 }
 
-/* Sec-Fetch-Site is the browser's own word; it is sent to https and to loopback addresses only.
- * Elsewhere Origin tells, but for a GET, which has none: one that changes something is refused. */
+/* Pages cannot forge Sec-Fetch-Site, but browsers send it only to https and loopback addresses.
+ * Elsewhere use Origin; a GET has none, so refuse one that changes something. */
 static const char *site_refusal(const struct origin_request *r)
 {
     const char *site = r->fetch_site;

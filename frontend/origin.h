@@ -10,25 +10,25 @@
 #include <stdbool.h>
 
 struct origin_rules {
-    bool cross_site;           /* requests of other sites' pages are refused */
-    bool own_names;            /* a browser must call the server by a name that can be its own */
+    bool cross_site;           /* refuse requests of other sites' pages */
+    bool own_names;            /* refuse browsers that use a foreign host name */
     const char *allowed_hosts; /* the setting: names that are the server's own */
 };
 
-/* What a request says of itself; headers that it does not have are NULL. */
+/* The parts of a request that decide; NULL: the request does not have it. */
 struct origin_request {
     const char *host;   /* as the browser used it: a trusted proxy's X-Forwarded-Host goes first */
     const char *scheme; /* "http" or "https", where it is known how the browser called */
     const char *origin, *fetch_site, *fetch_mode, *fetch_dest, *accept_language, *user_agent;
     bool get;     /* GET or HEAD */
-    bool changes; /* it changes something; false for a GET that only reads */
+    bool changes; /* false for a GET that only reads */
 };
 
-/* The rules that follow from the settings; `is_public`: other machines reach the listening socket.
+/* The rules that follow from the settings. `is_public`: other machines reach the listening socket.
  * Borrows from `cfg`. */
 struct origin_rules origin_rules(const struct config *cfg, bool is_public);
 
-/* NULL: the request is served. Else the reason for 403, a static text. */
+/* NULL: serve the request. Else the reason for 403, static text. */
 const char *origin_refusal(const struct origin_rules *rules, const struct origin_request *r);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum {
     TICK_MS = 1000,
-    TICK_MAX_MS = 2000 /* more than that between two ticks is this process's own fault */
+    TICK_MAX_MS = 2000 /* a longer time between ticks is this process's own fault */
 };
 
 static enum pace_list list_of(enum stage stage)
@@ -116,7 +116,7 @@ void pace_on_output(struct evbuffer *output, const struct evbuffer_cb_info *info
 
 /* ---- the tick ---- */
 
-/* Closes those at the front of a list that have stood longer than `limit` seconds. */
+/* Closes the connections at the front of a list that are older than `limit` seconds. */
 static void sweep(struct server *s, enum pace_list list, int64_t limit, enum shut_reason why)
 {
     struct conn *c;
@@ -125,7 +125,7 @@ static void sweep(struct server *s, enum pace_list list, int64_t limit, enum shu
         shut(c, why);
 }
 
-/* Books what moved within `passed` seconds; true: the client lags too far behind. */
+/* Records the bytes of the last `passed` seconds; true: the client is too slow. */
 static bool lags(struct conn *c, int64_t passed)
 {
     const struct config *cfg = c->server->cfg;
@@ -137,7 +137,7 @@ static bool lags(struct conn *c, int64_t passed)
         p->came = 0;
         if (most < cfg->min_rate * cfg->rate_grace)
             most = cfg->min_rate * cfg->rate_grace;
-        /* We have stopped to read: the client can do nothing. */
+        /* We have paused reading: not the client's fault. */
         if (!(bufferevent_get_enabled(c->bev) & EV_READ))
             return false;
     } else if (p->stage == STAGE_ANSWER) {
@@ -166,7 +166,7 @@ void pace_tick(struct server *s)
     sweep(s, PACE_HEAD, s->cfg->head_timeout, SHUT_HEAD);
     DL_FOREACH_SAFE2(all->lists[PACE_MOVING], c, next, pace.next)
     {
-        pace_look(c); /* an answer has begun, or is through */
+        pace_look(c); /* an answer begins or ends */
         if (lags(c, passed))
             shut(c, c->pace.stage == STAGE_BODY ? SHUT_BODY : SHUT_ANSWER);
     }

@@ -1,5 +1,5 @@
-/* The pace of clients: how long a connection may stand in a stage, and how fast bodies must come
- * and answers be taken.
+/* Limits of time and rate: how long a connection may stay in a stage, and how fast bodies must
+ * arrive and answers be read.
  *
  * Checked once a second. Idle connections and those with a partial head are in lists ordered by
  * age, of which only the front is checked; all others are. A tick counts as two seconds at most:
@@ -9,19 +9,19 @@
 
 #include "frontend/server.h"
 
-/* Finds out in which stage a connection is. Call it when that may have changed. */
+/* Updates the stage of a connection. Call it after each change that may matter. */
 void pace_look(struct conn *c);
 
-/* The PROXY header or the TLS handshake is complete: HTTP follows. */
+/* Call it after the PROXY header or TLS handshake: HTTP follows. */
 void pace_opened(struct conn *c);
 
-/* The connection is about to be freed. */
+/* Call it before the connection is freed. */
 void pace_leave(struct conn *c);
 
-/* Each second: closes the connections that are due. */
+/* Call it each second: closes connections over their limit. */
 void pace_tick(struct server *s);
 
-/* The connection that has stood longest in a list; NULL: none. */
+/* The oldest connection in a list; NULL: none. */
 struct conn *pace_oldest(struct server *s, enum pace_list list);
 
 /* An evbuffer callback on the connection's output. */

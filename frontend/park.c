@@ -11,21 +11,21 @@
 
 enum {
     TICK_MS = 100,
-    LOOK_MS = 3000,   /* a poll asks again after this time without a WAKE */
+    LOOK_MS = 3000,   /* a poll asks again after so long without a WAKE */
     SPARE_S = 5,      /* left of the time after which a silent client is given up */
-    RECENT_MAX = 1024 /* words that are remembered, for polls whose answer is under way */
+    RECENT_MAX = 1024 /* last WAKEs kept, for polls that just asked a worker */
 };
 
-/* A claim: asked (a worker has it) -> parked, on a reply without a job -> asked again, on a WAKE or
- * after LOOK_MS -> answered: with a job, at its end, or by park_close(). */
+/* States: asked (a worker has it) -> parked, after a reply without a job -> asked again, on a WAKE
+ * or after LOOK_MS -> answered: with a job, at its end, or by park_close(). */
 struct poll {
     struct exchange x; /* first member */
     zmq_msg_t payload; /* as it was sent */
     bool kept;         /* payload is initialised */
-    bool parked;       /* it stands in the list */
-    int64_t end;       /* ms; 0: it does not wait */
+    bool parked;       /* it is in the list */
+    int64_t end;       /* ms; 0: do not wait */
     int64_t asked;     /* ms */
-    uint64_t words;    /* that had come when it asked */
+    uint64_t words;    /* value of park.words when it asked */
     uint32_t *queues;  /* hashes of its queues' keys */
     size_t queues_len;
     struct poll *prev, *next;
@@ -99,7 +99,7 @@ static void on_gone(struct exchange *x)
     exchange_free(x);
 }
 
-/* True when a WAKE for it came since it asked: the reply may be older than the job. */
+/* True when a WAKE arrived since the poll asked: the reply may be older than the job. */
 static bool missed_word(const struct park *park, const struct poll *p)
 {
     uint64_t from = p->words;
@@ -189,7 +189,7 @@ static bool on_begin(struct exchange *x, const struct request *r)
     return true;
 }
 
-/* Keeps the payload for asking again. */
+/* Keeps the payload to ask again. */
 static void on_packed(struct exchange *x)
 {
     struct poll *p = (struct poll *)x;
@@ -209,7 +209,7 @@ const struct exchange_kind park_kind = {.size = sizeof(struct poll),
 
 /* ---- all polls ---- */
 
-/* A job waits in a queue: the one that stands longest asks. */
+/* A job waits in a queue: its oldest poll asks. */
 static void on_wake(void *arg, struct text key)
 {
     struct park *park = arg;

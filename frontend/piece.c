@@ -11,13 +11,13 @@
 #include <uuid/uuid.h>
 
 enum {
-    UNDER_WAY_MAX = 6, /* of a process: so many times FILE_PIECE bytes */
+    UNDER_WAY_MAX = 6, /* limit of a process; each takes up to FILE_PIECE bytes */
     AGAIN_MS = 250
 };
 
 static void start(struct piece *p);
 
-/* Someone's turn is over. */
+/* Starts the next waiting piece. */
 static void finish(struct piece *p, enum err e, const struct reply *reply)
 {
     struct server *s = p->server;
@@ -25,7 +25,7 @@ static void finish(struct piece *p, enum err e, const struct reply *reply)
     event_free(p->again);
     p->again = NULL;
     p->give_up = 0;
-    p->done(p, e, reply); /* which may send another one: it queues up behind those that wait */
+    p->done(p, e, reply); /* may send another piece, which waits behind the others */
     s->pieces_under_way--;
     struct piece *next = s->pieces_waiting;
     if (next) {
@@ -100,7 +100,7 @@ static void start(struct piece *p)
     if (pack(p, id, &p->link.payload))
         link_send(p->server->link, &p->link);
     else
-        event_active(p->again, EV_READ, 0); /* the end comes later, never from within */
+        event_active(p->again, EV_READ, 0); /* call `done` later, never from within */
 }
 
 static void on_again(evutil_socket_t fd, short what, void *arg)

@@ -1,6 +1,6 @@
-/* Requests of the frontend's own for one piece of a file. All of a process share a number that may
- * be under way, others wait their turn. One that finds no worker, or no store, is tried again for a
- * while: each may be carried out more than once. */
+/* The frontend's own requests for one piece of a file. A process sends a limited number at once.
+ * Without a worker or store they are tried again for a while, so a piece may be read or written
+ * more than once. */
 #ifndef FRONTEND_PIECE_H
 #define FRONTEND_PIECE_H
 
@@ -10,10 +10,10 @@
 
 struct piece;
 
-/* Gets the one answer: ERR_OK and a reply, valid during the call only, or why there is none. */
+/* Called once: ERR_OK with a reply, valid during the call, or the error. */
 typedef void piece_done_fn(struct piece *p, enum err e, const struct reply *reply);
 
-/* Part of the caller's struct, which must live until `done`. */
+/* Part of the caller's struct; must live until `done`. */
 struct piece {
     struct link_request link; /* first member */
     struct server *server;
@@ -31,7 +31,8 @@ struct piece {
     struct piece *prev, *next; /* waiting for its turn */
 };
 
-/* Sends; the fields up to `done` are the caller's. `done` is called later, never from within. */
+/* Sends the piece. The caller sets the fields up to `done`, which is called later, never from
+ * within. */
 void piece_send(struct piece *p);
 
 #endif

@@ -10,7 +10,7 @@
 #include <utlist.h>
 
 enum {
-    BATCH = 32, /* connections of one address that give way at a time */
+    BATCH = 32, /* connections of one address closed at a time */
     FRESH_S = 2
 };
 
@@ -63,7 +63,7 @@ bool place_take(struct conn *c, const struct address_key *key)
     if (p == c->placed.place)
         return true;
     bool lasts = c->placed.lasts;
-    p->ordinary++; /* before place_leave, which frees an address without connections */
+    p->ordinary++; /* now: place_leave frees an address without connections */
     place_leave(c);
     c->placed.place = p;
     DL_APPEND2(p->conns, c, placed.prev, placed.next);
@@ -115,12 +115,11 @@ static struct place *largest(struct server *s)
     return most;
 }
 
-/* Closes some of an address's connections that take long: those that came first. False: it has
- * none. */
+/* Closes some of an address's long connections, the oldest first. False: it has none. */
 static bool thin_out(struct place *p)
 {
     struct conn *c, *next;
-    size_t over = size(p) / 2, closed = 0; /* the address itself stays */
+    size_t over = size(p) / 2, closed = 0; /* keep the address alive */
 
     DL_FOREACH_SAFE2(p->conns, c, next, placed.next)
     {
@@ -140,7 +139,7 @@ bool place_make_room(struct conn *c)
 
     while (s->conns_len > s->places_max) {
         struct conn *idle = pace_oldest(s, PACE_IDLE), *other = idle;
-        /* Who has just come is about to send its request. */
+        /* Spare new connections: they are about to send a request. */
         if (!idle || s->paces.now - idle->pace.since < FRESH_S)
             other = pace_oldest(s, PACE_HEAD);
         if (!other || other == c)

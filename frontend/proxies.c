@@ -15,7 +15,7 @@ enum err proxies_load(const char *program, const struct config *cfg, struct prox
                 program, at, TRUST_MAX);
         return ERR_INVALID;
     }
-    /* As the reference server has it; a list of proxies says more. */
+    /* As in the reference server. A list of trusted proxies has precedence. */
     ret->rules.one_hop = cfg->proxyfix % 2 && !ret->rules.trust.len;
     if (!ret->protocol || ret->rules.trust.len)
         return ERR_OK;

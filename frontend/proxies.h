@@ -5,7 +5,7 @@
 #include "common/err.h"
 #include "frontend/server.h"
 
-/* Reads the settings. ERR_INVALID: `program` says on stderr what is wrong with them. */
+/* Reads the settings. ERR_INVALID: the reason is on stderr, prefixed by `program`. */
 enum err proxies_load(const char *program, const struct config *cfg,
                       struct proxies *ret) MUST_CHECK;
 

@@ -18,7 +18,7 @@ enum {
 static const uint8_t signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
                                       0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
 
-/* Of what follows the fixed part: addresses and further fields. */
+/* Length of what follows the fixed part: addresses and further fields. */
 static size_t rest_size(const struct proxy2 *p)
 {
     return (size_t)p->bytes[14] << 8 | p->bytes[15];
@@ -29,7 +29,7 @@ size_t proxy2_wants(const struct proxy2 *p)
     return p->have < FIXED ? FIXED - p->have : FIXED + rest_size(p) - p->have;
 }
 
-/* Whether the fixed part, as far as it has come, can be one that is taken. */
+/* Whether the received bytes of the fixed part can be those of a valid header. */
 static bool begins_well(const struct proxy2 *p)
 {
     size_t n = p->have < sizeof signature ? p->have : sizeof signature;
@@ -49,7 +49,7 @@ static bool begins_well(const struct proxy2 *p)
         return rest_size(p) >= TCP6_SIZE;
     case UNIX:
         return rest_size(p) >= UNIX_SIZE;
-    default: /* datagrams, and what is not defined */
+    default: /* datagrams, and undefined values */
         return false;
     }
 }

@@ -9,18 +9,18 @@
 
 enum proxy2_result { PROXY2_MORE, PROXY2_DONE, PROXY2_BAD };
 
-/* All zeros: nothing has come. */
+/* All zeros: nothing received. */
 struct proxy2 {
     uint8_t bytes[16 + 36]; /* the fixed part and the longest addresses; the rest is skipped */
     size_t have;
-    bool named;            /* it names a client; else the proxy calls for itself, or does not say */
+    bool named;            /* false: the proxy's own connection, or client unknown */
     struct address client; /* where named */
 };
 
-/* How many bytes may be taken at most: never any behind the header. 0: it is complete. */
+/* Limit of the bytes to take next, never beyond the header. 0: it is complete. */
 size_t proxy2_wants(const struct proxy2 *p);
 
-/* Takes n bytes, at most those wanted. After PROXY2_BAD nothing more may be taken. */
+/* Takes n bytes, at most proxy2_wants(). Do not call it after PROXY2_BAD. */
 enum proxy2_result proxy2_take(struct proxy2 *p, const void *data, size_t n);
 
 #endif

@@ -21,7 +21,7 @@ void range_date(int64_t ms, char out[RANGE_DATE_SIZE])
              tm.tm_sec);
 }
 
-/* A number of at most 18 digits at *s, which moves behind it; -1: none. */
+/* Reads a number of at most 18 digits at *s and moves *s behind it; -1: none. */
 static int64_t take_number(const char **s)
 {
     size_t digits = strspn(*s, "0123456789");
@@ -63,7 +63,7 @@ static bool parse(const char *s, int64_t length, struct range *ret)
     return true;
 }
 
-/* Whether a list of entity tags, or "*", has this one. */
+/* Whether a list of entity tags, or "*", matches this one. */
 static bool lists(const char *list, const char *etag)
 {
     size_t len = strlen(etag);

@@ -33,12 +33,12 @@ static size_t percent_decode(const char *s, size_t len, bool plus_is_space, char
     return n;
 }
 
-/* Space for decoded texts: a byte that is not UTF-8 becomes three. */
+/* Space for decoded texts: an invalid byte becomes U+FFFD, three bytes. */
 struct arena {
     char *at;
 };
 
-/* Decodes a part of the target; what is not UTF-8 becomes U+FFFD. */
+/* Decodes a part of the target; invalid UTF-8 becomes U+FFFD. */
 static struct text decode(struct arena *a, const char *s, size_t len, bool plus_is_space)
 {
     char raw[HEAD_LINE_MAX + 1];
@@ -57,7 +57,7 @@ static struct text decode(struct arena *a, const char *s, size_t len, bool plus_
 
 /* ---- parts ---- */
 
-/* "a=1&b": false when there are too many. */
+/* Parses "a=1&b"; false: too many. */
 static bool parse_query(struct arena *a, const char *s, size_t len, struct request *r)
 {
     const char *end = s + len;
@@ -101,7 +101,7 @@ static void list_methods(const struct route_match *m, char *out, size_t size)
                                   http_method_name((enum http_method)i));
 }
 
-/* The target with single slashes in its path. */
+/* The target with repeated slashes of its path merged. */
 static char *single_slashes(struct text path, const char *rest)
 {
     char *location = mem_alloc(path.len + strlen(rest) + 1), *to = location;
@@ -113,7 +113,7 @@ static char *single_slashes(struct text path, const char *rest)
     return location;
 }
 
-/* The route of the request's method, NULL where the path has none. */
+/* The route of the request's method; NULL: the path has none. */
 static const struct route *route_chosen(struct evhttp_request *req, const struct route_match *m)
 {
     enum evhttp_cmd_type type = evhttp_request_get_command(req);

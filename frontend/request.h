@@ -1,4 +1,4 @@
-/* What an HTTP request asks for: its route, and its parts as the envelope has them. */
+/* Parses an HTTP request: its route, and its parts in the form of the envelope. */
 #ifndef FRONTEND_REQUEST_H
 #define FRONTEND_REQUEST_H
 
@@ -26,9 +26,8 @@ struct parsed {
     char *memory;              /* decoded texts */
 };
 
-/* Parses. `target` is the request's, with a NUL behind it; what the library knows as such is a
- * number of the intake's. `known` false: the method is none that HTTP has. request_parsed_free is
- * due in any case. */
+/* Parses a request. `target` is the client's, NUL-terminated; the library only knows a number of
+ * the intake's. `known` false: not a method of HTTP. Call request_parsed_free in any case. */
 void request_parse(struct evhttp_request *req, struct text target, bool known, struct parsed *ret);
 void request_parsed_free(struct parsed *p);
 

@@ -21,7 +21,7 @@ static void new_id(char text[REQUEST_ID_SIZE])
     uuid_unparse_lower(id, text);
 }
 
-/* Answers without a worker. A body that has not come yet is refused. */
+/* Answers without a worker. Refuses a body that has not come yet. */
 static void answer_here(struct conn *c, struct evhttp_request *req, const struct intake_item *item,
                         const struct parsed *p, const struct reply *reply, const char *id)
 {
@@ -31,7 +31,7 @@ static void answer_here(struct conn *c, struct evhttp_request *req, const struct
     answer_count(p->route ? route_op(p->route) : metric_no_route(), reply->status, 0);
 }
 
-/* Why a browser's request is refused; NULL: it is served, or comes from another client. */
+/* Why to refuse a browser's request; NULL: serve it, or not a browser's. */
 static const char *browser_refusal(const struct conn *c, struct evhttp_request *req,
                                    const struct parsed *p)
 {
@@ -52,8 +52,8 @@ static const char *browser_refusal(const struct conn *c, struct evhttp_request *
     const char *why = origin_refusal(&c->server->origins, &r);
 
     if (why && log_admit("browser refused", c->peer, strlen(c->peer)))
-        log_warn("%s %s of a browser at %s is refused: %s",
-                 http_method_name(route_method(p->route)), route_path(p->route), c->peer, why);
+        log_warn("refused %s %s of a browser at %s: %s", http_method_name(route_method(p->route)),
+                 route_path(p->route), c->peer, why);
     return why;
 }
 

@@ -1,4 +1,4 @@
-/* Where a request is served: answered here, or forwarded to a worker. */
+/* Starts to serve a request: answers it here, or forwards it to a worker. */
 #ifndef FRONTEND_SERVE_H
 #define FRONTEND_SERVE_H
 

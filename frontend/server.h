@@ -1,6 +1,6 @@
-/* The data of one frontend process (struct server) and of its connections (struct conn). Each part
- * is changed by the file that is named with it; everybody may read it. No functions: so the files
- * that work on a connection need not know of each other. */
+/* The data of a frontend process (struct server) and its connections (struct conn). Only the named
+ * file changes each part; all may read it. No functions: so the files that work on a connection
+ * need not include each other. */
 #ifndef FRONTEND_SERVER_H
 #define FRONTEND_SERVER_H
 
@@ -31,7 +31,7 @@ struct tls;
 
 /* ---- a connection ---- */
 
-/* What a connection is doing, for pace.c's time limits and place.c's choice of whom to close. */
+/* Stage of a connection, for time limits (pace.c) and the choice of whom to close (place.c). */
 enum stage {
     STAGE_NEW,     /* not set up: in no list */
     STAGE_OPENING, /* accepted; its PROXY header or TLS handshake is under way */

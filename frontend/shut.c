@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define QUIET_MS 10000 /* between two lines about the same reason */
+#define QUIET_MS 10000 /* between log lines about one reason */
 
 static const struct {
     const char *label;
@@ -31,7 +31,7 @@ static const struct {
                    "this is an attack"},
 };
 
-/* What was closed for one reason and is not logged yet, in this process. */
+/* Closed connections of one reason that are not logged yet, in this process. */
 static struct {
     size_t count;
     int64_t logged; /* ms; 0: never */
@@ -47,21 +47,21 @@ void shut_name_metrics(void)
     metrics_name_labels(LABELS_FAULT, names, SHUT_REASONS);
 }
 
-/* Answers as far as that goes without waiting: straight to the socket, where no other answer is
- * under way. */
+/* Answers if that needs no wait: straight to the socket, if no other answer is being sent. */
 static void say(struct conn *c, enum shut_reason why)
 {
     char text[512], drop[4096];
     int fd = bufferevent_getfd(c->bev);
 
-    /* An answer without a request would be taken for that of the next one, a second answer to one
-     * whose body was refused, too. */
+    /* Without a request, an answer would be taken for that of the next one; likewise a second
+     * answer after that to a refused body. */
     bool between = (c->pace.stage == STAGE_IDLE && c->intake.numbers) || intake_unread(&c->intake);
 
     if (!reasons[why].status || between || c->tls || c->client.header || c->exchange ||
         intake_is_busy(&c->intake) || evbuffer_get_length(bufferevent_get_output(c->bev)))
         return;
-    /* What was not read would make the kernel send a reset, which destroys the answer. */
+    /* Read all first: closing with unread bytes resets the connection, which destroys the answer.
+     */
     for (int i = 0; i < 16 && recv(fd, drop, sizeof drop, MSG_DONTWAIT) == sizeof drop; i++)
         ;
     size_t len = strlen("{\"detail\": {}, \"message\": \"\"}") + strlen(reasons[why].text);
@@ -92,8 +92,8 @@ void shut_tick(void)
         if (!reasons[i].log || !closed[i].count ||
             (closed[i].logged && now - closed[i].logged < QUIET_MS))
             continue;
-        log_warn("%zu connections were closed, the last one of %s: %s", closed[i].count,
-                 closed[i].last, reasons[i].log);
+        log_warn("closed %zu connections, the last one of %s: %s", closed[i].count, closed[i].last,
+                 reasons[i].log);
         closed[i].logged = now;
         closed[i].count = 0;
     }

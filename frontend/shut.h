@@ -16,13 +16,13 @@ enum shut_reason {
     SHUT_REASONS
 };
 
-/* Names the label; before the metrics are shared. */
+/* Names the label for the metrics; before metrics_share. */
 void shut_name_metrics(void);
 
-/* Closes a connection. Frees it. */
+/* Closes and frees a connection. */
 void shut(struct conn *c, enum shut_reason why);
 
-/* Each second: logs what was closed, a line a reason every ten seconds at most. */
+/* Call it each second: logs closed connections, at most a line a reason in ten seconds. */
 void shut_tick(void);
 
 #endif

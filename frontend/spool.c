@@ -14,16 +14,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define LOG_EVERY_MS 1000 /* between lines that say the same */
+#define LOG_EVERY_MS 1000 /* between equal log lines */
 
-/* Where no memory is shared. */
+/* Used when no memory can be shared. */
 static _Atomic uint64_t alone[PREFORK_SLOTS_MAX];
 
 static struct {
     const char *folder;
     uint64_t max; /* bytes of all processes */
     uint64_t files, files_max;
-    _Atomic uint64_t *used; /* bytes, by slot */
+    _Atomic uint64_t *used; /* bytes of each process, by slot */
     unsigned slot;
     int64_t logged_ms;
 } spool = {.folder = "", .used = alone};
@@ -38,7 +38,7 @@ static bool may_log(void)
     return true;
 }
 
-/* A quarter of what is free. */
+/* A quarter of the free space. */
 static uint64_t quarter(const char *folder)
 {
     struct statvfs fs;
@@ -110,7 +110,7 @@ void spool_close(int fd)
     spool.files--;
 }
 
-/* Two processes that count at the same moment may pass the limit by what they write then. */
+/* Two processes that count at the same moment may exceed the limit by these bytes. */
 bool spool_take(struct budget_share *s, struct tenant *t, uint64_t bytes)
 {
     if (budget_spool(s, t, bytes, used(), spool.max)) {

@@ -1,15 +1,14 @@
-/* What a broker is told about a request besides its key, so that it knows whose it is and what is
- * expensive without parsing the payload (docs/protocol.md). */
+/* What a request's header tells the broker besides the key: whose the request is, and which
+ * requests cost alike, so that the broker need not parse the payload (docs/protocol.md). */
 #ifndef FRONTEND_SUBJECT_H
 #define FRONTEND_SUBJECT_H
 
 #include "common/envelope.h"
 
-/* A hash of the client's address, the same in all frontends: of an IPv6 address its /64, since a
- * client has all of it. Not 0; 0 when `address` is none. */
+/* Hash of the client's address (IPv6: its /64), equal in all frontends; 0: `address` is none. */
 uint64_t subject_origin(struct text address);
 
-/* A hash of the operation and its parameters (see BUS_SUBJECT_OP_SHIFT). */
+/* Hash of the operation and its parameters (see BUS_SUBJECT_OP_SHIFT). */
 uint32_t subject_of(const struct request *r);
 
 #endif

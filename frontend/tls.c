@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Of TLS 1.2; those of 1.3 are all good. */
+/* Ciphers of TLS 1.2; all of TLS 1.3 are strong. */
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
 struct tls {
@@ -33,7 +33,7 @@ static const char *reason(void)
     return text ? text : ERR_SYSTEM_ERROR(e) ? strerror((int)ERR_GET_REASON(e)) : "unknown reason";
 }
 
-/* Others than its owner and group must not read the key, nor the group write it. */
+/* Only owner and group may read the key, only the owner may write it. */
 static bool is_private(const char *path)
 {
     struct stat st;
@@ -51,7 +51,7 @@ static bool is_private(const char *path)
     return true;
 }
 
-/* Without it OpenSSL would ask on the terminal. */
+/* Without it OpenSSL would ask for a passphrase on the terminal. */
 static int no_passphrase(char *buf, int size, int writing, void *arg)
 {
     (void)buf;
@@ -118,12 +118,12 @@ static SSL_CTX *new_context(void)
     if (!ctx)
         return NULL;
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    /* A client that closes without a word is nothing special: HTTP has lengths of its own. */
+    /* Ignore a missing close_notify: HTTP has its own lengths. */
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS); /* idle connections hold none */
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS); /* free the buffers of idle connections */
     SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets do, in all processes */
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets do */
     SSL_CTX_set_alpn_select_cb(ctx, choose, NULL);
     SSL_CTX_set_info_callback(ctx, on_info);
     if (SSL_CTX_set_cipher_list(ctx, CIPHERS) == 1)
@@ -162,7 +162,7 @@ void tls_free(struct tls *t)
 
 /* ---- a PROXY header before the handshake ---- */
 
-/* Reads no byte behind the header before it is complete; then it is not in the way. */
+/* Takes the header and no byte behind it; once it is complete, passes all reads through. */
 static int header_read(BIO *b, char *out, int n)
 {
     struct conn *c = BIO_get_data(b);

@@ -17,8 +17,8 @@ struct trust {
     size_t len;
 };
 
-/* Reads ADDRESS or ADDRESS/BITS, separated by commas or blanks. ERR_INVALID: *ret_at is the entry
- * that is none, or one too many. */
+/* Reads ADDRESS or ADDRESS/BITS, separated by commas or blanks. ERR_INVALID: *ret_at is the first
+ * invalid entry, or one too many. */
 enum err trust_parse(const char *text, struct trust *ret, const char **ret_at) MUST_CHECK;
 
 bool trust_has(const struct trust *t, const struct address *a);

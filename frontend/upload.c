@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    WINDOW = 2,          /* pieces of one upload that are under way */
+    WINDOW = 2,          /* pieces of one upload in flight */
     BLOCK = 1024 * 1024, /* bytes that are scanned in one turn of the loop */
 };
 
@@ -23,12 +23,13 @@ struct upload_piece {
     bool busy;
 };
 
-/* Scans the body (on_turn), asks the handler (on_decided), stores pieces (store), commits. */
+/* Steps: scans the body (on_turn), asks the handler (on_decided), stores pieces (store), commits.
+ */
 struct upload {
     struct exchange x; /* first member */
     struct event *turn;
     struct multipart multipart;
-    msgpack_sbuffer head; /* of the request to the handler, all but the facts */
+    msgpack_sbuffer head; /* request to the handler, without the facts */
     char info[FILE_INFO_SIZE];
     int64_t next;  /* byte of the file at which the next piece begins */
     unsigned busy; /* pieces */
@@ -47,10 +48,10 @@ static void on_free(struct exchange *x)
 
 /* ---- storing ---- */
 
-/* A reply to one of our own requests that is not what it should be. */
+/* Handles a wrong reply to one of our own requests. */
 static enum err fault_of(const struct reply *reply)
 {
-    /* 404: the upload was given up, since it took too long. */
+    /* 404: the upload took too long and was removed. */
     return reply->status == 503 || reply->status == 504 || reply->status == 404 ? ERR_UNAVAILABLE
                                                                                 : ERR_INTERNAL;
 }
@@ -78,7 +79,7 @@ static void send_piece(struct upload *u, struct upload_piece *p, enum op op, pie
     piece_send(&p->piece);
 }
 
-/* Sends what may be sent; ends when all was. */
+/* Sends pieces up to the limit; finishes when all are stored. */
 static void store(struct upload *u);
 
 static void on_stored(struct piece *p, enum err e, const struct reply *reply)
@@ -121,7 +122,7 @@ static void store(struct upload *u)
 
 /* ---- asking ---- */
 
-/* The handler has decided: an answer, or to go on. */
+/* The handler's decision: an answer, or to go on. */
 static void on_decided(struct link_request *r, enum err e, const struct reply *reply)
 {
     struct upload *u = (struct upload *)r;
@@ -131,7 +132,8 @@ static void on_decided(struct link_request *r, enum err e, const struct reply *r
         return;
     }
     if (reply->body.len >= sizeof u->info) {
-        log_error("the info of a file is too long; do all processes run the same version?");
+        log_error("refusing an upload: the worker's info of the file is too long; run the same "
+                  "release in all processes");
         exchange_end(&u->x, ERR_INTERNAL, NULL);
         return;
     }
@@ -140,7 +142,7 @@ static void on_decided(struct link_request *r, enum err e, const struct reply *r
     store(u);
 }
 
-/* What was found in the body, as the handler gets it. */
+/* The facts about the body for the handler. */
 static int64_t facts_of(const struct multipart *m)
 {
     if (m->state == MULTIPART_LARGE)
@@ -174,7 +176,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         exchange_end(&u->x, ERR_INTERNAL, NULL);
     else if (multipart_scan(&u->multipart, block, (size_t)n,
                             u->multipart.offset + (uint64_t)n >= u->x.body.len))
-        event_add(u->turn, &now); /* the others' turn */
+        event_add(u->turn, &now); /* let others run */
     else
         ask(u);
 }
