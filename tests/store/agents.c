@@ -76,6 +76,31 @@ static void test_put(void **state)
     put(t->a, name, "{'job_id': ''}", "['a', 'a\\u0000b', '']");
 }
 
+/* What an earlier request set does not come back. */
+static void test_repeats(void **state)
+{
+    struct stores *t = *state;
+    char name[ID_SIZE], requests[2][ID_SIZE];
+    json_t *agent = NULL;
+
+    new_id(name);
+    for (int i = 0; i < 3; i++) { /* the third is the first, late */
+        struct agent_put a = {.name = text_of(name),
+                              .fields = json_of(i == 1 ? "{'state': 'new'}" : "{'state': 'old'}"),
+                              .log = json_of("['line']")};
+        if (i < 2)
+            new_id(requests[i]);
+        a.asked = asked_now(requests[i % 2]);
+        assert_int_equal(store_agent_put(i ? t->b : t->a, &a), ERR_OK);
+        json_decref(a.fields);
+        json_decref(a.log);
+    }
+    assert_int_equal(store_agent_get(t->a, text_of(name), &agent), ERR_OK);
+    assert_string_equal(json_string_value(json_object_get(agent, "state")), "new");
+    assert_null(json_object_get(agent, "requests"));
+    json_decref(agent);
+}
+
 static void test_no_queue_is_restricted(void **state)
 {
     struct stores *t = *state;
@@ -102,9 +127,8 @@ static void test_ping(void **state)
 }
 
 const struct CMUnitTest agents_suite[] = {
-    cmocka_unit_test(test_queue_serves),
-    cmocka_unit_test(test_put),
-    cmocka_unit_test(test_no_queue_is_restricted),
+    cmocka_unit_test(test_queue_serves), cmocka_unit_test(test_put),
+    cmocka_unit_test(test_repeats),      cmocka_unit_test(test_no_queue_is_restricted),
     cmocka_unit_test(test_ping),
 };
 SUITE_LEN(agents);

@@ -48,13 +48,15 @@ static json_t *object_of(const char *key, const char *value)
 static void test_descriptions(void **state)
 {
     struct stores *t = *state;
-    char queue[ID_SIZE];
+    char queue[ID_SIZE], requests[2][ID_SIZE];
     struct look l;
 
     new_id(queue);
-    for (int i = 0; i < 2; i++) {
-        json_t *texts = object_of(queue, i ? "'later'" : "'first'");
-        assert_int_equal(store_queues_describe(t->a, texts), ERR_OK);
+    for (int i = 0; i < 3; i++) { /* the third is the first, late */
+        json_t *texts = object_of(queue, i == 1 ? "'later'" : "'first'");
+        if (i < 2)
+            new_id(requests[i]);
+        assert_int_equal(store_queues_describe(t->a, requests[i % 2], texts), ERR_OK);
         json_decref(texts);
         struct name_walk w = walk_to(&l, queue);
         assert_int_equal(store_queues_list(t->b, &w), ERR_OK);
@@ -70,7 +72,7 @@ static void test_descriptions(void **state)
 static void test_images(void **state)
 {
     struct stores *t = *state;
-    char queue[ID_SIZE];
+    char queue[ID_SIZE], first[ID_SIZE], second[ID_SIZE];
     json_t *images;
 
     new_id(queue);
@@ -78,7 +80,13 @@ static void test_images(void **state)
     assert_json(images, "{}");
     json_decref(images);
     json_t *given = object_of(queue, "{'a.b': 'url: x', '$c': ''}");
-    assert_int_equal(store_images_put(t->a, given), ERR_OK);
+    json_t *older = object_of(queue, "{'b': ''}");
+    new_id(first);
+    new_id(second);
+    assert_int_equal(store_images_put(t->a, first, older), ERR_OK);
+    assert_int_equal(store_images_put(t->a, second, given), ERR_OK);
+    assert_int_equal(store_images_put(t->b, first, older), ERR_OK);
+    json_decref(older);
     json_decref(given);
     assert_int_equal(store_images_get(t->b, text_of(queue), &images), ERR_OK);
     assert_json(images, "{'a.b': 'url: x', '$c': ''}");
@@ -154,11 +162,9 @@ static void test_provision_log(void **state)
         assert_int_equal(store_provision_add(t->a, &e), ERR_OK);
         assert_streak(t->b, name, "pass", i);
     }
-    e.repeat = true;
     assert_int_equal(store_provision_add(t->b, &e), ERR_OK);
     assert_streak(t->a, name, "pass", 2);
     new_id(request);
-    e.repeat = false;
     e.failed = true;
     assert_int_equal(store_provision_add(t->a, &e), ERR_OK);
     assert_streak(t->b, name, "fail", 1);

@@ -267,7 +267,7 @@ static void test_many_large_attempts(void **state)
 static void test_repeated_resubmission(void **state)
 {
     struct stores *t = *state;
-    char queue[ID_SIZE], id[ID_SIZE], request[ID_SIZE];
+    char queue[ID_SIZE], id[ID_SIZE], request[ID_SIZE], other[ID_SIZE];
 
     new_id(queue);
     new_id(request);
@@ -278,10 +278,20 @@ static void test_repeated_resubmission(void **state)
                           .data = json_pack("{s:s,s:i}", "job_queue", queue, "n", 2)};
     assert_int_equal(store_jobs_add(t->a, &job, 1), ERR_OK);
     assert_next(t->a, queue, id);
-    job.asked.repeat = true;
+    for (int repeat = 0; repeat < 2; repeat++) {
+        job.asked.repeat = repeat;
+        assert_int_equal(store_jobs_add(t->b, &job, 1), ERR_OK);
+        assert_state(t->a, id, "running");
+        assert_next(t->a, queue, NULL);
+    }
+    new_id(other);
+    job.asked.request_id = other;
+    assert_int_equal(store_jobs_add(t->a, &job, 1), ERR_OK);
+    assert_int_equal(put_result(t->b, id, "{}", "complete"), ERR_OK);
+    job.asked.request_id = request; /* late, after another attempt */
+    job.asked.repeat = false;
     assert_int_equal(store_jobs_add(t->b, &job, 1), ERR_OK);
-    assert_state(t->a, id, "running");
-    assert_next(t->a, queue, NULL);
+    assert_state(t->a, id, "complete");
     json_decref(job.data);
 }
 

@@ -82,6 +82,7 @@ static void test_too_large(void **state)
     one_job(t->a, id);
     assert_int_equal(put_one_result(t->a, text_of(id), &p), ERR_OK);
     json_decref(p.fields);
+    p.asked = asked_now("y");
     p.fields = json_pack("{s:s,s:i}", "setup_output", big, "i", 1);
     p.job_state = "complete";
     assert_int_equal(put_one_result(t->a, text_of(id), &p), ERR_TOO_LARGE);
@@ -126,10 +127,35 @@ static void test_parts(void **state)
     }
 }
 
+/* A late first run of a request that another process has run: of a job that runs, and of one that
+ * waits again. */
+static void test_late_result(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE], requests[2][ID_SIZE];
+
+    new_id(queue);
+    add_job(t->a, queue, NULL, id);
+    assert_next(t->a, queue, id);
+    for (int i = 0; i < 3; i++) { /* the third is the first */
+        struct result_put p = {.job_id = text_of(id),
+                               .fields = json_of(i == 1 ? "{'x': 2}" : "{'x': 1}"),
+                               .job_state = i == 1 ? "test" : "setup"};
+        if (i < 2)
+            new_id(requests[i]);
+        p.asked = asked_now(requests[i % 2]);
+        assert_int_equal(store_results_put(i ? t->b : t->a, &p, 1), ERR_OK);
+        assert_int_equal(p.err, ERR_OK);
+        if (i == 1)
+            assert_int_equal(resubmit(t->a, queue, NULL, id), ERR_OK);
+        json_decref(p.fields);
+    }
+    assert_result(t->a, id, "{'job_state': 'waiting'}");
+}
+
 const struct CMUnitTest results_suite[] = {
-    cmocka_unit_test(test_parts),
-    cmocka_unit_test(test_fields),
-    cmocka_unit_test(test_states),
+    cmocka_unit_test(test_late_result), cmocka_unit_test(test_parts),
+    cmocka_unit_test(test_fields),      cmocka_unit_test(test_states),
     cmocka_unit_test(test_too_large),
 };
 SUITE_LEN(results);

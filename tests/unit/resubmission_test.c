@@ -54,19 +54,23 @@ static void test_data(void **state)
 static const struct {
     const char *state;
     int64_t created;
-    bool repeat, same;
+    bool known, repeat, same;
     enum resubmission what;
     const char *comment;
 } rows[] = {
-    {"waiting", 5, false, true, RESUBMIT_NOTHING, "the same job waits"},
-    {"waiting", 5, false, false, RESUBMIT_RENEWS, "waits with other data"},
-    {"running", 5, false, true, RESUBMIT_ATTEMPT, "runs: it is to run once more"},
-    {"complete", 5, false, false, RESUBMIT_ATTEMPT, "over"},
-    {NULL, 5, false, true, RESUBMIT_ATTEMPT, "of another server, without a state"},
-    {"running", 10, true, true, RESUBMIT_NOTHING, "a repeat of what was stored, and runs by now"},
-    {"complete", 11, true, false, RESUBMIT_NOTHING, "a repeat of what was replaced meanwhile"},
-    {"running", 9, true, true, RESUBMIT_ATTEMPT, "a repeat whose first try was not stored"},
-    {"complete", 11, false, true, RESUBMIT_ATTEMPT, "no repeat: the clock was set back"},
+    {"waiting", 5, false, false, true, RESUBMIT_NOTHING, "the same job waits"},
+    {"waiting", 5, false, false, false, RESUBMIT_RENEWS, "waits with other data"},
+    {"running", 5, false, false, true, RESUBMIT_ATTEMPT, "runs: it is to run once more"},
+    {"complete", 5, false, false, false, RESUBMIT_ATTEMPT, "over"},
+    {NULL, 5, false, false, true, RESUBMIT_ATTEMPT, "of another server, without a state"},
+    {"running", 10, false, true, true, RESUBMIT_NOTHING,
+     "a repeat of what was stored, and runs by now"},
+    {"complete", 11, false, true, false, RESUBMIT_NOTHING,
+     "a repeat of what was replaced meanwhile"},
+    {"running", 9, false, true, true, RESUBMIT_ATTEMPT, "a repeat whose first try was not stored"},
+    {"complete", 11, false, false, true, RESUBMIT_ATTEMPT, "no repeat: the clock was set back"},
+    {"running", 9, true, false, true, RESUBMIT_NOTHING, "a late first run of what was stored"},
+    {"waiting", 11, true, false, false, RESUBMIT_NOTHING, "likewise, and then replaced"},
 };
 
 static void test_resubmission(void **state)
@@ -78,6 +82,7 @@ static void test_resubmission(void **state)
         struct resubmitted r = {.state = rows[i].state,
                                 .created = rows[i].created,
                                 .received = 10,
+                                .known = rows[i].known,
                                 .repeat = rows[i].repeat,
                                 .stored = one,
                                 .sent = rows[i].same ? one : other};

@@ -184,7 +184,6 @@ void h_provision_add(struct call *calls[], size_t n)
     }
     struct provision_entry entry = {
         .request_id = c->request->id,
-        .repeat = c->repeat,
         .agent = c->request->params[0],
         .fields = fields,
         .failed = json_integer_value(json_object_get(fields, "exit_code")) != 0};

@@ -103,7 +103,7 @@ static json_t *images_fault(const json_t *body)
 
 /* Stores a body that has no schema. */
 static void put(struct call *c, json_t *(*fault_of)(const json_t *),
-                enum err (*store)(struct store *, const json_t *))
+                enum err (*store)(struct store *, const char *, const json_t *))
 {
     json_t *body = json_body_object(c), *fault;
     enum err e;
@@ -113,7 +113,7 @@ static void put(struct call *c, json_t *(*fault_of)(const json_t *),
     fault = fault_of(body);
     if (fault)
         refuse(c, fault);
-    else if ((e = store(c->store, body)))
+    else if ((e = store(c->store, c->request->id, body)))
         reply_err(c, e);
     else
         reply_text(c, 200, "OK");

@@ -22,6 +22,8 @@ bool job_data_same(const json_t *stored, const json_t *sent)
 
 enum resubmission resubmission(const struct resubmitted *r)
 {
+    if (r->known)
+        return RESUBMIT_NOTHING;
     if (r->repeat && r->created >= r->received)
         return RESUBMIT_NOTHING; /* its first try was stored, and may be replaced since */
     if (!r->state || strcmp(r->state, "waiting") != 0)

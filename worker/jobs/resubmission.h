@@ -13,7 +13,8 @@ struct resubmitted {
     const char *state;    /* of the stored job; NULL: none */
     int64_t created;      /* of the stored job */
     int64_t received;     /* of the submission, in the same unit */
-    bool repeat;          /* the request may have run before */
+    bool known;           /* the job was changed by this request before */
+    bool repeat;          /* the request may have run before, unknown to the job */
     const json_t *stored; /* data of the stored job; NULL: unreadable */
     const json_t *sent;   /* data of the submission; both have attachments_status */
 };

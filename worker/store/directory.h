@@ -44,8 +44,7 @@ struct job_search {
 };
 
 struct provision_entry {
-    const char *request_id; /* a repeat finds its entry and adds nothing */
-    bool repeat;
+    const char *request_id;
     struct text agent;
     json_t *fields; /* job_id, exit_code, optional detail; borrowed */
     bool failed;    /* counts for the agent's streak of failures */

@@ -35,11 +35,15 @@ struct store;
 #define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
 #define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
 
-/* The request behind a call: finds its repeats after a process died. */
+/* Jobs, agents and queues keep the ids of the newest requests that changed them. */
+#define REQUESTS_MAX 16
+
+/* The request behind a call. A repeat of it is found by the id alone: a process that was paused may
+ * run a request for the first time after another one has run it. */
 struct asked {
     const char *request_id; /* UUID text */
     int64_t received_us;    /* wall clock of the frontend; the same in a repeat */
-    bool repeat;            /* it may have run before */
+    bool repeat;            /* it may have run before; a hint that saves work */
 };
 
 /* A job to queue: state waiting, created_at = asked.received_us.

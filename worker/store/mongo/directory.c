@@ -2,11 +2,13 @@
 #include "worker/store/mongo/db.h"
 
 #include "common/clock.h"
+#include "worker/store/mongo/once.h"
 
 #define STATEMENTS_MAX 500 /* in one command */
 
 /* Sets a field of each queue, by name: {NAME: VALUE, ...}. `at_ms` not 0: updated_at, too. */
-static enum err put_queues(struct mongo *m, const json_t *values, const char *field, int64_t at_ms)
+static enum err put_queues(struct mongo *m, const char *request_id, const json_t *values,
+                           const char *field, int64_t at_ms)
 {
     struct db_batch b = DB_BATCH(QUEUES);
     const char *name;
@@ -15,10 +17,10 @@ static enum err put_queues(struct mongo *m, const json_t *values, const char *fi
 
     b.twice = true;
     json_object_foreach ((json_t *)(uintptr_t)values, name, value) {
-        bson_t *update = doc_of("$set: {?: ?, updated_at: ?}", v_str(field), v_json(value),
-                                at_ms ? v_date(at_ms) : v_none());
-        DB_ADD_UPDATE(&b, .filter = doc_of("name: ?", v_str(name)), .update = update,
-                      .upsert = true);
+        bson_t *changes = doc_of("?: {$literal: ?}, updated_at: ?", v_str(field), v_json(value),
+                                 at_ms ? v_date(at_ms) : v_none());
+        DB_ADD_UPDATE(&b, .filter = doc_of("name: ?", v_str(name)),
+                      .update = once_update(request_id, changes), .upsert = true);
         if (b.n == STATEMENTS_MAX && (e = db_run(m, &b, NULL)))
             break;
     }
@@ -28,14 +30,14 @@ static enum err put_queues(struct mongo *m, const json_t *values, const char *fi
     return e == ERR_CONFLICT ? ERR_UNAVAILABLE : e;
 }
 
-enum err mongo_queues_describe(struct store *s, const json_t *descriptions)
+enum err mongo_queues_describe(struct store *s, const char *request_id, const json_t *descriptions)
 {
-    return put_queues(mongo_of(s), descriptions, "description", clock_wall_us() / 1000);
+    return put_queues(mongo_of(s), request_id, descriptions, "description", clock_wall_us() / 1000);
 }
 
-enum err mongo_images_put(struct store *s, const json_t *images)
+enum err mongo_images_put(struct store *s, const char *request_id, const json_t *images)
 {
-    return put_queues(mongo_of(s), images, "images", 0);
+    return put_queues(mongo_of(s), request_id, images, "images", 0);
 }
 
 static json_t *description_of(const bson_t *doc)
@@ -85,6 +87,7 @@ static json_t *agent_shown(const bson_t *doc)
     json_t *agent = doc_object(doc);
 
     json_object_del(agent, "log");
+    json_object_del(agent, "requests");
     return agent;
 }
 
@@ -95,7 +98,7 @@ enum err mongo_agents_list(struct store *s, struct text queue, const struct name
                                       .key = "name",
                                       .sort = "name: 1",
                                       .filter = filter,
-                                      .fields = "log: false",
+                                      .fields = "log: false, requests: false",
                                       .index = queue.s ? IX_AGENT_QUEUE : IX_NONE,
                                       .make = agent_shown};
     enum err e = mongo_walk_names(mongo_of(s), &names, w);
@@ -147,45 +150,37 @@ enum err mongo_wait_times(struct store *s, const struct text *queues, size_t n,
 
 /* ---- provision logs ---- */
 
-/* Appends the entry. *ret_new false: a repeat found it there. */
-static enum err log_entry(struct mongo *m, const struct provision_entry *p, bool *ret_new)
+/* Appends the entry, unless the document has it. */
+static enum err log_entry(struct mongo *m, const struct provision_entry *p)
 {
     int64_t now = clock_wall_us() / 1000;
-    bson_t *others = p->repeat ? doc_of("$ne: ?", v_str(p->request_id)) : NULL;
     struct db_batch b = DB_BATCH(PROVISION_LOGS);
 
-    b.twice = !p->repeat; /* the document came to be just now */
+    b.twice = true;
     DB_ADD_UPDATE(&b,
-                  .filter = doc_of("name: ?, provision_log.request: ?", v_text(p->agent),
-                                   others ? v_own(others) : v_none()),
+                  .filter = doc_of("name: ?, provision_log.request: {$ne: ?}", v_text(p->agent),
+                                   v_str(p->request_id)),
                   .update = doc_of("$set: {?, timestamp: ?}, $push: {provision_log: {"
                                    "$each: [{?, timestamp: ?, request: ?}], $slice: ?}}",
                                    v_json(p->fields), v_date(now), v_json(p->fields), v_date(now),
                                    v_str(p->request_id), v_int(-PROVISION_LOG_MAX)),
                   .upsert = true);
     enum err e = db_run(m, &b, NULL);
-    *ret_new = !(p->repeat && e == ERR_CONFLICT); /* then the document has the entry */
-    return *ret_new ? e : ERR_OK;
+    return e == ERR_CONFLICT ? ERR_OK : e; /* the second time: the document has the entry */
 }
 
 enum err mongo_provision_add(struct store *s, const struct provision_entry *p)
 {
     struct mongo *m = mongo_of(s);
     const char *type = p->failed ? "fail" : "pass";
-    struct db_found f;
-    bool fresh = true;
-    enum err e = log_entry(m, p, &fresh);
+    enum err e = log_entry(m, p);
 
     if (e)
         return e;
-    if (!fresh) {
-        e = find_named(m, AGENTS, p->agent, &f);
-        db_end(&f);
-        return e;
-    }
     return db_set(m, AGENTS, doc_of("name: ?", v_text(p->agent)),
-                  doc_of("[{$set: {provision_streak_count: {$cond: ["
-                         "{$eq: ['$provision_streak_type', ?]}, "
-                         "{$add: ['$provision_streak_count', 1]}, 1]}, provision_streak_type: ?}}]",
-                         v_str(type), v_str(type)));
+                  once_update(p->request_id, doc_of("provision_streak_count: {$cond: [{$eq: "
+                                                    "['$provision_streak_type', ?]}, {$add: "
+                                                    "['$provision_streak_count', 1]}, 1]}, "
+                                                    "provision_streak_type: ?",
+                                                    v_str(type), v_str(type))));
 }

@@ -92,9 +92,10 @@ enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *j
 {
     if (!doc_add(doc,
                  "_id: ?, created_at: ?, result_data: {job_state: 'waiting'}, job_priority: ?, "
-                 "job_id: ?, job_data: ?, submitter: ?, claim: {order: ?}",
+                 "job_id: ?, job_data: ?, submitter: ?, claim: {order: ?}, requests: ?",
                  v_oid(id), v_date(job_created_ms(job)), v_int(job->priority), v_str(job->job_id),
-                 v_json(job->data), v_given(job->submitter), v_int64(job->asked.received_us))) {
+                 v_json(job->data), v_given(job->submitter), v_int64(job->asked.received_us),
+                 job->given ? v_strs(&job->asked.request_id, 1) : v_none())) {
         log_error("the data of job %s cannot be stored: it is nested too deep or has a NUL in a "
                   "key; such a body should have been refused: report it",
                   job->job_id);

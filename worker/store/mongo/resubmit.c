@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "worker/store/mongo/oid.h"
+#include "worker/store/mongo/once.h"
 
 #include <string.h>
 
@@ -28,23 +29,25 @@ static bson_t *renewal(const struct job_new *job, int keep)
 {
     return doc_of(
         "[?, {$set: {created_at: ?, job_priority: ?, result_data: {$literal: {job_state: "
-        "'waiting'}}, job_data: {$literal: ?}, claim: {$literal: {order: ?}}, submitter: ?}}, "
+        "'waiting'}}, job_data: {$literal: ?}, claim: {$literal: {order: ?}}, submitter: ?, "
+        "requests: ?}}, "
         "{$unset: ['started_at', 'lease']}, ?]",
         keep >= 0 ? v_own(job_attempts(keep)) : v_none(), v_date(job_created_ms(job)),
         v_int(job->priority), v_json(job->data), v_int64(job->asked.received_us),
         job->submitter.s ? v_own(doc_of("$literal: ?", v_text(job->submitter))) : v_str("$$REMOVE"),
+        v_own(once_requests(job->asked.request_id)),
         keep > 0 ? v_own(job_size_check(STORE_DOCUMENT_MAX - JOB_STATE_ROOM)) : v_none());
 }
 
-/* Sets the stored job to this one if it is still as it was read, else ERR_CONFLICT. */
-static enum err renew(struct mongo *m, const bson_t *found, const struct job_new *job, int keep)
+/* Updates the stored job if it is still as it was read, else ERR_CONFLICT. */
+static enum err change(struct mongo *m, const bson_t *found, bson_t *update)
 {
     struct db_done done;
     enum err e = DB_UPDATE(m, JOBS, &done,
                            .filter = doc_of("_id: ?, created_at: ?, " STATE_PATH ": ?",
                                             v_field(found, "_id"), v_field(found, "created_at"),
                                             v_field(found, STATE_PATH)),
-                           .update = renewal(job, keep), .index = IX_ID);
+                           .update = update, .index = IX_ID);
 
     return e || done.matched ? e : ERR_CONFLICT;
 }
@@ -52,22 +55,28 @@ static enum err renew(struct mongo *m, const bson_t *found, const struct job_new
 static enum err resubmit(struct mongo *m, const bson_t *found, const struct job_new *job)
 {
     json_t *data = doc_json(found, "job_data");
+    bool known = once_knows(found, job->asked.request_id);
     enum resubmission what =
         resubmission(&(struct resubmitted){.state = doc_str(found, STATE_PATH),
                                            .created = doc_date(found, "created_at"),
                                            .received = job_created_ms(job),
+                                           .known = known,
                                            .repeat = job->asked.repeat,
                                            .stored = data,
                                            .sent = job->data});
     enum err e = ERR_TOO_LARGE;
 
     json_decref(data);
-    if (what == RESUBMIT_NOTHING)
+    if (known)
         return ERR_OK;
+    if (what == RESUBMIT_NOTHING)
+        return change(
+            m, found,
+            doc_of("[{$set: {requests: ?}}]", v_own(once_requests(job->asked.request_id))));
     if (what == RESUBMIT_RENEWS)
-        return renew(m, found, job, -1);
+        return change(m, found, renewal(job, -1));
     for (size_t i = 0; e == ERR_TOO_LARGE && i < ATTEMPTS_TRIES; i++)
-        e = renew(m, found, job, attempts_kept[i]);
+        e = change(m, found, renewal(job, attempts_kept[i]));
     return e;
 }
 
@@ -75,9 +84,10 @@ static enum err resubmit(struct mongo *m, const bson_t *found, const struct job_
 static enum err put_once(struct mongo *m, const struct job_new *job)
 {
     struct db_found f;
-    enum err e = DB_FIRST(
-        m, &f, .collection = JOBS, .filter = doc_of("job_id: ?", v_str(job->job_id)),
-        .fields = "created_at: true, job_data: true, " STATE_PATH ": true", .index = IX_JOB_ID);
+    enum err e =
+        DB_FIRST(m, &f, .collection = JOBS, .filter = doc_of("job_id: ?", v_str(job->job_id)),
+                 .fields = "created_at: true, job_data: true, requests: true, " STATE_PATH ": true",
+                 .index = IX_JOB_ID);
 
     if (e == ERR_NOT_FOUND)
         return insert(m, job);

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "worker/jobs/states.h"
 #include "worker/store/mongo/oid.h"
+#include "worker/store/mongo/once.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,14 +125,16 @@ static void add_put(struct db_batch *b, const struct result_put *p, unsigned how
     else if (p->lease_ms)
         doc_add(fields, "lease: ?",
                 when_state(states_not_leased(), v_str("$lease"), longer_lease(p->lease_ms)));
+    doc_add(fields, "requests: ?", v_own(once_requests(p->asked.request_id)));
     bool ok = add_fields(fields, odd, p->fields);
     oid_of_text(p->job_id, &id);
-    change.filter = how & FOREIGN ? doc_of("job_id: ?, ?", v_text(p->job_id), not_lost_by(p->agent))
-                                  : doc_of("_id: ?, ?", v_oid(&id), not_lost_by(p->agent));
+    change.filter =
+        how & FOREIGN ? doc_of("job_id: ?", v_text(p->job_id)) : doc_of("_id: ?", v_oid(&id));
+    doc_add(change.filter, "requests: {$ne: ?}, ?", v_str(p->asked.request_id),
+            not_lost_by(p->agent));
     if (ok)
         change.update = doc_of(
-            "[?, ?, ?, ?, ?]",
-            bson_empty(fields) ? v_none() : v_own(doc_of("$set: ?", v_doc(fields))),
+            "[?, ?, ?, ?, ?]", v_own(doc_of("$set: ?", v_doc(fields))),
             bson_empty(odd) ? v_none()
                             : v_own(doc_of("$set: {result_data: {$mergeObjects: ['$result_data', "
                                            "{$literal: ?}]}}",
@@ -277,33 +280,44 @@ static bson_t *late_fields(const struct result_put *p, const bson_t *attempt)
     return NULL;
 }
 
-/* Puts into the attempt what comes from the agent that had the job then. The attempt is found by
- * what it holds, not by its place: a resubmission moves the places. */
+/* Puts into the attempt what comes from the agent that had the job then, unless it is a repeat. The
+ * attempt is found by what it holds, not by its place: a resubmission moves the places.
+ * ERR_NOT_FOUND: no such job, or nobody knows which agent posts. */
 static enum err put_late(struct mongo *m, const struct result_put *p)
 {
     struct db_found f;
     struct db_done done = {0};
     bson_t attempt;
     enum err e = job_find(m, p->job_id,
-                          "attempts.owner: true, attempts.created_at: true, attempts.started_at: "
-                          "true, attempts." STATE_PATH ": true",
+                          "requests: true, attempts.owner: true, attempts.created_at: true, "
+                          "attempts.started_at: true, attempts." STATE_PATH ": true",
                           &f);
 
     if (e)
         return e;
+    bool known = once_knows(&f.doc, p->asked.request_id);
+    if (known || !p->agent.s) {
+        db_end(&f);
+        return known ? ERR_OK : ERR_NOT_FOUND;
+    }
     e = attempt_of(&f.doc, p->agent, &attempt);
     bson_t *set = e ? NULL : late_fields(p, &attempt);
     if (!e && (!set || !bson_empty(set))) {
         int64_t max = set ? (int64_t)p->max - (int64_t)set->len : 0;
-        e = DB_UPDATE(m, JOBS, &done,
-                      .filter = doc_of(
-                          "_id: ?, attempts: {$elemMatch: {created_at: ?, started_at: ?, owner: "
-                          "?}}, $expr: ?",
-                          v_field(&f.doc, "_id"), v_field(&attempt, "created_at"),
-                          v_field(&attempt, "started_at"), v_field(&attempt, "owner"),
-                          p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]", v_int64(max)))
-                                 : v_none()),
-                      .update = set ? doc_of("$set: ?", v_doc(set)) : NULL, .index = IX_ID);
+        e = DB_UPDATE(
+            m, JOBS, &done,
+            .filter =
+                doc_of("_id: ?, attempts: {$elemMatch: {created_at: ?, started_at: ?, owner: "
+                       "?}}, $expr: ?",
+                       v_field(&f.doc, "_id"), v_field(&attempt, "created_at"),
+                       v_field(&attempt, "started_at"), v_field(&attempt, "owner"),
+                       p->max ? v_own(doc_of("$lte: [{$bsonSize: '$$ROOT'}, ?]", v_int64(max)))
+                              : v_none()),
+            .update = set ? doc_of("$set: ?, $push: {requests: {$each: [?], $position: 0, "
+                                   "$slice: ?}}",
+                                   v_doc(set), v_str(p->asked.request_id), v_int(REQUESTS_MAX))
+                          : NULL,
+            .index = IX_ID);
         if (!e && !done.matched)
             e = ERR_TOO_LARGE;
     }
@@ -332,11 +346,11 @@ static enum err put_one(struct mongo *m, const struct result_put *p)
         return e;
     }
     e = put_with_care(m, p, REPORT, &done);
-    return e == ERR_NOT_FOUND && p->agent.s ? put_late(m, p) : e;
+    return e == ERR_NOT_FOUND ? put_late(m, p) : e;
 }
 
 /* All puts in one command. If that does not settle all of them, each is put alone: one that went in
- * changes nothing the second time. */
+ * is known then. */
 enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
 {
     struct mongo *m = mongo_of(s);

@@ -2,7 +2,6 @@
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/clock.h"
-#include "worker/jobs/agent_log.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 /* An agent as it is stored. */
 struct agent {
     json_t *fields, *log; /* owned */
+    bool changed;         /* by this request, before */
 };
 
 static void agent_free(struct agent *a)
@@ -19,13 +19,15 @@ static void agent_free(struct agent *a)
 }
 
 /* A new agent has no fields and an empty log. agent_free() in any case. */
-static enum err load(struct sqlite *q, struct text name, struct agent *ret)
+static enum err load(struct sqlite *q, const struct agent_put *a, struct agent *ret)
 {
     struct query r = query_new(q, SQL_AGENT);
 
-    query_text(&r, name);
+    query_text(&r, a->name);
+    query_str(&r, a->asked.request_id);
     enum err e = query_step(&r);
     if (!e) {
+        ret->changed = !query_col_int(&r, 0);
         ret->fields = query_col_json(&r, 1);
         ret->log = query_col_json(&r, 2);
         if (!ret->fields || !ret->log)
@@ -39,17 +41,17 @@ static enum err load(struct sqlite *q, struct text name, struct agent *ret)
     return e;
 }
 
-static void append_log(json_t *log, const struct agent_put *a)
+static void append_log(json_t *log, json_t *lines)
 {
-    if (!a->log || (a->asked.repeat && agent_log_holds(log, a->log)))
-        return;
-    json_array_extend(log, a->log);
+    if (lines)
+        json_array_extend(log, lines);
     while (json_array_size(log) > AGENT_LOG_MAX)
         json_array_remove(log, 0);
 }
 
 /* Stores the agent; *ret_id is its number. */
-static enum err store(struct sqlite *q, struct text name, const struct agent *a, int64_t *ret_id)
+static enum err store(struct sqlite *q, const struct agent_put *put, const struct agent *a,
+                      int64_t *ret_id)
 {
     char *fields = NULL, *log = NULL;
     size_t fields_len, log_len;
@@ -61,10 +63,11 @@ static enum err store(struct sqlite *q, struct text name, const struct agent *a,
         e = ERR_TOO_LARGE;
     if (!e) {
         struct query r = query_new(q, SQL_AGENT_PUT);
-        query_text(&r, name);
+        query_text(&r, put->name);
         query_int(&r, clock_wall_us() / 1000);
         query_text(&r, (struct text){fields, fields_len});
         query_text(&r, (struct text){log, log_len});
+        query_str(&r, put->asked.request_id);
         e = query_step(&r);
         if (!e)
             *ret_id = query_col_int(&r, 0);
@@ -101,13 +104,13 @@ static enum err put(struct sqlite *q, const struct agent_put *a)
     struct agent agent = {0};
     const json_t *queues = json_object_get(a->fields, "queues");
     int64_t id;
-    enum err e = load(q, a->name, &agent);
+    enum err e = load(q, a, &agent);
 
-    if (!e) {
+    if (!e && !agent.changed) {
         bool other = queues && !json_equal(queues, json_object_get(agent.fields, "queues"));
         json_object_update(agent.fields, a->fields);
-        append_log(agent.log, a);
-        e = store(q, a->name, &agent, &id);
+        append_log(agent.log, a->log);
+        e = store(q, a, &agent, &id);
         if (!e && other)
             e = list_queues(q, id, queues);
     }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum err describe(struct sqlite *q, const json_t *descriptions)
+static enum err describe(struct sqlite *q, const char *request_id, const json_t *descriptions)
 {
     int64_t now = clock_wall_us() / 1000;
     const char *name;
@@ -23,20 +23,21 @@ static enum err describe(struct sqlite *q, const json_t *descriptions)
         query_str(&r, name);
         query_text(&r, (struct text){json_string_value(text), json_string_length(text)});
         query_int(&r, now);
+        query_str(&r, request_id);
         e = query_run(&r);
     }
     return e;
 }
 
-enum err sqlite_queues_describe(struct store *s, const json_t *descriptions)
+enum err sqlite_queues_describe(struct store *s, const char *request_id, const json_t *descriptions)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, describe(q, descriptions));
+    return e ? e : sqlite_write_end(q, describe(q, request_id, descriptions));
 }
 
-static enum err put_images(struct sqlite *q, const json_t *images)
+static enum err put_images(struct sqlite *q, const char *request_id, const json_t *images)
 {
     const char *name;
     json_t *value;
@@ -52,18 +53,19 @@ static enum err put_images(struct sqlite *q, const json_t *images)
         struct query r = query_new(q, SQL_IMAGES_PUT);
         query_str(&r, name);
         query_text(&r, (struct text){text, len});
+        query_str(&r, request_id);
         e = query_run(&r);
         free(text);
     }
     return e;
 }
 
-enum err sqlite_images_put(struct store *s, const json_t *images)
+enum err sqlite_images_put(struct store *s, const char *request_id, const json_t *images)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, put_images(q, images));
+    return e ? e : sqlite_write_end(q, put_images(q, request_id, images));
 }
 
 static json_t *text_value(struct text t)

@@ -75,7 +75,7 @@ enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text
     return e ? e : put_tags(q, id, json_object_get(t->job->data, "tags"));
 }
 
-enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t)
+enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t, int64_t *ret_id)
 {
     struct query r = query_new(q, SQL_JOB_ADD);
 
@@ -85,7 +85,8 @@ enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t)
         return e;
     if (query_changes(&r) == 0)
         return ERR_CONFLICT;
-    return sqlite_job_data_put(q, sqlite3_last_insert_rowid(q->db), t);
+    *ret_id = sqlite3_last_insert_rowid(q->db);
+    return sqlite_job_data_put(q, *ret_id, t);
 }
 
 json_t *sqlite_job_data_of(const struct query *r, int data, int attachments)
@@ -107,6 +108,17 @@ enum err sqlite_job_of_claim(struct sqlite *q, const char *token, int64_t *ret_i
     if (!e)
         *ret_id = query_col_int(&r, 0);
     query_end(&r);
+    return e;
+}
+
+enum err sqlite_job_request(struct sqlite *q, int64_t id, const char *request_id, bool *ret_new)
+{
+    struct query r = query_new(q, SQL_JOB_REQUEST);
+
+    query_int(&r, id);
+    query_str(&r, request_id);
+    enum err e = query_run(&r);
+    *ret_new = query_changes(&r) > 0;
     return e;
 }
 

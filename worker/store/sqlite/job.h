@@ -20,8 +20,9 @@ struct job_text {
 enum err sqlite_job_text_make(struct job_text *t, const struct job_new *job) MUST_CHECK;
 void sqlite_job_text_free(struct job_text *t);
 
-/* Inserts a job that waits, within a write. ERR_CONFLICT: there is one of this id. */
-enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t) MUST_CHECK;
+/* Inserts a job that waits, within a write; *ret_id is its number. ERR_CONFLICT: there is one of
+ * this id. */
+enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t, int64_t *ret_id) MUST_CHECK;
 
 /* Binds what SQL_JOB_ADD and SQL_JOB_RENEW have in common. */
 void sqlite_job_bind(struct query *r, const struct job_text *t);
@@ -30,6 +31,10 @@ enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text
 
 /* Stores a job whose id the client chose, within a write (see struct job_new). */
 enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t) MUST_CHECK;
+
+/* Notes, within a write, that a request changes the job; *ret_new false: it did before. */
+enum err sqlite_job_request(struct sqlite *q, int64_t id, const char *request_id,
+                            bool *ret_new) MUST_CHECK;
 
 /* Keeps what the job is now as an attempt, within a write. */
 enum err sqlite_job_keep_attempt(struct sqlite *q, int64_t id) MUST_CHECK;

@@ -7,12 +7,13 @@
 static enum err add(struct sqlite *q, const struct job_new *job)
 {
     struct job_text t;
+    int64_t id;
     enum err e = sqlite_job_text_make(&t, job);
 
     if (!e)
         e = sqlite_write_begin(q);
     if (!e) {
-        e = job->given ? sqlite_job_put_given(q, &t) : sqlite_job_insert(q, &t);
+        e = job->given ? sqlite_job_put_given(q, &t) : sqlite_job_insert(q, &t, &id);
         e = sqlite_write_end(q, e);
         if (e == ERR_CONFLICT) /* a repeat found its job stored */
             e = ERR_OK;

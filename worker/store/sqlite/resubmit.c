@@ -3,20 +3,26 @@
 
 #include "worker/jobs/resubmission.h"
 
-/* Looks at the job that has this id: *ret_id, and what becomes of it. ERR_NOT_FOUND. */
+/* Looks at the job that has this id, and notes the request: *ret_id, and what becomes of the job.
+ * ERR_NOT_FOUND. */
 static enum err look(struct sqlite *q, const struct job_new *job, int64_t *ret_id,
                      enum resubmission *ret)
 {
     struct query r = query_new(q, SQL_JOB_FOUND);
+    bool fresh = false;
 
     query_str(&r, job->job_id);
     enum err e = query_step(&r);
     if (!e) {
-        json_t *data = sqlite_job_data_of(&r, 4, 3);
         *ret_id = query_col_int(&r, 0);
+        e = sqlite_job_request(q, *ret_id, job->asked.request_id, &fresh);
+    }
+    if (!e) {
+        json_t *data = sqlite_job_data_of(&r, 4, 3);
         *ret = resubmission(&(struct resubmitted){.state = query_col_str(&r, 2),
                                                   .created = query_col_int(&r, 1),
                                                   .received = job->asked.received_us,
+                                                  .known = !fresh,
                                                   .repeat = job->asked.repeat,
                                                   .stored = data,
                                                   .sent = job->data});
@@ -61,11 +67,14 @@ static enum err renew(struct sqlite *q, int64_t id, const struct job_text *t)
 enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t)
 {
     enum resubmission what;
+    bool fresh;
     int64_t id;
     enum err e = look(q, t->job, &id, &what);
 
-    if (e == ERR_NOT_FOUND)
-        return sqlite_job_insert(q, t);
+    if (e == ERR_NOT_FOUND) {
+        e = sqlite_job_insert(q, t, &id);
+        return e ? e : sqlite_job_request(q, id, t->job->asked.request_id, &fresh);
+    }
     if (e || what == RESUBMIT_NOTHING)
         return e;
     if (what == RESUBMIT_ATTEMPT)

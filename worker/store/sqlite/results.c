@@ -216,12 +216,15 @@ static enum err put_late(struct sqlite *q, const struct result *job, const struc
 static enum err put(struct sqlite *q, const struct result_put *p)
 {
     struct result old;
+    bool fresh = false;
     enum err e = load(q, p->job_id, &old);
     struct text owner = {old.owner, old.owner ? strlen(old.owner) : 0};
 
-    if (!e && lease_lost_by(p->agent, owner, old.reruns)) {
+    if (!e)
+        e = sqlite_job_request(q, old.id, p->asked.request_id, &fresh);
+    if (!e && fresh && lease_lost_by(p->agent, owner, old.reruns)) {
         e = put_late(q, &old, p);
-    } else if (!e) {
+    } else if (!e && fresh) {
         bool forgives = p->job_state && state_is_complete(p->job_state) &&
                         json_object_del(old.fields, END_REASON) == 0;
         if (forgives || json_object_size(p->fields))

@@ -7,6 +7,10 @@
 
 #include <sqlite3.h>
 
+/* Characters of a column `requests`: REQUESTS_MAX ids. */
+#define REQUESTS_CHARACTERS "576"
+_Static_assert(REQUESTS_MAX *(REQUEST_ID_SIZE - 1) == 576, "REQUESTS_CHARACTERS is wrong");
+
 /* The statements of statements.def. */
 enum sql {
 #define SQL(name, text) name,
