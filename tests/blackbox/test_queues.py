@@ -80,7 +80,7 @@ def test_bad_images(api, body, text):
 @pytest.mark.stores("mongodb")
 def test_documents_of_queues(api, db, queue):
     expect(api.post("/v1/agents/images", {queue: {"a.b": "x"}}), 200, "OK")
-    document = db.queues.find_one({"name": queue}, {"_id": False})
+    document = db.queues.find_one({"name": queue}, {"_id": False, "requests": False})
     assert document == {"name": queue, "images": {"a.b": "x"}}
     expect(api.post("/v1/agents/queues", {queue: "d"}), 200, "OK")
     document = db.queues.find_one({"name": queue})

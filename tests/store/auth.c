@@ -318,6 +318,10 @@ static void test_audit(void **state)
         assert_int_equal(store_audit_add(t->a, &e), ERR_OK);
         assert_int_equal(store_audit_add(t->b, &e), ERR_OK); /* a repeat adds nothing */
     }
+    char action[AUDIT_ACTION_SIZE];
+    assert_int_equal(store_audit_find(t->b, e.id, action), ERR_OK);
+    assert_string_equal(action, "client.create");
+    assert_int_equal(store_audit_find(t->b, "none", action), ERR_NOT_FOUND);
     assert_int_equal(entries(t->b, actor, NULL), 2);
     assert_int_equal(entries(t->b, actor, e.id), 1);
 }

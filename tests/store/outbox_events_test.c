@@ -15,7 +15,6 @@ static void test_repeat_of_a_request(void **state)
     p.add.token = "a";
     assert_int_equal(store_outbox_add(f->s, &p.add, 1), ERR_OK);
     assert_true(p.add.claimed);
-    p.add.repeat = true;
     p.add.token = "b";
     assert_int_equal(store_outbox_add(f->s, &p.add, 1), ERR_OK);
     assert_false(p.add.claimed);
@@ -32,6 +31,23 @@ static void test_repeat_of_a_request(void **state)
     assert_false(p.add.claimed);
     claim(f, LIMIT);
     assert_int_equal(f->len, 0);
+}
+
+/* An event that was given up meanwhile: only another request gives it a chance. */
+static void test_repeat_of_a_dead_one(void **state)
+{
+    struct fixture *f = *state;
+    char job[64];
+    struct post p;
+
+    post_init(&p, name(job, "job"), "http://r:1", BODY, f->now);
+    assert_int_equal(store_outbox_add(f->s, &p.add, 1), ERR_OK);
+    claim(f, LIMIT);
+    assert_int_equal(f->len, 1);
+    settle(f, 0, OUTBOX_GIVE_UP, 0);
+    assert_int_equal(store_outbox_add(f->s, &p.add, 1), ERR_OK);
+    assert_int_equal(p.add.state, OUTBOX_DEAD);
+    assert_state(f, p.id, OUTBOX_DEAD);
 }
 
 static void test_same_content(void **state)
@@ -206,7 +222,7 @@ static void test_large(void **state)
 }
 
 #define TESTS(row)                                                                                 \
-    row(test_repeat_of_a_request), row(test_same_content), row(test_same_content_at_once),         \
-        row(test_dead_letters), row(test_purge), row(test_large)
+    row(test_repeat_of_a_request), row(test_repeat_of_a_dead_one), row(test_same_content),         \
+        row(test_same_content_at_once), row(test_dead_letters), row(test_purge), row(test_large)
 
 OUTBOX_MAIN("outbox events", TESTS)

@@ -222,6 +222,33 @@ void security_refused(const struct call *c, const char *description)
     json_decref(event);
 }
 
+static void entry_id(const struct call *c, const char *suffix, char out[AUDIT_ID_SIZE])
+{
+    snprintf(out, AUDIT_ID_SIZE, "%016llx-%s%s", (unsigned long long)c->request->received_us,
+             c->request->id, suffix);
+}
+
+enum err audit_find(struct call *c, char action[AUDIT_ACTION_SIZE])
+{
+    char id[AUDIT_ID_SIZE];
+
+    entry_id(c, "", id);
+    enum err e = store_audit_find(c->store, id, action);
+    if (e && e != ERR_NOT_FOUND)
+        reply_err(c, e);
+    return e;
+}
+
+bool audit_repeat_answered(struct call *c)
+{
+    char action[AUDIT_ACTION_SIZE];
+    enum err e = audit_find(c, action);
+
+    if (!e)
+        reply_text(c, 200, "OK");
+    return e != ERR_NOT_FOUND;
+}
+
 static void add_entry(const struct call *c, const char *suffix, const char *action,
                       struct text target, json_t *detail)
 {
@@ -233,8 +260,7 @@ static void add_entry(const struct call *c, const char *suffix, const char *acti
                                 .detail = detail,
                                 .address = c->request->peer};
 
-    snprintf(entry.id, sizeof entry.id, "%016llx-%s%s", (unsigned long long)c->request->received_us,
-             c->request->id, suffix);
+    entry_id(c, suffix, entry.id);
     enum err e = store_audit_add(c->store, &entry);
     if (e)
         log_error("%s was done but is missing in the audit trail: %s; the message before says why",

@@ -32,6 +32,14 @@ const char *security_caller(const struct call *c, char out[SECURITY_NAME_SIZE]);
  * but is logged. */
 void audit(const struct call *c, const char *action, struct text target, json_t *detail);
 
+/* The action of this request's entry in the audit trail: it was carried out before, also where
+ * call->repeat does not say so, and must not be again. ERR_NOT_FOUND: it is new. Another error is
+ * answered. */
+enum err audit_find(struct call *c, char action[AUDIT_ACTION_SIZE]) MUST_CHECK;
+
+/* The same where 200 OK is the answer of what was carried out; true: answered. */
+bool audit_repeat_answered(struct call *c);
+
 /* A further entry about a request that has one. */
 void audit_also(const struct call *c, const char *action, struct text target, json_t *detail);
 

@@ -64,6 +64,8 @@ void h_webhooks_resend(struct call *calls[], size_t n)
     enum err e = ERR_NOT_FOUND;
 
     (void)n;
+    if (audit_repeat_answered(c))
+        return;
     if (id.len < sizeof text && !memchr(id.s, '\0', id.len)) {
         snprintf(text, sizeof text, "%.*s", (int)id.len, id.s);
         e = store_outbox_resend(c->store, text, clock_wall_us() / 1000);

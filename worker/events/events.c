@@ -36,7 +36,6 @@ static void fill(struct event_post *p, const struct call *c)
                                  .receiver = p->receiver,
                                  .url = p->url,
                                  .body = p->body,
-                                 .repeat = c->repeat,
                                  .token = p->token,
                                  .now_ms = now,
                                  .lease_end_ms = now + EVENT_LEASE_MS(c->cfg)};

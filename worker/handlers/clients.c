@@ -162,6 +162,8 @@ static json_t *fields_of(struct call *c, const json_t *body)
     return NULL;
 }
 
+#define CREATED "client.create" /* in the audit trail */
+
 /* The effects of a put. */
 struct done {
     bool created;
@@ -206,7 +208,7 @@ static void tell_put(const struct call *c, const struct done *done, const json_t
     permissions_text(done->client, permissions, sizeof permissions);
     security_event(c, SECURITY_WARN, text, "user_%s:%s,%.*s,%s", created ? "created" : "updated",
                    by, security_shown_len(id), id.s, permissions);
-    audit(c, created ? "client.create" : "client.update", id, json_pack("{s:o}", "fields", list));
+    audit(c, created ? CREATED : "client.update", id, json_pack("{s:o}", "fields", list));
     token_issue_ended(c, id, done->ended, done->reason);
 }
 
@@ -265,10 +267,16 @@ static void put(struct call *c, const json_t *body, json_t *fields)
 {
     struct text id = c->request->params[0];
     struct done done = {0};
+    char action[AUDIT_ACTION_SIZE];
     enum err e = store_group_begin(c->store);
 
     if (!e) { /* the change, the revoked tokens and the audit entry are one transaction */
-        bool went = put_and_tell(c, body, fields, &done) == ERR_OK;
+        enum err earlier = audit_find(c, action);
+        bool went = !earlier;
+        if (went)
+            done.created = strcmp(action, CREATED) == 0;
+        else if (earlier == ERR_NOT_FOUND)
+            went = put_and_tell(c, body, fields, &done) == ERR_OK;
         json_decref(done.client);
         e = store_group_commit(c->store);
         if (!went)
@@ -323,6 +331,8 @@ void h_client_delete(struct call *calls[], size_t n)
         reply_error(c, 422, NO_DELETE);
         return;
     }
+    if (audit_repeat_answered(c))
+        return;
     int64_t ended = 0;
     enum err e = store_client_delete(c->store, id, &ended);
     if (e == ERR_NOT_FOUND && !c->repeat) {

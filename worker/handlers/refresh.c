@@ -179,16 +179,11 @@ void h_token_refresh(struct call *calls[], size_t n)
     json_decref(found.client_id);
 }
 
-void h_token_revoke(struct call *calls[], size_t n)
+static void revoke(struct call *c, const struct refresh_found *r)
 {
-    struct call *c = calls[0];
-    struct refresh_found found = {0};
     bool revoked = false;
+    enum err e = store_refresh_revoke(c->store, r->id, &revoked);
 
-    (void)n;
-    if (find_refresh(c, "Refresh token not found", &found))
-        return;
-    enum err e = store_refresh_revoke(c->store, found.id, &revoked);
     if (e == ERR_NOT_FOUND) {
         reply_error(c, 400, "Refresh token not found");
     } else if (e) {
@@ -196,12 +191,28 @@ void h_token_revoke(struct call *calls[], size_t n)
     } else if (!revoked && !c->repeat) {
         reply_error(c, 400, "Refresh token has already been revoked");
     } else {
-        const char *client = json_string_value(found.client_id);
+        const char *client = json_string_value(r->client_id);
         security_event(c, SECURITY_INFO, "A refresh token was revoked", "authn_token_revoked:%s,%s",
-                       client, found.id);
-        audit(c, "token.revoke", (struct text){client, json_string_length(found.client_id)},
-              json_pack("{s:s}", "token", found.id));
+                       client, r->id);
+        audit(c, "token.revoke", (struct text){client, json_string_length(r->client_id)},
+              json_pack("{s:s}", "token", r->id));
         reply_json(c, 200, json_pack("{s:s}", "status", "OK"));
     }
+}
+
+void h_token_revoke(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct refresh_found found = {0};
+    char action[AUDIT_ACTION_SIZE];
+
+    (void)n;
+    if (find_refresh(c, "Refresh token not found", &found))
+        return;
+    enum err e = audit_find(c, action);
+    if (e == ERR_NOT_FOUND)
+        revoke(c, &found);
+    else if (!e)
+        reply_json(c, 200, json_pack("{s:s}", "status", "OK"));
     json_decref(found.client_id);
 }

@@ -94,7 +94,8 @@ void h_restricted_add(struct call *calls[], size_t n)
         return;
     if (!client_id.len) {
         reply_error(c, 400, NO_CLIENT_ID);
-    } else if (name_of_path_is_fine(c, "queue") && may_restrict(c, queue, client_id)) {
+    } else if (name_of_path_is_fine(c, "queue") && !audit_repeat_answered(c) &&
+               may_restrict(c, queue, client_id)) {
         enum err e = store_queue_restrict(c->store, queue, client_id);
         if (e == ERR_NOT_FOUND)
             reply_error(c, 404, NO_CLIENT);
@@ -129,7 +130,7 @@ void h_restricted_delete(struct call *calls[], size_t n)
     (void)n;
     if (!body)
         return;
-    if (c->repeat || is_restricted(c, queue)) {
+    if (!audit_repeat_answered(c) && (c->repeat || is_restricted(c, queue))) {
         if (!client_id.len) {
             reply_error(c, 400, NO_CLIENT_ID);
         } else {

@@ -76,8 +76,9 @@ struct login_count {
 
 #define SIGNING_KEY_SIZE 65
 
-#define AUDIT_ID_SIZE 64
-#define AUDIT_MAX     100000 /* entries that SQLite keeps */
+#define AUDIT_ID_SIZE     64
+#define AUDIT_ACTION_SIZE 32
+#define AUDIT_MAX         100000 /* entries that SQLite keeps */
 
 /* One entry of the audit trail. Texts without s are left out. */
 struct audit_entry {

@@ -35,7 +35,6 @@ struct outbox_add {
     const char *receiver; /* "https://host:port" */
     const char *url;
     const char *body;
-    bool repeat;       /* the id may be there already */
     const char *token; /* NULL: do not claim */
     int64_t now_ms;
     int64_t lease_end_ms;

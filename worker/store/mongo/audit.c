@@ -18,6 +18,17 @@ enum err mongo_audit_add(struct store *s, const struct audit_entry *entry)
     return e == ERR_CONFLICT ? ERR_OK : e;
 }
 
+enum err mongo_audit_find(struct store *s, const char *id, char action[AUDIT_ACTION_SIZE])
+{
+    struct db_found f;
+    enum err e = db_get(mongo_of(s), AUDIT, doc_of("_id: ?", v_str(id)), "action: true", &f);
+
+    if (!e)
+        doc_copy(&f.doc, "action", action, AUDIT_ACTION_SIZE);
+    db_end(&f);
+    return e;
+}
+
 static json_t *entry_json(const bson_t *doc)
 {
     json_t *entry = json_object(), *others = doc_object(doc);

@@ -18,42 +18,17 @@ static void know(struct outbox_add *a, const bson_t *doc)
     a->state = outbox_state_of(doc);
 }
 
-/* Repeats of requests that were carried out. */
-static enum err find_repeats(struct mongo *m, struct incoming *in)
-{
-    bson_t ids = BSON_INITIALIZER;
-    struct db_found f;
-    bool any = false;
-
-    for (size_t i = 0; i < in->len; i++) {
-        any = any || in->events[i].repeat;
-        doc_put_at(&ids, i, v_str(in->events[i].id));
-    }
-    struct db_query q = {.collection = OUTBOX,
-                         .filter = doc_of("_id: {$in: ?}", v_array(&ids)),
-                         .fields = "state: true",
-                         .limit = (int)in->len};
-    bson_destroy(&ids);
-    if (!any) {
-        bson_destroy(q.filter);
-        return ERR_OK;
-    }
-    enum err e = db_find(m, &q, &f);
-    while (!e && db_next(&f))
-        for (size_t i = 0; i < in->len; i++)
-            if (doc_text_is(&f.doc, "_id", in->events[i].id)) {
-                in->known[i] = true;
-                know(&in->events[i], &f.doc);
-            }
-    db_end(&f);
-    return e;
-}
-
-/* Notes that event i is the one of `doc`, if its content is the same. */
+/* Notes that event i is the one of `doc`, if its id or its content is the same. */
 static void same_content(struct incoming *in, size_t i, const bson_t *doc)
 {
     struct outbox_add *a = &in->events[i];
 
+    if (doc_text_is(doc, "_id", a->id)) { /* a repeat: also a dead one stays as it is */
+        in->known[i] = true;
+        in->revive[i] = false;
+        know(a, doc);
+        return;
+    }
     if (in->known[i] || in->revive[i] || !doc_text_is(doc, "lane", a->lane) ||
         !doc_text_is(doc, "url", a->url) || !doc_text_is(doc, "body", a->body))
         return;
@@ -114,14 +89,41 @@ static void add_new(struct db_batch *b, const struct outbox_add *a)
     DB_ADD_UPDATE(b, .filter = doc_of("_id: ?", v_str(a->id)), .update = update, .upsert = true);
 }
 
+/* Learns the states of events whose ids were there: repeats of requests that were carried out. */
+static enum err know_repeats(struct mongo *m, struct incoming *in, const bool *again)
+{
+    bson_t ids = BSON_INITIALIZER;
+    struct db_found f;
+    size_t n = 0;
+
+    for (size_t i = 0; i < in->len; i++)
+        if (again[i])
+            doc_put_at(&ids, n++, v_str(in->events[i].id));
+    enum err e =
+        n ? DB_FIND(m, &f, .collection = OUTBOX, .filter = doc_of("_id: {$in: ?}", v_array(&ids)),
+                    .fields = "state: true", .limit = (int)n)
+          : ERR_OK;
+    bson_destroy(&ids);
+    if (e || !n)
+        return e;
+    while (db_next(&f))
+        for (size_t i = 0; i < in->len; i++)
+            if (again[i] && doc_text_is(&f.doc, "_id", in->events[i].id))
+                know(&in->events[i], &f.doc);
+    db_end(&f);
+    return ERR_OK;
+}
+
 static enum err put_events(struct mongo *m, struct incoming *in)
 {
     size_t members[OUTBOX_CLAIM_MAX], n = 0;
     enum err errs[OUTBOX_CLAIM_MAX];
+    bool made[OUTBOX_CLAIM_MAX], again[OUTBOX_CLAIM_MAX] = {false};
     struct db_batch b;
 
     outbox_batch(&b, OUTBOX);
     b.errs = errs;
+    b.made = made;
     for (size_t i = 0; i < in->len; i++) {
         const struct outbox_add *a = &in->events[i];
         if (in->known[i])
@@ -135,10 +137,14 @@ static enum err put_events(struct mongo *m, struct incoming *in)
         members[n++] = i;
     }
     enum err e = db_run(m, &b, NULL);
-    for (size_t k = 0; !e && k < n; k++)
-        if (errs[k] != ERR_CONFLICT) /* a repeat that another process carried out just now */
-            in->events[members[k]].err = errs[k];
-    return e;
+    for (size_t k = 0; !e && k < n; k++) {
+        size_t i = members[k];
+        if (errs[k] && errs[k] != ERR_CONFLICT) /* two processes made it at once */
+            in->events[i].err = errs[k];
+        else
+            again[i] = !made[k] && !in->revive[i];
+    }
+    return e ? e : know_repeats(m, in, again);
 }
 
 static enum err put_lanes(struct mongo *m, struct incoming *in)
@@ -176,9 +182,7 @@ static enum err add_some(struct mongo *m, struct outbox_add *events, size_t n)
         events[i].claimed = false;
         snprintf(events[i].stored_id, sizeof events[i].stored_id, "%s", events[i].id);
     }
-    enum err e = find_repeats(m, &in);
-    if (!e)
-        e = find_same(m, &in);
+    enum err e = find_same(m, &in);
     join_same(&in);
     if (!e)
         e = put_events(m, &in);

@@ -39,6 +39,23 @@ enum err sqlite_audit_add(struct store *s, const struct audit_entry *entry)
     return e;
 }
 
+enum err sqlite_audit_find(struct store *s, const char *id, char action[AUDIT_ACTION_SIZE])
+{
+    struct sqlite *q = sqlite_of(s);
+    enum err e = sqlite_write_begin(q), found;
+
+    if (e)
+        return e;
+    struct query r = query_new(q, SQL_AUDIT_ACTION);
+    query_str(&r, id);
+    found = query_step(&r);
+    if (!found)
+        query_col_copy(&r, 0, action, AUDIT_ACTION_SIZE);
+    query_end(&r);
+    e = sqlite_write_end(q, found == ERR_NOT_FOUND ? ERR_OK : found);
+    return e ? e : found;
+}
+
 static void set_given(json_t *object, const char *name, struct text t)
 {
     if (t.len)

@@ -77,7 +77,7 @@ static enum err wake(struct sqlite *q, const struct outbox_add *a, bool *ret_new
 static enum err add(struct sqlite *q, struct outbox_add *a)
 {
     bool fresh = false;
-    enum err e = a->repeat ? find_repeat(q, a) : ERR_NOT_FOUND;
+    enum err e = find_repeat(q, a);
 
     if (e == ERR_NOT_FOUND)
         e = find_same(q, a);
