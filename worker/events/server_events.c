@@ -41,7 +41,6 @@ void server_events_send(const struct config *cfg, struct store *s, const struct 
                              .receiver = receiver,
                              .url = n->webhook,
                              .body = body,
-                             .repeat = n->id != NULL,
                              .now_ms = now_ms};
     if (n->id)
         snprintf(id, sizeof id, "%s", n->id);
