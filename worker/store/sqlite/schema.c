@@ -57,9 +57,10 @@ static enum err version_of(struct sqlite *q, int64_t *ret)
         return ERR_INVALID;
     }
     if (version > VERSION) {
-        log_error("%s was made by a newer version of this server; use that version, or set --store "
-                  "to another path",
-                  q->path);
+        log_error("%s was last used by a newer version of this server; use that version, or stop "
+                  "all and restore the copy %s.DATE.version-N of before the upgrade, without what "
+                  "came since (README, Upgrade)",
+                  q->path, q->path);
         return ERR_INVALID;
     }
     *ret = version;
@@ -86,6 +87,8 @@ static enum err migrate(struct sqlite *q)
 
     if (e || version == VERSION)
         return e;
+    if (version > 0)
+        e = sqlite_backup(q, version);
     for (int64_t i = version; !e && i < VERSION; i++)
         e = exec(q, migrations[i]);
     snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", (int)VERSION);
@@ -106,9 +109,15 @@ enum err sqlite_schema_make(struct sqlite *q)
 
     if (e || version == VERSION)
         return e;
-    e = exec(q, "BEGIN IMMEDIATE");
-    if (e)
-        return e;
+    int code = sqlite3_exec(q->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if ((code & 0xff) == SQLITE_BUSY) {
+        log_warn("waiting for another process to change the tables of %s, or to end; a large file "
+                 "takes a while to be copied first",
+                 q->path);
+        return ERR_UNAVAILABLE;
+    }
+    if (code)
+        return sqlite_fault(q, code);
     e = migrate(q);
     if (!e)
         e = exec(q, "COMMIT");

@@ -55,7 +55,13 @@ static inline struct sqlite *sqlite_of(struct store *s)
 #include "worker/store/store.def"
 #undef STORE_OP
 
-/* Makes or completes the tables. ERR_INVALID: the file is not ours, or of a newer version. */
+/* Copies the file, whose tables have this version, before they change. The caller has begun a
+ * transaction that writes and has written nothing. Takes as long as the file is large. ERR_INVALID
+ * (logged): there is no copy. */
+enum err sqlite_backup(struct sqlite *q, int64_t version) MUST_CHECK;
+
+/* Makes or completes the tables; copies the file before it completes older ones. ERR_INVALID: the
+ * file is not ours, of a newer version, or cannot be copied. */
 enum err sqlite_schema_make(struct sqlite *q) MUST_CHECK;
 
 /* ---- the connection (connection.c) ---- */
