@@ -11,7 +11,7 @@
 #define SIGNING_KEYS   "signing_keys"   /* {_id, key, created_at} */
 #define AUDIT          "audit_log"      /* see struct audit_entry */
 
-/* Revokes all refresh tokens of a client; adds to *ended how many were not revoked before. */
+/* Revokes all refresh tokens of a client; adds the number of newly revoked ones to *ended. */
 enum err mongo_refresh_end(struct mongo *m, struct text client_id, int64_t *ended) MUST_CHECK;
 
 #endif

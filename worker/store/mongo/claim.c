@@ -9,21 +9,21 @@
 
 #include <string.h>
 
-/* Claims that are worked at together. */
+/* Limit of claims served together. */
 #define CLAIMS_MAX 32
 
-/* A claim of this long may have looked through many jobs. */
+/* A claim that took this long may have looked through many jobs. */
 #define SLOW_MS 50
 
-/* How often a claim looks again when another worker takes the job that it found. */
+/* Limit of tries when another worker takes the found job first. */
 #define LOST_MAX 4
 
-/* Jobs without room for a claim that one request deals with at most. */
+/* Limit of jobs without room for a claim that one request handles. */
 #define UNFIT_MAX 8
 
 #define CLAIM_FIELDS "created_at: true, started_at: true, job_id: true, job_data: true"
 
-/* A claim at work. */
+/* The state of one claim. */
 struct wish {
     struct claim *claim;
     bool open;         /* not served yet */
@@ -50,7 +50,7 @@ static bool same_queues(const struct claim *a, const struct claim *b)
 
 /* ---- parts of the commands ---- */
 
-/* What a claim sets; its started_ms is the time. */
+/* The fields that a claim sets; its started_ms is the time. */
 static bson_t *update_of(const struct claim *c)
 {
     return doc_of("$set: {" STATE_PATH ": 'running', started_at: ?, claim.token: ?, claim.owner: "
@@ -60,7 +60,7 @@ static bson_t *update_of(const struct claim *c)
                   v_own(job_history_push("running", c->started_ms, NULL)));
 }
 
-/* Takes what the claim got out of the job's document; `counts`: its wait is to be counted. */
+/* Moves the job's document into the claim; `counts`: record its wait. */
 static void wish_fill(struct wish *w, const bson_t *job, bool counts)
 {
     struct claim *c = w->claim;
@@ -79,7 +79,7 @@ static void wish_fill(struct wish *w, const bson_t *job, bool counts)
     w->wait_s = created_ms ? claim_wait_s(created_ms, c->started_ms) : 0;
 }
 
-/* Finds the job that carries the claim's token already. ERR_NOT_FOUND: there is none. */
+/* Finds the job that already has the claim's token. ERR_NOT_FOUND. */
 static enum err find_claimed(struct mongo *m, struct wish *w)
 {
     struct db_found f;
@@ -97,7 +97,7 @@ static enum err find_claimed(struct mongo *m, struct wish *w)
     return ERR_OK;
 }
 
-/* Hands the first job of the filter to the claim. ERR_NOT_FOUND. Takes the filter. */
+/* Gives the first job of the filter to the claim. ERR_NOT_FOUND. Takes the filter. */
 static enum err hand_out(struct mongo *m, struct wish *w, bson_t *filter, enum db_index index,
                          const char *sort, bool counts)
 {
@@ -115,8 +115,8 @@ static enum err hand_out(struct mongo *m, struct wish *w, bson_t *filter, enum d
 
 /* ---- agents that ask again although their last claim is open ---- */
 
-/* Gives the job of an old claim to the wish of the same agent, under the new token; to none when it
- * is settled meanwhile. */
+/* Gives the job of an old claim to the new claim of the same agent, under the new token; to none if
+ * the old one was settled meanwhile. */
 static void give_again(struct mongo *m, const bson_t *job, struct wish *wishes, size_t n)
 {
     struct text owner = doc_text(job, "claim.owner"), queue = doc_text(job, "job_data.job_queue");
@@ -139,7 +139,7 @@ static void give_again(struct mongo *m, const bson_t *job, struct wish *wishes, 
     }
 }
 
-/* Jobs that were handed to these agents and did not arrive. */
+/* Jobs that were handed to these agents without a confirmation. */
 static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
 {
     struct text owners[CLAIMS_MAX];
@@ -177,7 +177,7 @@ static enum err take_first(struct mongo *m, struct wish *w)
     return e;
 }
 
-/* The same, by a bounded look. */
+/* As above, by a bounded look. */
 static enum err take_found(struct mongo *m, struct wish *w)
 {
     enum err e = ERR_NOT_FOUND, found = ERR_OK;
@@ -205,7 +205,7 @@ static void claim_one(struct mongo *m, struct wish *w)
         if (!room)
             e = heads_are_many(m, w->claim) ? take_found(m, w) : take_first(m, w);
     }
-    if (e == ERR_TOO_LARGE) /* there are more of them: the agent asks again */
+    if (e == ERR_TOO_LARGE) /* UNFIT_MAX jobs did not fit: let the agent ask again */
         e = room ? room : ERR_UNAVAILABLE;
     w->claim->err = e;
 }
@@ -228,7 +228,7 @@ static bool excludes(const bson_t *job, struct text agent)
     return false;
 }
 
-/* Gives a job to the first claim that may have it; false: to none. */
+/* Gives a job to the first claim that may have it; false: none may. */
 static bool choose(struct wish *group[], size_t n, const bson_t *job)
 {
     for (size_t i = 0; i < n; i++)
@@ -238,7 +238,7 @@ static bool choose(struct wish *group[], size_t n, const bson_t *job)
     return false;
 }
 
-/* Updates each chosen job that is still as it was read. *ret_matched: how many. */
+/* Updates the chosen jobs that did not change since the read. *ret_matched: their number. */
 static enum err update_chosen(struct mongo *m, struct wish *group[], size_t n, size_t *ret_matched)
 {
     struct db_batch b = DB_BATCH(JOBS);
@@ -261,7 +261,7 @@ static enum err update_chosen(struct mongo *m, struct wish *group[], size_t n, s
     return e;
 }
 
-/* Takes the choice from those whose job does not carry their token. */
+/* Resets the choice of claims whose job does not have their token. */
 static enum err drop_losers(struct mongo *m, struct wish *group[], size_t n)
 {
     bool won[CLAIMS_MAX] = {false};
@@ -288,13 +288,13 @@ static enum err drop_losers(struct mongo *m, struct wish *group[], size_t n)
     return ERR_OK;
 }
 
-/* Takes the chosen jobs; the claims whose job another worker took get nothing. */
+/* Takes the chosen jobs; claims whose job another worker took get nothing. */
 static enum err take_chosen(struct mongo *m, struct wish *group[], size_t n, size_t chosen)
 {
     size_t matched = 0;
     enum err e = update_chosen(m, group, n, &matched);
 
-    /* A job without room for a claim fails alone: its claim goes one by one. */
+    /* An update of a job without room for a claim fails alone: serve its claim alone. */
     if (e == ERR_TOO_LARGE || (!e && matched < chosen))
         e = drop_losers(m, group, n);
     for (size_t i = 0; !e && i < n; i++)
@@ -303,7 +303,7 @@ static enum err take_chosen(struct mongo *m, struct wish *group[], size_t n, siz
     return e;
 }
 
-/* *more: there are jobs for those that got none. */
+/* *more: there are jobs for the claims that got none. */
 static enum err claim_together(struct mongo *m, struct wish *group[], size_t n, bool *more)
 {
     const struct claim *c = group[0]->claim;
@@ -332,7 +332,7 @@ static enum err claim_together(struct mongo *m, struct wish *group[], size_t n, 
     return e;
 }
 
-/* The rest after a common claim is few: losers of a race with another worker, and agents that jobs
+/* Few claims remain after a common one: losers of a race with another worker, and agents that jobs
  * exclude. */
 static void claim_group(struct mongo *m, struct wish *group[], size_t n)
 {
@@ -352,8 +352,8 @@ static void claim_group(struct mongo *m, struct wish *group[], size_t n)
 
 /* ---- how long the jobs of a queue have waited ---- */
 
-/* Adds the waits of the jobs that were handed out to those of their queues. The jobs are handed out
- * in any case: what is lost here is statistics. */
+/* Adds the waits of the handed-out jobs to those of their queues. A failure only loses statistics.
+ */
 static void store_waits(struct mongo *m, struct wish *wishes, size_t n)
 {
     struct db_batch b = DB_BATCH(WAIT_TIMES);
@@ -376,12 +376,12 @@ static void store_waits(struct mongo *m, struct wish *wishes, size_t n)
         bson_destroy(&waits);
     }
     if (db_run(m, &b, NULL))
-        log_warn("the wait times of handed out jobs were not stored; see the message before");
+        log_warn("cannot store the wait times of handed-out jobs; see the message before");
 }
 
 /* ---- all ---- */
 
-/* Serves every claim of the same queues as the first one that is still open. */
+/* Serves all claims of the same queues as the first open one. */
 static void claim_queues(struct mongo *m, struct wish *wishes, size_t n)
 {
     struct wish *group[CLAIMS_MAX];

@@ -1,4 +1,4 @@
-/* What becomes of claims: they arrived, did not, or took too long. */
+/* The end of claims: they arrived, did not, or took too long. */
 #include "worker/store/mongo/job.h"
 
 #include "common/clock.h"
@@ -16,7 +16,8 @@ static int64_t now_ms(void)
     return clock_wall_us() / 1000;
 }
 
-/* Lets the job of an open claim wait again. ERR_NOT_FOUND: it is settled, or was reported. */
+/* Makes the job of an open claim wait again. ERR_NOT_FOUND: it was settled, or its agent reported.
+ */
 static enum err give_back(struct mongo *m, const char *token, char **ret_queue)
 {
     struct db_found f;
@@ -39,7 +40,7 @@ static enum err give_back(struct mongo *m, const char *token, char **ret_queue)
     return ERR_OK;
 }
 
-/* Adds that a claim arrived. */
+/* Appends the arrival of a claim to the batch. */
 static void add_close(struct db_batch *b, const char *token)
 {
     DB_ADD_UPDATE(b, .filter = doc_of("claim.token: ?, claim.open: true", v_str(token)),
@@ -70,8 +71,8 @@ enum err mongo_claims_settle(struct store *s, struct claim_settle *claims, size_
     return ERR_OK;
 }
 
-/* Lets the job wait again where the claim is lost, else adds it to those that are closed. One that
- * changes meanwhile is looked at again by the next step. */
+/* Makes the job of a lost claim wait again; adds any other claim to those to close. One that
+ * changes meanwhile is handled by the next step. */
 static enum err overdue(struct mongo *m, const bson_t *job, struct db_batch *closed,
                         struct sweep *sweep)
 {
@@ -122,7 +123,7 @@ enum err mongo_sweep_turn(struct store *s, const struct sweep_turn *turn, bool *
         .update = doc_of("$set: {owner: ?, end: ?}", v_str(turn->owner), v_date(turn->end_ms)),
         .upsert = true);
 
-    if (e && e != ERR_CONFLICT) /* another one has it: the upsert met its document */
+    if (e && e != ERR_CONFLICT) /* another process has it: the upsert met its document */
         return e;
     *ret_mine = !e;
     return ERR_OK;

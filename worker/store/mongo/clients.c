@@ -1,4 +1,4 @@
-/* Clients and the queues that only some of them may submit to. */
+/* Clients, and the queues that only some of them may submit to. */
 #include "worker/store/mongo/auth.h"
 
 #include "worker/clients/document.h"
@@ -45,7 +45,7 @@ enum err mongo_clients_list(struct store *s, json_t **ret)
     return e;
 }
 
-/* The fields without those that are null, which are appended to *unset. */
+/* The fields that are not null; appends the names of the null ones to *unset. */
 static json_t *fields_set(const json_t *fields, bson_t *unset)
 {
     json_t *set = json_object(), *value;
@@ -92,7 +92,7 @@ static enum err update_client(struct mongo *m, const struct client_put *put)
 
     if (!update)
         return ERR_UNPROCESSABLE;
-    /* Matches only if the role is still as it was read. A role that is not text, which other
+    /* Matches only if the role is unchanged since the read. A role that is not text, which other
      * programs may leave, counts as none. */
     bson_t *filter =
         doc_of("client_id: ?, $or: [{$expr: {$ne: [{$type: '$role'}, 'string']}}, ?]",
@@ -114,7 +114,7 @@ static enum err delete_client(struct mongo *m, struct text client_id)
     return e ? e : done.matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
-/* A change that ends the client's refresh tokens. */
+/* A change that revokes the client's refresh tokens. */
 struct ending {
     struct text client_id;
     const struct client_put *put; /* NULL: the client is removed */
@@ -238,7 +238,7 @@ static enum err restricted_names(struct mongo *m, struct text queue, json_t **re
     return e;
 }
 
-/* Puts a client under each of the queues that it is allowed on. */
+/* Lists a client under its allowed queues. */
 static void add_owner(json_t *queues, const json_t *client)
 {
     json_t *id = json_object_get(client, "client_id"), *name;
@@ -284,8 +284,8 @@ static enum err mark_restricted(struct mongo *m, struct text queue)
                      doc_of("$set: {queue_name: ?}", v_text(queue)));
 }
 
-/* Adds the queue to the client's allowed_queues or takes it out. A list that is missing, null or of
- * another type, as other programs may leave it, is as good as an empty one. */
+/* Adds the queue to the client's allowed_queues, or removes it. A list that is missing, null or of
+ * another type, as other programs may leave it, counts as empty. */
 static enum err change_allowed(struct mongo *m, bool add, struct text queue, struct text client_id)
 {
     bson_t *name = doc_of("$literal: ?", v_text(queue));
@@ -318,7 +318,7 @@ static enum err has_owner(struct mongo *m, struct text queue, bool *ret)
     return ERR_OK;
 }
 
-/* Lifts the restriction unless somebody owns the queue: also when a new owner comes meanwhile. */
+/* Lifts the restriction unless somebody owns the queue, even if the owner came just now. */
 static enum err lift(struct mongo *m, struct text queue)
 {
     bool owned = false;

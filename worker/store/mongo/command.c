@@ -116,7 +116,7 @@ static void report(struct mongo *m, const char *command, const bson_error_t *err
         log_error("MongoDB fails \"%s\": %.*s (code %u); report it together with its log", command,
                   len, error->message, error->code);
         break;
-    default: /* the caller knows what it means */
+    default: /* the caller handles it */
         break;
     }
 }
@@ -212,7 +212,7 @@ static enum err run_within(struct mongo *m, bool write, const bson_t *command, b
     bson_error_t error = {0};
     enum err e = ERR_OK;
 
-    if (m->away) /* it broke, and the transaction with it */
+    if (m->away) /* the connection broke, and the transaction with it */
         e = ERR_UNAVAILABLE;
     else if (!mongoc_client_session_append(m->session, &options, &error) ||
              !exchange(m, write, command, &options, ret_reply, &error))

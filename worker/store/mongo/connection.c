@@ -11,7 +11,7 @@ mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri)
     if (client)
         mongoc_client_set_error_api(client, MONGOC_ERROR_API_VERSION_2);
     else
-        log_error("the connection to MongoDB cannot be set up: %s; check the host names and the "
+        log_error("cannot set up the connection to MongoDB: %s; check the host names and the "
                   "options in the store's URI",
                   error.message);
     return client;

@@ -17,16 +17,16 @@ const char *index_keys(enum db_index index)
     return index == IX_ID ? "_id: 1" : keys[index - IX_ID - 1];
 }
 
-/* A document that is taken is there, or cannot be BSON. */
+/* True (logged): the document is NULL, since it cannot be BSON. */
 static bool is_bad(const bson_t *doc)
 {
     if (!doc)
-        log_error("a document cannot be stored: it is nested too deep or has a NUL in a name; such "
+        log_error("cannot store a document: it is nested too deep or has a NUL in a name; such "
                   "a body should have been refused: report it");
     return !doc;
 }
 
-/* Nearly every command names an index: its document is made once in a process. */
+/* Nearly every command names an index: make the document of a name once in a process. */
 static struct doc_value keys_of(enum db_index index)
 {
     static bson_t *made[IX_COUNT_];
@@ -70,7 +70,7 @@ enum err db_write(struct mongo *m, bson_t *command, bson_t *ret_reply)
     return e;
 }
 
-/* Ends the cursor of a reply; false: there is none, the batch was all. */
+/* Closes the cursor of a reply; false: there is none, the batch was complete. */
 static bool end_cursor(struct mongo *m, const char *collection, const bson_t *reply)
 {
     int64_t id = doc_int(reply, "cursor.id", 0);
@@ -79,12 +79,12 @@ static bool end_cursor(struct mongo *m, const char *collection, const bson_t *re
     if (!id)
         return false;
     if (db_read(m, doc_of("killCursors: ?, cursors: [?]", v_str(collection), v_int64(id)), &done) ==
-        ERR_OK) /* else the server ends it after a while */
+        ERR_OK) /* without it, the server closes it after a while */
         bson_destroy(&done);
     return true;
 }
 
-/* Runs a command whose reply has a cursor; takes it. */
+/* Runs a command whose reply has a cursor. Takes the command. */
 static enum err run_cursor(struct mongo *m, const char *collection, bson_t *command, bool *more,
                            struct db_found *ret)
 {
@@ -98,7 +98,8 @@ static enum err run_cursor(struct mongo *m, const char *collection, bson_t *comm
         *more = end_cursor(m, collection, &ret->reply);
     if (!doc_list(&ret->reply, "cursor.firstBatch", &ret->batch)) {
         db_end(ret);
-        log_error("MongoDB answered a query without a batch; is it really a MongoDB?");
+        log_error("MongoDB answered a query without a batch; check that the store's URI leads to "
+                  "MongoDB");
         return ERR_INTERNAL;
     }
     return ERR_OK;
@@ -213,7 +214,7 @@ void db_drop(struct db_batch *b)
     b->bad = false;
 }
 
-/* Logs an error of a statement, unless its caller knows what it means, and returns it. */
+/* Logs an error of a statement unless the caller handles it, and returns it. */
 static enum err statement_error(const struct db_batch *b, const bson_t *error)
 {
     int code = (int)doc_int(error, "code", 0);
@@ -226,7 +227,7 @@ static enum err statement_error(const struct db_batch *b, const bson_t *error)
     return e;
 }
 
-/* Takes the errors of the statements; returns the first one if nobody asks for each. */
+/* Takes the errors of the statements; returns the first one if the caller does not take each. */
 static enum err take_errors(const struct db_batch *b, const bson_t *reply)
 {
     bson_iter_t list;

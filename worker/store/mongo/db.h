@@ -21,7 +21,7 @@
 
 /* The index that a command must use: a row of indexes.def, or that of _id. */
 enum db_index {
-    IX_NONE, /* the server chooses */
+    IX_NONE, /* the server chooses an index */
     IX_ID,
 #define INDEX(id, ...) IX_##id,
 #define EXPIRING       INDEX
@@ -31,7 +31,7 @@ enum db_index {
     IX_COUNT_
 };
 
-/* The keys of an index, as a text for doc_of(). */
+/* The keys of an index as text for doc_of(). */
 const char *index_keys(enum db_index index);
 
 /* ---- reads ---- */
@@ -55,27 +55,27 @@ struct db_found {
 };
 
 /* Runs a query; db_next() steps to the next document of its one batch, false: no more. The server
- * ends a batch at 16 MiB, so few documents do not tell that there are no others: `more` does.
- * db_end() frees; it may be called after a failure of what filled it. */
+ * ends a batch at 16 MiB, so a short batch does not mean that there are no others: `more` does.
+ * db_end() frees; also callable after a failed query. */
 #define DB_FIND(m, ret, ...)  db_find(m, &(struct db_query){__VA_ARGS__}, ret)
 #define DB_FIRST(m, ret, ...) db_first(m, &(struct db_query){__VA_ARGS__}, ret)
 enum err db_find(struct mongo *m, const struct db_query *q, struct db_found *ret) MUST_CHECK;
 bool db_next(struct db_found *f);
 void db_end(struct db_found *f);
 
-/* The first document, which is then the current one. ERR_NOT_FOUND. `limit` is 1. */
+/* The first document, which becomes the current one. ERR_NOT_FOUND. `limit` is 1. */
 enum err db_first(struct mongo *m, const struct db_query *q, struct db_found *ret) MUST_CHECK;
-/* The same without an index to name; `fields` may be NULL. */
+/* The same without an index; `fields` may be NULL. */
 enum err db_get(struct mongo *m, const char *collection, bson_t *filter, const char *fields,
                 struct db_found *ret) MUST_CHECK;
 
-/* An aggregation; `pipeline` is an array. One batch of at most 16 MiB. */
+/* An aggregation; `pipeline` is an array. Returns one batch of at most 16 MiB. */
 enum err db_aggregate(struct mongo *m, const char *collection, bson_t *pipeline,
                       enum db_index index, struct db_found *ret) MUST_CHECK;
 
-/* Gives all documents of a collection that match a filter to `take`, with their texts at `key` (a
- * name in the document) and in the order of these; batch by batch, until none is left or the walk
- * wants no more. Documents without such a text are left out. `make` makes what is given. */
+/* Passes all documents that match a filter to `take`, with their texts at `key` (a member's name)
+ * and in their order, batch by batch until the end or until `take` wants no more. Skips documents
+ * without such a text. `make` makes the value to pass. */
 struct mongo_names {
     const char *collection, *key;
     const char *sort;      /* by the key: "KEY: 1" */
@@ -89,7 +89,7 @@ struct mongo_names {
 enum err mongo_walk_names(struct mongo *m, const struct mongo_names *names,
                           const struct name_walk *w) MUST_CHECK;
 
-/* Other commands: as mongo_read() and mongo_write(), which take nothing. */
+/* Other commands: like mongo_read() and mongo_write(), but these take the command. */
 enum err db_read(struct mongo *m, bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err db_write(struct mongo *m, bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
@@ -99,7 +99,7 @@ enum err db_write(struct mongo *m, bson_t *command, bson_t *ret_reply) MUST_CHEC
 struct db_change {
     bson_t *filter, *update;
     enum db_index index;
-    bool all; /* every document that matches */
+    bool all; /* update every document that matches */
     bool upsert;
     /* of db_modify() only, as in db_query; `after`: the document as it is then, else as it was */
     const char *fields, *sort;
@@ -113,8 +113,8 @@ struct db_done {
     bool ran;       /* the server ran the command: an error is that of a statement */
 };
 
-/* Statements of one kind, at most one command's worth, run in their order up to the first that
- * fails. The flags are set before the first statement. */
+/* A batch of statements of one kind, at most one command's worth, run in order up to the first that
+ * fails. Set the flags before the first statement. */
 struct db_batch {
     const char *collection;
     bool unordered; /* those behind one that fails run, too */
@@ -140,8 +140,8 @@ void db_add_insert(struct db_batch *b, bson_t *doc);
 void db_add_update(struct db_batch *b, const struct db_change *c);
 void db_add_delete(struct db_batch *b, bson_t *filter, bool all);
 
-/* Runs the batch, if it holds anything, and empties it. The error is that of the first statement
- * that failed; *ret (may be NULL) is filled then, too. */
+/* Runs the batch, unless it is empty, and empties it. Returns the error of the first statement that
+ * failed; *ret (may be NULL) is filled then, too. */
 enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret) MUST_CHECK;
 void db_drop(struct db_batch *b); /* empties it */
 
@@ -155,14 +155,14 @@ enum err db_update(struct mongo *m, const char *collection, const struct db_chan
                    struct db_done *ret) MUST_CHECK;
 enum err db_delete(struct mongo *m, const char *collection, bson_t *filter, bool all,
                    struct db_done *ret) MUST_CHECK;
-/* An update of a document that must be there: ERR_NOT_FOUND. */
+/* An update of a document that must exist: ERR_NOT_FOUND. */
 enum err db_set(struct mongo *m, const char *collection, bson_t *filter, bson_t *update) MUST_CHECK;
 /* An upsert; `twice`. */
 enum err db_upsert(struct mongo *m, const char *collection, bson_t *filter,
                    bson_t *update) MUST_CHECK;
 
-/* Updates the first document (findAndModify) and gives it, as the current one. ERR_NOT_FOUND. With
- * `upsert` once more after ERR_CONFLICT. */
+/* Updates the first document (findAndModify) and returns it as the current one. ERR_NOT_FOUND. With
+ * `upsert`, tries again after ERR_CONFLICT. */
 enum err db_modify(struct mongo *m, const char *collection, const struct db_change *c,
                    struct db_found *ret) MUST_CHECK;
 

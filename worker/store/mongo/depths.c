@@ -1,4 +1,4 @@
-/* How many jobs wait in which queue. */
+/* Number of waiting jobs by queue. */
 #include "worker/store/mongo/db.h"
 
 #include "common/mem.h"
@@ -19,7 +19,7 @@ enum err mongo_queue_depths(struct store *s, struct queue_depth *depths, size_t 
         return e;
     while (n < max && db_next(&f)) {
         struct text queue = doc_text(&f.doc, "_id");
-        if (queue.s) /* else no claim can name it */
+        if (queue.s) /* no claim can name others */
             depths[n++] = (struct queue_depth){.queue = mem_strndup(queue.s, queue.len),
                                                .queue_len = queue.len,
                                                .waiting = doc_int(&f.doc, "waiting", 0),

@@ -20,7 +20,7 @@ struct form {
 
 static _Noreturn void malformed(const struct form *f)
 {
-    log_error("a document's text is malformed or does not fit its values, at \"%.20s\" of \"%s\"; "
+    log_error("malformed document text, or wrong number of values, at \"%.20s\" of \"%s\"; "
               "report it",
               f->p, f->whole);
     abort();
@@ -133,7 +133,7 @@ static bool append_value(bson_t *to, struct text name, const struct doc_value *v
     return true;
 }
 
-/* All members of a value. */
+/* Appends all members of a value. */
 static bool append_members(bson_t *to, const struct doc_value *v)
 {
     bool ok = true;
@@ -150,7 +150,7 @@ static bool append_members(bson_t *to, const struct doc_value *v)
 static void members(struct form *f, bson_t *to, char end, int depth);
 static void elements(struct form *f, bson_t *to, int depth);
 
-/* A name, number or word, up to what ends it. */
+/* Reads a name, number or word, up to its delimiter. */
 static struct text word(struct form *f)
 {
     look(f);
@@ -183,7 +183,7 @@ static void constant(struct form *f, bson_t *to, struct text name)
     }
 }
 
-/* A value under this name; false: it is left out. */
+/* Appends a value under this name; false: it is omitted. */
 static bool value(struct form *f, bson_t *to, struct text name, int depth)
 {
     char c = look(f);
@@ -216,7 +216,7 @@ static bool value(struct form *f, bson_t *to, struct text name, int depth)
     return true;
 }
 
-/* Members up to `end`, which is skipped. */
+/* Reads members up to `end`, and skips that. */
 static void members(struct form *f, bson_t *to, char end, int depth)
 {
     bool more = look(f) != end;

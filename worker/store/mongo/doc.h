@@ -76,7 +76,7 @@ V_MAKE(v_own, (bson_t * doc), .kind = V_OWN, .p = doc) /* destroyed by the call 
 V_MAKE(v_array, (const bson_t *array), .kind = V_ARRAY, .p = array)
 V_MAKE(v_own_array, (bson_t * array), .kind = V_OWN_ARRAY, .p = array)
 V_MAKE(v_json, (const json_t *json), .kind = V_JSON, .p = json)
-/* What a document has at a path; null when it is missing. In a filter it matches what was read. */
+/* The value at a path of a document; null if missing. In a filter it matches what was read. */
 V_MAKE(v_field, (const bson_t *doc, const char *path), .kind = V_FIELD, .field = {doc, path})
 /* Arrays: of n texts; of n strings, or of those before a NULL. */
 V_MAKE(v_texts, (const struct text *t, size_t n), .kind = V_TEXTS, .list = {t, n})
@@ -95,15 +95,15 @@ V_MAKE(v_strs, (const char *const *s, size_t n), .kind = V_STRS, .list = {s, n})
 bson_t *doc_of_values(const char *form, const struct doc_value *values);
 bool doc_add_values(bson_t *to, const char *form, const struct doc_value *values);
 
-/* Appends one value to a document, or with a position to an array. */
+/* Appends a value to a document, or with a position to an array. */
 bool doc_put(bson_t *to, const char *name, struct doc_value v);
 bool doc_put_at(bson_t *array, size_t index, struct doc_value v);
 
 /* ---- reading: dotted paths ---- */
 
-/* The field at a path; false when it is missing. */
+/* The field at a path; false: missing. */
 bool doc_at(const bson_t *doc, const char *path, bson_iter_t *ret);
-/* A string, NULL when it is missing or none; it points into the document, as the text does. */
+/* A string that points into the document; NULL: missing or not a string. Likewise the text. */
 const char *doc_str(const bson_t *doc, const char *path);
 struct text doc_text(const bson_t *doc, const char *path);
 char *doc_dup(const bson_t *doc, const char *path); /* a copy; "" when it is missing */
@@ -116,16 +116,16 @@ int64_t doc_int(const bson_t *doc, const char *path, int64_t otherwise);
 int64_t doc_date(const bson_t *doc, const char *path);
 bool doc_bool(const bson_t *doc, const char *path);
 struct text doc_bytes(const bson_t *doc, const char *path);
-/* NULL when it is missing or none. */
+/* NULL: missing or of another type. */
 const bson_oid_t *doc_oid(const bson_t *doc, const char *path);
-/* A document inside, as a view; false when it is missing or none. */
+/* An inner document, as a view; false: missing or of another type. */
 bool doc_inner(const bson_t *doc, const char *path, bson_t *ret);
-/* The elements of an array; false when it is missing or none. */
+/* The elements of an array; false: missing or of another type. */
 bool doc_list(const bson_t *doc, const char *path, bson_iter_t *ret);
-/* A value as JSON, NULL when it is missing; the whole document without its _id. */
+/* A value as JSON, NULL: missing; the whole document without its _id. */
 json_t *doc_json(const bson_t *doc, const char *path);
 json_t *doc_object(const bson_t *doc);
-/* The document that an iterator stands on, as a view; false when it is none. */
+/* The document at an iterator, as a view; false: not a document. */
 bool doc_view(const bson_iter_t *it, bson_t *ret);
 
 #endif

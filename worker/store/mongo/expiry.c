@@ -1,5 +1,5 @@
-/* Expiry. Each step reads the next few documents of a collection by age, finds which of them belong
- * to active jobs, and removes the others if they are still as they were read. */
+/* Expiry. Each step reads the next few documents of a collection by age, finds which belong to
+ * active jobs, and removes the others if they did not change since. */
 #include "worker/store/mongo/job.h"
 
 #include "worker/jobs/states.h"
@@ -31,10 +31,10 @@ static const struct source {
     {EXPIRY_KEYS, KEYS, "at", NULL, "at: true", false, false},
 };
 
-/* Documents that other servers made of one job id, when each resubmission made one. */
+/* Several documents of one job id: other servers made one for each resubmission. */
 #define SAME_IDS_MAX 20
 
-/* What a step has read. The documents point into what was found. */
+/* The documents of a step; they point into the query's result. */
 struct look {
     struct db_found found;
     bson_t docs[SWEEP_MAX]; /* views */
@@ -59,7 +59,7 @@ static bool stays(const struct look *l, struct text job_id)
     return job_id.s && json_object_getn(l->stay, job_id.s, job_id.len);
 }
 
-/* Notes the job ids of what a query finds. */
+/* Collects the job ids of a query's documents. */
 static enum err note(struct mongo *m, struct db_query q, struct look *l)
 {
     struct db_found f;
@@ -99,7 +99,7 @@ static enum err note_active(struct mongo *m, const struct source *src, struct lo
     return e;
 }
 
-/* Jobs that have a document of this collection that is younger. */
+/* Jobs that have a younger document in this collection. */
 static enum err note_grown(struct mongo *m, const struct source *src, struct look *l,
                            int64_t before_ms)
 {
@@ -121,7 +121,7 @@ static enum err note_grown(struct mongo *m, const struct source *src, struct loo
 
 /* ---- reading ---- */
 
-/* The documents from the walk's place on, those that were seen already left out. */
+/* The documents from the walk's place on, without those already seen. */
 static enum err look(struct mongo *m, const struct source *src, const struct expiry *x,
                      struct look *l)
 {
@@ -142,7 +142,7 @@ static enum err look(struct mongo *m, const struct source *src, const struct exp
 
 /* ---- removing ---- */
 
-/* Matches the document only as it was read: one that changed meanwhile stays. */
+/* Matches the document only if it did not change since the read. */
 static bson_t *as_read(const struct source *src, const bson_t *doc)
 {
     return doc_of("_id: ?, ?: ?, ?", v_field(doc, "_id"), v_str(src->age), v_field(doc, src->age),

@@ -1,11 +1,11 @@
-/* Files in GridFS. Those that others wrote may have ids of any type: they are never opened, but
- * give way to a newer one like all others. */
+/* Files in GridFS. Files of other servers may have ids of any type: they are never opened, but a
+ * newer file of the name replaces them. */
 #ifndef WORKER_STORE_MONGO_FILES_H
 #define WORKER_STORE_MONGO_FILES_H
 
 #include "worker/store/mongo/db.h"
 
-/* Notes one file, a document of fs.files, for the sweep and takes it out of sight. */
+/* Adds a note for the sweep about one file, a document of fs.files, and hides the file. */
 enum err files_give_way(struct mongo *m, const bson_t *file) MUST_CHECK;
 
 #endif

@@ -36,7 +36,7 @@ struct search {
     bson_t *found; /* {_id} */
 };
 
-/* Jobs from this place in the order on. Those of the same millisecond come again. */
+/* Jobs at or after this place in the order. Includes those of the same millisecond again. */
 static bson_t *behind(const struct job_place *from)
 {
     if (from->priority == JOB_PLACE_LAST)
@@ -46,8 +46,8 @@ static bson_t *behind(const struct job_place *from)
                   v_int64(from->priority), v_date(from->created), v_int64(from->priority));
 }
 
-/* Finds one job of those behind `from` (NULL: of all): the first of LOOK_JOBS that may be handed
- * out or, with `last`, the last of them. ERR_NOT_FOUND. */
+/* Finds a job after `from` (NULL: from the first): the first of LOOK_JOBS that may be handed out
+ * or, with `last`, the last of them. ERR_NOT_FOUND. */
 static enum err find(const struct search *s, const struct job_place *from, bool last,
                      struct db_found *ret)
 {

@@ -1,4 +1,4 @@
-/* Makes the indexes of indexes.def, and what queries name of them as hints. */
+/* Makes the indexes of indexes.def, and the hints that queries use. */
 #include "worker/store/mongo/job.h"
 #include "worker/store/mongo/outbox.h"
 
@@ -43,7 +43,7 @@ static const struct index_row {
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
-/* Collections whose documents belong to jobs: one that is active must not expire. */
+/* Collections whose documents belong to jobs: those of active jobs must not expire. */
 static const char *const kept[] = {JOBS, OUTPUT, SERIAL, LOGS, "fs.files", "fs.chunks"};
 
 static void name_of(const struct index_row *row, const bson_t *keys, char out[NAME_SIZE])
@@ -59,7 +59,7 @@ static void name_of(const struct index_row *row, const bson_t *keys, char out[NA
                                      bson_iter_key(&it), bson_iter_int32(&it));
 }
 
-/* The filter of a partial index; NULL: it holds all documents. */
+/* The filter of a partial index; NULL: it has all documents. */
 static const char *only(unsigned flags)
 {
     return flags & WAITING    ? STATE_PATH ": 'waiting'"
@@ -85,7 +85,7 @@ static enum err create(struct mongo *m, const struct index_row *row, bool unique
                row->flags & SPARSE ? v_bool(true) : v_none(),
                row->expire_s != NEVER ? v_int(row->expire_s) : v_none(),
                filter ? v_own(doc_of(filter)) : v_none(),
-               /* a member that is down must not keep us from starting */
+               /* a member that is down must not block the start */
                m->replica_set ? v_str("majority") : v_none()),
         &reply);
     if (!e)
@@ -93,7 +93,7 @@ static enum err create(struct mongo *m, const struct index_row *row, bool unique
     return e;
 }
 
-/* Tries again: several processes start at once, and the server does not let all through. */
+/* Tries again: processes start at once, and the server rejects some concurrent builds. */
 static bool once_more(enum err e, int *tries)
 {
     const struct timespec pause = {.tv_nsec = BUILD_PAUSE_MS * 1000000L};
@@ -104,7 +104,7 @@ static bool once_more(enum err e, int *tries)
     return true;
 }
 
-/* An index of the same keys with other options serves the same queries, so it is left alone. */
+/* Leaves alone an index of the same keys with other options: it serves the same queries. */
 static enum err make(struct mongo *m, const struct index_row *row)
 {
     bool unique = row->flags & UNIQUE;
@@ -121,18 +121,17 @@ static enum err make(struct mongo *m, const struct index_row *row)
     name_of(row, keys, name);
     bson_destroy(keys);
     if (unique)
-        log_warn("the index %s of collection %s cannot be made unique, which lookups do without; "
+        log_warn("cannot make index %s of collection %s unique; lookups work without it; "
                  "remove all but the newest of documents of one name, and any other index %s",
                  name, row->collection, name);
     else
-        log_info("collection %s has an index like %s, which is used instead", row->collection,
-                 name);
+        log_info("using an existing index of collection %s in place of %s", row->collection, name);
     if (unique)
         e = create(m, row, false);
     return e == ERR_CONFLICT ? ERR_OK : e;
 }
 
-/* Indexes of an existing database that delete by age, whatever the state of the job. */
+/* Warns of existing indexes that delete by age, whatever the state of the job. */
 static enum err warn_of_expiry(struct mongo *m, const char *collection)
 {
     bson_t reply, index;
@@ -157,10 +156,10 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
 
 /* ---- the audit trail ---- */
 
-/* The audit trail keeps about a few hundred thousand entries. */
+/* Size of the audit trail: a few hundred thousand entries. */
 #define AUDIT_BYTES ((int64_t)64 * 1024 * 1024)
 
-/* Makes it, a collection of bounded size. */
+/* Makes it as a capped collection. */
 static enum err audit_make(struct mongo *m)
 {
     bson_t reply;
@@ -170,16 +169,16 @@ static enum err audit_make(struct mongo *m)
     if (!e)
         bson_destroy(&reply);
     if (e == ERR_INTERNAL)
-        log_warn("the audit trail has no bound, since this database has no collections of bounded "
-                 "size; remove old documents of collection %s from time to time",
+        log_warn("the audit trail grows without limit: this database has no capped "
+                 "collections; remove old documents of collection %s from time to time",
                  AUDIT);
     return e == ERR_CONFLICT || e == ERR_INTERNAL ? ERR_OK : e;
 }
 
-/* Processes that start together begin at different rows, else each would build all indexes. */
+/* Start at different rows: processes that start together would each build all indexes. */
 enum err mongo_indexes_make(struct mongo *m)
 {
-    size_t first = (size_t)getpid() * 17; /* far from each other, whatever the number of rows */
+    size_t first = (size_t)getpid() * 17; /* far apart for any number of rows */
     enum err e = ERR_OK;
     int tries = 0;
 

@@ -1,4 +1,4 @@
-/* Jobs: put in their queue, read, position, cancel. */
+/* Jobs: add, read, position, cancel. */
 #include "worker/store/mongo/db.h"
 
 #include "common/log.h"
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one insert command holds at most: documents, and bytes where it is more than one. */
+/* Limits of one insert command: documents, and bytes unless it is a single one. */
 #define INSERT_MAX       64
 #define INSERT_BYTES_MAX (8 * MIB)
 
@@ -22,7 +22,7 @@ struct inserts {
     size_t bytes;
 };
 
-/* Sends what is there. A duplicate _id tells that a repeat found its job stored. */
+/* Sends the command, if it has jobs. A duplicate _id means a repeat: the job is stored. */
 static void inserts_send(struct mongo *m, struct inserts *in)
 {
     size_t n = in->batch.n;
@@ -33,7 +33,7 @@ static void inserts_send(struct mongo *m, struct inserts *in)
     in->bytes = 0;
 }
 
-/* Adds a job, after sending what is there when both together are too much. */
+/* Adds a job, after sending the command if both together exceed a limit. */
 static void inserts_add(struct mongo *m, struct inserts *in, struct job_new *job)
 {
     bson_t *doc = bson_new();
@@ -75,7 +75,7 @@ enum err mongo_jobs_get(struct store *s, struct job_read *reads, size_t n)
 
 /* ---- position ---- */
 
-/* The keys of the queue's order, and the operator for what is before a value. */
+/* The keys of the queue's order, and the operator for a smaller place. */
 static const struct {
     const char *field, *before;
 } queue_order[] = {
@@ -85,8 +85,8 @@ static const struct {
     {"_id", "$lt"},
 };
 
-/* Counts the waiting jobs that are equal to this one in the first `equal` keys of the order and
- * before it in the next key: a range of the index, without reading documents. */
+/* Counts the waiting jobs that equal this one in the first `equal` keys of the order and precede it
+ * in the next: a range of the index, without reading documents. */
 static enum err count_range(struct mongo *m, const bson_t *job, size_t equal, int64_t *ret)
 {
     bson_t *query = doc_of(STATE_PATH ": 'waiting', job_data.job_queue: ?",
@@ -108,7 +108,7 @@ static enum err count_range(struct mongo *m, const bson_t *job, size_t equal, in
     return ERR_OK;
 }
 
-/* These counts are half the work of one with $or, which cannot count by the index alone. */
+/* Separate counts take half as long as one with $or, which the index alone cannot answer. */
 static enum err count_before(struct mongo *m, const bson_t *job, int64_t *ret)
 {
     int64_t sum = 0, n = 0;

@@ -8,7 +8,7 @@
 
 #define TRIES_MAX 8
 
-/* Puts the key unless it is there and young: ERR_CONFLICT. */
+/* Stores the key unless it exists and is young: ERR_CONFLICT. */
 static enum err put(struct mongo *m, const struct submit_key *k, int64_t before_ms)
 {
     return DB_UPDATE(
@@ -18,7 +18,7 @@ static enum err put(struct mongo *m, const struct submit_key *k, int64_t before_
         .upsert = true);
 }
 
-/* What came first with the key. ERR_NOT_FOUND: it has expired meanwhile. */
+/* The submission that came first with the key. ERR_NOT_FOUND: it expired meanwhile. */
 static enum err find(struct mongo *m, struct submit_key *k)
 {
     struct db_found f;

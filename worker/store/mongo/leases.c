@@ -1,4 +1,4 @@
-/* Leases of running jobs, and jobs whose lease has run out. */
+/* Leases of running jobs, and jobs whose lease has expired. */
 #include "worker/store/mongo/job.h"
 
 #include "common/mem.h"
@@ -19,7 +19,7 @@ struct renewing {
     struct db_batch batch;
 };
 
-/* Renews the lease if the job is still as it was read. */
+/* Renews the lease if the job did not change since the read. */
 static void renew_found(void *arg, size_t i, const bson_t *doc)
 {
     struct renewing *r = arg;
@@ -96,7 +96,7 @@ enum err mongo_leases_overdue(struct store *s, int64_t before_ms, struct orphan 
     return ERR_OK;
 }
 
-/* The pipeline by which the job waits again: what it is now becomes an attempt. */
+/* The pipeline that makes the job wait again and keeps the present run as an attempt. */
 static bson_t *rerun(const char *reason, int keep)
 {
     return doc_of(
@@ -108,7 +108,7 @@ static bson_t *rerun(const char *reason, int keep)
         keep > 0 ? v_own(job_size_check(STORE_DOCUMENT_MAX - JOB_STATE_ROOM)) : v_none());
 }
 
-/* Changes the job if its lease is still the one that was found. */
+/* Changes the job if its lease did not change since the read. */
 static enum err end_with(struct mongo *m, const struct orphan_end *end, int keep)
 {
     struct db_done done;

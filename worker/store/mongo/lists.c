@@ -30,7 +30,7 @@ static enum err place_parse(const char *cursor, struct place *ret)
 
 #define SHOWN "job_id: true, created_at: true, " STATE_PATH ": true"
 
-/* What is shown of a job: each field that is there. */
+/* The shown fields of a job that exist. */
 static json_t *job_shown(const bson_t *doc, bool with_queue)
 {
     static const struct {
@@ -58,7 +58,7 @@ static void note_place(const bson_t *doc, struct list_page *page)
     snprintf(page->next, sizeof page->next, "%" PRId64 "-%s", doc_date(doc, "created_at"), id);
 }
 
-/* Gives the jobs of the filter, which is taken, that are behind the page's cursor. */
+/* Passes on the jobs of the filter (taken) after the page's cursor. */
 static enum err list(struct mongo *m, bson_t *filter, enum db_index index, struct list_page *page,
                      bool with_queue)
 {
@@ -140,7 +140,7 @@ static enum err find_active(struct mongo *m, bson_t *states, size_t *ret_n)
     return ERR_OK;
 }
 
-/* Appends the states that are wanted; *listed: one by one, so that their index serves. */
+/* Appends the requested states; *listed: one by one, so that their index can be used. */
 static enum err append_states(struct mongo *m, bson_t *filter, const struct job_search *search,
                               bool *listed)
 {

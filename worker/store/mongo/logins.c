@@ -39,7 +39,7 @@ enum err mongo_login_failed(struct store *s, struct login_count *count, int64_t 
     int64_t until_ms = now_ms + window_ms;
     bson_t *lasts = doc_of("$and: [{$gt: ['$until', ?]}, {$lte: ['$until', ?]}]", v_date(now_ms),
                            v_date(until_ms));
-    /* while the window lasts the count grows, else both begin anew */
+    /* Within the window the count grows; else both start again */
     struct db_change change = {.filter = doc_of("_id: ?", v_str(count->key)),
                                .update =
                                    doc_of("[{$set: {count: {$cond: [?, {$add: ['$count', 1]}, 1]}, "
@@ -59,7 +59,7 @@ enum err mongo_login_failed(struct store *s, struct login_count *count, int64_t 
 
 enum err mongo_login_trust(struct store *s, const struct login_count *trust, int64_t now_ms)
 {
-    (void)now_ms; /* the database removes what is over */
+    (void)now_ms; /* the database removes expired ones */
     return db_upsert(
         mongo_of(s), LOGIN_FAILURES, doc_of("_id: ?", v_str(trust->key)),
         doc_of("$set: {count: ?, until: ?}", v_int64(trust->count), v_date(trust->until_ms)));

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one insert holds, and one read. */
+/* Limits of one insert, and of one read. */
 #define INSERT_BYTES_MAX (8 * MIB)
 #define READ_MAX         1000
 
 /* Entries of the index that a look fetches. */
 #define LOOK_HERE_MAX 500
 
-/* A batch of fewer bytes ended because there were no more documents: the next would have fit. */
+/* A batch of fewer bytes is the last one: another document would have fitted. */
 #define BATCH_NOT_FULL ((size_t)256 * 1024)
 
 #define SEEN_MAX 64 /* fragments of one number that are told apart */
@@ -38,7 +38,7 @@ static bson_t *fragment(const struct log_fragment *f)
                   v_date(clock_wall_us() / 1000), f->number >= 0 ? v_bool(true) : v_none());
 }
 
-/* A duplicate _id tells that the fragment is there. */
+/* A duplicate _id means that the fragment is stored. */
 static void insert(struct mongo *m, struct log_fragment *fragments, size_t n)
 {
     struct db_batch b = DB_BATCH(LOGS);
@@ -78,7 +78,7 @@ static bson_t *look_filter(const struct log_look *looks, size_t n)
     return filter;
 }
 
-/* Adds fragments of a job and type, whose names are found under the paths. */
+/* Adds fragments of a job and type, whose names stand at the paths. */
 static void add_look(struct log_look *looks, size_t n, const bson_t *doc, const char *job_path,
                      const char *type_path, int64_t count, int64_t last)
 {
@@ -107,8 +107,8 @@ static void looks_clear(struct log_look *looks, size_t n)
     }
 }
 
-/* Counts the entries of the index here, which takes half as long as to let the server group them.
- * *ret_all false: there are more. */
+/* Counts the index entries here, which takes half as long as grouping by the server. *ret_all
+ * false: there are more. */
 static enum err look_here(struct mongo *m, struct log_look *looks, size_t n, bool *ret_all)
 {
     struct db_found f;
@@ -157,7 +157,7 @@ enum err mongo_logs_look(struct store *s, struct log_look *looks, size_t n)
 
 /* ---- reading ---- */
 
-/* The piece that a document is, as a view; false: it has no phase that there is. */
+/* The piece of a document, as a view; false: its phase is unknown. */
 static bool piece_of(const bson_t *doc, struct log_piece *ret)
 {
     struct text phase = doc_text(doc, "phase"), text = doc_text(doc, "log_data");
@@ -169,8 +169,8 @@ static bool piece_of(const bson_t *doc, struct log_piece *ret)
     return ret->phase >= 0;
 }
 
-/* The fragments of a log from a number on; phase -1: all known ones, of which the server merges the
- * ranges of the index in order. */
+/* The fragments of a log from a number on. phase -1: all known ones; the server merges their index
+ * ranges in order. */
 static bson_t *log_filter(struct text job_id, enum output_type type, int phase, int64_t start)
 {
     return doc_of("job_id: ?, log_type: ?, phase: ?, fragment_number: {$gte: ?}", v_text(job_id),
@@ -206,7 +206,7 @@ enum err mongo_logs_numbers(struct store *s, struct log_numbers *n)
     return ERR_OK;
 }
 
-/* Where a read of several batches stands. */
+/* Position of a read of several batches. */
 struct place {
     int64_t number; /* of the last fragment */
     bson_oid_t seen[SEEN_MAX];
@@ -215,7 +215,7 @@ struct place {
     bool enough;     /* the taker wants no more */
 };
 
-/* Notes a fragment; false: it was given already. */
+/* Records a fragment; false: it was passed on already. */
 static bool is_fresh(struct place *p, const bson_t *doc, int64_t number)
 {
     const bson_oid_t *id = doc_oid(doc, "_id");
@@ -232,7 +232,7 @@ static bool is_fresh(struct place *p, const bson_t *doc, int64_t number)
     return true;
 }
 
-/* Gives one batch. *ret_more: there may be further ones. */
+/* Passes on one batch. *ret_more: there may be further ones. */
 static enum err read_batch(struct mongo *m, const struct log_read *r, struct place *p,
                            bool *ret_more)
 {
@@ -274,7 +274,7 @@ enum err mongo_logs_read(struct store *s, const struct log_read *read)
 
 /* ---- taking: each fragment once ---- */
 
-/* What one try found, and takes of it. */
+/* The fragments that one try found and takes. */
 struct taking {
     struct db_found found;
     bson_t ids; /* array: of the first n documents */
@@ -298,7 +298,7 @@ static void choose(struct taking *t, size_t max)
     }
 }
 
-/* Appends the texts of the first n documents; `of` not NULL: only those whose _id it holds. */
+/* Appends the texts of the first n documents; `of` not NULL: only those with an _id in it. */
 static void append_texts(struct taking *t, const bson_t *of, json_t *entries)
 {
     struct log_piece piece;
@@ -315,8 +315,8 @@ static void append_texts(struct taking *t, const bson_t *of, json_t *entries)
     }
 }
 
-/* Marks what was found as taken. *ret_n: how many were still there to be taken. Should the server
- * die now, text may come twice, which is better than never. */
+/* Marks the found fragments as taken. *ret_n: number of those still there. If the server dies now,
+ * a text may come twice, which is better than never. */
 static enum err mark(struct mongo *m, const struct taking *t, size_t *ret_n)
 {
     struct db_batch b = DB_BATCH(LOGS);
@@ -331,7 +331,7 @@ static enum err mark(struct mongo *m, const struct taking *t, size_t *ret_n)
     return e;
 }
 
-/* Another reader took some of them: appends those that are ours. */
+/* Another reader took some of them: appends only ours. */
 static enum err append_ours(struct mongo *m, struct taking *t, json_t *entries)
 {
     bson_t ours = BSON_INITIALIZER;
@@ -351,7 +351,7 @@ static enum err append_ours(struct mongo *m, struct taking *t, json_t *entries)
     return e;
 }
 
-/* *ret_seen: there was something that fits. */
+/* *ret_seen: there was a fragment that fits. */
 static enum err take_once(struct mongo *m, struct text job_id, enum output_type type, size_t max,
                           bool peek, json_t *entries, bool *ret_seen)
 {

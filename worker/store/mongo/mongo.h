@@ -1,4 +1,4 @@
-/* What the files of the MongoDB back end share: the connection, commands, names. */
+/* Shared by the files of the MongoDB back end: connection, commands, names. */
 #ifndef WORKER_STORE_MONGO_MONGO_H
 #define WORKER_STORE_MONGO_MONGO_H
 
@@ -25,11 +25,11 @@
 /* The state of a job in its document. */
 #define STATE_PATH "result_data.job_state"
 
-/* While a job waits, this tells the order of arrival (microseconds) within a created_at, which has
- * milliseconds only. */
+/* Order of arrival (microseconds) of waiting jobs within a created_at, which has only milliseconds.
+ */
 #define ORDER_PATH "claim.order"
 
-/* The waiting jobs of a queue in the order of claims: the last keys of IX_WAITING. */
+/* The order of claims in a queue: the last keys of IX_WAITING. */
 #define CLAIM_ORDER "job_priority: -1, created_at: 1, " ORDER_PATH ": 1, _id: 1"
 
 /* The calls of a group. A single server waits for its disk once at the end instead of at each
@@ -67,11 +67,11 @@ static inline struct mongo *mongo_of(struct store *s)
 #include "worker/store/store.def"
 #undef STORE_OP
 
-/* Makes the indexes that are missing, waits until they are built, and warns of foreign ones that
- * would delete data. ERR_INVALID: the user may not make them. */
+/* Makes missing indexes, waits until they are built, and warns of foreign ones that would delete
+ * data. ERR_INVALID: the user may not make them. */
 enum err mongo_indexes_make(struct mongo *m) MUST_CHECK;
 
-/* A fresh client of the store's URI, NULL (logged) when its hosts cannot be looked up. */
+/* A new client of the store's URI; NULL (logged): its hosts cannot be resolved. */
 mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri);
 
 /* ---- commands (command.c) ---- */
@@ -82,14 +82,14 @@ mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri);
 enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
-/* The same whatever the group: acknowledged when it is durable, or before. */
+/* The same regardless of the group: acknowledged when durable, or before. */
 enum err mongo_write_durable(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
-/* Logs what the driver has to say of a command, and notes a connection that broke. */
+/* Logs the driver's error of a command, and records a broken connection. */
 enum err mongo_failed(struct mongo *m, const char *command, const bson_error_t *error);
 
-/* The error that a server's code stands for; ERR_INTERNAL when it is none of the known ones. */
+/* The error for a server's code; ERR_INTERNAL: unknown code. */
 enum err mongo_code_err(int code);
 
 /* Does some work, all of which happens or none of it. Only where m->replica_set: a single server

@@ -1,18 +1,18 @@
-/* Lists of documents with names, batch by batch. */
+/* Lists of named documents, batch by batch. */
 #include "worker/store/mongo/db.h"
 
 #include "common/mem.h"
 
 #include <stdlib.h>
 
-/* Documents of the first batch; of later ones, which grow as long as they are small. A sort without
- * an index has to hold so many. */
+/* Documents of the first batch; later ones grow while they are small. A sort without an index holds
+ * this many in memory. */
 #define BATCH_FIRST  100
 #define BATCH_LAST   6400
 #define BATCH_GROWTH 4
 #define BATCH_SMALL  MIB
 
-/* The name of the document that was given last. */
+/* The name of the last document that was passed on. */
 struct last {
     char *name; /* owned; NULL: none yet */
     size_t len;
@@ -25,7 +25,7 @@ static void last_set(struct last *l, struct text name)
     l->len = name.len;
 }
 
-/* Finds the documents behind the last one. */
+/* Finds the documents after the last one. */
 static enum err find_behind(struct mongo *m, const struct mongo_names *names, const struct last *l,
                             int limit, bool *more, struct db_found *ret)
 {
@@ -40,7 +40,7 @@ static enum err find_behind(struct mongo *m, const struct mongo_names *names, co
                    .limit = limit, .more = more);
 }
 
-/* Gives the documents of a batch; returns how many there were. *wanted false: no more are. */
+/* Passes on the documents of a batch; returns their number. *wanted false: no more are wanted. */
 static int give(const struct mongo_names *names, const struct name_walk *w, struct db_found *f,
                 struct last *l, bool *wanted)
 {

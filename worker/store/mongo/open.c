@@ -9,17 +9,17 @@
 
 #define APP_NAME "testflinger-worker"
 
-/* hello.maxWireVersion of MongoDB 4.4, the first with all we use (hint in every write). */
+/* hello.maxWireVersion of MongoDB 4.4, the first version with all we use (hint in every write). */
 #define WIRE_VERSION_MIN 9
 
-/* Making an index of a large database for the first time takes longer than any other command. */
+/* The first build of an index of a large database takes longer than any other command. */
 #define BUILD_TIMEOUT_MS (30 * 60 * 1000)
 
-/* How often the driver looks at members that it does not use. */
+/* How often the driver checks members that it does not use. */
 #define LOOK_MS (30 * 1000)
 
-/* While it parses a URI, the driver may quote parts of it (a password): its messages are dropped
- * then, but for one that names an option only. */
+/* While it parses a URI, the driver may log parts of it (a password): drop these messages, except
+ * one that only names an option. */
 static bool quiet;
 #define SPOKEN "Unsupported URI option"
 
@@ -42,8 +42,8 @@ static void driver_init(void)
     if (done)
         return;
     done = true;
-    /* The driver's counters, which nobody reads, would be a file in /dev/shm named by the process'
-     * number: it stays after kill -9 and disturbs the next process of that number. */
+    /* Remove the driver's counters: a file in /dev/shm, named by process id, that stays after kill
+     * -9 and disturbs the next process with that id. */
     setenv("MONGOC_DISABLE_SHM", "1", 0);
     mongoc_init();
     atexit(mongoc_cleanup);
@@ -86,7 +86,7 @@ static void options_set(mongoc_uri_t *uri, const struct config *cfg, bool *ret_d
     }
 }
 
-/* *ret_durable: writes are acknowledged as the server's promises need it, not as the URI asks. */
+/* *ret_durable: acknowledge writes as the server's promises require, not as the URI asks. */
 static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_t **ret,
                          bool *ret_durable)
 {
@@ -112,7 +112,7 @@ static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_
     return ERR_OK;
 }
 
-/* Connects, logs in, sees whether the server is new enough and what kind it is. */
+/* Connects, logs in, and checks the server's version and kind. */
 static enum err greet(struct mongo *m)
 {
     bson_t reply;
@@ -129,7 +129,7 @@ static enum err greet(struct mongo *m)
     return e;
 }
 
-/* Greets the server and makes the indexes over a connection of its own, which waits longer. */
+/* Greets the server and makes the indexes over a separate connection with a longer timeout. */
 static enum err prepare(struct mongo *m)
 {
     struct mongo patient = {.database = m->database};
@@ -180,7 +180,7 @@ enum err mongo_open(const char *uri, const struct config *cfg, struct store **re
     m->light = doc_of("writeConcern: {w: 1}");
     e = prepare(m);
     m->may_defer = durable && !m->replica_set;
-    if (m->may_defer) /* else it would hide that the connection broke */
+    if (m->may_defer) /* retries would hide a broken connection */
         mongoc_uri_set_option_as_bool(m->uri, MONGOC_URI_RETRYREADS, false);
     m->client = e ? NULL : mongo_client_new(m->uri);
     if (!e && !m->client)

@@ -13,15 +13,15 @@
 #define OUTBOX "webhook_outbox"
 #define LANES  "webhook_lanes"
 
-/* The state of an event as it is stored, "pending", "delivered" or "dead"; and of a document. */
+/* The state of an event as stored, "pending", "delivered" or "dead"; the state in a document. */
 const char *outbox_state_text(enum outbox_state state);
 enum outbox_state outbox_state_of(const bson_t *event);
 
-/* Makes a batch one of events or lanes whose statements do not keep each other back. */
+/* Makes a batch of events or lanes whose statements do not stop each other. */
 void outbox_batch(struct db_batch *b, const char *collection);
 
-/* Adds what gives a lane a further event, or makes a lane for it: claimed until `due_ms` under
- * `token`, or, without one, due then. To be run `twice`. */
+/* Adds a further event of a lane, or makes the lane: claimed until `due_ms` under `token`, or
+ * without one due then. Run it as `twice`. */
 void outbox_add_wake(struct db_batch *lanes, const char *lane, const char *receiver,
                      const char *token, int64_t due_ms);
 
@@ -32,8 +32,8 @@ enum err outbox_wake_one(struct mongo *m, const char *lane, const char *receiver
 /* Makes a dead event pending, with no tries made. */
 struct db_change outbox_revival(const char *id, int64_t now_ms);
 
-/* The end of a claim: removes lanes that are empty unless something came meanwhile, then makes
- * others due. A loss leads to a further try, no more: it does not wait for the disk. */
+/* Ends a claim: removes empty lanes unless an event came meanwhile, then makes the others due. Does
+ * not wait for the disk: a loss only causes another try. */
 struct outbox_release {
     struct db_batch drop, due; /* `due` holds those of `drop`, too */
 };

@@ -1,4 +1,4 @@
-/* The outbox: lanes that are due go to a dispatcher. */
+/* The outbox: hands due lanes to a dispatcher. */
 #include "worker/store/mongo/outbox.h"
 
 #include "common/mem.h"
@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A lane that is claimed, as it was read. */
+/* A claimed lane, as read. */
 struct lane {
     bson_t doc; /* a view of what was found */
     char *id;
     bool won;
 };
 
-/* The lane, unless it is claimed and the lease still runs. */
+/* The lane, unless a running lease holds it. */
 static enum err find_free(struct mongo *m, const struct outbox_claim *c, struct db_found *ret)
 {
     return DB_FIND(m, ret, .collection = LANES,
@@ -31,7 +31,7 @@ static enum err find_due(struct mongo *m, const struct outbox_claim *c, struct d
                    .index = IX_DUE, .in_order = true, .limit = 2 * (int)c->limit);
 }
 
-/* Chooses lanes of those found; the number of these. */
+/* Chooses among the found lanes; returns their number. */
 static size_t choose(const struct outbox_claim *c, struct db_found *f,
                      struct lane lanes[OUTBOX_CLAIM_MAX], size_t *ret_n)
 {
@@ -48,7 +48,7 @@ static size_t choose(const struct outbox_claim *c, struct db_found *f,
     return found;
 }
 
-/* Some were taken by another dispatcher: finds out which are ours. */
+/* Another dispatcher took some of them: finds out which are ours. */
 static enum err find_won(struct mongo *m, const char *token, struct lane *lanes, size_t n)
 {
     bson_t ids = BSON_INITIALIZER;
@@ -90,7 +90,7 @@ static enum err take(struct mongo *m, const struct outbox_claim *c, struct lane 
     return e;
 }
 
-/* Reads the head of a lane. ERR_NOT_FOUND: nothing of it is pending. */
+/* Reads the head of a lane. ERR_NOT_FOUND: it has no pending event. */
 static enum err read_head(struct mongo *m, const struct lane *l, struct outbox_event *ret)
 {
     struct db_query q = {.collection = OUTBOX,
@@ -122,7 +122,7 @@ static enum err read_head(struct mongo *m, const struct lane *l, struct outbox_e
     return e;
 }
 
-/* Fills the claim with the heads of the lanes that were won; lets go of those that are empty. */
+/* Fills the claim with the heads of the won lanes; releases empty ones. */
 static enum err read_heads(struct mongo *m, struct outbox_claim *c, struct lane *lanes, size_t n)
 {
     struct outbox_release empty;
@@ -142,7 +142,8 @@ static enum err read_heads(struct mongo *m, struct outbox_claim *c, struct lane 
         }
     }
     enum err let_go = outbox_release_run(m, &empty);
-    /* What was read can be tried; lanes that were not read become due when the lease ends. */
+    /* Events that were read can be tried; lanes that were not read become due when the lease ends.
+     */
     return c->len ? ERR_OK : e ? e : let_go;
 }
 

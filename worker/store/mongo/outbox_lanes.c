@@ -1,4 +1,4 @@
-/* The outbox: lanes, and what its files share. */
+/* The outbox: lanes, and helpers of its files. */
 #include "worker/store/mongo/outbox.h"
 
 static const char *const states[] = {

@@ -1,10 +1,10 @@
-/* The outbox: how events stand, dead letters, upkeep. */
+/* The outbox: states of events, dead letters, upkeep. */
 #include "worker/store/mongo/outbox.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Events without a lane that one purge looks for among the oldest ones. */
+/* Number of the oldest events that one purge checks for a missing lane. */
 #define ADOPT_MAX 1000
 /* Younger events may still get their lane from the process that stores them. */
 #define ADOPT_AGE_MS 30000
@@ -65,7 +65,7 @@ static json_t *letter(const bson_t *doc)
     return o;
 }
 
-/* What comes after the dead letter of this id. ERR_NOT_FOUND: there is none of it. */
+/* The filter of dead letters after the one of this id. ERR_NOT_FOUND: it is not dead. */
 static enum err append_after(struct mongo *m, bson_t *filter, const char *id)
 {
     struct db_found f;
@@ -80,7 +80,7 @@ static enum err append_after(struct mongo *m, bson_t *filter, const char *id)
     return e;
 }
 
-/* Appends one batch of at most `limit` letters behind the one of this id (NULL: the first ones).
+/* Appends one batch of at most `limit` letters after the one of this id (NULL: the first).
  * *ret_more: there are further ones. */
 static enum err dead_batch(struct mongo *m, const char *after, size_t limit, json_t *all,
                            bool *ret_more)
@@ -149,7 +149,7 @@ enum err mongo_outbox_resend(struct store *s, const char *id, int64_t now_ms)
 
 /* ---- upkeep ---- */
 
-/* Gives lanes to events whose process died before it made one (outbox.h). */
+/* Makes the lane of events whose process died before it did (outbox.h). */
 static enum err adopt(struct mongo *m, int64_t now_ms)
 {
     bson_t *pipeline =
@@ -169,7 +169,7 @@ static enum err adopt(struct mongo *m, int64_t now_ms)
     return e;
 }
 
-/* Removes up to `limit` events of a state that are older than a time. */
+/* Removes up to `limit` events of a state older than a time. */
 static enum err purge(struct mongo *m, enum outbox_state state, int64_t before_ms, size_t limit,
                       size_t *removed)
 {

@@ -1,4 +1,4 @@
-/* The outbox: what became of events that were claimed. */
+/* The outbox: outcomes of claimed events. */
 #include "worker/store/mongo/outbox.h"
 
 /* A delivery is recorded even if another dispatcher has taken the lane meanwhile; other outcomes
@@ -42,7 +42,7 @@ static enum err settle_some(struct mongo *m, const struct outbox_settle *settled
     enum err e = db_run(m, &events, NULL);
     if (!e)
         return outbox_release_run(m, &release);
-    outbox_release_free(&release); /* the lanes stay until their leases end */
+    outbox_release_free(&release); /* their leases end by themselves */
     return e;
 }
 

@@ -8,20 +8,20 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* A document of this size is followed by a new one. */
+/* At this size, a new document is begun. */
 #define DOCUMENT_FULL ((int64_t)64 * 1024)
 
-/* What a document may hold, with room for what is around it. */
+/* Limit of a document's entries, with room for the other fields. */
 #define DOCUMENT_SIZE_MAX ((int64_t)(STORE_DOCUMENT_MAX - 16 * 1024))
 
 #define ENTRY_OVERHEAD 32 /* of BSON: type, index, length, NUL; and of its time */
 #define RECENT_MAX     32 /* requests that a repeat is recognised among */
 #define TAKE_TRIES     8
 
-/* Bytes of the entries of one command. */
+/* Limit of the entries of one command. */
 #define APPEND_BYTES_MAX ((int64_t)(8 * MIB))
 
-/* Collection and field have one name. */
+/* Collection and field have the same name. */
 static const char *const names[] = {[OUTPUT_OUTPUT] = OUTPUT, [OUTPUT_SERIAL] = SERIAL};
 
 /* ---- appending ---- */
@@ -58,7 +58,7 @@ static enum err append(struct mongo *m, const struct output_append *a, size_t n,
     return db_run(m, &b, done);
 }
 
-/* A document without (our) size turned out to be full: gives it one. */
+/* Sets the size of a full document that has none (of ours). */
 static enum err mark_full(struct mongo *m, const struct output_append *a)
 {
     return DB_UPDATE(m, names[a->type], NULL,
@@ -66,7 +66,7 @@ static enum err mark_full(struct mongo *m, const struct output_append *a)
                      .update = doc_of("$set: {size: ?}", v_int64((int64_t)STORE_DOCUMENT_MAX)));
 }
 
-/* Whether a repeat was stored by the first try. ERR_NOT_FOUND: not. */
+/* Whether the first try of a repeat was stored. ERR_NOT_FOUND: not. */
 static enum err stored_already(struct mongo *m, const struct output_append *a)
 {
     struct db_found f;
@@ -79,8 +79,8 @@ static enum err stored_already(struct mongo *m, const struct output_append *a)
     return e;
 }
 
-/* Appends the first entries, as many as one command takes: of one type, and only the first of them
- * may be a repeat. Returns how many have their outcome now. */
+/* Appends the first entries that fit one command: of one type, and only the first may be a repeat.
+ * Returns how many have their outcome now. */
 static size_t append_first(struct mongo *m, struct output_append *a, size_t n)
 {
     int64_t bytes = size_of(&a[0]);
@@ -100,7 +100,7 @@ static size_t append_first(struct mongo *m, struct output_append *a, size_t n)
     enum err e = append(m, a, len, &done);
     for (size_t i = 0; i < len; i++)
         a[i].err = e;
-    if (!done.ran) /* they may have gone in: not once more */
+    if (!done.ran) /* they may be stored: do not repeat */
         return len;
     for (size_t i = 0; i < done.went_in; i++)
         a[i].err = ERR_OK;
@@ -129,8 +129,8 @@ static enum err find(struct mongo *m, struct text job_id, enum output_type type,
                    .index = IX_OUTPUT, .in_order = true, .limit = 1000);
 }
 
-/* Removes a document if it still has as many entries as were read. Should the server die now, the
- * text may come twice, which is better than never. `entries` NULL: it has no array of them. */
+/* Removes a document if it still has as many entries as were read. If the server dies now, text may
+ * come twice, which is better than never. `entries` NULL: it has no such array. */
 static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc,
                             const json_t *entries, bool *ret_removed)
 {
@@ -148,7 +148,7 @@ static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc
     return e;
 }
 
-/* One pass over the oldest documents: moves their entries to `all`, up to the first document that
+/* One pass over the oldest documents: moves their entries to `all`, up to the first one that
  * changed meanwhile. `*ret_seen`: there were documents. */
 static enum err take_once(struct mongo *m, struct text job_id, enum output_type type, bool peek,
                           json_t *all, bool *ret_seen)
@@ -185,7 +185,7 @@ enum err mongo_output_take(struct store *s, struct text job_id, enum output_type
         e = take_once(mongo_of(s), job_id, type, peek, all, &seen);
     if (json_array_size(all)) {
         if (e)
-            log_warn("read only a part of the output of job %.*s, since the database fails (see "
+            log_warn("read only a part of the output of job %.*s: the database fails (see "
                      "above); the rest comes with the next read",
                      (int)job_id.len, job_id.s);
         *ret = all;
@@ -197,7 +197,7 @@ enum err mongo_output_take(struct store *s, struct text job_id, enum output_type
 
 /* ---- live output as pieces of a log ---- */
 
-/* Notes the changes of the job's state; of a job of another server, its present one. */
+/* Adds the changes of the job's state; for a job of another server, its present state. */
 static enum err note_changes(struct mongo *m, struct text job_id, struct live_output *l)
 {
     struct db_found f;
@@ -216,7 +216,7 @@ static enum err note_changes(struct mongo *m, struct text job_id, struct live_ou
     return ERR_OK;
 }
 
-/* The elements of an array, and how many there are. */
+/* The elements of an array, and their number. */
 static size_t list_at(const bson_t *doc, const char *name, bson_iter_t *ret)
 {
     bson_iter_t count;
@@ -229,7 +229,7 @@ static size_t list_at(const bson_t *doc, const char *name, bson_iter_t *ret)
     return n;
 }
 
-/* Gives the entries of a document; false: enough. */
+/* Passes on the entries of a document; false: no more are wanted. */
 static bool give(struct live_output *l, const bson_t *doc, const char *name)
 {
     bson_iter_t entries, times;

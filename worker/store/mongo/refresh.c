@@ -1,4 +1,4 @@
-/* Refresh tokens. Ours are stored as digests with a mark beside them. */
+/* Refresh tokens. Ours are stored as digests, and marked as such. */
 #include "worker/store/mongo/auth.h"
 
 #include "common/log.h"
@@ -9,7 +9,7 @@
 
 #define ROUNDS_MAX 20
 
-/* Documents of one batch of a list. */
+/* Documents in one batch of a list. */
 #define BATCH_LEN 1000
 
 static enum err add(struct mongo *m, const bson_oid_t *id, const struct refresh_new *token)
@@ -31,7 +31,7 @@ enum err mongo_refresh_add(struct store *s, const struct refresh_new *token)
     return add(mongo_of(s), &id, token);
 }
 
-/* A stored digest must not work as a token: whoever reads the database knows it. */
+/* A stored digest must not work as a token: readers of the database know it. */
 static bool is_of(const bson_t *doc, const struct refresh_key *key)
 {
     struct text stored = doc_text(doc, "refresh_token");
@@ -86,7 +86,7 @@ enum err mongo_refresh_find(struct store *s, const struct refresh_key *key,
     return e;
 }
 
-/* Updates the document of this id; takes the update. */
+/* Updates the document of this id. Takes the update. */
 static enum err change(struct mongo *m, const char *id, bson_t *update, struct db_done *ret)
 {
     bson_oid_t oid;
@@ -120,8 +120,8 @@ enum err mongo_refresh_revoke(struct store *s, const char *id, bool *ret)
 
 /* ---- several at once ---- */
 
-/* Revokes all that match (this is taken) and adds to *ended how many. Two rounds at least: one
- * alone may pass over a token that is added while it runs. */
+/* Revokes all that match (takes the filter) and adds their number to *ended. At least two rounds:
+ * one may miss a token that is added meanwhile. */
 static enum err revoke_all(struct mongo *m, bson_t *which, int64_t *ended)
 {
     struct db_done done = {.modified = 1};
@@ -161,7 +161,7 @@ enum err mongo_refresh_revoke_family(struct store *s, const char *family, int64_
 
 /* ---- rotation ---- */
 
-/* Marks a token as used. ERR_NOT_FOUND: it is revoked, or was used before the grace time. */
+/* Marks a token as used. ERR_NOT_FOUND: revoked, or used before the grace time. */
 static enum err mark_used(struct mongo *m, const bson_oid_t *id, const struct refresh_rotation *r)
 {
     return db_set(
@@ -172,7 +172,7 @@ static enum err mark_used(struct mongo *m, const bson_oid_t *id, const struct re
                v_date(r->now_ms)));
 }
 
-/* Why it could not be marked. */
+/* Why a token could not be marked. */
 static enum err why_not(struct mongo *m, const bson_oid_t *id, enum refresh_rotated *ret)
 {
     struct db_found f;
@@ -184,8 +184,8 @@ static enum err why_not(struct mongo *m, const bson_oid_t *id, enum refresh_rota
     return e;
 }
 
-/* Adds the next token before it marks the old one, so that revoking the family meanwhile reaches
- * both. Nobody knows the next token before it is answered. */
+/* Adds the next token before marking the old one, so that a revocation of the family meanwhile
+ * reaches both. The next token is unknown to anybody until the answer. */
 enum err mongo_refresh_rotate(struct store *s, const struct refresh_rotation *r,
                               enum refresh_rotated *ret)
 {
@@ -205,7 +205,7 @@ enum err mongo_refresh_rotate(struct store *s, const struct refresh_rotation *r,
         return ERR_OK;
     }
     if (db_delete(m, REFRESH_TOKENS, doc_of("_id: ?", v_oid(&next)), false, NULL))
-        log_debug("a refresh token that nobody has is left in the store until it expires");
+        log_debug("left a refresh token that nobody has in the store; it expires by itself");
     return e == ERR_NOT_FOUND ? why_not(m, &id, ret) : e;
 }
 
@@ -223,7 +223,7 @@ static json_t *token_json(const bson_t *doc)
     return token;
 }
 
-/* Appends the tokens whose _id is greater than *last, which becomes that of the last one. */
+/* Appends the tokens with an _id above *last, and sets *last to the last one. */
 static enum err list_batch(struct mongo *m, struct text client_id, bson_oid_t *last, json_t *list,
                            size_t *ret_n)
 {

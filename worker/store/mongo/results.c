@@ -37,7 +37,7 @@ static struct doc_value next_lease(const char *next, const char *const *unless, 
     const char *const same[] = {next, NULL};
     struct doc_value stays = v_str("$lease");
 
-    if (state_is_over(next)) /* it was over before, or is now */
+    if (state_is_over(next)) /* the job was or is finished */
         return v_str("$$REMOVE");
     if (strcmp(next, "waiting") == 0)
         return when_state(unless, stays, v_str("$$REMOVE"));

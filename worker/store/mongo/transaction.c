@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-/* When two transactions change one document, one of them fails and is tried again. */
+/* Limit of tries: when two transactions change one document, one of them fails. */
 #define TRANSACTION_TRIES    8
 #define TRANSACTION_PAUSE_NS 5000000L
 
@@ -26,7 +26,7 @@ static enum err finish(struct mongo *m, enum err e)
 static enum err attempt(struct mongo *m, mongo_work *work, void *arg)
 {
     bson_error_t error = {0};
-    enum err e = m->away ? mongo_ping(&m->store) : ERR_OK; /* connects again */
+    enum err e = m->away ? mongo_ping(&m->store) : ERR_OK; /* reconnects */
 
     if (e)
         return e;
@@ -55,10 +55,10 @@ enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg)
 
 /* ---- groups ---- */
 
-/* Makes a write durable in which nothing changes: then those before it are, too. */
+/* Makes earlier writes durable by a durable write that changes nothing. */
 static enum err flush(struct mongo *m)
 {
-    /* no document has this _id; its write concern is that of the URI, not the light one */
+    /* No document has this _id; the write concern is the URI's, not the lighter one */
     bson_t *command = doc_of("update: '" JOBS "', updates: [{q: {_id: false}, "
                              "u: {$set: {flush: true}}}]"),
            reply;
@@ -76,9 +76,8 @@ enum err mongo_group_begin(struct store *s)
     return ERR_OK;
 }
 
-/* Writes of the group are visible before this, and may stay when it fails (store.def).
- * Only a single server defers writes: in a replica set each is durable, or a new primary could
- * lack it. */
+/* Writes of the group are visible before this, and may stay if it fails (store.def). Only a single
+ * server defers writes: in a replica set each is durable, since a new primary could lack it. */
 enum err mongo_group_commit(struct store *s)
 {
     struct mongo *m = mongo_of(s);
@@ -87,7 +86,7 @@ enum err mongo_group_commit(struct store *s)
     if (m->group.deferred && !m->group.lost)
         e = flush(m);
     if (m->group.lost) {
-        log_warn("MongoDB was started again in the middle of requests: they are answered with 503 "
+        log_warn("MongoDB was restarted during requests: they get 503 "
                  "and may be sent again");
         e = ERR_UNAVAILABLE;
     }

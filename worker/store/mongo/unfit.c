@@ -4,14 +4,15 @@
 #include "worker/store/mongo/heads.h"
 #include "worker/store/mongo/job.h"
 
-/* Cancels the job that the filter, which it takes, finds. Where its document has no room for the
- * reason, its data but for the queue, and what was kept of earlier runs, go. ERR_NOT_FOUND. */
+/* Cancels the job of the filter (taken). If its document has no room for the reason, drops its data
+ * except the queue, and its earlier runs. ERR_NOT_FOUND. */
 static enum err end_job(struct mongo *m, bson_t *filter, const bson_t *job, const char *reason)
 {
     enum err e = db_set(m, JOBS, bson_copy(filter), job_ended(reason));
 
     if (e == ERR_TOO_LARGE) {
-        log_warn("a job that is too large keeps nothing but its queue: its document has no room "
+        log_warn("dropped the data of a job that is too large, except its queue: its document has "
+                 "no room "
                  "for the reason of its end");
         e = db_set(m, JOBS, bson_copy(filter),
                    doc_of("$set: {" STATE_PATH ": 'cancelled', result_data." END_REASON
@@ -33,14 +34,14 @@ enum err mongo_job_unfit(struct store *s, const struct job_unfit *u)
                    &none, u->reason);
 }
 
-/* The document has no room for a claim. By the time that a worker looks, another one may have ended
- * such a job, and the first job of the queue fits. */
+/* Matches a job without room for a claim. None if another worker ended it meanwhile, and the job
+ * that is first now fits. */
 static bson_t *is_unfit(void)
 {
     return doc_of("$gt: [{$bsonSize: '$$ROOT'}, ?]", v_int64(STORE_DOCUMENT_MAX - JOB_STATE_ROOM));
 }
 
-/* Frees room in a job that waits, or ends it. */
+/* Frees room in a waiting job, or ends it. */
 static enum err make_room(struct mongo *m, const bson_t *job)
 {
     bson_t *filter = doc_of("_id: ?, " STATE_PATH ": 'waiting', $expr: ?", v_field(job, "_id"),
@@ -54,7 +55,7 @@ static enum err make_room(struct mongo *m, const bson_t *job)
         bson_destroy(filter);
         return e;
     }
-    log_error("job %s is cancelled: " UNFIT_REASON, job_id ? job_id : "(none)");
+    log_error("cancelled job %s: " UNFIT_REASON, job_id ? job_id : "(none)");
     return end_job(m, filter, job, UNFIT_REASON);
 }
 

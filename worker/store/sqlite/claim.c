@@ -27,7 +27,7 @@ static enum err choose(struct sqlite *q, const struct claim *c, struct job_place
     return found ? ERR_OK : ERR_NOT_FOUND;
 }
 
-/* Adds a wait of whole seconds to those of its queue. */
+/* Adds a wait of whole seconds to the waits of its queue. */
 static enum err add_wait(struct sqlite *q, struct text queue, int64_t seconds)
 {
     struct query add = query_new(q, SQL_WAIT_ADD);
@@ -72,7 +72,7 @@ static enum err fill(struct sqlite *q, int64_t id, bool counts, struct claim *c)
     return e;
 }
 
-/* The job that carries the claim's token already. ERR_NOT_FOUND: there is none. */
+/* The job that already has the claim's token. ERR_NOT_FOUND. */
 static enum err find_claimed(struct sqlite *q, struct claim *c)
 {
     int64_t id = 0;
@@ -81,7 +81,7 @@ static enum err find_claimed(struct sqlite *q, struct claim *c)
     return e ? e : fill(q, id, false, c);
 }
 
-/* The job of a claim of the same agent that is open for long. ERR_NOT_FOUND. */
+/* The job of an earlier, unconfirmed claim of the same agent. ERR_NOT_FOUND. */
 static enum err find_owned(struct sqlite *q, const struct claim *c, int64_t *ret_id)
 {
     struct query r = query_new(q, SQL_CLAIM_OWNED);
@@ -114,7 +114,7 @@ static enum err take(struct sqlite *q, struct claim *c)
     query_given(&r, c->agent);
     query_int_or_null(&r, c->lease_ms);
     e = query_run(&r);
-    if (e == ERR_CONFLICT) /* a repeat of this request was faster */
+    if (e == ERR_CONFLICT) /* a repeat of this request stored it meanwhile */
         return find_claimed(q, c);
     if (!e)
         e = sqlite_history_add(q, head.id, "running", NULL);
@@ -127,7 +127,7 @@ static enum err claim(struct sqlite *q, struct claim *c)
     enum err e = ERR_OK;
 
     if (!c->asked.repeat && !q->begun)
-        e = choose(q, c, &head); /* most find nothing and need not wait for writers */
+        e = choose(q, c, &head); /* probe first: most find nothing and need no write lock */
     if (e == ERR_NOT_FOUND && c->agent.s)
         e = find_owned(q, c, &head.id);
     if (!e)

@@ -1,4 +1,4 @@
-/* What becomes of claims: they arrived, did not, or took too long. */
+/* The end of claims: they arrived, did not, or took too long. */
 #include "worker/store/sqlite/job.h"
 
 #include "common/mem.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lets the job of an open claim wait again, within a write. */
+/* Makes the job of an open claim wait again, within a write. */
 static enum err give_back(struct sqlite *q, const char *token, char **ret_queue)
 {
     struct query r = query_new(q, SQL_CLAIM_RETURN);
@@ -20,7 +20,7 @@ static enum err give_back(struct sqlite *q, const char *token, char **ret_queue)
         struct text name = query_col_text(&r, 1);
         id = query_col_int(&r, 0);
         queue = mem_strndup(name.s ? name.s : "", name.len);
-        e = query_step(&r); /* to its end: then it counts */
+        e = query_step(&r); /* step to the end: only then the write is complete */
         e = e == ERR_NOT_FOUND ? ERR_OK : e;
     }
     query_end(&r);
@@ -59,7 +59,7 @@ enum err sqlite_claims_settle(struct store *s, struct claim_settle *claims, size
     return ERR_OK;
 }
 
-/* A claim that is open for too long. */
+/* An open claim whose time is over. */
 struct late {
     char token[REQUEST_ID_SIZE];
     int64_t id;
@@ -107,7 +107,7 @@ enum err sqlite_claims_overdue(struct store *s, struct sweep *sweep)
     size_t n = 0;
     enum err e = find_late(q, sweep->before_ms, late, &n);
 
-    if (e || !n) /* most find nothing and need not wait for writers */
+    if (e || !n) /* probe first: most find nothing and need no write lock */
         return e;
     e = sqlite_write_begin(q);
     if (e)

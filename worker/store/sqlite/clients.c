@@ -10,8 +10,7 @@ static struct text text_of(const json_t *s)
     return (struct text){json_string_value(s), json_string_length(s)};
 }
 
-/* The document of a row (client_id, fields, self), new reference; NULL (logged): it cannot be read.
- */
+/* The document of a row (client_id, fields, self), new reference; NULL (logged): unreadable. */
 static json_t *document(const struct query *r)
 {
     struct text id = query_col_text(r, 0), self = query_col_text(r, 2);
@@ -61,7 +60,7 @@ enum err sqlite_clients_list(struct store *s, json_t **ret)
     return e;
 }
 
-/* Runs a statement on one or two texts. */
+/* Runs a statement with one or two texts as parameters. */
 static enum err run(struct sqlite *q, enum sql which, struct text first, struct text second)
 {
     struct query r = query_new(q, which);
@@ -72,7 +71,7 @@ static enum err run(struct sqlite *q, enum sql which, struct text first, struct 
     return query_run(&r);
 }
 
-/* Lists the client under the queues that it is allowed on. */
+/* Lists the client under its allowed queues. */
 static enum err list_queues(struct sqlite *q, struct text client_id, const json_t *queues)
 {
     enum err e = run(q, SQL_CLIENT_QUEUES_DROP, client_id, (struct text){0});
@@ -85,7 +84,7 @@ static enum err list_queues(struct sqlite *q, struct text client_id, const json_
     return e;
 }
 
-/* Stores a document, whose client_id is left out of the stored fields. */
+/* Stores a document; client_id is a column, not one of the stored fields. */
 static enum err store(struct sqlite *q, struct text client_id, json_t *doc)
 {
     struct query r = query_new(q, SQL_CLIENT_PUT);
@@ -104,7 +103,7 @@ static enum err store(struct sqlite *q, struct text client_id, json_t *doc)
     return e ? e : list_queues(q, client_id, json_object_get(doc, "allowed_queues"));
 }
 
-/* Sets what is given and removes what is null. */
+/* Sets the given fields and removes those that are null. */
 static void apply(json_t *doc, const json_t *changes)
 {
     json_t *fields = json_deep_copy(changes), *value;
@@ -204,7 +203,7 @@ enum err sqlite_queues_restricted(struct store *s, struct queue_check *queues, s
     return ERR_OK;
 }
 
-/* Adds a row (queue, owner or null), which comes after all of the queues before it. */
+/* Adds a row (queue, owner or null). Rows come sorted by queue. */
 static void add_row(json_t *list, const struct query *r)
 {
     struct text queue = query_col_text(r, 0), owner = query_col_text(r, 1);
@@ -238,7 +237,7 @@ enum err sqlite_restricted_list(struct store *s, struct text queue, json_t **ret
     return e;
 }
 
-/* Adds the queue to the client's allowed_queues, or takes it out. */
+/* Adds the queue to the client's allowed_queues, or removes it. */
 static enum err change_allowed(struct sqlite *q, struct text queue, struct text client_id, bool add)
 {
     json_t *doc, *allowed, *name;

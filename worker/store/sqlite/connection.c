@@ -1,4 +1,4 @@
-/* The connection to a file that several processes share. */
+/* The connection to a file that several processes use at once. */
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/clock.h"
@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Pause between attempts to switch a new file to its journal while others do the same. */
+/* Pause between attempts to switch a new file to WAL while other processes do the same. */
 #define SWITCH_PAUSE_US 2000
 
-/* How often the file is looked for at its path. */
+/* How often to check that the file is still at its path. */
 #define FILE_CHECK_MS 1000
 
 /* Each process caches up to 2 MiB of pages; the kernel caches the rest. A WAL above 64 MiB is
@@ -23,14 +23,13 @@ static const char settings[] = "PRAGMA cache_size = -2000;"
 
 static const struct {
     const char *set;
-    int level; /* as SQLite reads it back */
+    int level; /* as SQLite returns it */
 } sync_settings[] = {
     [STORE_SYNC_NORMAL] = {"PRAGMA synchronous = NORMAL", 1},
     [STORE_SYNC_FULL] = {"PRAGMA synchronous = FULL", 2},
 };
 
-/* Pauses between looks at a lock that another process holds: most are held for one wait for the
- * disk only. */
+/* Pauses while another process holds a lock: most hold it only for one sync of the disk. */
 static const struct {
     int tries;
     useconds_t us;
@@ -48,7 +47,7 @@ static useconds_t pause_us(int tries)
     return 5000;
 }
 
-/* Called by SQLite while another process holds what it needs; 0: give up. */
+/* Busy handler: SQLite calls it while another process holds a lock; 0: give up. */
 static int on_busy(void *arg, int tries)
 {
     struct sqlite *q = arg;
@@ -62,7 +61,7 @@ static int on_busy(void *arg, int tries)
     return 1;
 }
 
-/* Called by SQLite after a commit. */
+/* WAL hook: SQLite calls it after a commit. */
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 {
     struct sqlite *q = arg;
@@ -79,13 +78,13 @@ static void busy_init(struct sqlite *q)
     sqlite3_wal_hook(q->db, on_wal, q);
 }
 
-/* Creates a missing file for this user only: jobs may hold secrets. */
+/* Creates a missing file with access for this user only: jobs may hold secrets. */
 static enum err make_file(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0) {
-        log_error("the store's file %s cannot be opened: %s; see that its folder is there and "
+        log_error("cannot open the store's file %s: %s; see that its folder is there and "
                   "both are writable for the server's user, or set --store",
                   path, strerror(errno));
         return ERR_UNAVAILABLE;
@@ -101,7 +100,7 @@ static int mode_is(void *arg, int n, char **values, char **names)
     return 0;
 }
 
-/* Switches to the write-ahead log. SQLite does not wait by itself for other processes here. */
+/* Switches to WAL. SQLite does not wait for other processes here by itself. */
 static enum err use_wal(struct sqlite *q)
 {
     int64_t end = clock_mono_ms() + q->timeout_ms;
@@ -129,7 +128,7 @@ static enum err use_wal(struct sqlite *q)
     return ERR_OK;
 }
 
-/* The level of syncs that SQLite reads back, -1: none. */
+/* The sync level as SQLite returns it; -1: none. */
 static int sync_level(struct sqlite *q)
 {
     sqlite3_stmt *st = NULL;
@@ -142,7 +141,7 @@ static int sync_level(struct sqlite *q)
     return level;
 }
 
-/* SQLite passes over a PRAGMA that it does not know, so the value is read back. */
+/* SQLite ignores an unknown PRAGMA, so check the value. */
 static enum err set_sync(struct sqlite *q)
 {
     int code = sqlite3_exec(q->db, sync_settings[q->sync].set, NULL, NULL, NULL);

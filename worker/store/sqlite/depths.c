@@ -1,4 +1,4 @@
-/* How many jobs wait in which queue. */
+/* Number of waiting jobs by queue. */
 #include "common/mem.h"
 #include "worker/store/sqlite/sqlite.h"
 

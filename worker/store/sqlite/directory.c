@@ -1,4 +1,4 @@
-/* Queues and agents as they are listed, and their provision logs. */
+/* Lists of queues and agents, and the provision logs. */
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/clock.h"
@@ -75,7 +75,7 @@ static json_t *text_value(struct text t)
     return value ? value : json_string("");
 }
 
-/* Where a walk begins. */
+/* Start of a walk. */
 static void bind_after(struct query *r, const struct name_walk *w)
 {
     if (w->after.s)
@@ -115,7 +115,7 @@ enum err sqlite_images_get(struct store *s, struct text queue, json_t **ret)
 
 /* ---- agents ---- */
 
-/* The agent of a row (name, updated_ms, fields); NULL (logged) when it cannot be read. */
+/* The agent of a row (name, updated_ms, fields); NULL (logged): unreadable. */
 static json_t *agent_of(const struct query *r)
 {
     json_t *agent = query_col_json(r, 2);
@@ -163,15 +163,15 @@ enum err sqlite_agent_get(struct store *s, struct text name, json_t **ret)
 
 /* ---- wait times ---- */
 
-/* A queue whose waits are being collected. */
+/* A queue whose waits are being read. */
 struct waits {
     const struct name_walk *walk;
-    char *queue; /* owned; NULL: none yet */
+    char *queue; /* owned; NULL: no queue yet */
     size_t queue_len;
     json_t *seconds; /* owned */
 };
 
-/* Gives the queue away; false: no more are wanted. */
+/* Passes the queue to the caller; false: the caller wants no more. */
 static bool waits_give(struct waits *w)
 {
     bool wanted = true;
@@ -183,8 +183,8 @@ static bool waits_give(struct waits *w)
     return wanted;
 }
 
-/* Gives the queues of the rows (queue, seconds), which are in the order of queues, and ends the
- * statement. *ret_wanted false: no more are wanted. */
+/* Passes on the queues of the rows (queue, seconds), which are sorted by queue, and ends the
+ * statement. *ret_wanted false: the caller wants no more. */
 static enum err give_waits(struct query *r, const struct name_walk *walk, bool *ret_wanted)
 {
     struct waits w = {.walk = walk};
@@ -251,7 +251,7 @@ enum err sqlite_wait_times(struct store *s, const struct text *queues, size_t n,
 
 /* ---- provision logs ---- */
 
-/* Appends the entry. *ret_new false: a repeat found it there. */
+/* Appends the entry. *ret_new false: it is there already (a repeat). */
 static enum err log_entry(struct sqlite *q, const struct provision_entry *p, bool *ret_new)
 {
     char *text;
@@ -276,7 +276,7 @@ static enum err log_entry(struct sqlite *q, const struct provision_entry *p, boo
     return query_run(&cut);
 }
 
-/* *ret_known: there is such an agent. */
+/* *ret_known: the agent exists. */
 static enum err add_entry(struct sqlite *q, const struct provision_entry *p, bool *ret_known)
 {
     bool fresh = true;

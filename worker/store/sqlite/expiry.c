@@ -1,5 +1,5 @@
-/* Expiry. Each step reads the next few things of a kind by age, and removes
- * those that belong to no active job. */
+/* Expiry. Each step reads the next few items of a kind by age and removes those of no active job.
+ */
 #include "worker/store/sqlite/job.h"
 
 #include "common/clock.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is run with a thing's key to remove it, up to SQL_COUNT_. */
+/* Statements that remove an item by its key, up to SQL_COUNT_. */
 static const enum sql drop_jobs[] = {SQL_JOB_DATA_DROP, SQL_RESULT_DROP, SQL_ATTEMPTS_DROP,
                                      SQL_HISTORY_DROP,  SQL_TAGS_DROP,   SQL_JOB_DROP,
                                      SQL_COUNT_};
@@ -68,7 +68,7 @@ static struct old old_of(const struct query *r, const struct expiry *x)
     return o;
 }
 
-/* The things from the walk's place on, those that were seen already left out. */
+/* The items from the walk's place on, without those already seen. */
 static enum err look(struct sqlite *q, const struct expiry *x, struct old old[SWEEP_MAX],
                      size_t *ret_len)
 {
@@ -140,9 +140,7 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
     x->removed = x->cancelled = 0;
     if (e)
         return e;
-    if (!all_stay(
-            old,
-            len)) { /* probe first: most steps find nothing and must not queue for the write lock */
+    if (!all_stay(old, len)) { /* probe first: most steps find nothing and need no write lock */
         e = sqlite_write_begin(q);
         if (e)
             return e;

@@ -1,4 +1,4 @@
-/* What SQLite's error codes mean for a caller and for the operator. */
+/* Maps SQLite's error codes to errors for callers and advice for operators. */
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/clock.h"
@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* A fault that lasts fails every request; it is logged about this often. */
+/* A lasting fault fails every request: log it only this often. */
 #define FAULT_LOG_MS 1000
 
 static const struct row {
@@ -18,10 +18,11 @@ static const struct row {
      "free some space on its disk; requests that write get 503 until then"},
     {SQLITE_IOERR, ERR_UNAVAILABLE, "see that its disk works and has space left"},
     {SQLITE_BUSY, ERR_UNAVAILABLE,
-     "another process kept it locked for the whole store timeout; is one stuck, or does another "
-     "program use the file?"},
+     "another process kept it locked for the whole store timeout; look for a stuck process, or "
+     "another program that uses the file"},
     {SQLITE_PROTOCOL, ERR_UNAVAILABLE,
-     "another process kept it locked; is one stuck, or does another program use the file?"},
+     "another process kept it locked; look for a stuck process, or another program that uses the "
+     "file"},
     {SQLITE_CANTOPEN, ERR_UNAVAILABLE,
      "see that its folder is there and writable for the server's user, and its disk has space "
      "left"},

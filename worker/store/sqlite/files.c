@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define SWEEP_STEP 16 /* chunks that one transaction of the sweep removes */
+#define SWEEP_STEP 16 /* chunks removed by one transaction of the sweep */
 
 static int64_t now_ms(void)
 {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_BYTES (8 * MIB) /* of the lists of excluded agents, in one look */
+#define LOOK_BYTES (8 * MIB) /* limit of the lists of excluded agents read in one look */
 
-/* An agent's name as a list of excluded ones has it; "" when it is no text and none has it. */
+/* An agent's name as it stands in a list of excluded ones; "": not a valid text, so in no list. */
 struct name {
     struct text agent;
     char *json;
@@ -19,8 +19,8 @@ static bool contains(struct text list, const struct name *n)
     return n->len && memmem(list.s, list.len, n->json, n->len);
 }
 
-/* True when the row's list of excluded agents holds the agent. As text the name stands in quotes,
- * which no other name can hold without a backslash: the list need not be read to find it. */
+/* Whether the row's list of excluded agents has the agent. Searches the JSON text for the quoted
+ * name, which no other name contains without a backslash: mostly the list need not be parsed. */
 static bool excludes(const struct query *r, int column, const struct name *n)
 {
     struct text text = query_col_text(r, column);
@@ -32,7 +32,7 @@ static bool excludes(const struct query *r, int column, const struct name *n)
         return false;
     if (contains(text, n))
         return true;
-    list = query_col_json(r, column); /* it may be written in another way */
+    list = query_col_json(r, column); /* the name may be escaped differently */
     json_array_foreach (list, i, name)
         found = found || text_equal(n->agent, (struct text){json_string_value(name),
                                                             json_string_length(name)});
@@ -48,7 +48,7 @@ struct search {
     struct job_place found;
 };
 
-/* Steps to the first row that does not exclude the agent, within the bounds of a look. */
+/* Steps to the first row that does not exclude the agent, within the limits of a look. */
 static enum err step_to_head(struct query *r, struct search *s, struct job_place *last)
 {
     size_t rows = 0, bytes = 0;

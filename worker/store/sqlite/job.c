@@ -1,4 +1,4 @@
-/* A job as it is stored: its texts, its row. */
+/* A stored job: its texts, its row. */
 #include "worker/store/sqlite/job.h"
 
 #include "common/clock.h"

@@ -1,4 +1,4 @@
-/* Jobs: put in their queue, read, position. */
+/* Jobs: add, read, position. */
 #include "worker/store/sqlite/job.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static enum err add(struct sqlite *q, const struct job_new *job)
     if (!e) {
         e = job->given ? sqlite_job_put_given(q, &t) : sqlite_job_insert(q, &t, &id);
         e = sqlite_write_end(q, e);
-        if (e == ERR_CONFLICT) /* a repeat found its job stored */
+        if (e == ERR_CONFLICT) /* a repeat: its job is stored already */
             e = ERR_OK;
     }
     sqlite_job_text_free(&t);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What came first with the key. */
+/* The submission that came first with the key. */
 static enum err find(struct sqlite *q, struct submit_key *k)
 {
     struct query r = query_new(q, SQL_KEY);

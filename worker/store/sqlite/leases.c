@@ -1,11 +1,11 @@
-/* Leases of running jobs, and jobs whose lease has run out. */
+/* Leases of running jobs, and jobs whose lease has expired. */
 #include "worker/store/sqlite/job.h"
 
 #include "worker/jobs/lease.h"
 
 #include <string.h>
 
-/* Looks whether the lease is due. ERR_NOT_FOUND: not, or there is no such job. */
+/* Whether the lease is due. ERR_NOT_FOUND: not due, or no such job. */
 static enum err look(struct sqlite *q, const struct lease_renewal *l, int64_t *ret_id,
                      int64_t *ret_end_ms)
 {
@@ -79,7 +79,7 @@ enum err sqlite_leases_overdue(struct store *s, int64_t before_ms, struct orphan
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-/* Lets the job wait again, as a new attempt. */
+/* Makes the job wait again, as a new attempt. */
 static enum err rerun(struct sqlite *q, int64_t id, const char *reason)
 {
     static const enum sql steps[] = {SQL_RESULT_DROP, SQL_JOB_RERUN};

@@ -96,7 +96,7 @@ enum err sqlite_login_forget(struct store *s, const char *key)
     return e ? e : sqlite_write_end(q, forget(q, key));
 }
 
-/* ERR_NOT_FOUND: there is none yet. */
+/* ERR_NOT_FOUND: none yet. */
 static enum err read_key(struct sqlite *q, char out[SIGNING_KEY_SIZE])
 {
     struct query r = query_new(q, SQL_SIGNING_KEY);

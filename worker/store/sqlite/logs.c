@@ -19,7 +19,7 @@ static struct query of_log(struct sqlite *q, enum sql which, struct text job_id,
 
 /* ---- adding ---- */
 
-/* ERR_NOT_FOUND: it is there already. */
+/* Adds a fragment. ERR_NOT_FOUND: it is there already. */
 static enum err add_row(struct sqlite *q, const struct log_fragment *f, int64_t *ret_id)
 {
     struct query r = of_log(q, SQL_FRAGMENT_ADD, f->job_id, f->type);
@@ -141,12 +141,12 @@ enum err sqlite_logs_read(struct store *s, const struct log_read *read)
 
 /* ---- taking ---- */
 
-/* Where a reader of live output stops. */
+/* Where a reader of live output has stopped. */
 struct mark {
     int64_t number, id;
 };
 
-/* Appends what is unread, as much as fits. ERR_NOT_FOUND: nothing. */
+/* Appends the unread text that fits. ERR_NOT_FOUND: none. */
 static enum err read_unread(struct sqlite *q, struct text job_id, enum output_type type, size_t max,
                             json_t *entries, struct mark *ret)
 {

@@ -1,9 +1,9 @@
-/* The outbox: events that come. */
+/* The outbox: new events. */
 #include "worker/store/sqlite/sqlite.h"
 
 #include <stdio.h>
 
-/* An event of this id that was stored before. ERR_NOT_FOUND. */
+/* The stored event of this id. ERR_NOT_FOUND. */
 static enum err find_repeat(struct sqlite *q, struct outbox_add *a)
 {
     struct query r = query_new(q, SQL_EVENT_STATE);
@@ -25,8 +25,7 @@ static enum err revive(struct sqlite *q, const char *id, int64_t now_ms)
     return query_probe(&r);
 }
 
-/* An event of the same content that its receiver does not have; it is pending then.
- * ERR_NOT_FOUND. */
+/* Finds an undelivered event of the same content, and makes it pending. ERR_NOT_FOUND. */
 static enum err find_same(struct sqlite *q, struct outbox_add *a)
 {
     struct query r = query_new(q, SQL_EVENT_SAME);
@@ -58,7 +57,7 @@ static enum err insert(struct sqlite *q, const struct outbox_add *a)
     return query_run(&r);
 }
 
-/* Gives a lane a further event; *ret_new: there was no such lane. */
+/* Counts one more event of a lane; *ret_new: the lane is new. */
 static enum err wake(struct sqlite *q, const struct outbox_add *a, bool *ret_new)
 {
     struct query r = query_new(q, SQL_LANE_WAKE);

@@ -1,4 +1,4 @@
-/* The outbox: lanes that are due go to a dispatcher. */
+/* The outbox: hands due lanes to a dispatcher. */
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/mem.h"
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A lane that is claimed. */
+/* A claimed lane. */
 struct lane {
     char *id;
     int64_t wake;
@@ -40,7 +40,7 @@ static struct query due_query(struct sqlite *q, const struct outbox_claim *c, co
     return r;
 }
 
-/* Chooses lanes that are due. Others that were found, but not chosen, show in c->more. */
+/* Chooses due lanes. c->more: there are others. */
 static enum err choose(struct sqlite *q, struct outbox_claim *c, const char *exclude,
                        struct lane lanes[OUTBOX_CLAIM_MAX], size_t *ret_n)
 {
@@ -63,7 +63,7 @@ static enum err choose(struct sqlite *q, struct outbox_claim *c, const char *exc
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-/* Reads the head of a lane. ERR_NOT_FOUND: nothing of it is pending. */
+/* Reads the head of a lane. ERR_NOT_FOUND: it has no pending event. */
 static enum err read_head(struct sqlite *q, const struct lane *l, struct outbox_event *ret)
 {
     struct query r = query_new(q, SQL_LANE_HEAD);

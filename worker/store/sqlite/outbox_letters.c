@@ -1,4 +1,4 @@
-/* The outbox: how events stand, dead letters, upkeep. */
+/* The outbox: states of events, dead letters, upkeep. */
 #include "worker/store/sqlite/sqlite.h"
 
 #include <string.h>
@@ -44,7 +44,7 @@ static json_t *letter(const struct query *r)
     return o;
 }
 
-/* When the event of this id died. ERR_NOT_FOUND: it did not. */
+/* When the event of this id died. ERR_NOT_FOUND: it is not dead. */
 static enum err dead_at(struct sqlite *q, const char *id, int64_t *ret)
 {
     struct query r = query_new(q, SQL_EVENT_DEAD_AT);
@@ -128,7 +128,7 @@ static enum err purge(struct sqlite *q, enum outbox_state state, int64_t before_
     enum err e = query_probe(&old);
 
     if (e == ERR_NOT_FOUND)
-        return ERR_OK; /* no write lock for nothing */
+        return ERR_OK; /* probe first: no write lock for nothing */
     if (!e)
         e = sqlite_write_begin(q);
     if (e)
@@ -143,7 +143,7 @@ static enum err purge(struct sqlite *q, enum outbox_state state, int64_t before_
     return e;
 }
 
-/* Transactions leave nothing half done: `mend` has nothing to do. */
+/* Transactions leave nothing half-done: `mend` has no work. */
 enum err sqlite_outbox_purge(struct store *s, struct outbox_purge *p)
 {
     struct sqlite *q = sqlite_of(s);

@@ -1,4 +1,4 @@
-/* The outbox: what became of events that were claimed. */
+/* The outbox: outcomes of claimed events. */
 #include "worker/store/sqlite/sqlite.h"
 
 static enum err put_outcome(struct sqlite *q, const struct outbox_settle *o,
@@ -23,7 +23,7 @@ static enum err put_outcome(struct sqlite *q, const struct outbox_settle *o,
     return query_run(&r);
 }
 
-/* Removes the lane unless something came to it meanwhile; *ret_gone. */
+/* Removes the lane unless an event came meanwhile; *ret_gone: removed. */
 static enum err drop(struct sqlite *q, const struct outbox_event *ev, bool *ret_gone)
 {
     struct query r = query_new(q, SQL_LANE_DROP);

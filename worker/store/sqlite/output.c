@@ -3,7 +3,7 @@
 
 #include "common/clock.h"
 
-/* The job's id and the type are the first parameters of all statements here. */
+/* All statements here have the job's id and the type as first parameters. */
 static struct query of_job(struct sqlite *q, enum sql which, struct text job_id,
                            enum output_type type)
 {
@@ -14,7 +14,7 @@ static struct query of_job(struct sqlite *q, enum sql which, struct text job_id,
     return r;
 }
 
-/* ERR_NOT_FOUND: the request was not carried out before. */
+/* Whether the request has run already. ERR_NOT_FOUND: it has not. */
 static enum err stored_already(struct sqlite *q, const struct output_append *a)
 {
     struct query r = of_job(q, SQL_OUTPUT_SEEN, a->job_id, a->type);
@@ -52,7 +52,7 @@ enum err sqlite_outputs_append(struct store *s, struct output_append *appends, s
     return ERR_OK;
 }
 
-/* Reads the oldest entries, as many as fit. *ret_last: the id of the last of them. */
+/* Reads the oldest entries that fit. *ret_last: the id of the last of them. */
 static enum err read_entries(struct sqlite *q, struct text job_id, enum output_type type,
                              json_t *entries, int64_t *ret_last)
 {
@@ -120,7 +120,7 @@ enum err sqlite_output_take(struct store *s, struct text job_id, enum output_typ
 
 /* ---- live output as pieces of a log ---- */
 
-/* Notes the changes of the job's state; none of a job that is not there. */
+/* Adds the changes of the job's state; none for an unknown job. */
 static enum err note_changes(struct sqlite *q, struct text job_id, struct live_output *l)
 {
     struct query r = query_new(q, SQL_HISTORY);

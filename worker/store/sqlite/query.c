@@ -98,7 +98,7 @@ void query_end(struct query *r)
     if (!r->st)
         return;
     sqlite3_reset(r->st);
-    sqlite3_clear_bindings(r->st); /* they point into memory that may be gone at the next run */
+    sqlite3_clear_bindings(r->st); /* their memory may be gone at the next run */
 }
 
 enum err query_run(struct query *r)
@@ -133,7 +133,7 @@ struct text query_col_text(const struct query *r, int column)
     struct text t = {s, (size_t)sqlite3_column_bytes(r->st, column)};
 
     if (!s && sqlite3_column_type(r->st, column) != SQLITE_NULL)
-        t.s = ""; /* SQLite gives NULL for what is empty */
+        t.s = ""; /* SQLite returns NULL for an empty value */
     return t;
 }
 
@@ -172,7 +172,7 @@ json_t *query_col_json(const struct query *r, int column)
     json_t *value = json_loadb(t.s ? t.s : "", t.len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
 
     if (!value)
-        log_error("a document in %s cannot be read: %s; was the file changed by hand? restore a "
+        log_error("cannot read a document in %s: %s; if the file was changed by hand, restore a "
                   "copy",
                   r->q->path, error.text);
     return value;
@@ -183,7 +183,7 @@ enum err sqlite_json(const json_t *value, char **ret, size_t *ret_len)
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
     if (!text) {
-        log_error("a document cannot be stored: it is nested too deep; such a body should have "
+        log_error("cannot store a document: it is nested too deep; such a body should have "
                   "been refused");
         return ERR_INTERNAL;
     }

@@ -54,7 +54,7 @@ enum err sqlite_refresh_find(struct store *s, const struct refresh_key *key,
     return e;
 }
 
-/* The number of a document; ERR_NOT_FOUND: it is none. */
+/* The row number of an id; ERR_NOT_FOUND: not one of ours. */
 static enum err number_of(const char *id, int64_t *ret)
 {
     char *end;
@@ -115,7 +115,7 @@ enum err sqlite_refresh_revoke(struct store *s, const char *id, bool *ret)
     return e ? e : sqlite_write_end(q, revoke(q, n, ret));
 }
 
-/* ERR_NOT_FOUND: there is none of this id. */
+/* ERR_NOT_FOUND: no token has this id. */
 static enum err rotate(struct sqlite *q, int64_t id, const struct refresh_rotation *rotation,
                        enum refresh_rotated *ret)
 {

@@ -210,7 +210,7 @@ static enum err put_late(struct sqlite *q, const struct result *job, const struc
     }
     free(text);
     result_free(&old);
-    return e == ERR_NOT_FOUND ? ERR_OK : e; /* no attempt was kept */
+    return e == ERR_NOT_FOUND ? ERR_OK : e; /* the job has no attempts */
 }
 
 static enum err put(struct sqlite *q, const struct result_put *p)

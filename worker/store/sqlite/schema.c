@@ -1,11 +1,11 @@
-/* The tables of a new file, and what an older file lacks. */
+/* Creates the tables of a new file, and updates those of an older one. */
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/log.h"
 
 #include <stdio.h>
 
-/* Tells our files from those of other programs (PRAGMA application_id): "TFSC". */
+/* Marks a file as ours (PRAGMA application_id): "TFSC". */
 #define APPLICATION_ID 0x54465343
 
 static const char *const migrations[] = {
@@ -23,7 +23,7 @@ static enum err exec(struct sqlite *q, const char *sql)
     return code ? sqlite_fault(q, code) : ERR_OK;
 }
 
-/* The number that a statement gives. */
+/* The number that a statement returns. */
 static enum err number(struct sqlite *q, const char *sql, int64_t *ret)
 {
     sqlite3_stmt *st = NULL;
@@ -37,13 +37,12 @@ static enum err number(struct sqlite *q, const char *sql, int64_t *ret)
     return code == SQLITE_ROW ? ERR_OK : sqlite_fault(q, code);
 }
 
-/* The version of the file's tables, read within a transaction: another process may be making them.
- */
+/* The version of the file's tables, read in a transaction: another process may be creating them. */
 static enum err version_of(struct sqlite *q, int64_t *ret)
 {
     int64_t id = 0, version = 0, things = 0;
-    /* Another process may make the tables meanwhile: the id, which tells that they are ours, is
-     * read last. */
+    /* Another process may create the tables meanwhile: read the id, which marks them as ours, last.
+     */
     enum err e = number(q, "SELECT count(*) FROM sqlite_schema", &things);
 
     if (!e)
@@ -78,12 +77,12 @@ static enum err version_now(struct sqlite *q, int64_t *ret)
     return e ? e : end;
 }
 
-/* Brings the file to our version, in a transaction. */
+/* Updates the file to our version, in one transaction. */
 static enum err migrate(struct sqlite *q)
 {
     char pragma[64];
     int64_t version;
-    enum err e = version_of(q, &version); /* another process may have done it meanwhile */
+    enum err e = version_of(q, &version); /* another process may have updated it meanwhile */
 
     if (e || version == VERSION)
         return e;
@@ -98,14 +97,14 @@ static enum err migrate(struct sqlite *q)
     if (!e)
         e = exec(q, pragma);
     if (!e)
-        log_info("the tables of %s are now of version %d", q->path, (int)VERSION);
+        log_info("updated the tables of %s to version %d", q->path, (int)VERSION);
     return e;
 }
 
 enum err sqlite_schema_make(struct sqlite *q)
 {
     int64_t version;
-    enum err e = version_now(q, &version); /* no lock, nor space, is needed when all is there */
+    enum err e = version_now(q, &version); /* up to date: needs neither a lock nor space */
 
     if (e || version == VERSION)
         return e;
@@ -122,7 +121,6 @@ enum err sqlite_schema_make(struct sqlite *q)
     if (!e)
         e = exec(q, "COMMIT");
     if (e && !sqlite3_get_autocommit(q->db) && exec(q, "ROLLBACK"))
-        log_error("the change of the tables of %s could not be undone; see the message before",
-                  q->path);
+        log_error("cannot undo the change of the tables of %s; see the message before", q->path);
     return e;
 }

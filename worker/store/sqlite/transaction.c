@@ -8,11 +8,11 @@
 #define WAL_PAGES     1000
 #define WAL_PAGES_MAX 16000
 
-/* Copies the log's pages into the database once there are many. A failure loses nothing: the next
- * one tries again. */
+/* Copies the pages of a long WAL into the database. A failure loses nothing: the next call tries
+ * again. */
 static void tidy(struct sqlite *q)
 {
-    if (q->wal_pages < q->wal_tidied) /* the log began anew */
+    if (q->wal_pages < q->wal_tidied) /* the WAL has restarted */
         q->wal_tidied = 0;
     if (q->wal_pages - q->wal_tidied < WAL_PAGES)
         return;
@@ -20,7 +20,8 @@ static void tidy(struct sqlite *q)
     int mode = q->wal_pages < WAL_PAGES_MAX ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
     int code = sqlite3_wal_checkpoint_v2(q->db, NULL, mode, NULL, NULL);
     if (code && (code & 0xff) != SQLITE_BUSY)
-        log_warn("the write-ahead log of %s grows: %s; see that its disk works and has space left",
+        log_warn("cannot shrink the write-ahead log of %s: %s; see that its disk works and has "
+                 "space left",
                  q->path, sqlite3_errmsg(q->db));
 }
 
@@ -31,7 +32,7 @@ static enum err run(struct sqlite *q, enum sql which)
     return query_run(&r);
 }
 
-/* Some faults make SQLite undo the whole transaction. True: this happened. */
+/* Some faults make SQLite roll back the whole transaction. True: it did. */
 static bool ended_early(struct sqlite *q)
 {
     if (!q->begun || !sqlite3_get_autocommit(q->db))
@@ -51,7 +52,7 @@ static enum err begin(struct sqlite *q)
 static void roll_back(struct sqlite *q)
 {
     if (q->begun && !sqlite3_get_autocommit(q->db) && run(q, SQL_ROLLBACK))
-        log_error("a transaction on %s could not be undone; see the message before", q->path);
+        log_error("cannot undo a transaction on %s; see the message before", q->path);
     q->begun = false;
 }
 
