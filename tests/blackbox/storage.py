@@ -14,7 +14,21 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc)
 
 
+# What changes by itself, or with every sign of life: not in a dump.
+VOLATILE = {"lease", "lease_ms", "open", "wake", "due_ms", "due_at", "last_accessed", "accessed_ms"}
+UNSTABLE = {"sweeps", "login_failures"}
+
+
 class MongoStorage:
+    def dump(self):
+        """{name of a collection: its documents}"""
+        def steady(value):
+            if isinstance(value, dict):
+                return {k: steady(v) for k, v in value.items() if k not in VOLATILE}
+            return value
+        return {name: sorted(repr(steady(document)) for document in self.db[name].find())
+                for name in self.db.list_collection_names() if name not in UNSTABLE}
+
     def __init__(self, uri, **options):
         self.client = pymongo.MongoClient(uri, tz_aware=True, **options)
         self.db = self.client.get_default_database()
@@ -89,6 +103,13 @@ class MongoStorage:
 
 class SqliteStorage:
     """Writes to the file as another process of the server would."""
+
+    def dump(self):
+        """{name of a table: its rows}"""
+        names = [n for n, in self._run("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+        columns = {n: [row[1] for row in self._run(f"PRAGMA table_info({n})") if row[1] not in VOLATILE]
+                   for n in names if n not in UNSTABLE and not n.startswith("sqlite_")}
+        return {n: self._run(f"SELECT {', '.join(shown)} FROM {n} ORDER BY 1") for n, shown in columns.items()}
 
     def __init__(self, path):
         self.path = path

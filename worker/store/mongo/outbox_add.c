@@ -79,12 +79,12 @@ static void join_same(struct incoming *in)
 /* What is there already wins, so a repeat changes nothing. The times are the server's. */
 static void add_new(struct db_batch *b, const struct outbox_add *a)
 {
-    bson_t *update =
-        doc_of("[{$replaceWith: {$mergeObjects: [{$literal: {job_id: ?, lane: ?, receiver: ?, "
-               "url: ?, body: ?, state: 'pending', order: ?, tries: 0}}, "
-               "{created_at: '$$NOW', at: '$$NOW'}, '$$ROOT']}}]",
-               v_str(a->job_id), v_str(a->lane), v_str(a->receiver), v_str(a->url), v_str(a->body),
-               v_int((int64_t)b->n));
+    bson_t *update = doc_of(
+        "[{$replaceWith: {$cond: ['$state', '$$ROOT', {$mergeObjects: [{$literal: {job_id: ?, "
+        "lane: ?, receiver: ?, url: ?, body: ?, state: 'pending', order: ?, tries: 0}}, "
+        "{created_at: '$$NOW', at: '$$NOW'}, '$$ROOT']}]}}]",
+        v_str(a->job_id), v_str(a->lane), v_str(a->receiver), v_str(a->url), v_str(a->body),
+        v_int((int64_t)b->n));
 
     DB_ADD_UPDATE(b, .filter = doc_of("_id: ?", v_str(a->id)), .update = update, .upsert = true);
 }
