@@ -6,13 +6,15 @@
 #ifndef COMMON_METRICS_H
 #define COMMON_METRICS_H
 
+#include "common/api.h"
 #include "common/role.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum metric_type { COUNTER, GAUGE, SECONDS };
+/* FLASK_SECONDS: a histogram with the buckets of Prometheus' Python library. */
+enum metric_type { COUNTER, GAUGE, SECONDS, FLASK_SECONDS };
 
 enum metric {
 #define METRIC(id, type, name, labels, roles, help) id,
@@ -23,14 +25,17 @@ enum metric {
 
 enum metric_labels {
     LABELS_NONE,
-    LABELS_ROUTE,        /* enum op, or METRIC_NO_ROUTE */
-    LABELS_ROUTE_STATUS, /* metric_route_status() */
-    LABELS_SERVICE,      /* enum service */
-    LABELS_ERROR,        /* enum err */
-    LABELS_BROKER,       /* named by metrics_name_labels */
-    LABELS_BROKER_EVENT, /* named by metrics_name_labels */
-    LABELS_STORE_OP,     /* named by metrics_name_labels */
-    LABELS_FAULT,        /* named by metrics_name_labels */
+    LABELS_ROUTE,         /* enum op, or METRIC_NO_ROUTE */
+    LABELS_ROUTE_STATUS,  /* metric_route_status() */
+    LABELS_METHOD_STATUS, /* metric_method_status() */
+    LABELS_ENDPOINT,      /* metric_endpoint() */
+    LABELS_QUEUE,         /* metric_queue() */
+    LABELS_SERVICE,       /* enum service */
+    LABELS_ERROR,         /* enum err */
+    LABELS_BROKER,        /* named by metrics_name_labels */
+    LABELS_BROKER_EVENT,  /* named by metrics_name_labels */
+    LABELS_STORE_OP,      /* named by metrics_name_labels */
+    LABELS_FAULT,         /* named by metrics_name_labels */
     LABELS_COUNT_
 };
 
@@ -45,17 +50,31 @@ extern const struct metric_row metric_rows[METRIC_COUNT_];
 
 #define METRIC_LABEL_SIZE 256
 
+/* Methods of requests: enum http_method and these. */
+enum metric_method {
+    METRIC_HEAD = HTTP_METHOD_COUNT_,
+    METRIC_OPTIONS,
+    METRIC_OTHER_METHOD,
+    METRIC_METHODS
+};
+
 /* Upper bounds of the buckets of SECONDS, in microseconds; a last one has no bound. */
 #define METRIC_BUCKETS 14
-extern const int64_t metric_bounds_us[METRIC_BUCKETS];
+struct metric_bound {
+    int64_t us;
+    const char *text; /* in seconds */
+};
+const struct metric_bound *metric_bounds(enum metric m);
+
+bool metric_is_histogram(enum metric m);
 
 /* Sets the names of a label's values when their table is not in common/; before metrics_share. The
  * names must stay valid. */
 void metrics_name_labels(enum metric_labels labels, const char *const *names, unsigned n);
 
-/* Makes the shared memory for slots 0 to slots - 1; call it before children are forked. False: no
- * memory, errno is set, nothing is counted. */
-bool metrics_share(unsigned slots);
+/* Makes the shared memory for slots 0 to slots - 1 and for the names of so many queues; call it
+ * before children are forked. False: no memory, errno is set, nothing is counted. */
+bool metrics_share(unsigned slots, unsigned queues);
 
 /* Makes this process count in this slot. */
 void metrics_use(unsigned slot);
@@ -73,6 +92,9 @@ bool metrics_are_on(void);
 
 unsigned metric_no_route(void);
 unsigned metric_route_status(unsigned route, int status);
+unsigned metric_method_status(unsigned method, int status);
+/* `method` counts only with metric_no_route(); other routes have one. */
+unsigned metric_endpoint(unsigned route, unsigned method, int status);
 
 /* ---- reading ---- */
 

@@ -26,6 +26,20 @@ int main(void)
          "were never counted are not\nshown. Durations are histograms in seconds.\n");
     prom_print_reference(stdout);
     puts(
+        "\nOf the processes themselves, on every role's port:\n\n"
+        "| metric | type | labels | |\n|---|---|---|---|\n"
+        "| `process_cpu_seconds_total` | counter |  | CPU time of all processes of the role, those "
+        "that have ended included |\n"
+        "| `process_resident_memory_bytes` | gauge |  | Resident memory of all processes of the "
+        "role; what they share counts for each |\n"
+        "| `process_virtual_memory_bytes` | gauge |  | Virtual memory of all processes of the role "
+        "|\n"
+        "| `process_start_time_seconds` | gauge |  | Start of the role's master, since the epoch "
+        "|\n"
+        "| `process_open_fds`, `process_max_fds` | gauge |  | File descriptors of the process that "
+        "has the most open, and its limit |\n"
+        "| `testflinger_build_info` | gauge | `version`, `compiler` | 1 |");
+    puts(
         "\nLooked up in the store when they are asked for, so equal on all workers:\n\n"
         "| metric | type | labels | roles | |\n|---|---|---|---|---|\n"
         "| `testflinger_store_up` | gauge |  | worker, webhook | 1: the store answers |\n"

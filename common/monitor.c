@@ -4,6 +4,7 @@
 #include "common/beat.h"
 #include "common/log.h"
 #include "common/monitor_conns.h"
+#include "common/process_stats.h"
 #include "common/prom.h"
 
 #include <errno.h>
@@ -14,6 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "GCC " __VERSION__
+#endif
 
 enum { HEAD_MAX = 8192, SILENCE_S = 10, TEXT_MAX = 4 << 20 };
 
@@ -33,12 +40,26 @@ static void answer(struct evhttp_request *req, int status, const char *type, con
     evbuffer_free(body);
 }
 
+static enum err print_build(struct buf *out)
+{
+    static const char name[] = "testflinger_build_info";
+    enum err e = prom_head(out, name, "gauge", "1, with the version of the server");
+
+    return e ? e
+             : buf_printf(out, "%s{version=\"" PROJECT_VERSION "\",compiler=\"" COMPILER "\"} 1\n",
+                          name);
+}
+
 static void on_metrics(struct evhttp_request *req, void *arg)
 {
     const struct monitor *m = arg;
     struct buf out = BUF_INIT(TEXT_MAX);
     enum err e = prom_print(&out, m->role);
 
+    if (!e)
+        e = process_stats_print(&out);
+    if (!e)
+        e = print_build(&out);
     if (!e && m->more)
         e = m->more(m->arg, &out);
     if (e)

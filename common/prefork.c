@@ -533,7 +533,7 @@ static void want_special(struct master *m)
         return;
     m->monitor = m->total++;
     m->slots[m->monitor].wanted = true;
-    if (!metrics_share(SLOTS + 1))
+    if (!metrics_share(SLOTS + 1, (unsigned)m->cfg->metrics_queues))
         log_error("no memory for metrics: %s; nothing is counted", strerror(errno));
     metrics_use(SLOTS); /* the master's own */
 }

@@ -1,5 +1,6 @@
 #include "common/prom.h"
 
+#include "common/metric_queues.h"
 #include "common/metrics.h"
 #include "common/utf8.h"
 
@@ -10,8 +11,10 @@
 #define VALUE_CUT   200            /* bytes of a longer value that are kept */
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
-static const char *const types[] = {
-    [COUNTER] = "counter", [GAUGE] = "gauge", [SECONDS] = "histogram"};
+static const char *const types[] = {[COUNTER] = "counter",
+                                    [GAUGE] = "gauge",
+                                    [SECONDS] = "histogram",
+                                    [FLASK_SECONDS] = "histogram"};
 
 enum err prom_head(struct buf *out, const char *name, const char *type, const char *help)
 {
@@ -75,8 +78,8 @@ static enum err print_histogram(struct buf *out, enum metric m, unsigned i, cons
     seen = 0;
     for (unsigned b = 0; b < METRIC_BUCKETS && !e; b++) {
         seen += counts[b];
-        e = buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, label, comma,
-                       (double)metric_bounds_us[b] / 1e6, (unsigned long long)seen);
+        e = buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %llu\n", name, label, comma,
+                       metric_bounds(m)[b].text, (unsigned long long)seen);
     }
     seen += counts[METRIC_BUCKETS];
     if (!e)
@@ -89,9 +92,33 @@ static enum err print_histogram(struct buf *out, enum metric m, unsigned i, cons
     return e;
 }
 
-enum err prom_print(struct buf *out, enum role_bit role)
+/* A counter by queue: the names are any text. */
+static enum err print_queue(struct buf *out, enum metric m, unsigned i)
+{
+    uint64_t value = metric_total(m, i);
+    struct text name = metric_queue_name(i);
+
+    if (!value || !name.s)
+        return ERR_OK;
+    enum err e = buf_printf(out, "%s{queue=\"", metric_rows[m].name);
+    if (!e)
+        e = prom_value(out, name);
+    return e ? e : buf_printf(out, "\"} %llu\n", (unsigned long long)value);
+}
+
+static enum err print_series(struct buf *out, enum metric m, unsigned i)
 {
     char label[METRIC_LABEL_SIZE];
+
+    if (metric_rows[m].labels == LABELS_QUEUE)
+        return print_queue(out, m, i);
+    metric_label(m, i, label);
+    return metric_is_histogram(m) ? print_histogram(out, m, i, label)
+                                  : print_value(out, m, i, label);
+}
+
+enum err prom_print(struct buf *out, enum role_bit role)
+{
     enum err e = ERR_OK;
 
     for (int i = 0; i < METRIC_COUNT_ && !e; i++) {
@@ -100,11 +127,8 @@ enum err prom_print(struct buf *out, enum role_bit role)
         if (!(row->roles & role))
             continue;
         e = prom_head(out, row->name, types[row->type], row->help);
-        for (unsigned s = 0; s < metric_series(m) && !e; s++) {
-            metric_label(m, s, label);
-            e = row->type == SECONDS ? print_histogram(out, m, s, label)
-                                     : print_value(out, m, s, label);
-        }
+        for (unsigned s = 0; s < metric_series(m) && !e; s++)
+            e = print_series(out, m, s);
     }
     return e;
 }
@@ -115,6 +139,9 @@ void prom_print_reference(FILE *out)
         [LABELS_NONE] = "",
         [LABELS_ROUTE] = "`method`, `route`",
         [LABELS_ROUTE_STATUS] = "`method`, `route`, `status`",
+        [LABELS_METHOD_STATUS] = "`method`, `status`",
+        [LABELS_ENDPOINT] = "`endpoint`, `method`, `status`",
+        [LABELS_QUEUE] = "`queue`",
         [LABELS_SERVICE] = "`service`",
         [LABELS_ERROR] = "`error`",
         [LABELS_BROKER] = "`broker`",

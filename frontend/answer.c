@@ -92,9 +92,15 @@ void answer_send(struct conn *c, struct evhttp_request *req, const struct reply 
     conn_hold(c);
 }
 
-void answer_count(unsigned route, int status, int64_t began_us)
+void answer_count(const struct server *s, const struct answered *a)
 {
-    metric_add(M_HTTP_REQUESTS, metric_route_status(route, status), 1);
-    if (began_us)
-        metric_time(M_HTTP_SECONDS, route, clock_mono_us() - began_us);
+    unsigned route = a->route ? route_op(a->route) : metric_no_route();
+    int64_t us = a->began_us ? clock_mono_us() - a->began_us : 0;
+
+    metric_add(M_HTTP_REQUESTS, metric_route_status(route, a->status), 1);
+    if (a->began_us)
+        metric_time(M_HTTP_SECONDS, route, us);
+    metric_add(M_FLASK_REQUESTS, metric_method_status(a->method, a->status), 1);
+    if (s->cfg->metrics_flask)
+        metric_time(M_FLASK_SECONDS, metric_endpoint(route, a->method, a->status), us);
 }

@@ -22,7 +22,14 @@ struct evbuffer *answer_keep(struct tenant *t, struct text body);
 void answer_send(struct conn *c, struct evhttp_request *req, const struct reply *reply,
                  const char *id, struct evbuffer *body);
 
-/* Counts an answer of a route. `began_us` (monotonic) 0: do not count its time. */
-void answer_count(unsigned route, int status, int64_t began_us);
+struct answered {
+    const struct route *route; /* NULL: none */
+    unsigned method;           /* enum metric_method */
+    int status;
+    int64_t began_us; /* monotonic; 0: answered at once */
+};
+
+/* Counts an answer. */
+void answer_count(const struct server *s, const struct answered *a);
 
 #endif

@@ -48,7 +48,7 @@ void exchange_client_gone(struct exchange *x)
 
 void exchange_count(const struct exchange *x, int status)
 {
-    answer_count(route_op(x->route), status, x->began_us);
+    answer_count(x->server, &(struct answered){x->route, x->method, status, x->began_us});
 }
 
 void exchange_headers(struct exchange *x, const struct reply *reply)

@@ -30,6 +30,7 @@ struct exchange {
     struct evhttp_request *req; /* likewise */
     struct intake_item *item;   /* of the request; owned */
     const struct route *route;
+    unsigned method; /* enum metric_method */
     char id[REQUEST_ID_SIZE];
     int64_t began_us;                        /* monotonic; 0: metrics are off */
     struct body body;                        /* until it is packed */

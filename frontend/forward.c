@@ -309,6 +309,7 @@ void forward_begin(struct conn *c, struct evhttp_request *req, struct parsed *p,
     x->conn = c;
     x->req = req;
     x->route = p->route;
+    x->method = request_method(req);
     x->item = item;
     x->body = item->body;
     body_begin(&item->body, false);

@@ -1,6 +1,7 @@
 #include "frontend/request.h"
 
 #include "common/mem.h"
+#include "common/metrics.h"
 #include "common/utf8.h"
 
 #include <stdio.h>
@@ -111,6 +112,18 @@ static char *single_slashes(struct text path, const char *rest)
             *to++ = path.s[i];
     memcpy(to, rest, strlen(rest));
     return location;
+}
+
+unsigned request_method(struct evhttp_request *req)
+{
+    enum evhttp_cmd_type type = evhttp_request_get_command(req);
+
+    if (type == EVHTTP_REQ_HEAD)
+        return METRIC_HEAD;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (methods[i].type == type)
+            return methods[i].method;
+    return type == EVHTTP_REQ_OPTIONS ? METRIC_OPTIONS : METRIC_OTHER_METHOD;
 }
 
 /* The route of the request's method; NULL: the path has none. */

@@ -26,6 +26,9 @@ struct parsed {
     char *memory;              /* decoded texts */
 };
 
+/* The method, for metrics: enum metric_method. */
+unsigned request_method(struct evhttp_request *req);
+
 /* Parses a request. `target` is the client's, NUL-terminated; the library only knows a number of
  * the intake's. `known` false: not a method of HTTP. Call request_parsed_free in any case. */
 void request_parse(struct evhttp_request *req, struct text target, bool known, struct parsed *ret);

@@ -25,10 +25,12 @@ static void new_id(char text[REQUEST_ID_SIZE])
 static void answer_here(struct conn *c, struct evhttp_request *req, const struct intake_item *item,
                         const struct parsed *p, const struct reply *reply, const char *id)
 {
+    unsigned method = request_method(req); /* the answer may free the request */
+
     if (item->coming && !intake_refuse(&c->intake, false) && !c->server->draining)
         evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
     answer_send(c, req, reply, id, answer_keep(NULL, reply->body));
-    answer_count(p->route ? route_op(p->route) : metric_no_route(), reply->status, 0);
+    answer_count(c->server, &(struct answered){p->route, method, reply->status, 0});
 }
 
 /* Why to refuse a browser's request; NULL: serve it, or not a browser's. */

@@ -16,6 +16,7 @@ static void fail_all(struct call *calls, size_t n, enum err e)
     for (size_t i = 0; i < n; i++) {
         call_done(&calls[i]);
         calls[i].body = NULL;
+        calls[i].submitted = SUBMITTED_NOTHING;
         calls[i].claims_confirmed = calls[i].claims_returned = 0;
         calls[i].reply = (struct reply){0};
         reply_err(&calls[i], e);
@@ -77,6 +78,10 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
     /* Publish wakes, metrics and security events only after the commit. */
     security_release();
     for (size_t i = 0; i < n; i++) {
+        if (calls[i].submitted)
+            metric_add(M_JOBS, calls[i].queue, 1);
+        if (calls[i].submitted == SUBMITTED_RESERVATION)
+            metric_add(M_RESERVATIONS, calls[i].queue, 1);
         metric_add(M_CLAIMS_CONFIRMED, 0, calls[i].claims_confirmed);
         metric_add(M_CLAIMS_RETURNED, 0, calls[i].claims_returned);
         if (route_flags(calls[i].route) & ROUTE_NO_STORE)

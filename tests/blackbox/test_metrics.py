@@ -1,8 +1,12 @@
 """The metrics port of each role: /metrics, /healthz and /readyz with the reason."""
 
+import os
 import re
 import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -135,6 +139,134 @@ def test_queues_with_the_most_jobs(monitored, queue):
               if name == "testflinger_queue_waiting_jobs"}
     assert len(queues) == 50 and max(queues.values()) == 2
     assert [q for q, n in queues.items() if n == 2] == [odd.replace("\\", "\\\\").replace('"', '\\"')]
+
+
+@pytest.mark.stores("sqlite", "mongodb")
+def test_jobs_and_reservations(monitored, queue):
+    """Each job counts once, whatever is sent again; what is refused counts nowhere."""
+    server = monitored()
+
+    def counts(name=queue):
+        return [server.value("worker", f"testflinger_{what}_total", queue=name) for what in ("jobs", "reservations")]
+
+    server.api.submit(queue)
+    server.api.submit(queue, reserve_data={"ssh_keys": ["lp:x"]})
+    expect(server.api.post("/v1/job", {"job_queue": queue, "nope": 1, "job_priority": "x"}), 422)
+    expect(server.api.post("/v1/job", {"job_queue": queue, "job_priority": 5}), 401)
+    assert counts() == [2, 1]
+    key = {"Idempotency-Key": new_id()}
+    for _ in range(3):
+        expect(server.api.post("/v1/job", {"job_queue": queue, "reserve_data": {}}, headers=key), 200)
+    assert counts() == [3, 2]
+    given = {"job_queue": queue, "job_id": new_id()}
+    for _ in range(3):  # the same job waits
+        expect(server.api.post("/v1/job", given), 200)
+    expect(server.api.post("/v1/job", {**given, "tags": ["x"]}), 200)  # it gets other data
+    assert counts() == [4, 2]
+    expect(server.api.post(f"/v1/job/{given['job_id']}/action", {"action": "cancel"}), 200)
+    expect(server.api.post("/v1/job", given), 200)  # another run
+    assert counts() == [5, 2]
+    odd = f'{queue}"\\ü'
+    server.api.submit(odd)
+    assert counts(odd.replace("\\", "\\\\").replace('"', '\\"')) == [1, 0]
+
+
+def test_queues_without_end(monitored, queue):
+    """Names of queues are the clients': only the first ones get series."""
+    server = monitored("--metrics-queues", 3)
+    for n in range(20):
+        server.api.submit(f"{queue}-{n % 10}")
+    server.api.submit("other")
+    found = {dict(labels)["queue"]: value for (name, labels), value
+             in samples(server.get("worker", "/metrics").text).items() if name == "testflinger_jobs_total"}
+    assert found == {f"{queue}-0": 2, f"{queue}-1": 2, f"{queue}-2": 2, "other": 15}
+
+
+@pytest.mark.slow
+def test_a_repeat_counts_once(monitored, queue):
+    """A worker dies with requests in hand: they run again elsewhere."""
+    server = monitored(workers=2)
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(server.api.submit, queue) for _ in range(300)]
+        for _ in range(3):
+            time.sleep(0.1)
+            server.stack.kill("worker")
+        assert len({job.result() for job in jobs}) == 300
+    lost = 300 - server.value("worker", "testflinger_jobs_total", queue=queue)
+    assert 0 <= lost <= 3 * 64  # a worker may die between the commit of a bundle and its count, never the other way
+
+
+def test_requests_as_dashboards_for_flask_read_them(monitored, queue):
+    server = monitored()
+    server.api.submit(queue)
+    expect(server.api.post("/v1/job", {}), 422)
+    expect(server.api.get(f"/v1/job/{new_id()}"), 204)
+    expect(server.api.request("HEAD", f"/v1/job/{new_id()}"), 204)
+    expect(server.api.get("/v1/nope"), 404)
+    expect(server.api.request("OPTIONS", "/v1/job"), 200)
+    expect(server.api.request("PATCH", "/v1/job"), 405)
+    get = samples(server.get("frontend", "/metrics").text).get
+
+    def total(method, status):
+        return get(("flask_http_request_total", frozenset({"method": method, "status": status}.items())))
+
+    def timed(endpoint, method, status, part="count", **more):
+        labels = {"endpoint": endpoint, "method": method, "status": status, **more}
+        return get((f"flask_http_request_duration_seconds_{part}", frozenset(labels.items())))
+
+    assert (total("POST", "200"), total("POST", "422"), total("GET", "204")) == (1, 1, 1)
+    assert (total("HEAD", "204"), total("OPTIONS", "200"), total("other", "405"), total("GET", "404")) == (1, 1, 1, 1)
+    assert (timed("v1.job_post", "POST", "200"), timed("v1.job_post", "POST", "422")) == (1, 1)
+    assert timed("v1.job_get_id", "GET", "204") == 2 and timed("None", "GET", "404") == 1
+    assert timed("v1.job_post", "POST", "200", "bucket", le="10.0") == 1
+    assert timed("v1.job_post", "POST", "200", "bucket", le="+Inf") == 1
+    assert 0 < timed("v1.job_post", "POST", "200", "sum") < 10
+
+
+def test_the_histogram_of_flask_may_be_off(monitored, queue):
+    server = monitored("--metrics-flask", "no")
+    server.api.submit(queue)
+    found = samples(server.get("frontend", "/metrics").text)
+    assert not [name for name, _ in found if name.startswith("flask_http_request_duration_seconds")]
+    assert server.value("frontend", "flask_http_request_total", method="POST", status="200") == 1
+
+
+def process_ids(server, role):
+    """The master of a role and its children."""
+    children = server.stack.forked(role)
+    return [int(Path(f"/proc/{children[0]}/stat").read_text().rsplit(")", 1)[1].split()[1]), *children]
+
+
+def test_processes_of_each_role(monitored, queue):
+    server = monitored(workers=3)
+    started = time.time()
+    for role in ROLES:
+        found = {name: value for (name, _), value in samples(server.get(role, "/metrics").text).items()}
+        pids = process_ids(server, role)
+        resident = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * os.sysconf("SC_PAGESIZE")
+        assert 0.5 * resident < found["process_resident_memory_bytes"] < 2 * resident + (64 << 20)
+        assert found["process_virtual_memory_bytes"] >= found["process_resident_memory_bytes"]
+        most = max(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+        assert 0.5 * most <= found["process_open_fds"] <= 2 * most + 20 < found["process_max_fds"]
+        assert abs(found["process_start_time_seconds"] - started) < 30
+        assert 0 <= found["process_cpu_seconds_total"] < 60
+    (build,) = [dict(labels) for (name, labels) in samples(server.get("worker", "/metrics").text)
+                if name == "testflinger_build_info"]
+    version = expect(server.api.get("/v1/"), 200).text.split()[-1]
+    assert version.endswith(build["version"]) and build["compiler"]
+
+
+@pytest.mark.slow
+def test_cpu_time_outlives_a_child(monitored, queue):
+    server = monitored(workers=1)
+    for _ in range(300):
+        server.api.submit(queue)
+    seen = [server.value("worker", "process_cpu_seconds_total")]
+    for _ in range(3):
+        server.stack.kill("worker")
+        wait_until(lambda: server.stack.children("worker"), "a worker again")
+        seen.append(server.value("worker", "process_cpu_seconds_total"))
+    assert seen == sorted(seen) and seen[0] > 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 #include "common/api.h"
 #include "common/buf.h"
+#include "common/metric_queues.h"
 #include "common/metrics.h"
 #include "common/op.h"
 #include "common/prom.h"
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -16,7 +18,8 @@
 
 #include <cmocka.h>
 
-#define SLOTS 4
+#define SLOTS  4
+#define QUEUES 3
 
 static const char *const operations[] = {"one", "two"};
 
@@ -27,7 +30,7 @@ static int share(void **state)
     metric_add(M_RESTARTS, 0, 1);
     assert_false(metrics_are_on());
     metrics_name_labels(LABELS_STORE_OP, operations, 2);
-    metrics_share(SLOTS);
+    metrics_share(SLOTS, QUEUES);
     return 0;
 }
 
@@ -142,6 +145,75 @@ static struct text text_of(const char *s)
     return (struct text){s, strlen(s)};
 }
 
+/* Every series has labels of its own: two equal ones cost the whole scrape. */
+static void test_endpoints_are_told_apart(void **state)
+{
+    static char labels[4096][METRIC_LABEL_SIZE];
+    unsigned n = metric_series(M_FLASK_SECONDS);
+
+    (void)state;
+    assert_true(n <= 4096);
+    for (unsigned i = 0; i < n; i++) {
+        metric_label(M_FLASK_SECONDS, i, labels[i]);
+        for (unsigned k = 0; k < i; k++)
+            assert_string_not_equal(labels[i], labels[k]);
+    }
+    char label[METRIC_LABEL_SIZE];
+    metric_label(M_FLASK_SECONDS, metric_endpoint(OP_JOB_GET, HTTP_POST, 404), label);
+    assert_string_equal(label, "endpoint=\"v1.job_get_id\",method=\"GET\",status=\"404\"");
+    metric_label(M_FLASK_SECONDS, metric_endpoint(OP_CLIENT_PUT, HTTP_PUT, 200), label);
+    assert_string_equal(label,
+                        "endpoint=\"v1.client_permissions_put\",method=\"PUT\",status=\"200\"");
+    metric_label(M_FLASK_SECONDS, metric_endpoint(metric_no_route(), METRIC_HEAD, 404), label);
+    assert_string_equal(label, "endpoint=\"None\",method=\"HEAD\",status=\"404\"");
+}
+
+static void count_queues(void)
+{
+    char long_name[300];
+
+    memset(long_name, 'x', sizeof long_name);
+    metric_add(M_JOBS, metric_queue(text_of("a\"b")), 1);
+    metric_add(M_JOBS, metric_queue(text_of("")), 1);
+    metric_add(M_JOBS, metric_queue(text_of("other")), 1);
+    metric_add(M_JOBS, metric_queue((struct text){long_name, sizeof long_name}), 1);
+}
+
+static void count_more_queues(void)
+{
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "queue-%d", i);
+        metric_add(M_JOBS, metric_queue(text_of(name)), 1);
+    }
+}
+
+/* The table is shared and bounded; what does not fit is one series. */
+static void test_queues(void **state)
+{
+    static const char *const lines[] = {"testflinger_jobs_total{queue=\"a\\\"b\"} 2\n",
+                                        "testflinger_jobs_total{queue=\"\"} 2\n",
+                                        "testflinger_jobs_total{queue=\"queue-0\"} 1\n",
+                                        "testflinger_jobs_total{queue=\"other\"} 103\n"};
+    struct buf out = BUF_INIT(1 << 20);
+    unsigned n = 0;
+
+    (void)state;
+    in_child(0, count_queues);
+    in_child(1, count_queues);
+    in_child(1, count_more_queues);
+    assert_int_equal(metric_queues_len(), QUEUES + 1);
+    assert_int_equal(metric_series(M_JOBS), QUEUES + 1);
+    assert_int_equal(prom_print(&out, R_WORKER), ERR_OK);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        assert_non_null(strstr(out.data, lines[i]));
+    for (const char *s = out.data; (s = strstr(s, "testflinger_jobs_total{")); s++)
+        n++;
+    assert_int_equal(n, QUEUES + 1);
+    assert_null(strstr(out.data, "testflinger_reservations_total{"));
+    buf_free(&out);
+}
+
 /* The label made of a value; the caller frees it. */
 static char *value_of(struct text t)
 {
@@ -213,6 +285,8 @@ int main(void)
         cmocka_unit_test(test_sums_outlive_their_process),
         cmocka_unit_test(test_histogram),
         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_endpoints_are_told_apart),
+        cmocka_unit_test(test_queues),
         cmocka_unit_test(test_values_are_escaped),
         cmocka_unit_test(test_values_are_valid_and_unique),
     };

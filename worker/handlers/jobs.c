@@ -2,6 +2,7 @@
 #include "common/bus.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/metric_queues.h"
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/auth/token.h"
@@ -198,10 +199,15 @@ static size_t check_permissions(struct submission *subs, size_t n)
     return left;
 }
 
-static void submitted(const struct submission *s)
+static void submitted(const struct submission *s, bool added)
 {
     const json_t *queue = json_object_get(s->data, "job_queue");
 
+    if (added) {
+        s->call->submitted =
+            json_object_get(s->data, "reserve_data") ? SUBMITTED_RESERVATION : SUBMITTED_JOB;
+        s->call->queue = metric_queue(text_of(queue));
+    }
     reply_json(s->call, 200, json_pack("{s:s}", "job_id", s->job_id));
     if (!json_object_get(s->data, "attachments_status"))
         call_wakes(s->call, text_of(queue));
@@ -267,7 +273,7 @@ static void store_submissions(struct submission *subs, size_t n)
         if (e)
             reply_err(subs[i].call, e);
         else
-            submitted(&subs[i]);
+            submitted(&subs[i], jobs[i].added);
     }
 }
 

@@ -29,6 +29,9 @@ enum touch {
     TOUCH_STATE  /* and the job may have come to a state with a lease of its own */
 };
 
+/* What a call submitted that is to be counted. */
+enum submitted { SUBMITTED_NOTHING, SUBMITTED_JOB, SUBMITTED_RESERVATION };
+
 /* The declarative part is filled by the dispatcher; the reply by exactly one reply_* call. */
 struct call {
     const struct route *route;
@@ -44,6 +47,8 @@ struct call {
     enum touch touch; /* the job of the first parameter */
     char **wakes;     /* owned: queues in which this call lets jobs wait, each once */
     size_t wakes_len;
+    enum submitted submitted;                   /* counted once the group is stored, as these: */
+    unsigned queue;                             /* of the submitted job: metric_queue() */
     uint64_t claims_confirmed, claims_returned; /* counted once the group is stored */
     /* owned: an event that is to be tried. Unless there is a reply it is the answer; NULL: none */
     struct event_post *later;

@@ -61,6 +61,7 @@ struct job_new {
     struct text submitter; /* client id; s NULL: unknown. Kept until the next attempt. */
     json_t *data; /* job_data; borrowed. "job_queue" is a string; "attachments_status" may be set */
     enum err err; /* out */
+    bool added;   /* out: this call stored a job or an attempt; false: it was there already */
 };
 
 /* An agent asks for a job. It gets the first, by priority (high to low), created_at and insertion,

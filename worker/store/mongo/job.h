@@ -38,7 +38,7 @@ enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *j
 
 /* Stores a job with an id chosen by the client: a new one, or another attempt (see struct job_new).
  */
-enum err job_put_given(struct mongo *m, const struct job_new *job) MUST_CHECK;
+enum err job_put_given(struct mongo *m, struct job_new *job) MUST_CHECK;
 
 /* Finds a job: our document of this id, else the newest of other servers. ERR_NOT_FOUND. `fields`:
  * the projection. db_end() frees. */

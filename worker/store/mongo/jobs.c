@@ -28,8 +28,10 @@ static void inserts_send(struct mongo *m, struct inserts *in)
     size_t n = in->batch.n;
     enum err e = db_run(m, &in->batch, NULL);
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        in->members[i]->added = !e && !in->errs[i];
         in->members[i]->err = e ? e : in->errs[i] == ERR_CONFLICT ? ERR_OK : in->errs[i];
+    }
     in->bytes = 0;
 }
 

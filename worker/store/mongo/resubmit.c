@@ -52,7 +52,7 @@ static enum err change(struct mongo *m, const bson_t *found, bson_t *update)
     return e || done.matched ? e : ERR_CONFLICT;
 }
 
-static enum err resubmit(struct mongo *m, const bson_t *found, const struct job_new *job)
+static enum err resubmit(struct mongo *m, const bson_t *found, struct job_new *job)
 {
     json_t *data = doc_json(found, "job_data");
     bool known = once_knows(found, job->asked.request_id);
@@ -77,11 +77,12 @@ static enum err resubmit(struct mongo *m, const bson_t *found, const struct job_
         return change(m, found, renewal(job, -1));
     for (size_t i = 0; e == ERR_TOO_LARGE && i < ATTEMPTS_TRIES; i++)
         e = change(m, found, renewal(job, attempts_kept[i]));
+    job->added = !e;
     return e;
 }
 
 /* One read and write; ERR_CONFLICT: the job changed between them. */
-static enum err put_once(struct mongo *m, const struct job_new *job)
+static enum err put_once(struct mongo *m, struct job_new *job)
 {
     struct db_found f;
     enum err e =
@@ -89,15 +90,19 @@ static enum err put_once(struct mongo *m, const struct job_new *job)
                  .fields = "created_at: true, job_data: true, requests: true, " STATE_PATH ": true",
                  .index = IX_JOB_ID);
 
-    if (e == ERR_NOT_FOUND)
-        return insert(m, job);
+    job->added = false;
+    if (e == ERR_NOT_FOUND) {
+        e = insert(m, job);
+        job->added = !e;
+        return e;
+    }
     if (!e)
         e = resubmit(m, &f.doc, job);
     db_end(&f);
     return e;
 }
 
-enum err job_put_given(struct mongo *m, const struct job_new *job)
+enum err job_put_given(struct mongo *m, struct job_new *job)
 {
     enum err e = ERR_CONFLICT;
 

@@ -30,7 +30,8 @@ void sqlite_job_bind(struct query *r, const struct job_text *t);
 enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text *t) MUST_CHECK;
 
 /* Stores a job whose id the client chose, within a write (see struct job_new). */
-enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t) MUST_CHECK;
+enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t,
+                              bool *ret_added) MUST_CHECK;
 
 /* Notes, within a write, that a request changes the job; *ret_new false: it did before. */
 enum err sqlite_job_request(struct sqlite *q, int64_t id, const char *request_id,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum err add(struct sqlite *q, const struct job_new *job)
+static enum err add(struct sqlite *q, struct job_new *job)
 {
     struct job_text t;
     int64_t id;
@@ -13,8 +13,10 @@ static enum err add(struct sqlite *q, const struct job_new *job)
     if (!e)
         e = sqlite_write_begin(q);
     if (!e) {
-        e = job->given ? sqlite_job_put_given(q, &t) : sqlite_job_insert(q, &t, &id);
+        job->added = true;
+        e = job->given ? sqlite_job_put_given(q, &t, &job->added) : sqlite_job_insert(q, &t, &id);
         e = sqlite_write_end(q, e);
+        job->added = job->added && !e;
         if (e == ERR_CONFLICT) /* a repeat: its job is stored already */
             e = ERR_OK;
     }

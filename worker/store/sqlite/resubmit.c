@@ -64,13 +64,14 @@ static enum err renew(struct sqlite *q, int64_t id, const struct job_text *t)
     return e ? e : run(q, SQL_RESULT_DROP, id, 0);
 }
 
-enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t)
+enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t, bool *ret_added)
 {
     enum resubmission what;
     bool fresh;
     int64_t id;
     enum err e = look(q, t->job, &id, &what);
 
+    *ret_added = e == ERR_NOT_FOUND || (!e && what == RESUBMIT_ATTEMPT);
     if (e == ERR_NOT_FOUND) {
         e = sqlite_job_insert(q, t, &id);
         return e ? e : sqlite_job_request(q, id, t->job->asked.request_id, &fresh);
