@@ -199,11 +199,12 @@ static void test_refresh_tokens(void **state)
     assert_int_equal(ended, 1);
 }
 
-static enum refresh_rotated rotate(struct store *s, const struct token *old, struct token *next,
-                                   int64_t later_ms)
+static enum refresh_rotated rotate_by(struct store *s, const char *request, const struct token *old,
+                                      struct token *next, int64_t later_ms)
 {
     struct refresh_found f = found(s, old);
     struct refresh_rotation r = {.id = f.id,
+                                 .request_id = request,
                                  .now_ms = now_ms() + later_ms,
                                  .grace_ms = 10000,
                                  .next = token_of(next, "a client", f.family)};
@@ -211,6 +212,30 @@ static enum refresh_rotated rotate(struct store *s, const struct token *old, str
 
     assert_int_equal(store_refresh_rotate(s, &r, &ret), ERR_OK);
     return ret;
+}
+
+static enum refresh_rotated rotate(struct store *s, const struct token *old, struct token *next,
+                                   int64_t later_ms)
+{
+    char request[ID_SIZE];
+
+    new_id(request);
+    return rotate_by(s, request, old, next, later_ms);
+}
+
+/* However late: it is no other use of the token, so that its family goes on. */
+static void test_repeated_rotation(void **state)
+{
+    struct stores *t = *state;
+    struct token first, next;
+    char request[ID_SIZE];
+
+    new_id(request);
+    struct refresh_new new = token_of(&first, "a client", NULL);
+    assert_int_equal(store_refresh_add(t->a, &new), ERR_OK);
+    assert_int_equal(rotate_by(t->a, request, &first, &next, 0), REFRESH_NEXT);
+    assert_int_equal(rotate_by(t->b, request, &first, &next, HOUR_MS), REFRESH_NEXT);
+    assert_int_equal(rotate(t->b, &first, &next, HOUR_MS), REFRESH_REUSED);
 }
 
 static void test_rotation(void **state)
@@ -349,9 +374,10 @@ static void test_submitter(void **state)
 }
 
 const struct CMUnitTest auth_suite[] = {
-    cmocka_unit_test(test_clients),        cmocka_unit_test(test_restricted),
-    cmocka_unit_test(test_refresh_tokens), cmocka_unit_test(test_rotation),
-    cmocka_unit_test(test_logins),         cmocka_unit_test(test_signing_key),
-    cmocka_unit_test(test_audit),          cmocka_unit_test(test_submitter),
+    cmocka_unit_test(test_clients),           cmocka_unit_test(test_restricted),
+    cmocka_unit_test(test_refresh_tokens),    cmocka_unit_test(test_rotation),
+    cmocka_unit_test(test_repeated_rotation), cmocka_unit_test(test_logins),
+    cmocka_unit_test(test_signing_key),       cmocka_unit_test(test_audit),
+    cmocka_unit_test(test_submitter),
 };
 SUITE_LEN(auth);

@@ -73,6 +73,7 @@ static enum err rotate(struct call *c, const struct refresh_found *r, const json
     draft.token.family = r->family;
     draft.token.expires_ms = r->expires_ms; /* all tokens of a family expire with the first */
     struct refresh_rotation rotation = {.id = r->id,
+                                        .request_id = c->request->id,
                                         .now_ms = clock_wall_us() / 1000,
                                         .grace_ms = c->cfg->refresh_grace * 1000,
                                         .next = draft.token};

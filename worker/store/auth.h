@@ -61,7 +61,8 @@ enum refresh_rotated {
 /* Replaces a refresh token by the next one of its family. */
 struct refresh_rotation {
     const char *id;
-    int64_t now_ms, grace_ms; /* may be replaced once more within it */
+    const char *request_id;   /* its repeats may replace the token at any time */
+    int64_t now_ms, grace_ms; /* others only within this time */
     struct refresh_new next;
 };
 

@@ -35,7 +35,7 @@ struct store;
 #define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
 #define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
 
-/* Jobs, agents and queues keep the ids of the newest requests that changed them. */
+/* Jobs, agents, queues and refresh tokens keep the ids of the newest requests that changed them. */
 #define REQUESTS_MAX 16
 
 /* The request behind a call. A repeat of it is found by the id alone: a process that was paused may

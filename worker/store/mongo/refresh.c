@@ -161,15 +161,17 @@ enum err mongo_refresh_revoke_family(struct store *s, const char *family, int64_
 
 /* ---- rotation ---- */
 
-/* Marks a token as used. ERR_NOT_FOUND: revoked, or used before the grace time. */
+/* Marks a token as used. ERR_NOT_FOUND: revoked, or used by others before the grace time. */
 static enum err mark_used(struct mongo *m, const bson_oid_t *id, const struct refresh_rotation *r)
 {
     return db_set(
         m, REFRESH_TOKENS,
-        doc_of("_id: ?, revoked: {$ne: true}, $or: [{used_at: null}, {used_at: {$gte: ?}}]",
-               v_oid(id), v_date(r->now_ms - r->grace_ms)),
-        doc_of("$min: {used_at: ?}, $set: {last_accessed: ?}", v_date(r->now_ms),
-               v_date(r->now_ms)));
+        doc_of("_id: ?, revoked: {$ne: true}, $or: [{used_at: null}, {used_at: {$gte: ?}}, "
+               "{requests: ?}]",
+               v_oid(id), v_date(r->now_ms - r->grace_ms), v_str(r->request_id)),
+        doc_of("$min: {used_at: ?}, $set: {last_accessed: ?}, $push: {requests: {$each: [?], "
+               "$position: 0, $slice: ?}}",
+               v_date(r->now_ms), v_date(r->now_ms), v_str(r->request_id), v_int(REQUESTS_MAX)));
 }
 
 /* Why a token could not be marked. */

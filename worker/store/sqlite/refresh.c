@@ -119,22 +119,23 @@ enum err sqlite_refresh_revoke(struct store *s, const char *id, bool *ret)
 static enum err rotate(struct sqlite *q, int64_t id, const struct refresh_rotation *rotation,
                        enum refresh_rotated *ret)
 {
-    struct query look = query_new(q, SQL_REFRESH_REVOKED), r = query_new(q, SQL_REFRESH_USED);
+    struct query look = query_new(q, SQL_REFRESH_USE), r = query_new(q, SQL_REFRESH_USED);
 
     query_int(&look, id);
+    query_str(&look, rotation->request_id);
     enum err e = query_step(&look);
-    bool revoked = !e && query_col_int(&look, 0) != 0;
+    bool revoked = !e && query_col_int(&look, 0) != 0, fresh = !e && query_col_int(&look, 2);
     int64_t used_ms = e ? 0 : query_col_int(&look, 1);
     query_end(&look);
     if (e)
         return e;
-    *ret = revoked                                                      ? REFRESH_REVOKED
-           : used_ms && rotation->now_ms - used_ms > rotation->grace_ms ? REFRESH_REUSED
-                                                                        : REFRESH_NEXT;
+    bool late = fresh && used_ms && rotation->now_ms - used_ms > rotation->grace_ms;
+    *ret = revoked ? REFRESH_REVOKED : late ? REFRESH_REUSED : REFRESH_NEXT;
     if (*ret != REFRESH_NEXT)
         return ERR_OK;
     query_int(&r, id);
     query_int(&r, rotation->now_ms);
+    query_str(&r, rotation->request_id);
     e = query_run(&r);
     return e ? e : add(q, &rotation->next);
 }
