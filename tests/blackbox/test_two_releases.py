@@ -1,10 +1,6 @@
-"""Two releases on one bus. The second one is built from this tree with changed tables: rows in another
-order, one more, one less. Roles of both run side by side, as in each rolling upgrade."""
+"""Two releases on one bus (second_release.py). Roles of both run side by side, as in each rolling upgrade."""
 
 import contextlib
-import fcntl
-import re
-import shutil
 import subprocess
 import threading
 import time
@@ -13,7 +9,8 @@ import pytest
 import requests
 
 from client import Api, expect, new_id
-from stack import BIN, FAULTS, ROOT, SANITIZED, Port, wait_until
+from second_release import ADDED, REMOVED, ROLES, second_release
+from stack import BIN, FAULTS, SANITIZED, Port, wait_until
 from test_roles_apart import two_ports
 
 pytestmark = [
@@ -24,56 +21,10 @@ pytestmark = [
     pytest.mark.skipif(SANITIZED, reason="the second release is built once, in the release run"),
 ]
 
-ROLES = ("frontend", "broker", "worker")
-REMOVED = "/v1/queues/wait_times"
-ADDED = "/v1/next"
-ROW = re.compile(r"^(?:API|LOGIN|WEBHOOK)\((?:[^()]|\([^()]*\))*\)\n", re.M)
-
-
-def changed_api(text):
-    rows = [row for row in ROW.findall(text) if "OP_WAIT_TIMES" not in row]
-    assert len(rows) > 40
-    rows.append(f'API(OP_NEXT, h_readyz, .wire = 200, .method = HTTP_GET, .path = "{ADDED}",\n'
-                '    .roles = ROLES_ANYONE, .summary = "New")\n')
-    first = "LOCAL(OP_VERSION"
-    return ROW.sub("", text).replace(f"\n{first}", "\n" + "".join(rows[::-1]) + first)
-
-
-def changed_headers(text):
-    rows = [line for line in text.splitlines() if line.startswith("HEADER(")]
-    return "\n".join(['HEADER(HDR_NEXT, 30, "X-Next")', *rows[::-1]]) + "\n"
-
-
-CHANGED = {"api.def": changed_api, "headers.def": changed_headers}
-
-
-def copy_tree(root):
-    """Files that did not change keep their times, so that they are not compiled again."""
-    for name in ("cmake", "frontend", "broker", "worker", "deploy", "tests", "common"):
-        shutil.copytree(ROOT / name, root / name, dirs_exist_ok=True,
-                        ignore=lambda folder, names: CHANGED if folder.endswith("common") else ())
-    shutil.copy2(ROOT / "CMakeLists.txt", root)
-    for name, change in CHANGED.items():
-        text, path = change((ROOT / "common" / name).read_text()), root / "common" / name
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
-
 
 @pytest.fixture(scope="module")
 def second():
-    """The folder of the second release's programs, which is built by the first process that asks."""
-    root = BIN.parent / "second-release"
-    root.mkdir(exist_ok=True)
-    launcher = ["-DCMAKE_C_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
-    with open(root / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        copy_tree(root)
-        for command in (["cmake", "-G", "Ninja", "-S", root, "-B", root / "build",
-                         "-DCMAKE_BUILD_TYPE=Debug", *launcher],
-                        ["ninja", "-C", root / "build", *(f"testflinger-{role}" for role in ROLES)]):
-            done = subprocess.run(command, text=True, capture_output=True, timeout=600)
-            assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    return root / "build/bin"
+    return second_release()
 
 
 class Mix:

@@ -1,12 +1,15 @@
 """A server whose brokers stand behind a relay, and whose further workers have clocks of their own: masters
-beside those of the launcher."""
+beside those of the launcher. It may also take the roles to another release and back."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blackbox"))
 from relay import Relay  # noqa: E402
@@ -14,6 +17,9 @@ from stack import BIN, Port, Stack, descendants  # noqa: E402
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 SKEWS = ("+60s", "-60s")
+ROLLED = ("worker", "broker", "frontend")
+# The order of an upgrade, and of the way back: (role, whether to the second release).
+ROLLS = [*((role, True) for role in ROLLED), *((role, False) for role in ROLLED[::-1])]
 
 
 def ports(n):
@@ -30,20 +36,25 @@ def ports(n):
 
 
 class ApartStack(Stack):
-    """`clocks`: two further workers, a minute ahead and a minute behind. Two releases: give a further master
-    the BIN of the other release (issue 14.1)."""
+    """`clocks`: two further workers, a minute ahead and a minute behind. `second`: the BIN of another
+    release, to which roll() takes frontends, brokers and workers; then these are masters, too."""
 
-    def __init__(self, store, *options, clocks=False, brokers=2, **counts):
+    def __init__(self, store, *options, clocks=False, second=None, brokers=2, **counts):
         super().__init__(store, *options, brokers=brokers, **counts)
-        self.clocks, self.masters = clocks, []
+        settings = zip(options[::2], options[1::2], strict=True)
+        self.settings = {f"TESTFLINGER_{name[2:].upper().replace('-', '_')}": str(value)
+                         for name, value in settings}
+        self.clocks, self.second, self.rolled, self.binaries = clocks, second, 0, {}
+        self.masters, self.lock, self.roll_faults = {}, threading.RLock(), []
         self.relayed, self.bus = ports(2 * brokers), ports(2 * brokers)
         self.relay = Relay({a.number: b.number for a, b in zip(self.relayed, self.bus, strict=True)})
 
     def command(self):
-        """The launcher's frontends and workers use brokers that it does not start."""
+        """The launcher's processes use brokers that it does not start."""
         command = super().command()
         command[command.index("--bus") + 1] = self._address(self.relayed)
-        command[command.index("--brokers") + 1] = "0"
+        for role in ("broker", *(ROLLED if self.second else ())):
+            command[command.index(f"--{role}s") + 1] = "0"
         return command
 
     @staticmethod
@@ -51,66 +62,109 @@ class ApartStack(Stack):
         return f"tcp://127.0.0.1:{which[0].number}"
 
     def launch(self):
-        self.masters = [self._master("broker", self.bus, self.counts["broker"])]
-        if self.clocks:
-            self.masters += [self._master("worker", self.relayed, 1, "--store", self.store, skew=skew)
-                             for skew in SKEWS]
-        super().launch()
+        with self.lock:
+            names = [*(ROLLED if self.second else ["broker"]), *(SKEWS if self.clocks else [])]
+            self.masters = {name: self._master(name) for name in names}
+            super().launch()
 
-    def _master(self, role, bus, processes, *options, skew=None):
-        env = {**os.environ, **self.env}
+    def _master(self, name):
+        """Starts the master of a role, or of one worker with a clock of its own."""
+        role, skew = ("worker", name) if name in SKEWS else (name, None)
+        env = {**os.environ, **self.settings, **self.env}
         if skew:
             env |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": skew, "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                     "FAKETIME_DONT_RESET": "1"}
-        common = ["--bus", self._address(bus), "--processes", str(processes), "--log-format", "json",
-                  "--heartbeat", "200"]
+        options = {"bus": self._address(self.bus if role == "broker" else self.relayed), "log-format": "json",
+                   "processes": 1 if skew else self.counts[role]}
+        if role != "broker":
+            options["brokers"] = self.counts["broker"]
         if role == "worker":
-            common += ["--brokers", str(self.counts["broker"])]
+            options["store"] = self.store
+        if role == "frontend":
+            options["listen"] = f"127.0.0.1:{self.port.number}"
+        given = [str(x) for pair in options.items() for x in (f"--{pair[0]}", pair[1])]
         with open(self.folder / "stderr", "ab") as err:
-            return subprocess.Popen([BIN / f"testflinger-{role}", *common, *options], env=env,
+            return subprocess.Popen([self.binaries.get(name, BIN) / f"testflinger-{role}", *given], env=env,
                                     cwd=self.folder, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
                                     start_new_session=True)
 
+    def roll(self):
+        """Takes the next role to the other release, as an upgrade does or the way back; says what it did."""
+        role, upgrade = ROLLS[self.rolled % len(ROLLS)]
+        self.rolled += 1
+        with self.lock:
+            self.binaries[role] = self.second if upgrade else BIN
+            old = self.masters[role]
+            if role == "worker":  # both for a while
+                self.masters[role] = self._master(role)
+                time.sleep(1)
+                self._end(role, old)
+            else:
+                self._end(role, old)
+                self.masters[role] = self._master(role)
+        return f"{role} {'upgraded' if upgrade else 'taken back'}"
+
+    def _end(self, role, master):
+        master.terminate()
+        try:
+            if master.wait(15) not in (0, -signal.SIGKILL):  # another fault may have killed it
+                self.roll_faults.append(f"the {role} that was replaced ended with {master.returncode}")
+        except subprocess.TimeoutExpired:
+            self.roll_faults.append(f"the {role} that was replaced did not end within 15 s")
+            master.kill()
+            master.wait()
+
+    def _is_up(self):
+        if not self.second:
+            return super()._is_up()
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
     def is_complete(self):
-        return len(self.children("broker")) == self.counts["broker"] and bool(self.children("worker"))
+        roles = ROLLED if self.second else ("broker",)
+        return all(len(self.children(role)) >= self.counts[role] for role in roles) and bool(
+            self.children("worker"))
 
     def tree(self):
         found = super().tree()
-        for master in self.masters:
+        for master in self.masters.values():
             found |= descendants(master.pid)
         return found
 
     def kill_all(self):
-        super().kill_all()
-        self._wait(signal.SIGKILL)
+        with self.lock:
+            super().kill_all()
+            self._wait(signal.SIGKILL)
 
     def faults(self):
-        masters, self.masters, self.undisturbed = self.masters, [], None
+        masters, self.masters, self.undisturbed = self.masters, {}, None
         found = super().faults()  # the launcher's processes need the others to end in order
         self.masters = masters
         self._wait(signal.SIGTERM)
         self.relay.close()
         for port in [*self.relayed, *self.bus]:
             port.release()
-        return found
+        return found + self.roll_faults
 
     def revive(self):
         """Starts masters that were killed: they have no launcher."""
-        for i, master in enumerate(self.masters):
-            if master.poll() is not None:
-                self.masters[i] = self._again(i)
-
-    def _again(self, i):
-        time.sleep(0.1)
-        if i == 0:
-            return self._master("broker", self.bus, self.counts["broker"])
-        return self._master("worker", self.relayed, 1, "--store", self.store, skew=SKEWS[i - 1])
+        if not self.lock.acquire(blocking=False):  # one is being replaced
+            return
+        try:
+            for name, master in self.masters.items():
+                if master.poll() is not None:
+                    time.sleep(0.1)
+                    self.masters[name] = self._master(name)
+        finally:
+            self.lock.release()
 
     def _wait(self, sig):
-        for master in self.masters:
+        for master in self.masters.values():
             if master.poll() is None:
                 master.send_signal(sig)
-        for master in self.masters:
+        for master in self.masters.values():
             try:
                 master.wait(15)
             except subprocess.TimeoutExpired:

@@ -1,14 +1,15 @@
 """Load on the whole server while faults come, then an exact account.
 
     tests/chaos/run [--minutes N | --seconds N | --long] [--store sqlite|mongodb|replicas]
-                    [--faults kill,all,hup,stop,freeze,store,primary,hold,cut,slow,clocks] [--plain]
+                    [--faults kill,all,hup,stop,freeze,store,primary,hold,cut,slow,clocks,releases] [--plain]
                     [--roles frontend,broker,worker,webhook]
 
 Without --store: both kinds of store, one after the other, for half of the time each. Faults, default
 kill,all,hup: processes are killed, all of them; HUP; processes are stopped for 1 to 10 s, alone (stop) or
 with their master, which cannot replace them then (freeze); mongod is stopped (store); the primary is
 killed; a relay on the bus holds connections up, cuts and slows them; workers' clocks differ by a minute
-(clocks, MongoDB only). --long: all of them, for an hour. --plain: no faults; no answer may be a 5xx. It
+(clocks, MongoDB only); frontends, brokers and workers are taken to a second release and back, one role
+after the other (releases). --long: all of them, for an hour. --plain: no faults; no answer may be a 5xx. It
 prints the longest time in which no request was answered: with one fault alone this is what the fault
 costs. The last line says the result; the exit status is 1 after a fault of the server, and then its log
 is kept."""
@@ -30,12 +31,13 @@ from load import Agent, Client, Gap, Submitter  # noqa: E402
 from mongo import Mongod  # noqa: E402
 from receiver import Receiver  # noqa: E402
 from replica_set import ReplicaSet  # noqa: E402
+from second_release import second_release  # noqa: E402
 from stack import Stack  # noqa: E402
 
 BACKLOG = 100          # jobs that wait
 CALM_SECONDS = 60      # for the agents to get what is left after the last kill
 RETURN_SECONDS = 8     # a claim whose answer was lost is given again within this time
-BUS_FAULTS = {"hold", "cut", "slow"}
+APART_FAULTS = {"hold", "cut", "slow", "releases"}
 QUEUES = [f"chaos-{n}" for n in range(4)]
 FAULTS_SHOWN = 40
 
@@ -129,8 +131,10 @@ def new_stack(store, options, clocks):
     """The launcher's server; for faults of the bus or clocks, one whose roles start apart."""
     counts = {"frontends": 2, "workers": 3, "brokers": 2, "webhooks": 1}
     settings = ["--heartbeat", 200, "--webhook-reply", "queued", "--webhook-backoff", 300]
-    if clocks or BUS_FAULTS & options.faults:
-        return ApartStack(store, *settings, clocks=clocks, **{**counts, "brokers": 1})
+    if clocks or APART_FAULTS & options.faults:
+        second = second_release() if "releases" in options.faults else None
+        settings += ["--webhook-private", "allow"]  # its default depends on where the frontends listen
+        return ApartStack(store, *settings, clocks=clocks, second=second, **{**counts, "brokers": 1})
     return Stack(store, *settings, **counts)
 
 

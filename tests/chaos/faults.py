@@ -16,8 +16,9 @@ class Faults:
 
     # name: (seconds between two of them, method)
     PLAN = {"kill": (0.5, "kill_one"), "all": (20, "kill_everything"), "hup": (7, "hup"),
-            "stop": (5, "stop_one"), "freeze": (8, "freeze_one"), "store": (15, "stop_store"), "hold": (9, "hold"), "cut": (4, "cut"),
-            "slow": (11, "slow"), "primary": (12, "kill_primary")}
+            "stop": (5, "stop_one"), "freeze": (8, "freeze_one"), "store": (15, "stop_store"),
+            "hold": (9, "hold"), "cut": (4, "cut"), "slow": (11, "slow"), "primary": (12, "kill_primary"),
+            "releases": (3, "roll")}
 
     def __init__(self, stack, chosen, database=None, roles=ROLES):
         self.stack, self.database, self.roles = stack, database, roles
@@ -130,3 +131,6 @@ class Faults:
     def slow(self):
         self._beside(self.stack.relay.slow, random.uniform(2, 6))
         self.done["bus slowed"] += 1
+
+    def roll(self):
+        self._beside(lambda: self.done.update([self.stack.roll()]))
