@@ -70,6 +70,12 @@ static bool take_header(struct conn *c, struct evbuffer *input)
     return r == PROXY2_DONE;
 }
 
+static void hold(struct conn *c)
+{
+    if (intake_waiting(&c->intake) > INTAKE_WAIT_MAX && intake_is_busy(&c->intake))
+        bufferevent_disable(c->bev, EV_READ); /* the library reads on after the answer */
+}
+
 /* evbuffer callback on the library's input: moves new bytes to the intake, which may put a checked
  * head in their place. */
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
@@ -95,14 +101,74 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         evbuffer_add_buffer(input, s->kept);
     advance(c);
     c->feeding = false;
-    conn_hold(c);
+    hold(c);
     pace_look(c);
+}
+
+/* True while a whole request is served or may wait for the hook, or an answer is on the way. */
+static bool owes_answer(const struct conn *c)
+{
+    return intake_is_busy(&c->intake) || event_pending(c->hook, EV_TIMEOUT, NULL) ||
+           evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct conn *c = arg;
+
+    /* The client has ended its sending side, and may wait for its answer. Whether it has left shows
+     * when the answer is written; the end comes again when the library reads on. */
+    if ((what & BEV_EVENT_EOF) && !(what & BEV_EVENT_ERROR) && !c->tls && !c->polls &&
+        owes_answer(c))
+        return;
+    c->library.event(bev, what, c->evcon);
+}
+
+static void stand_in(struct conn *c, bool reads);
+
+static void on_write(struct bufferevent *bev, void *arg)
+{
+    struct conn *c = arg;
+    struct server *s = c->server;
+
+    if (!c->library.write)
+        return;
+    s->writing = c;
+    c->library.write(bev, c->evcon);
+    if (s->writing) /* it was not closed behind its answer */
+        stand_in(c, true);
+    s->writing = NULL;
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+    struct conn *c = arg;
+
+    if (c->library.read)
+        c->library.read(bev, c->evcon);
+}
+
+/* Takes the place of the library's callbacks until it sets them anew, since it takes the end of the
+ * client's sending side for the end of the client. `reads`: it hears that something came. */
+static void stand_in(struct conn *c, bool reads)
+{
+    bufferevent_data_cb read_cb, write_cb;
+    bufferevent_event_cb event_cb;
+    void *arg;
+
+    bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &arg);
+    if (event_cb != on_event)
+        c->library = (struct library){read_cb, write_cb, event_cb};
+    if (!reads)
+        c->library.read = NULL;
+    bufferevent_setcb(c->bev, on_read, write_cb ? on_write : NULL, on_event, c);
 }
 
 void conn_hold(struct conn *c)
 {
-    if (intake_waiting(&c->intake) > INTAKE_WAIT_MAX && intake_is_busy(&c->intake))
-        bufferevent_disable(c->bev, EV_READ); /* the library reads on after the answer */
+    if (evbuffer_get_length(bufferevent_get_output(c->bev)))
+        stand_in(c, false);
+    hold(c);
 }
 
 static void on_close(struct evhttp_connection *evcon, void *arg)
@@ -114,6 +180,8 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     if (c->exchange)
         s->client_gone(c->exchange);
     delivery_closed(c);
+    if (s->writing == c)
+        s->writing = NULL;
     if (intake_unread(&c->intake))
         linger_begin(&s->lingering, s->base, bufferevent_getfd(c->bev));
     HASH_DEL(s->conns, c);
@@ -177,10 +245,12 @@ static void read_on(struct conn *c)
     if (!c->tls)
         evbuffer_freeze(input, 0);
     c->feeding = false;
-    conn_hold(c);
+    hold(c);
     pace_look(c);
     if (passed)
         bufferevent_trigger(c->bev, EV_READ, 0); /* the library reads the head */
+    else if (!intake_is_busy(&c->intake))
+        bufferevent_enable(c->bev, EV_READ); /* on_event() may have passed over the end */
 }
 
 static void on_hook(evutil_socket_t fd, short what, void *arg)
@@ -275,15 +345,11 @@ void conn_let_body(struct conn *c)
 
 void conn_watch(struct conn *c)
 {
-    bufferevent_data_cb read_cb, write_cb;
-    bufferevent_event_cb event_cb;
-    void *arg;
-
     /* The library has disabled reading; its read callback must not run now. */
-    bufferevent_getcb(c->bev, &read_cb, &write_cb, &event_cb, &arg);
-    bufferevent_setcb(c->bev, NULL, write_cb, event_cb, arg);
+    c->polls = false;
+    stand_in(c, false);
     bufferevent_enable(c->bev, EV_READ);
-    conn_hold(c);
+    hold(c);
 }
 
 void conn_close_idle(struct server *s)

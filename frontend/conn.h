@@ -20,8 +20,8 @@ struct intake_item *conn_claim(struct conn *c, struct evhttp_request *req);
  * called: then call intake_body. */
 void conn_let_body(struct conn *c);
 
-/* During a request: detects that the client goes. Keeps bytes of further requests, up to
- * INTAKE_WAIT_MAX and one read. */
+/* During a request: detects that the client goes, by a reset, a failed write, and with c->polls the
+ * end of its sending side. Keeps bytes of further requests, up to INTAKE_WAIT_MAX and one read. */
 void conn_watch(struct conn *c);
 
 /* Stops reading when INTAKE_WAIT_MAX bytes wait behind the request that is served. Call it after

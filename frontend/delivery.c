@@ -221,7 +221,8 @@ bool delivery_refused(const struct conn *c)
     char byte;
     ssize_t n = recv(bufferevent_getfd(c->bev), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    return (n == 0 && c->polls) ||
+           (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 static struct delivery *new_delivery(const char *id)

@@ -17,7 +17,8 @@ void delivery_stop(struct deliveries *d);
 /* Whether there are claims that no worker knows the delivery of. */
 bool delivery_pending(const struct deliveries *d);
 
-/* True when the client has closed before its answer: nothing needs to be written any more. */
+/* True when the client has left before its answer: nothing needs to be written any more. A poll
+ * takes the end of the client's sending side for that. */
 bool delivery_refused(const struct conn *c);
 
 /* Call it before the claim's answer goes to the library. `id`: the request's, a UUID. */

@@ -184,6 +184,7 @@ static bool on_begin(struct exchange *x, const struct request *r)
     if (wait_s > 0 && !r->head && p->queues_len)
         p->end = clock_mono_ms() + wait_s * 1000;
     place_lasts(x->conn, p->end != 0);
+    x->conn->polls = p->end != 0;
     p->words = x->server->park->words;
     p->asked = clock_mono_ms();
     return true;

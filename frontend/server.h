@@ -13,6 +13,7 @@
 #include "frontend/origin.h"
 #include "frontend/proxy2.h"
 
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
@@ -88,6 +89,11 @@ struct conn {
     bool opening; /* its PROXY header or TLS handshake is under way */
     bool failed;  /* that header is bad: the hook closes the connection */
     bool broken;  /* the library and the intake disagree: the hook closes the connection */
+    bool polls;   /* its request may wait long: a client that ends its sending side has left */
+    struct library {
+        bufferevent_data_cb read, write; /* NULL: none */
+        bufferevent_event_cb event;
+    } library; /* callbacks of libevent's HTTP, for which conn.c's stand in */
     struct pace pace;
     struct placed placed;
     struct client client;
@@ -119,7 +125,8 @@ struct server {
     struct tls *tls; /* NULL: plain HTTP */
     struct proxies proxies;
     struct acceptor *acceptor;
-    struct event *tick; /* each second */
+    struct event *tick;   /* each second */
+    struct conn *writing; /* conn.c: whose write callback runs; NULL: none, or it was closed */
     struct link *link;
     struct deliveries *deliveries;
     struct park *park;
