@@ -81,6 +81,10 @@ enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
 /* The error that SQLite's code stands for, logged with what the operator can do. */
 enum err sqlite_fault(struct sqlite *q, int code) MUST_CHECK;
 
+/* Removes up to `limit` entries of live output that were taken before that time (output.c). */
+enum err sqlite_output_purge(struct sqlite *q, int64_t before_ms, int limit,
+                             bool *ret_more) MUST_CHECK;
+
 /* ---- transactions (transaction.c) ---- */
 
 /* Around everything that an operation writes, and what it reads to decide on it. end() takes how
