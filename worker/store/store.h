@@ -31,10 +31,12 @@
 
 struct store;
 
+/* How long live output and its posts are known after it was taken. */
+#define TAKEN_KEPT_MS ((int64_t)15 * 60 * 1000)
+
 #define STORE_DOCUMENT_MAX (16 * MIB)
-#define AGENT_LOG_MAX      100                       /* lines kept of an agent's log */
-#define TAKEN_KEPT_MS      ((int64_t)15 * 60 * 1000) /* what is known of live output after its take */
-#define WAIT_TIMES_MAX     1000                      /* newest wait times kept of a queue */
+#define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
+#define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
 
 /* Jobs, agents, queues and refresh tokens keep the ids of the newest requests that changed them. */
 #define REQUESTS_MAX 16

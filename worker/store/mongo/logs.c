@@ -299,7 +299,7 @@ static enum err find_taken(struct mongo *m, const struct taking *k, bool only, s
                    .sort = "unread: 1, fragment_number: 1", .index = IX_UNREAD, .limit = TAKE_MAX);
 }
 
-/* Appends the texts that fit: of those that the request has, if there are any, else of the others. */
+/* Appends the texts that fit: those that the request has, if there are any, else the others. */
 static void append_texts(struct taking *k, struct db_found *f)
 {
     struct log_piece piece;
