@@ -9,7 +9,13 @@
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
 
-/* Microseconds since the epoch (UTC). */
+/* Microseconds since the machine's start. Goes on during a suspend, as CLOCK_MONOTONIC does not,
+ * and is the same for all processes of the machine. Nobody can set it. */
+int64_t clock_boot_us(void);
+
+/* Microseconds since the epoch (UTC) by this machine's clock, which may be set at any time and
+ * differs between machines: for logs, ids and dates that others check. Times that processes compare
+ * are those of store_now_ms(). */
 int64_t clock_wall_us(void);
 
 #define CLOCK_TEXT_SIZE 32

@@ -1,5 +1,6 @@
 #include "common/late.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
 
@@ -16,10 +17,7 @@ static _Atomic int64_t ticked, pause_found;
 
 static int64_t now_ms(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return clock_boot_us() / 1000;
 }
 
 /* Both threads check: either may be the first to run after a pause. */

@@ -31,7 +31,7 @@ void leases_touch(struct store *s, const struct call *calls, size_t n)
 {
     struct lease_renewal renewals[BUS_BUNDLE_MAX];
     struct buf names[BUS_BUNDLE_MAX];
-    int64_t now_ms = clock_mono_ms(), wall_ms = clock_wall_us() / 1000;
+    int64_t now_ms = clock_mono_ms(), store_ms = store_now_ms(s);
     size_t len = 0;
 
     for (size_t i = 0; i < n && len < BUS_BUNDLE_MAX; i++) {
@@ -43,7 +43,7 @@ void leases_touch(struct store *s, const struct call *calls, size_t n)
         renewals[len] = (struct lease_renewal){.job_id = c->request->params[0],
                                                .certain = c->touch >= TOUCH_AGENT,
                                                .exact = c->touch == TOUCH_STATE,
-                                               .now_ms = wall_ms,
+                                               .now_ms = store_ms,
                                                .length_ms = c->cfg->job_lease * 1000};
         if (cookie.s && cookie_get(cookie, "agent_name", &names[len]))
             renewals[len].agent = (struct text){names[len].data, names[len].len};

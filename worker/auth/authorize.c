@@ -1,6 +1,5 @@
 #include "worker/auth/authorize.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/op.h"
 #include "worker/auth/security_log.h"
@@ -46,7 +45,8 @@ static enum err take_token(struct call *c, struct text token)
 
     if (e)
         return e;
-    who->fault = token_decode(keys, token, clock_wall_us() / 1000000, c->cfg->jwt_leeway, &claims);
+    who->fault =
+        token_decode(keys, token, store_now_ms(c->store) / 1000, c->cfg->jwt_leeway, &claims);
     if (who->fault)
         return ERR_OK;
     who->has_token = true;

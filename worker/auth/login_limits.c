@@ -117,7 +117,7 @@ static void attempt_init(struct attempt *a, const struct call *c, const struct c
     char address[LOGIN_ADDRESS_SIZE], client[SHA256_TEXT_SIZE], digest[SHA256_TEXT_SIZE];
     char pair[SHA256_TEXT_SIZE + LOGIN_ADDRESS_SIZE];
 
-    *a = (struct attempt){.now_ms = clock_wall_us() / 1000,
+    *a = (struct attempt){.now_ms = store_now_ms(c->store),
                           .max = {[ADDRESS] = c->cfg->login_failures_address,
                                   [PAIR] = c->cfg->login_failures,
                                   [CLIENT] = c->cfg->login_failures}};
@@ -140,7 +140,7 @@ static enum err attempt_load(struct attempt *a, const struct call *c)
 
     if (e)
         return e;
-    for (int i = 0; i < TRUST; i++) /* after a clock step backwards these would last too long */
+    for (int i = 0; i < TRUST; i++) /* the store's clock was set back: they would last too long */
         if (a->counts[i].until_ms - a->now_ms > c->cfg->login_window * 1000)
             a->counts[i].count = 0;
     a->trusted = a->counts[TRUST].until_ms > a->now_ms && a->counts[TRUST].count == a->address;

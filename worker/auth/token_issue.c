@@ -1,6 +1,5 @@
 #include "worker/auth/token_issue.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "worker/auth/bcrypt.h"
 #include "worker/auth/security_log.h"
@@ -26,7 +25,7 @@ char *token_issue_token(struct call *c, const json_t *client, const json_t *perm
 
     client_binding(client, binding);
     char *token = e ? NULL
-                    : token_encode(keys, permissions, binding, clock_wall_us() / 1000000,
+                    : token_encode(keys, permissions, binding, store_now_ms(c->store) / 1000,
                                    c->cfg->token_lifetime);
     if (!token)
         reply_err(c, e ? e : ERR_INTERNAL);
@@ -65,7 +64,7 @@ enum err token_issue_draft(const struct call *c, const json_t *client, struct re
         snprintf(ret->text, sizeof ret->text, "%s", text.data);
         sha256_text((struct text){text.data, text.len}, ret->digest);
         client_binding(client, ret->binding);
-        int64_t now_ms = clock_wall_us() / 1000;
+        int64_t now_ms = store_now_ms(c->store);
         ret->token =
             (struct refresh_new){.client_id = {json_string_value(id), json_string_length(id)},
                                  .digest = ret->digest,

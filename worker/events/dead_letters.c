@@ -1,5 +1,4 @@
 /* Dead letters of webhooks: what is there, and another chance for one. */
-#include "common/clock.h"
 #include "worker/auth/security_log.h"
 #include "worker/events/dead_letter_view.h"
 #include "worker/http/listing.h"
@@ -68,7 +67,7 @@ void h_webhooks_resend(struct call *calls[], size_t n)
         return;
     if (id.len < sizeof text && !memchr(id.s, '\0', id.len)) {
         snprintf(text, sizeof text, "%.*s", (int)id.len, id.s);
-        e = store_outbox_resend(c->store, text, clock_wall_us() / 1000);
+        e = store_outbox_resend(c->store, text, store_now_ms(c->store));
     }
     if (e == ERR_NOT_FOUND && !c->repeat) {
         reply_error(c, 404, "There is no dead letter of this id");

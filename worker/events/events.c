@@ -1,6 +1,5 @@
 /* Events of a job: into the outbox first; the webhook worker tries them and answers then. */
 #include "common/bus.h"
-#include "common/clock.h"
 #include "common/mem.h"
 #include "worker/events/receiver.h"
 #include "worker/http/jsonbody.h"
@@ -26,7 +25,7 @@ static bool job_id_fits(const struct call *c)
 
 static void fill(struct event_post *p, const struct call *c)
 {
-    int64_t now = clock_wall_us() / 1000;
+    int64_t now = store_now_ms(c->store);
 
     snprintf(p->id, sizeof p->id, "%s", c->request->id);
     event_token(p->token);

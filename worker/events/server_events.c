@@ -28,7 +28,7 @@ static char *body_of(const struct server_event *n, int64_t now_ms)
 void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n)
 {
     char id[OUTBOX_TOKEN_SIZE], lane[OUTBOX_LANE_SIZE], receiver[RECEIVER_SIZE];
-    int64_t now_ms = clock_wall_us() / 1000;
+    int64_t now_ms = store_now_ms(s);
 
     if (!cfg->webhook_server_events || !n->webhook || !is_url(n->webhook, strlen(n->webhook)) ||
         !receiver_allowed(receiver_rule(cfg, n->webhook)) || receiver_of(n->webhook, receiver) ||

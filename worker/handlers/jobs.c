@@ -1,6 +1,5 @@
 /* Jobs: submit, read, position, cancel. */
 #include "common/bus.h"
-#include "common/clock.h"
 #include "common/mem.h"
 #include "common/metric_queues.h"
 #include "worker/auth/authorize.h"
@@ -232,7 +231,7 @@ static size_t find_earlier(struct submission *subs, size_t n)
         return n;
     const struct config *cfg = subs[0].call->cfg;
     enum err all = store_submit_keys(subs[0].call->store, keys, len,
-                                     clock_wall_us() / 1000 - cfg->expire_keys * 1000);
+                                     store_now_ms(subs[0].call->store) - cfg->expire_keys * 1000);
     for (size_t i = 0; i < len; i++) {
         enum err e = all ? all : keys[i].err;
         if (e == ERR_CONFLICT) {

@@ -1,5 +1,4 @@
 /* Refresh tokens: use, rotation and revocation. */
-#include "common/clock.h"
 #include "worker/auth/security_log.h"
 #include "worker/auth/token_issue.h"
 #include "worker/clients/document.h"
@@ -74,7 +73,7 @@ static enum err rotate(struct call *c, const struct refresh_found *r, const json
     draft.token.expires_ms = r->expires_ms; /* all tokens of a family expire with the first */
     struct refresh_rotation rotation = {.id = r->id,
                                         .request_id = c->request->id,
-                                        .now_ms = clock_wall_us() / 1000,
+                                        .now_ms = store_now_ms(c->store),
                                         .grace_ms = c->cfg->refresh_grace * 1000,
                                         .next = draft.token};
     if (!e)
@@ -97,7 +96,7 @@ static enum err rotate(struct call *c, const struct refresh_found *r, const json
 /* Notes the use of the token. On an error the call is answered. */
 static enum err touch(struct call *c, const struct refresh_found *r)
 {
-    enum err e = store_refresh_touch(c->store, r->id, clock_wall_us() / 1000);
+    enum err e = store_refresh_touch(c->store, r->id, store_now_ms(c->store));
 
     if (e == ERR_NOT_FOUND)
         reply_error(c, 400, INVALID);
@@ -154,7 +153,7 @@ static void refresh(struct call *c, const struct refresh_found *r)
         reply_err(c, e);
     else if (r->revoked)
         refuse(c, r, "A revoked refresh token was used", REVOKED);
-    else if (r->expires_ms <= clock_wall_us() / 1000)
+    else if (r->expires_ms <= store_now_ms(c->store))
         refuse(c, r, "An expired refresh token was used", "Refresh token expired");
     else if (!client_issued(client, r->binding, r->issued_ms))
         end_foreign(c, r);

@@ -1,6 +1,5 @@
 #include "worker/request/call.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/request/answer.h"
@@ -20,7 +19,7 @@ struct asked call_asked(const struct call *c)
 
 int64_t lease_end_ms(const struct call *c)
 {
-    return c->cfg->job_lease ? clock_wall_us() / 1000 + c->cfg->job_lease * 1000 : 0;
+    return c->cfg->job_lease ? store_now_ms(c->store) + c->cfg->job_lease * 1000 : 0;
 }
 
 struct text caller_id(const struct call *c)

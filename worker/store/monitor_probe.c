@@ -1,6 +1,5 @@
 #include "worker/store/monitor_probe.h"
 
-#include "common/clock.h"
 #include "common/metrics.h"
 #include "common/monitor.h"
 #include "common/prom.h"
@@ -78,7 +77,7 @@ static enum err more_jobs(void *arg, struct buf *out)
     if (!e)
         e = print_queues(out, "testflinger_queue_oldest_waiting_seconds",
                          "Age of the oldest job that waits, of the same queues", depths, n,
-                         clock_wall_us() / 1000);
+                         store_now_ms(w->store));
     for (size_t i = 0; i < n; i++)
         free(depths[i].queue);
     return e;
@@ -96,7 +95,7 @@ static enum err more_events(void *arg, struct buf *out)
     struct watch *w = arg;
     struct outbox_backlog b = {0};
     bool up = look(w) == ERR_OK && store_outbox_count(w->store, &b) == ERR_OK;
-    int64_t age_ms = b.oldest_ms ? clock_wall_us() / 1000 - b.oldest_ms : 0;
+    int64_t age_ms = b.oldest_ms ? store_now_ms(w->store) - b.oldest_ms : 0;
     enum err e = print_up(out, up);
 
     if (e || !up)

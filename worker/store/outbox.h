@@ -5,7 +5,7 @@
  * A lane is due when its head is to be tried next or, while claimed, when the lease ends: so the
  * lanes of a dead dispatcher become due by themselves.
  *
- * Times are ms since 1970 by the caller's clock; the order within a lane is the store's. Texts hold
+ * Times are those of store_now_ms(); the order within a lane is the store's. Texts hold
  * no NUL. */
 #ifndef WORKER_STORE_OUTBOX_H
 #define WORKER_STORE_OUTBOX_H

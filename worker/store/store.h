@@ -31,9 +31,6 @@
 
 struct store;
 
-/* How long live output and its posts are known after it was taken. */
-#define TAKEN_KEPT_MS ((int64_t)15 * 60 * 1000)
-
 #define STORE_DOCUMENT_MAX (16 * MIB)
 #define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
 #define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
@@ -136,19 +133,6 @@ struct output_append {
     enum err err;     /* out */
 };
 
-/* Takes live output, as much as fits into `max` bytes with a line end each. Where this request took
- * some before, whose answer was lost, it gets the same again and nothing else. That is possible
- * until another request takes from the job, at most for TAKEN_KEPT_MS. ERR_NOT_FOUND: nothing. */
-struct live_take {
-    struct asked asked;
-    struct text job_id;
-    enum output_type type;
-    size_t max;
-    bool peek;       /* only look: nothing counts as taken */
-    json_t *entries; /* empty array, gets the texts; of no use after a failure */
-    bool again;      /* out: it is what the request took before */
-};
-
 struct agent_put {
     struct asked asked;
     struct text name;
@@ -165,6 +149,7 @@ struct queue_check {
 struct store_ops {
     const char *name;
     void (*close)(struct store *s);
+    int64_t (*now_ms)(struct store *s);
 #define STORE_OP(name, params, args) enum err(*name) params;
 #include "worker/store/store.def"
 #undef STORE_OP
@@ -187,6 +172,15 @@ enum err store_open(const char *uri, const struct config *cfg, struct store **re
 /* Seconds within which each operation ends, also of a store that does not answer. */
 unsigned store_longest_s(const struct config *cfg);
 void store_close(struct store *s); /* may be NULL */
+
+/* Milliseconds since the epoch by the clock that all processes on this store share; a machine's
+ * clock that differs or is set changes nothing. MongoDB: the primary's, measured every 2 s to
+ * within half a round trip. SQLite: the machine's as it was when the first of them opened the file.
+ * Every time that processes compare is taken from here. */
+static inline int64_t store_now_ms(struct store *s)
+{
+    return s->ops->now_ms(s);
+}
 
 /* The back ends' openers, same results. */
 enum err sqlite_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;

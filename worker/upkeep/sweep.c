@@ -21,8 +21,12 @@
 /* Chunks of files that one step removes at most. */
 #define CHUNKS_MAX 64
 
-/* A gap between steps, or a clock step, long enough to have kept agents from renewing leases. */
+/* A gap between steps, or a step of the store's clock, that is long enough to have kept agents from
+ * renewing leases. */
 #define PAUSE_MS 2000
+
+/* The machine's clock differs from the store's by so much more or less than before: log it. */
+#define SKEW_MS 1000
 
 struct sweeper {
     const struct config *cfg;
@@ -34,16 +38,20 @@ struct sweeper {
     size_t task;          /* index of the next task; walks follow tasks[] */
     int64_t served_since; /* ms, monotonic: start of the leases' grace period */
     unsigned round;       /* of all tasks, counted */
-    int64_t last;         /* ms, monotonic: time of the last step */
-    int64_t offset;       /* ms, of the wall clock to the monotonic one at that time */
+    int64_t stepped;      /* ms, monotonic: step of the store's clock; claims wait, too; 0: none */
+    int64_t last;         /* ms of clock_boot_us(): time of the last step of the sweep; 0: none */
+    int64_t offset;       /* ms, of the store's clock to that of `last` at that time */
+    int64_t skew;         /* ms, of the machine's clock to the store's, when last logged */
     struct expiry walk;
 };
 
 /* ---- tasks: each makes one bounded step ---- */
 
-/* Claims that nobody has confirmed. */
+/* Claims that nobody has confirmed. After a step of the store's clock each gets its time anew. */
 static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
+    if (w->stepped && clock_mono_ms() - w->stepped < w->cfg->claim_timeout * 1000)
+        return ERR_OK;
     sweep->before_ms = sweep->now_ms - w->cfg->claim_timeout * 1000;
     enum err e = store_claims_overdue(s, sweep);
     metric_add(M_CLAIMS_RETURNED, 0, sweep->wake_len);
@@ -140,7 +148,7 @@ static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep
 static bool take_turn(struct sweeper *w, struct store *s, int64_t now)
 {
     int64_t length = TURN_INTERVALS * w->cfg->sweep_interval;
-    struct sweep_turn turn = {.owner = w->id, .now_ms = clock_wall_us() / 1000};
+    struct sweep_turn turn = {.owner = w->id, .now_ms = store_now_ms(s)};
     bool mine = false;
 
     if (length < TURN_MIN_MS)
@@ -165,25 +173,45 @@ static void next_task(struct sweeper *w)
     }
 }
 
-/* After a suspend, SIGSTOP or clock step, leases look expired although agents could not renew them:
- * restart the grace period. */
-static void notice_pause(struct sweeper *w, int64_t now, int64_t wall_ms)
+/* After a suspend, SIGSTOP or a step of the store's clock, leases look expired although agents
+ * could not renew them: restart the grace period. */
+static void notice_pause(struct sweeper *w, int64_t now, int64_t store_ms)
 {
-    int64_t offset = wall_ms - now;
+    int64_t boot_ms = clock_boot_us() / 1000, offset = store_ms - boot_ms;
+    bool stepped = w->last && llabs(offset - w->offset) > PAUSE_MS;
 
-    if (now - w->last > 2 * w->cfg->sweep_interval + PAUSE_MS ||
-        llabs(offset - w->offset) > PAUSE_MS)
+    if (stepped) {
+        w->stepped = now;
+        log_warn("the store's clock went %+.1f s: leases and claims get their time once more. Set "
+                 "clocks in small steps, by NTP",
+                 (double)(offset - w->offset) / 1e3);
+    }
+    if (stepped || boot_ms - w->last > 2 * w->cfg->sweep_interval + PAUSE_MS)
         w->served_since = now;
-    w->last = now;
+    w->last = boot_ms;
     w->offset = offset;
+}
+
+/* This machine's clock is in logs and in the dates of webhooks only. */
+static void notice_skew(struct sweeper *w, int64_t store_ms)
+{
+    int64_t skew = clock_wall_us() / 1000 - store_ms;
+
+    if (llabs(skew - w->skew) < SKEW_MS)
+        return;
+    w->skew = skew;
+    log_warn("this machine's clock differs from the store's by %+.1f s, which is what counts; set "
+             "it, or, with SQLite, restart the server if it is right",
+             (double)skew / 1e3);
 }
 
 void sweep_step(struct sweeper *w, struct store *s)
 {
-    struct sweep sweep = {.now_ms = clock_wall_us() / 1000};
+    struct sweep sweep = {.now_ms = store_now_ms(s)};
     int64_t now = clock_mono_ms();
 
     notice_pause(w, now, sweep.now_ms);
+    notice_skew(w, sweep.now_ms);
 
     w->next = now + w->cfg->sweep_interval;
     if (w->task == 0 && !take_turn(w, s, now))
@@ -221,9 +249,8 @@ struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *a
     w->cfg = cfg;
     w->wake = wake;
     w->arg = arg;
-    w->served_since = w->last = clock_mono_ms();
-    w->offset = clock_wall_us() / 1000 - w->last;
-    w->next = w->last + cfg->sweep_interval;
+    w->served_since = clock_mono_ms();
+    w->next = w->served_since + cfg->sweep_interval;
     return w;
 }
 

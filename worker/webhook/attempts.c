@@ -45,7 +45,7 @@ static void end(struct attempt *a, const struct outcome *o)
 {
     const struct tried t = {.tries = a->event.tries + 1,
                             .since_ms = a->event.since_ms,
-                            .now_ms = clock_wall_us() / 1000,
+                            .now_ms = store_now_ms(a->d->store),
                             .random = random_number()};
 
     a->outcome = *o;
@@ -66,7 +66,7 @@ static void put_back(struct attempt *a, int64_t pause_ms)
     if (pause_ms < PUT_BACK_MIN_MS)
         pause_ms = PUT_BACK_MIN_MS;
     a->verdict = OUTBOX_PUT_BACK;
-    a->due_ms = clock_wall_us() / 1000 + pause_ms;
+    a->due_ms = store_now_ms(a->d->store) + pause_ms;
     a->outcome = (struct outcome){.fault = FAULT_TIMEOUT};
     DL_APPEND(a->d->settled, a);
 }
@@ -217,7 +217,7 @@ static void close_attempt(struct dispatcher *d, struct attempt *a)
                  a->event.id, a->event.job_id, a->event.receiver, (long long)a->event.tries + 1,
                  fault_rows[a->outcome.fault].reason, a->outcome.status);
     int64_t due = a->verdict == OUTBOX_RETRY || a->verdict == OUTBOX_PUT_BACK
-                      ? now + a->due_ms - clock_wall_us() / 1000
+                      ? now + a->due_ms - store_now_ms(d->store)
                       : now;
     if (due < d->claim_at)
         d->claim_at = due;
@@ -253,11 +253,11 @@ void attempts_settle(struct dispatcher *d)
 {
     struct outbox_settle list[SETTLE_MAX];
     struct attempt *batch[SETTLE_MAX], *a;
-    int64_t now_ms = clock_wall_us() / 1000;
     size_t n = 0;
 
     if (!d->settled || clock_mono_ms() < d->settle_at)
         return;
+    int64_t now_ms = store_now_ms(d->store); /* it was open when they were claimed */
     DL_FOREACH (d->settled, a) {
         if (n == SETTLE_MAX)
             break;
@@ -289,7 +289,7 @@ static void claim(struct dispatcher *d, struct store *s, size_t limit)
     const char *closed[CLOSED_MAX];
     struct outbox_event events[CLAIM_MAX];
     char token[OUTBOX_TOKEN_SIZE];
-    int64_t now = clock_mono_ms(), now_ms = clock_wall_us() / 1000;
+    int64_t now = clock_mono_ms(), now_ms = store_now_ms(s);
     struct outbox_claim c = {.token = token,
                              .now_ms = now_ms,
                              .lease_end_ms = now_ms + EVENT_LEASE_MS(d->cfg),
@@ -340,7 +340,7 @@ void lane_claim(struct dispatcher *d, struct lane *l)
     struct store *s = dispatcher_store(d);
     struct outbox_event event = {0};
     char token[OUTBOX_TOKEN_SIZE];
-    int64_t now = clock_wall_us() / 1000;
+    int64_t now = s ? store_now_ms(s) : 0;
     struct outbox_claim c = {.lane = l->id,
                              .token = token,
                              .now_ms = now,

@@ -1,6 +1,5 @@
 #include "worker/webhook/dead_letters_cli.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "worker/events/dead_letter_view.h"
 #include "worker/store/store.h"
@@ -71,7 +70,7 @@ static enum err list_all(struct store *s)
 static enum err resend(struct store *s, json_t *letter)
 {
     const char *id = json_string_value(json_object_get(letter, "id"));
-    enum err e = store_outbox_resend(s, id, clock_wall_us() / 1000);
+    enum err e = store_outbox_resend(s, id, store_now_ms(s));
 
     if (!e)
         printf("%s\n", id);
@@ -83,7 +82,7 @@ static enum err resend(struct store *s, json_t *letter)
 static enum err resend_all(struct store *s)
 {
     const struct outbox_page page = {.limit = OUTBOX_PAGE_MAX};
-    int64_t start = clock_wall_us() / 1000;
+    int64_t start = store_now_ms(s);
     enum err e = ERR_OK;
     size_t n = 1;
 
@@ -114,7 +113,7 @@ int dead_letters_cli_run(const struct dead_letters_cli *l, const struct config *
     else if (!e && strcmp(l->resend, "all") == 0)
         e = resend_all(s);
     else if (!e)
-        e = store_outbox_resend(s, l->resend, clock_wall_us() / 1000);
+        e = store_outbox_resend(s, l->resend, store_now_ms(s));
     store_close(s);
     if (e == ERR_NOT_FOUND) {
         fprintf(stderr, PROGRAM ": there is no dead letter %s\n", l->resend ? l->resend : "");

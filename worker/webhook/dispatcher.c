@@ -138,16 +138,17 @@ static void watch_brokers(struct dispatcher *d)
 
 static void purge(struct dispatcher *d)
 {
-    int64_t now = clock_mono_ms(), now_ms = clock_wall_us() / 1000;
+    int64_t now = clock_mono_ms();
+    struct store *s = now >= d->purge_at && !d->stopping ? dispatcher_store(d) : NULL;
+
+    if (!s)
+        return;
+    int64_t now_ms = store_now_ms(s);
     struct outbox_purge p = {.now_ms = now_ms,
                              .mend = d->purges % PURGES_TO_MEND == 0,
                              .delivered_before_ms = now_ms - d->cfg->webhook_keep * 1000,
                              .dead_before_ms = now_ms - d->cfg->webhook_keep_dead * 1000,
                              .limit = PURGE_MAX};
-    struct store *s = now >= d->purge_at && !d->stopping ? dispatcher_store(d) : NULL;
-
-    if (!s)
-        return;
     d->purges++;
     d->purge_at = now + PURGE_MS;
     if (!store_outbox_purge(s, &p) && p.removed >= PURGE_MAX)

@@ -179,7 +179,7 @@ void post_begin(struct dispatcher *d, struct call *c, const struct bus_item *ite
 
     if (e->add.claimed) {
         struct outbox_event event = event_of(e);
-        attempt_begin(d, &event, clock_mono_ms() + e->add.lease_end_ms - clock_wall_us() / 1000);
+        attempt_begin(d, &event, clock_mono_ms() + e->add.lease_end_ms - store_now_ms(d->store));
     } else if (p && (e->add.state == OUTBOX_PENDING || !answer_from_store(d, p)) && !l->attempt) {
         lane_claim(d, l);
     }

@@ -314,7 +314,7 @@ static bool add_signature(struct transfer *t, const struct delivery *d, int64_t 
 
 static bool add_headers(struct transfer *t, const struct delivery *d)
 {
-    int64_t now = clock_wall_us() / 1000000;
+    int64_t now = clock_wall_us() / 1000000; /* receivers compare it with their own clock */
     char id[64], when[64], number[64], *auth = NULL;
     const char *token = t->all->cfg->webhook_auth;
 

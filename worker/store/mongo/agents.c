@@ -1,7 +1,6 @@
 /* Agents and queues. */
 #include "worker/store/mongo/db.h"
 
-#include "common/clock.h"
 #include "worker/store/mongo/once.h"
 
 enum err mongo_agent_put(struct store *s, const struct agent_put *a)
@@ -9,7 +8,7 @@ enum err mongo_agent_put(struct store *s, const struct agent_put *a)
     bson_t *changes = doc_of(
         "$mergeObjects: [{$literal: ?}, {updated_at: ?, log: {$slice: [{$concatArrays: [{$ifNull: "
         "['$log', []]}, {$literal: ?}]}, ?]}}]",
-        v_json(a->fields), v_date(clock_wall_us() / 1000),
+        v_json(a->fields), v_date(mongo_now_ms(mongo_of(s))),
         a->log ? v_json(a->log) : v_texts(NULL, 0), v_int(-AGENT_LOG_MAX));
 
     return db_upsert(mongo_of(s), AGENTS, doc_of("name: ?", v_text(a->name)),

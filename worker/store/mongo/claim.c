@@ -33,11 +33,6 @@ struct wish {
     int64_t wait_s;
 };
 
-static int64_t now_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
-
 static bool same_queues(const struct claim *a, const struct claim *b)
 {
     if (a->queues_len != b->queues_len)
@@ -103,7 +98,7 @@ static enum err hand_out(struct mongo *m, struct wish *w, bson_t *filter, enum d
 {
     struct db_found f;
 
-    w->claim->started_ms = now_ms();
+    w->claim->started_ms = mongo_now_ms(m);
     enum err e = DB_MODIFY(m, JOBS, &f, .filter = filter, .update = update_of(w->claim),
                            .index = index, .sort = sort, .fields = CLAIM_FIELDS);
     if (e)
@@ -149,12 +144,13 @@ static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
     for (size_t i = 0; i < n; i++)
         if (wishes[i].open && wishes[i].claim->agent.s)
             owners[len++] = wishes[i].claim->agent;
-    if (!len || DB_FIND(m, &f, .collection = JOBS,
-                        .filter = doc_of("claim.owner: {$in: ?}, claim.open: true, claim.at: "
-                                         "{$lt: ?}, " STATE_PATH ": 'running'",
-                                         v_texts(owners, len), v_date(now_ms() - CLAIM_OPEN_MS)),
-                        .fields = "claim: true, job_data.job_queue: true", .index = IX_OWNER,
-                        .limit = CLAIMS_MAX))
+    if (!len ||
+        DB_FIND(m, &f, .collection = JOBS,
+                .filter = doc_of("claim.owner: {$in: ?}, claim.open: true, claim.at: "
+                                 "{$lt: ?}, " STATE_PATH ": 'running'",
+                                 v_texts(owners, len), v_date(mongo_now_ms(m) - CLAIM_OPEN_MS)),
+                .fields = "claim: true, job_data.job_queue: true", .index = IX_OWNER,
+                .limit = CLAIMS_MAX))
         return;
     while (db_next(&f))
         give_again(m, &f.doc, wishes, n);
@@ -243,7 +239,7 @@ static enum err update_chosen(struct mongo *m, struct wish *group[], size_t n, s
 {
     struct db_batch b = DB_BATCH(JOBS);
     struct db_done done;
-    int64_t now = now_ms();
+    int64_t now = mongo_now_ms(m);
 
     b.unordered = true;
     for (size_t i = 0; i < n; i++) {

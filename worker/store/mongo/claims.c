@@ -1,7 +1,6 @@
 /* The end of claims: they arrived, did not, or took too long. */
 #include "worker/store/mongo/job.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "worker/jobs/claims.h"
 
@@ -10,11 +9,6 @@
 #define SETTLE_MAX 64 /* statements in one command */
 
 #define SWEEPS "sweeps"
-
-static int64_t now_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
 
 /* Makes the job of an open claim wait again. ERR_NOT_FOUND: it was settled, or its agent reported.
  */
@@ -28,7 +22,7 @@ static enum err give_back(struct mongo *m, const char *token, char **ret_queue)
         .update = doc_of("$set: {" STATE_PATH ": 'waiting'}, $unset: {started_at: true, lease: "
                          "true, claim.token: true, claim.owner: true, claim.at: true, claim.open: "
                          "true}, $push: ?",
-                         v_own(job_history_push("waiting", now_ms(), NULL))),
+                         v_own(job_history_push("waiting", mongo_now_ms(m), NULL))),
         .index = IX_TOKEN, .fields = "job_data.job_queue: true");
 
     if (e)

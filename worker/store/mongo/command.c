@@ -153,6 +153,8 @@ enum err mongo_failed(struct mongo *m, const char *command, const bson_error_t *
     enum err e = error_err(error);
 
     report(m, command, error, e);
+    if (e == ERR_UNAVAILABLE)
+        mongo_clock_doubt(m);
     if (connection_broke(error, e)) {
         m->next_try_ms = m->away ? clock_mono_ms() + RETRY_PAUSE_MS : 0;
         m->away = true;
@@ -242,8 +244,10 @@ static enum err run(struct mongo *m, bool write, const bson_t *command, const bs
         if (!again || client_renew(m) || !exchange(m, write, command, options, ret_reply, &error))
             return e;
     }
-    if (m->away)
+    if (m->away) {
         log_info("MongoDB answers");
+        mongo_clock_doubt(m);
+    }
     m->away = false;
     return ERR_OK;
 }

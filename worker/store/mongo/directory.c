@@ -1,7 +1,6 @@
 /* Queues and agents as they are listed, and their provision logs. */
 #include "worker/store/mongo/db.h"
 
-#include "common/clock.h"
 #include "worker/store/mongo/once.h"
 
 #define STATEMENTS_MAX 500 /* in one command */
@@ -32,7 +31,8 @@ static enum err put_queues(struct mongo *m, const char *request_id, const json_t
 
 enum err mongo_queues_describe(struct store *s, const char *request_id, const json_t *descriptions)
 {
-    return put_queues(mongo_of(s), request_id, descriptions, "description", clock_wall_us() / 1000);
+    return put_queues(mongo_of(s), request_id, descriptions, "description",
+                      mongo_now_ms(mongo_of(s)));
 }
 
 enum err mongo_images_put(struct store *s, const char *request_id, const json_t *images)
@@ -153,7 +153,7 @@ enum err mongo_wait_times(struct store *s, const struct text *queues, size_t n,
 /* Appends the entry, unless the document has it. */
 static enum err log_entry(struct mongo *m, const struct provision_entry *p)
 {
-    int64_t now = clock_wall_us() / 1000;
+    int64_t now = mongo_now_ms(m);
     struct db_batch b = DB_BATCH(PROVISION_LOGS);
 
     b.twice = true;

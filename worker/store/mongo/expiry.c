@@ -169,7 +169,7 @@ static enum err end_one(struct mongo *m, struct look *l, const bson_t *doc, stru
     enum err e = ERR_OK;
 
     if (fate == JOB_IS_CANCELLED) {
-        e = db_set(m, JOBS, as_read(src, doc), job_ended(EXPIRY_REASON));
+        e = db_set(m, JOBS, as_read(src, doc), job_ended(m, EXPIRY_REASON));
         if (!e)
             expiry_cancelled(x, doc_text(doc, "job_id"));
     } else if (fate == JOB_GOES && src->file) {

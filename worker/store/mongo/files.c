@@ -1,7 +1,6 @@
 /* Attachments and artifacts in GridFS. */
 #include "worker/store/mongo/files.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "worker/store/mongo/job.h"
 
@@ -13,11 +12,6 @@
 #define CHUNKS_READ_MAX 64
 
 #define SWEEP_STEP 256 /* chunks removed by one command, at most */
-
-static int64_t now_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
 
 /* ---- what jobs expect ---- */
 
@@ -84,7 +78,8 @@ enum err mongo_file_begin(struct store *s, const struct file_info *f)
     bson_oid_t id = oid_of(f);
 
     return insert(mongo_of(s), DROPS,
-                  doc_of("_id: ?, due_at: ?", v_oid(&id), v_date(now_ms() + FILE_ABANDONED_MS)));
+                  doc_of("_id: ?, due_at: ?", v_oid(&id),
+                         v_date(mongo_now_ms(mongo_of(s)) + FILE_ABANDONED_MS)));
 }
 
 /* A sign of life of an upload. *ret_done: it was committed, so that nothing is left to do.
@@ -94,7 +89,7 @@ static enum err delay(struct mongo *m, const struct file_info *f, bool *ret_done
     bson_oid_t id = oid_of(f);
     struct db_found note;
     enum err e = db_set(m, DROPS, doc_of("_id: ?, dead: null, done: null", v_oid(&id)),
-                        doc_of("$set: {due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS)));
+                        doc_of("$set: {due_at: ?}", v_date(mongo_now_ms(m) + FILE_ABANDONED_MS)));
 
     *ret_done = false;
     if (e != ERR_NOT_FOUND)
@@ -166,7 +161,7 @@ enum err files_give_way(struct mongo *m, const bson_t *file)
 {
     enum err e = db_upsert(m, DROPS, doc_of("_id: ?", v_field(file, "_id")),
                            doc_of("$set: {due_at: ?, done: true}, $unset: {swept: true}",
-                                  v_date(now_ms() + FILE_REPLACED_MS)));
+                                  v_date(mongo_now_ms(m) + FILE_REPLACED_MS)));
 
     return e ? e : db_delete(m, FILES, doc_of("_id: ?", v_field(file, "_id")), true, NULL);
 }
@@ -214,7 +209,7 @@ enum err mongo_file_commit(struct store *s, const struct file_info *file,
     return e ? e
              : DB_UPDATE(m, DROPS, NULL, .filter = doc_of("_id: ?", v_oid(&id)),
                          .update = doc_of("$set: {done: true, due_at: ?}",
-                                          v_date(now_ms() + FILE_ABANDONED_MS)));
+                                          v_date(mongo_now_ms(m) + FILE_ABANDONED_MS)));
 }
 
 /* ---- downloads ---- */
@@ -394,9 +389,9 @@ static enum err note_end(struct mongo *m, const bson_t *note, bool keep)
 
     if (keep || !doc_bool(note, "done") || doc_bool(note, "swept"))
         return db_delete(m, DROPS, filter, true, NULL);
-    return DB_UPDATE(
-        m, DROPS, NULL, .filter = filter,
-        .update = doc_of("$set: {swept: true, due_at: ?}", v_date(now_ms() + FILE_ABANDONED_MS)));
+    return DB_UPDATE(m, DROPS, NULL, .filter = filter,
+                     .update = doc_of("$set: {swept: true, due_at: ?}",
+                                      v_date(mongo_now_ms(m) + FILE_ABANDONED_MS)));
 }
 
 /* Takes care of one note that is due, as far as the limit allows. */

@@ -1,6 +1,5 @@
 #include "worker/store/mongo/job.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/store/mongo/oid.h"
@@ -119,16 +118,11 @@ bson_t *job_attempts(int keep)
                   v_int(-keep));
 }
 
-static int64_t now_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
-
-bson_t *job_history_more(const char *state, const char *reason)
+bson_t *job_history_more(struct mongo *m, const char *state, const char *reason)
 {
     return doc_of("$slice: [{$concatArrays: [{$ifNull: ['$history', []]}, [{state: {$literal: ?}, "
                   "at: ?, reason: ?}]]}, ?]",
-                  v_str(state), v_date(now_ms()),
+                  v_str(state), v_date(mongo_now_ms(m)),
                   reason ? v_own(doc_of("$literal: ?", v_str(reason))) : v_none(),
                   v_int(-HISTORY_MAX));
 }
@@ -139,11 +133,11 @@ bson_t *job_history_push(const char *state, int64_t at_ms, const char *reason)
                   v_date(at_ms), reason ? v_str(reason) : v_none(), v_int(-HISTORY_MAX));
 }
 
-bson_t *job_ended(const char *reason)
+bson_t *job_ended(struct mongo *m, const char *reason)
 {
     return doc_of("$set: {" STATE_PATH ": 'cancelled', result_data." END_REASON ": ?}, $unset: "
                   "{lease: true, claim.open: true}, $push: ?",
-                  v_str(reason), v_own(job_history_push("cancelled", now_ms(), reason)));
+                  v_str(reason), v_own(job_history_push("cancelled", mongo_now_ms(m), reason)));
 }
 
 /* An expression cannot fail by itself: a text that is no id is converted to one. It holds a field,

@@ -17,13 +17,13 @@ bson_t *job_attempts(int keep);
 bson_t *job_size_check(int64_t max);
 
 /* The expression of the history plus one entry; `reason` may be NULL. */
-bson_t *job_history_more(const char *state, const char *reason);
+bson_t *job_history_more(struct mongo *m, const char *state, const char *reason);
 
 /* The same as $push, at this time. */
 bson_t *job_history_push(const char *state, int64_t at_ms, const char *reason);
 
 /* The update that cancels a job with a reason of the server. */
-bson_t *job_ended(const char *reason);
+bson_t *job_ended(struct mongo *m, const char *reason);
 
 /* Bytes of its 16 MiB that a job's document must leave free, so that its state can always change.
  */

@@ -1,8 +1,6 @@
 /* Keys of submissions: documents {_id: key, body, job_id, received, at}. */
 #include "worker/store/mongo/db.h"
 
-#include "common/clock.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +12,7 @@ static enum err put(struct mongo *m, const struct submit_key *k, int64_t before_
     return DB_UPDATE(
         m, KEYS, NULL, .filter = doc_of("_id: ?, at: {$lt: ?}", v_str(k->key), v_date(before_ms)),
         .update = doc_of("$set: {body: ?, job_id: ?, received: ?, at: ?}", v_str(k->body),
-                         v_str(k->job_id), v_int64(k->received_us), v_date(clock_wall_us() / 1000)),
+                         v_str(k->job_id), v_int64(k->received_us), v_date(mongo_now_ms(m))),
         .upsert = true);
 }
 

@@ -97,14 +97,14 @@ enum err mongo_leases_overdue(struct store *s, int64_t before_ms, struct orphan 
 }
 
 /* The pipeline that makes the job wait again and keeps the present run as an attempt. */
-static bson_t *rerun(const char *reason, int keep)
+static bson_t *rerun(struct mongo *m, const char *reason, int keep)
 {
     return doc_of(
         "[{$set: {result_data." END_REASON ": {$literal: ?}}}, ?, {$set: {result_data: {$literal: "
         "{job_state: 'waiting'}}, claim.reruns: {$add: [{$ifNull: ['$claim.reruns', 0]}, 1]}, "
         "history: ?}}, {$unset: ['started_at', 'lease', 'claim.token', 'claim.owner', 'claim.at', "
         "'claim.open']}, ?]",
-        v_str(reason), v_own(job_attempts(keep)), v_own(job_history_more("waiting", reason)),
+        v_str(reason), v_own(job_attempts(keep)), v_own(job_history_more(m, "waiting", reason)),
         keep > 0 ? v_own(job_size_check(STORE_DOCUMENT_MAX - JOB_STATE_ROOM)) : v_none());
 }
 
@@ -115,7 +115,7 @@ static enum err end_with(struct mongo *m, const struct orphan_end *end, int keep
     enum err e = DB_UPDATE(
         m, JOBS, &done,
         .filter = doc_of("lease: ?, job_id: ?", v_date(end->lease_ms), v_text(end->job_id)),
-        .update = end->rerun ? rerun(end->reason, keep) : job_ended(end->reason),
+        .update = end->rerun ? rerun(m, end->reason, keep) : job_ended(m, end->reason),
         .index = IX_LEASE);
 
     return e || done.matched ? e : ERR_NOT_FOUND;

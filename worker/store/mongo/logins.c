@@ -1,7 +1,6 @@
 /* Failed logins and the signing key. */
 #include "worker/store/mongo/auth.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "worker/store/mongo/db.h"
 
@@ -76,7 +75,7 @@ enum err mongo_signing_key(struct store *s, const char *proposed, char out[SIGNI
 {
     struct db_change change = {.filter = doc_of("_id: 'jwt'"),
                                .update = doc_of("$setOnInsert: {key: ?, created_at: ?}",
-                                                v_str(proposed), v_date(clock_wall_us() / 1000)),
+                                                v_str(proposed), v_date(mongo_now_ms(mongo_of(s)))),
                                .upsert = true,
                                .after = true};
     struct db_found f;

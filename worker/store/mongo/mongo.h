@@ -41,6 +41,13 @@ struct mongo_group {
     bool lost;     /* the connection broke since */
 };
 
+/* The server's clock, as its distance from clock_boot_us(): it lies between the two. */
+struct mongo_clock {
+    int64_t low_us, high_us;
+    int64_t measured_us; /* clock_boot_us(); 0: never */
+    int64_t due_us;      /* next measurement */
+};
+
 /* One connection; every process has its own. */
 struct mongo {
     struct store store; /* first member */
@@ -56,6 +63,7 @@ struct mongo {
     mongoc_client_session_t *session; /* of the open transaction; NULL: there is none */
     bson_t *light;      /* options of a write that is acknowledged before it is durable */
     struct looks looks; /* of claims */
+    struct mongo_clock clock;
 };
 
 static inline struct mongo *mongo_of(struct store *s)
@@ -73,6 +81,21 @@ enum err mongo_indexes_make(struct mongo *m) MUST_CHECK;
 
 /* A new client of the store's URI; NULL (logged): its hosts cannot be resolved. */
 mongoc_client_t *mongo_client_new(const mongoc_uri_t *uri);
+
+/* ---- the server's clock (clock.c) ---- */
+
+/* store_now_ms(). Asks the server when the last measurement is old, unless a transaction is open.
+ */
+int64_t mongo_now_ms(struct mongo *m);
+
+/* Takes a measurement from the answer to a hello that was sent at this time of clock_boot_us(). */
+void mongo_clock_take(struct mongo *m, int64_t sent_us, const bson_t *hello);
+
+/* The server may be another one now: measure before the next use. */
+static inline void mongo_clock_doubt(struct mongo *m)
+{
+    m->clock.due_us = 0;
+}
 
 /* ---- commands (command.c) ---- */
 

@@ -1,6 +1,7 @@
 /* The MongoDB back end: opening, options, the driver's log. */
 #include "worker/store/mongo/db.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -112,14 +113,16 @@ static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_
     return ERR_OK;
 }
 
-/* Connects, logs in, and checks the server's version and kind. */
+/* Connects, logs in, checks the server's version and kind, and measures its clock. */
 static enum err greet(struct mongo *m)
 {
+    int64_t sent_us = clock_boot_us();
     bson_t reply;
     enum err e = db_read(m, doc_of("isMaster: 1"), &reply);
 
     if (e)
         return e;
+    mongo_clock_take(m, sent_us, &reply);
     if (doc_int(&reply, "maxWireVersion", 0) < WIRE_VERSION_MIN) {
         log_error("the server is older than MongoDB 4.4; use a newer one");
         e = ERR_INVALID;
@@ -141,9 +144,15 @@ static enum err prepare(struct mongo *m)
     if (!e)
         e = mongo_indexes_make(&patient);
     m->replica_set = patient.replica_set;
+    m->clock = patient.clock;
     mongoc_client_destroy(patient.client);
     mongoc_uri_destroy(patient.uri);
     return e;
+}
+
+static int64_t now_of(struct store *s)
+{
+    return mongo_now_ms(mongo_of(s));
 }
 
 static void mongo_close(struct store *s)
@@ -159,6 +168,7 @@ static void mongo_close(struct store *s)
 static const struct store_ops mongo_ops = {
     .name = "mongodb",
     .close = mongo_close,
+    .now_ms = now_of,
 #define STORE_OP(name, params, args) .name = mongo_##name,
 #include "worker/store/store.def"
 #undef STORE_OP

@@ -47,7 +47,7 @@ static struct doc_value next_lease(const char *next, const char *const *unless, 
 }
 
 /* Appends what changes with the state to the fields of a $set stage. */
-static void add_state(bson_t *fields, const struct result_put *p)
+static void add_state(struct mongo *m, bson_t *fields, const struct result_put *p)
 {
     const char *next = p->job_state, *unless[STATES_MAX + 1], *or_same[STATES_MAX + 2];
     size_t n = states_not_replaced_by(next, unless);
@@ -57,7 +57,7 @@ static void add_state(bson_t *fields, const struct result_put *p)
     or_same[n + 1] = NULL;
     doc_add(fields, STATE_PATH ": ?, history: ?, lease: ?",
             when_state(unless, v_str("$" STATE_PATH), v_own(doc_of("$literal: ?", v_str(next)))),
-            when_state(or_same, v_str("$history"), v_own(job_history_more(next, NULL))),
+            when_state(or_same, v_str("$history"), v_own(job_history_more(m, next, NULL))),
             next_lease(next, unless, p->lease_ms));
     if (state_is_complete(next) && !json_object_get(p->fields, END_REASON))
         doc_add(fields, "result_data." END_REASON ": '$$REMOVE'");
@@ -114,14 +114,14 @@ enum how {
 };
 
 /* Appends the update of a put to a batch. */
-static void add_put(struct db_batch *b, const struct result_put *p, unsigned how)
+static void add_put(struct mongo *m, struct db_batch *b, const struct result_put *p, unsigned how)
 {
     bson_t *fields = bson_new(), *odd = bson_new();
     struct db_change change = {.index = how & FOREIGN ? IX_JOB_ID : IX_NONE};
     bson_oid_t id;
 
     if (p->job_state)
-        add_state(fields, p);
+        add_state(m, fields, p);
     else if (p->lease_ms)
         doc_add(fields, "lease: ?",
                 when_state(states_not_leased(), v_str("$lease"), longer_lease(p->lease_ms)));
@@ -164,7 +164,7 @@ static enum err put_with_care(struct mongo *m, const struct result_put *p, unsig
         struct db_batch b = DB_BATCH(JOBS);
         if (cares[i] & FORGET ? e != ERR_TOO_LARGE : e != ERR_OK)
             continue;
-        add_put(&b, p, how | cares[i]);
+        add_put(m, &b, p, how | cares[i]);
         e = db_run(m, &b, done);
         if (!e && done->matched)
             return ERR_OK;
@@ -177,7 +177,7 @@ static enum err put_with_care(struct mongo *m, const struct result_put *p, unsig
 /* Cancels unless the job is over, or was cancelled by this request before. Whose request cancelled
  * it last stays with the job, whatever becomes of it: a repeat that comes late must not cancel a
  * new attempt. */
-static bson_t *cancellation(const char *request_id, unsigned how)
+static bson_t *cancellation(struct mongo *m, const char *request_id, unsigned how)
 {
     bson_t *keep = doc_of("$or: [{$in: ['$" STATE_PATH "', {$literal: ?}]}, {$eq: "
                           "['$" CANCELLED_BY "', {$literal: ?}]}]",
@@ -187,7 +187,7 @@ static bson_t *cancellation(const char *request_id, unsigned how)
                "history: {$cond: [?, '$history', ?]}, lease: {$cond: [?, '$lease', '$$REMOVE']}, "
                "cancel: {$cond: [?, '$cancel', {request: {$literal: ?}, waited: {$eq: "
                "['$" STATE_PATH "', 'waiting']}}]}}}, ?]",
-               v_doc(keep), v_doc(keep), v_own(job_history_more("cancelled", NULL)), v_doc(keep),
+               v_doc(keep), v_doc(keep), v_own(job_history_more(m, "cancelled", NULL)), v_doc(keep),
                v_doc(keep), v_str(request_id),
                how & FORGET ? v_own(doc_of("$unset: 'attempts'")) : v_none());
 
@@ -217,7 +217,7 @@ static enum err cancel(struct mongo *m, struct job_cancel *c, unsigned how)
     enum err e = DB_MODIFY(m, JOBS, &before,
                            .filter = how & FOREIGN ? doc_of("job_id: ?", v_text(c->job_id))
                                                    : doc_of("_id: ?", v_oid(&id)),
-                           .update = cancellation(c->asked.request_id, how),
+                           .update = cancellation(m, c->asked.request_id, how),
                            .fields = STATE_PATH ": true, cancel: true",
                            .index = how & FOREIGN ? IX_JOB_ID : IX_NONE);
 
@@ -359,7 +359,7 @@ enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
 
     for (size_t i = 0; i < n; i++)
         if (!is_empty(&puts[i]))
-            add_put(&b, &puts[i], REPORT);
+            add_put(m, &b, &puts[i], REPORT);
     size_t sent = b.n;
     enum err e = db_run(m, &b, &done);
     bool again = e == ERR_TOO_LARGE || e == ERR_INTERNAL || (!e && (size_t)done.matched < sent);

@@ -8,7 +8,7 @@
  * except the queue, and its earlier runs. ERR_NOT_FOUND. */
 static enum err end_job(struct mongo *m, bson_t *filter, const bson_t *job, const char *reason)
 {
-    enum err e = db_set(m, JOBS, bson_copy(filter), job_ended(reason));
+    enum err e = db_set(m, JOBS, bson_copy(filter), job_ended(m, reason));
 
     if (e == ERR_TOO_LARGE) {
         log_warn("dropped the data of a job that is too large, except its queue: its document has "

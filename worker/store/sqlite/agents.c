@@ -1,8 +1,6 @@
 /* Agents, and the queues that they serve. */
 #include "worker/store/sqlite/sqlite.h"
 
-#include "common/clock.h"
-
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -64,7 +62,7 @@ static enum err store(struct sqlite *q, const struct agent_put *put, const struc
     if (!e) {
         struct query r = query_new(q, SQL_AGENT_PUT);
         query_text(&r, put->name);
-        query_int(&r, clock_wall_us() / 1000);
+        query_int(&r, sqlite_now_ms(q));
         query_text(&r, (struct text){fields, fields_len});
         query_text(&r, (struct text){log, log_len});
         query_str(&r, put->asked.request_id);

@@ -2,7 +2,6 @@
 #include "worker/store/sqlite/heads.h"
 #include "worker/store/sqlite/job.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
 #include "worker/jobs/claims.h"
 
@@ -89,7 +88,7 @@ static enum err find_owned(struct sqlite *q, const struct claim *c, int64_t *ret
     enum err e;
 
     query_text(&r, c->agent);
-    query_int(&r, clock_wall_us() / 1000 - CLAIM_OPEN_MS);
+    query_int(&r, sqlite_now_ms(q) - CLAIM_OPEN_MS);
     while (!asks && (e = query_step(&r)) == ERR_OK) {
         asks = claim_asks_for(c->queues, c->queues_len, query_col_text(&r, 1));
         if (asks)
@@ -109,7 +108,7 @@ static enum err take(struct sqlite *q, struct claim *c)
         return e;
     struct query r = query_new(q, SQL_CLAIM_TAKE);
     query_int(&r, head.id);
-    query_int(&r, clock_wall_us() / 1000);
+    query_int(&r, sqlite_now_ms(q));
     query_str(&r, c->asked.request_id);
     query_given(&r, c->agent);
     query_int_or_null(&r, c->lease_ms);

@@ -98,6 +98,7 @@ static enum err store(struct sqlite *q, struct text client_id, json_t *doc)
         return e;
     query_text(&r, client_id);
     query_text(&r, (struct text){fields, len});
+    query_int(&r, sqlite_now_ms(q) / 1000);
     e = query_run(&r);
     free(fields);
     return e ? e : list_queues(q, client_id, json_object_get(doc, "allowed_queues"));

@@ -10,7 +10,7 @@
 
 static enum err describe(struct sqlite *q, const char *request_id, const json_t *descriptions)
 {
-    int64_t now = clock_wall_us() / 1000;
+    int64_t now = sqlite_now_ms(q);
     const char *name;
     json_t *text;
     enum err e = ERR_OK;
@@ -263,7 +263,7 @@ static enum err log_entry(struct sqlite *q, const struct provision_entry *p, boo
     struct query add = query_new(q, SQL_PROVISION_ADD);
     query_text(&add, p->agent);
     query_str(&add, p->request_id);
-    query_int(&add, clock_wall_us() / 1000);
+    query_int(&add, sqlite_now_ms(q));
     query_text(&add, (struct text){text, len});
     e = query_run(&add);
     *ret_new = query_changes(&add) > 0;

@@ -2,8 +2,6 @@
  */
 #include "worker/store/sqlite/job.h"
 
-#include "common/clock.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -17,8 +15,6 @@ static const enum sql drop_files[] = {SQL_FILE_DROP, SQL_COUNT_};
 static const enum sql drop_agents[] = {SQL_AGENT_QUEUES_DROP, SQL_AGENT_DROP, SQL_COUNT_};
 static const enum sql drop_keys[] = {SQL_KEY_DROP, SQL_COUNT_};
 static const enum sql drop_queues[] = {SQL_QUEUE_DROP, SQL_COUNT_};
-
-#define PURGE_MAX 1000 /* entries of live output that were taken, in one step */
 
 #define NAME_SIZE 80 /* of the id of a file or job, of a digest */
 
@@ -112,7 +108,7 @@ static enum err end_one(struct sqlite *q, const struct old *o, struct expiry *x)
     if (x->kind == EXPIRY_FILES) {
         struct query r = query_new(q, SQL_FILE_DROP_ADD);
         bind_key(&r, src, o);
-        query_int(&r, clock_wall_us() / 1000 + FILE_REPLACED_MS);
+        query_int(&r, sqlite_now_ms(q) + FILE_REPLACED_MS);
         e = query_run(&r);
     }
     for (const enum sql *drop = src->drop; !e && *drop != SQL_COUNT_; drop++) {
@@ -137,12 +133,9 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
     struct sqlite *q = sqlite_of(s);
     struct old old[SWEEP_MAX];
     size_t len = 0;
-    bool purging = false;
     enum err e = look(q, x, old, &len);
 
     x->removed = x->cancelled = 0;
-    if (!e && x->kind == EXPIRY_OUTPUT)
-        e = sqlite_output_purge(q, x->now_ms - TAKEN_KEPT_MS, PURGE_MAX, &purging);
     if (e)
         return e;
     if (!all_stay(old, len)) { /* probe first: most steps find nothing and need no write lock */
@@ -157,6 +150,6 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
     }
     for (size_t i = 0; !e && i < len; i++)
         expiry_passed(x, old[i].age_ms, old[i].fate != JOB_GOES);
-    x->more = len == SWEEP_MAX || purging;
+    x->more = len == SWEEP_MAX;
     return e;
 }

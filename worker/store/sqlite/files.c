@@ -1,17 +1,11 @@
 /* Attachments and artifacts, in a table of chunks. */
 #include "worker/store/sqlite/sqlite.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 
 #include <string.h>
 
 #define SWEEP_STEP 16 /* chunks removed by one transaction of the sweep */
-
-static int64_t now_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
 
 enum err sqlite_attachments_look(struct store *s, struct text job_id, enum attachments *ret)
 {
@@ -52,7 +46,7 @@ enum err sqlite_file_begin(struct store *s, const struct file_info *f)
 
     if (e)
         return e;
-    e = run_timed(q, SQL_DROP_ADD, f->id, now_ms() + FILE_ABANDONED_MS, NULL);
+    e = run_timed(q, SQL_DROP_ADD, f->id, sqlite_now_ms(q) + FILE_ABANDONED_MS, NULL);
     return sqlite_write_end(q, e);
 }
 
@@ -64,7 +58,8 @@ enum { COMMITTED = 1, REPLACED = 2 };
 static enum err delay(struct sqlite *q, const struct file_info *f)
 {
     int changes = 0;
-    enum err e = run_timed(q, SQL_DROP_DELAY, f->id, now_ms() + FILE_ABANDONED_MS, &changes);
+    enum err e =
+        run_timed(q, SQL_DROP_DELAY, f->id, sqlite_now_ms(q) + FILE_ABANDONED_MS, &changes);
 
     return !e && !changes ? ERR_NOT_FOUND : e;
 }
@@ -122,7 +117,7 @@ static enum err replace(struct sqlite *q, const struct file_info *f)
 
     query_str(&r, f->name);
     query_str(&r, f->id);
-    query_int(&r, now_ms() + FILE_REPLACED_MS);
+    query_int(&r, sqlite_now_ms(q) + FILE_REPLACED_MS);
     enum err e = query_run(&r);
     if (e)
         return e;
@@ -143,7 +138,7 @@ static enum err drop_end(struct sqlite *q, const char *id)
 /* Notes for a while that the upload is over: what comes late must not begin it again. */
 static enum err keep_note(struct sqlite *q, const char *id)
 {
-    return run_timed(q, SQL_DROP_KEEP, id, now_ms() + FILE_ABANDONED_MS, NULL);
+    return run_timed(q, SQL_DROP_KEEP, id, sqlite_now_ms(q) + FILE_ABANDONED_MS, NULL);
 }
 
 static enum err commit(struct sqlite *q, const struct file_info *f, const struct text *attached_to)

@@ -1,7 +1,6 @@
 /* A stored job: its texts, its row. */
 #include "worker/store/sqlite/job.h"
 
-#include "common/clock.h"
 #include "worker/validation/bson_size.h"
 
 #include <stdlib.h>
@@ -128,7 +127,7 @@ enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state, con
 
     query_int(&r, id);
     query_str(&r, state);
-    query_int(&r, clock_wall_us() / 1000);
+    query_int(&r, sqlite_now_ms(q));
     query_str(&r, reason);
     enum err e = query_run(&r);
     if (e)

@@ -1,8 +1,6 @@
 /* Keys of submissions. */
 #include "worker/store/sqlite/sqlite.h"
 
-#include "common/clock.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +31,7 @@ static enum err put(struct sqlite *q, struct submit_key *k, int64_t before_ms)
     query_str(&r, k->body);
     query_str(&r, k->job_id);
     query_int(&r, k->received_us);
-    query_int(&r, clock_wall_us() / 1000);
+    query_int(&r, sqlite_now_ms(q));
     query_int(&r, before_ms);
     enum err e = query_run(&r);
     return e || query_changes(&r) ? e : find(q, k);

@@ -1,7 +1,6 @@
 /* Fragments of logs. */
 #include "worker/store/sqlite/job.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
 
 #include <stdlib.h>
@@ -27,7 +26,7 @@ static enum err add_row(struct sqlite *q, const struct log_fragment *f, int64_t 
     query_str(&r, phase_names[f->phase]);
     query_int(&r, f->number);
     query_int(&r, f->at_ms);
-    query_int(&r, clock_wall_us() / 1000);
+    query_int(&r, sqlite_now_ms(q));
     query_blob(&r, (struct text){(const char *)f->key, sizeof f->key});
     enum err e = query_step(&r);
     if (!e)
@@ -146,76 +145,69 @@ struct mark {
     int64_t number, id;
 };
 
-/* Appends what a query gives, as much as fits; ends it. ERR_NOT_FOUND: nothing. */
-static enum err read_texts(struct query *r, const struct live_take *t, struct mark *ret)
+/* Appends the unread text that fits. ERR_NOT_FOUND: none. */
+static enum err read_unread(struct sqlite *q, struct text job_id, enum output_type type, size_t max,
+                            json_t *entries, struct mark *ret)
 {
-    size_t before = json_array_size(t->entries), size = 0;
+    struct query r = of_log(q, SQL_LOG_UNREAD, job_id, type);
+    size_t before = json_array_size(entries), size = 0;
     enum err e;
 
-    while ((e = query_step(r)) == ERR_OK) {
-        struct text text = query_col_text(r, 2);
+    while ((e = query_step(&r)) == ERR_OK) {
+        struct text text = query_col_text(&r, 2);
         size += text.len + 1;
-        if (size > t->max)
+        if (size > max)
             break;
-        live_entry_add(t->entries, text);
-        *ret = (struct mark){query_col_int(r, 1), query_col_int(r, 0)};
+        json_array_append_new(entries, json_stringn(text.s, text.len));
+        *ret = (struct mark){query_col_int(&r, 1), query_col_int(&r, 0)};
     }
-    query_end(r);
+    query_end(&r);
     if (e && e != ERR_NOT_FOUND)
         return e;
-    return json_array_size(t->entries) > before ? ERR_OK : ERR_NOT_FOUND;
+    return json_array_size(entries) > before ? ERR_OK : ERR_NOT_FOUND;
 }
 
-/* What the request took before. ERR_NOT_FOUND. */
-static enum err take_again(struct sqlite *q, struct live_take *t)
-{
-    struct query r = of_log(q, SQL_LOG_AGAIN, t->job_id, t->type);
-    struct mark mark;
-
-    query_str(&r, t->asked.request_id);
-    enum err e = read_texts(&r, t, &mark);
-    t->again = !e;
-    return e;
-}
-
-static enum err peek(struct sqlite *q, const struct live_take *t, struct mark *ret)
-{
-    struct query r = of_log(q, SQL_LOG_UNREAD, t->job_id, t->type);
-
-    return read_texts(&r, t, ret);
-}
-
-static enum err take(struct sqlite *q, struct live_take *t)
+static enum err take(struct sqlite *q, struct text job_id, enum output_type type, size_t max,
+                     json_t *entries)
 {
     struct mark mark;
-    enum err e = take_again(q, t);
+    enum err e = read_unread(q, job_id, type, max, entries, &mark);
 
-    if (e != ERR_NOT_FOUND)
-        return e;
-    e = peek(q, t, &mark);
     if (e)
         return e;
-    struct query r = of_log(q, SQL_LOG_TAKEN, t->job_id, t->type);
+    struct query r = of_log(q, SQL_LOG_TAKEN, job_id, type);
     query_int(&r, mark.number);
     query_int(&r, mark.id);
-    query_str(&r, t->asked.request_id);
     return query_run(&r);
 }
 
 /* Probe with a read first: polling readers must not queue for the write lock. */
-enum err sqlite_logs_take(struct store *s, struct live_take *t)
+static enum err any(struct sqlite *q, struct text job_id, enum output_type type)
+{
+    struct query r = of_log(q, SQL_LOG_UNREAD, job_id, type);
+
+    return query_probe(&r);
+}
+
+enum err sqlite_logs_take(struct store *s, struct text job_id, enum output_type type, size_t max,
+                          bool peek, json_t *entries)
 {
     struct sqlite *q = sqlite_of(s);
+    json_t *taken = json_array();
     struct mark mark;
+    enum err e;
 
-    t->again = false;
-    if (t->peek)
-        return peek(q, t, &mark);
-    struct query any = of_log(q, SQL_LOG_UNREAD, t->job_id, t->type);
-    enum err e = query_probe(&any);
-    if (e == ERR_NOT_FOUND)
-        return take_again(q, t);
+    if (peek) {
+        e = read_unread(q, job_id, type, max, taken, &mark);
+    } else {
+        e = any(q, job_id, type);
+        if (!e)
+            e = sqlite_write_begin(q);
+        if (!e)
+            e = sqlite_write_end(q, take(q, job_id, type, max, taken));
+    }
     if (!e)
-        e = sqlite_write_begin(q);
-    return e ? e : sqlite_write_end(q, take(q, t));
+        json_array_extend(entries, taken);
+    json_decref(taken);
+    return e;
 }

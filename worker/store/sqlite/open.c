@@ -27,13 +27,20 @@ static void sqlite_close(struct store *s)
     struct sqlite *q = sqlite_of(s);
 
     sqlite_disconnect(q);
+    sqlite_clock_close(q);
     free(q->path);
     free(q);
+}
+
+static int64_t now_of(struct store *s)
+{
+    return sqlite_now_ms(sqlite_of(s));
 }
 
 static const struct store_ops sqlite_ops = {
     .name = "sqlite",
     .close = sqlite_close,
+    .now_ms = now_of,
 #define STORE_OP(name, params, args) .name = sqlite_##name,
 #include "worker/store/store.def"
 #undef STORE_OP
@@ -51,7 +58,10 @@ enum err sqlite_open(const char *uri, const struct config *cfg, struct store **r
     q->sync = (enum sqlite_sync)cfg->sqlite_sync;
     q->timeout_ms = cfg->store_timeout;
     q->checked_ms = clock_mono_ms();
+    q->clock_fd = -1;
     enum err e = sqlite_connect(q);
+    if (!e)
+        e = sqlite_clock_open(q);
     if (e)
         sqlite_close(&q->store);
     else

@@ -43,6 +43,8 @@ struct sqlite {
     int fault;      /* code of the fault that was logged last, and when */
     int64_t fault_ms;
     struct looks looks; /* of claims */
+    int clock_fd;       /* see clock.c */
+    int64_t clock_us;   /* what clock_boot_us() lacks to the time since the epoch */
     sqlite3_stmt *statements[SQL_COUNT_];
 };
 
@@ -81,9 +83,15 @@ enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
 /* The error that SQLite's code stands for, logged with what the operator can do. */
 enum err sqlite_fault(struct sqlite *q, int code) MUST_CHECK;
 
-/* Removes up to `limit` entries of live output that were taken before that time (output.c). */
-enum err sqlite_output_purge(struct sqlite *q, int64_t before_ms, int limit,
-                             bool *ret_more) MUST_CHECK;
+/* ---- the clock (clock.c) ---- */
+
+/* Finds the clock of the processes on this file; of the first one, that is this machine's.
+ * ERR_UNAVAILABLE: the file for it cannot be used (logged). */
+enum err sqlite_clock_open(struct sqlite *q) MUST_CHECK;
+void sqlite_clock_close(struct sqlite *q);
+
+/* store_now_ms(). */
+int64_t sqlite_now_ms(const struct sqlite *q);
 
 /* ---- transactions (transaction.c) ---- */
 
