@@ -20,8 +20,8 @@ json_t *client_shown(const json_t *client);
 /* A JSON object for the fields that a new client has unless others are given. */
 json_t *client_defaults(void);
 
-/* Fields of the document that never leave it. CLIENT_SELF is a text that tells the client from any
- * other of the same id, made earlier or later. */
+/* Fields of the document that no answer shows. CLIENT_SELF differs for each client ever made, also
+ * under the same id. */
 #define CLIENT_HASH "client_secret_hash"
 #define CLIENT_SELF "_id"
 

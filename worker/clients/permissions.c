@@ -11,7 +11,7 @@ static int shown(struct text queue)
     return (int)(queue.len < SHOWN_MAX ? queue.len : SHOWN_MAX);
 }
 
-/* A number as an integer; what is no number grants nothing. */
+/* A number as an integer; 0, which grants nothing, for any other value. */
 static int64_t as_integer(const json_t *value)
 {
     if (json_is_integer(value))

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Far more than a document holds; keeps libbson's sums within an int. */
+/* Far more than a document can hold: keeps libbson's sizes, which are int, from overflow. */
 #define BSONJSON_TEXT_MAX ((size_t)256 * 1024 * 1024)
 
 /* libbson refuses a key that holds a NUL. */

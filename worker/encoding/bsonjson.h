@@ -9,7 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Levels that a value may have: a document of MongoDB may have 180, some of which are around it. */
+/* Nesting limit of a value: MongoDB allows 180 levels a document, some of which enclose it. */
 #define BSONJSON_DEPTH_MAX 160
 
 /* Appends one value. False: nested too deep, a NUL in a key, or past what BSON can hold; the

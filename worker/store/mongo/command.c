@@ -1,5 +1,5 @@
-/* Runs commands and tells what their failures mean. Cursors and collection objects of the driver
- * are not used: they copy the options of the client each time. */
+/* Runs commands and maps their failures. Does not use the driver's cursors and collection objects:
+ * they copy the client's options each time. */
 #include "worker/store/mongo/doc.h"
 #include "worker/store/mongo/mongo.h"
 
@@ -9,15 +9,14 @@
 
 #include <string.h>
 
-/* The server takes commands of a document's size and some more for what is around it. */
+/* The server accepts commands of a document's size plus some overhead. */
 #define COMMAND_MAX (STORE_DOCUMENT_MAX + 16000)
 
-/* While the server is away, one call in this time tries a fresh connection; the others fail at
+/* While the server is away, one call in this time tries a new connection; the others fail at
  * once. */
 #define RETRY_PAUSE_MS 200
 
-/* The driver looks whether a connection still stands, and silently makes a new one, only after it
- * was idle for 1 s. */
+/* The driver only checks a connection, and silently makes a new one, after it was idle for 1 s. */
 #define UNBROKEN_MS 900
 
 #define CODE_UNAUTHORIZED   13
@@ -91,10 +90,10 @@ static enum err error_err(const bson_error_t *error)
     }
 }
 
-/* Logs a failure with what to do about it, once for as long as the server stays away. */
+/* Logs a failure with advice, once for as long as the server is away. */
 static void report(struct mongo *m, const char *command, const bson_error_t *error, enum err e)
 {
-    /* A refusal quotes the command, which may hold data of jobs. */
+    /* The server's message quotes the command, which may hold data of jobs: cut it off. */
     const char *quoted = strstr(error->message, " to execute command");
     int len = (int)(quoted ? (size_t)(quoted - error->message) : strlen(error->message));
 
@@ -121,8 +120,8 @@ static void report(struct mongo *m, const char *command, const bson_error_t *err
     }
 }
 
-/* A fresh client instead of one that lost its server: the driver lets a server that failed rest for
- * 5 s (single-threaded clients), a fresh client tries at once. */
+/* Makes a new client after the server was lost: the driver's own would wait 5 s before it tries a
+ * failed server again (single-threaded clients). */
 static enum err client_renew(struct mongo *m)
 {
     if (clock_mono_ms() < m->next_try_ms)
@@ -177,7 +176,7 @@ static bool exchange(struct mongo *m, bool write, const bson_t *command, const b
     return ok;
 }
 
-/* The id of the server's process, which it tells since version 4.4, in an answer to "hello". */
+/* The id of the server's process, which "hello" returns since version 4.4. */
 static bool process_of(const bson_t *hello, bson_oid_t *ret)
 {
     const bson_oid_t *id = doc_oid(hello, "topologyVersion.processId");
@@ -187,8 +186,8 @@ static bool process_of(const bson_t *hello, bson_oid_t *ret)
     return id != NULL;
 }
 
-/* After a pause in which the driver may make a new connection: whether it still is the process that
- * the last command went to. */
+/* After an idle time, in which the driver may make a new connection: whether it leads to the same
+ * server process as the last command. */
 static bool is_same_process(struct mongo *m)
 {
     bson_t *hello = doc_of("hello: 1"), reply;
@@ -207,7 +206,7 @@ static bool is_same_process(struct mongo *m)
     return same;
 }
 
-/* A command of the open transaction. */
+/* Runs a command of the open transaction. */
 static enum err run_within(struct mongo *m, bool write, const bson_t *command, bson_t *ret_reply)
 {
     bson_t options = BSON_INITIALIZER;
@@ -238,7 +237,7 @@ static enum err run(struct mongo *m, bool write, const bson_t *command, const bs
     if (m->away && (e = client_renew(m)))
         return e;
     if (!exchange(m, write, command, options, ret_reply, &error)) {
-        /* A connection that was idle when the server was restarted: a read may simply go again. */
+        /* The connection was idle during a restart of the server: repeat a read. */
         bool again = !write && !m->away && connection_broke(&error, error_err(&error));
         e = mongo_failed(m, command_name(command), &error);
         if (!again || client_renew(m) || !exchange(m, write, command, options, ret_reply, &error))

@@ -1,4 +1,4 @@
-/* Queues and agents as they are listed, and their provision logs. */
+/* Lists of queues and agents, and the provision logs. */
 #include "worker/store/mongo/db.h"
 
 #include "worker/store/mongo/once.h"
@@ -120,7 +120,7 @@ enum err mongo_agent_get(struct store *s, struct text name, json_t **ret)
 
 /* ---- wait times ---- */
 
-/* The newest of a list that other servers let grow. */
+/* The newest entries of a list that other servers may let grow. */
 #define NEWEST_WAITS    "wait_times: {$slice: -" TEXT(WAIT_TIMES_MAX) "}"
 #define TEXT(number)    TEXT_OF(number)
 #define TEXT_OF(number) #number

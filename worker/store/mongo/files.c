@@ -8,7 +8,7 @@
 
 #define STATUS_PATH "job_data.attachments_status"
 
-/* Chunks that one query reads: those of others may be small. */
+/* Limit of chunks in one query: chunks of other servers may be small. */
 #define CHUNKS_READ_MAX 64
 
 #define SWEEP_STEP 256 /* chunks removed by one command, at most */
@@ -63,7 +63,7 @@ static enum err newest_of(struct mongo *m, struct text name, struct db_found *re
                     .sort = "uploadDate: -1");
 }
 
-/* Inserts one document; it being there already is fine. */
+/* Inserts one document; ignores that it exists already. */
 static enum err insert(struct mongo *m, const char *collection, bson_t *doc)
 {
     enum err e = db_insert(m, collection, doc);
@@ -100,7 +100,7 @@ static enum err delay(struct mongo *m, const struct file_info *f, bool *ret_done
     return e;
 }
 
-/* Inserts the chunks, or upserts them: then those that are there stay. */
+/* Inserts the chunks, or upserts them, which keeps existing ones. */
 static enum err put_chunks(struct mongo *m, const struct file_info *f, int64_t at, struct text data,
                            bool upsert)
 {
@@ -122,7 +122,7 @@ static enum err put_chunks(struct mongo *m, const struct file_info *f, int64_t a
     return db_run(m, &b, NULL);
 }
 
-/* Inserting fails where an earlier try of this piece has stored chunks: upserts keep those. */
+/* An insert fails if an earlier try of this piece has stored chunks: upsert then. */
 enum err mongo_file_put(struct store *s, const struct file_info *f, int64_t at, struct text data)
 {
     struct mongo *m = mongo_of(s);
@@ -136,7 +136,7 @@ enum err mongo_file_put(struct store *s, const struct file_info *f, int64_t at, 
     return e == ERR_CONFLICT ? ERR_UNAVAILABLE : e; /* its repeat is under way at the same time */
 }
 
-/* Sets the date of the file: newer than any other of its name. *ret_there: it is committed. */
+/* Sets the date of the file, newer than any other of its name. *ret_there: it is committed. */
 static enum err choose_date(struct mongo *m, struct file_info *f, bool *ret_there)
 {
     bson_oid_t id = oid_of(f);
@@ -166,7 +166,7 @@ enum err files_give_way(struct mongo *m, const bson_t *file)
     return e ? e : db_delete(m, FILES, doc_of("_id: ?", v_field(file, "_id")), true, NULL);
 }
 
-/* Files of the name that are older give way: never a newer one that comes at the same time. */
+/* Removes older files of the name, never a newer one that comes at the same time. */
 static enum err replace(struct mongo *m, const struct file_info *f)
 {
     struct db_query q = {
@@ -260,7 +260,7 @@ enum err mongo_file_open(struct store *s, struct text name, struct file_info *re
     return e;
 }
 
-/* Appends the part of a chunk that is asked for; false: there is none. */
+/* Appends the requested part of a chunk; false: there is none. */
 static bool chunk_take(const bson_t *doc, const struct file_info *f, int64_t at, int64_t end,
                        struct buf *out)
 {
@@ -308,8 +308,8 @@ enum err mongo_file_read(struct store *s, const struct file_info *f, int64_t at,
 
 /* ---- the sweep ---- */
 
-/* Marks the note as dead before anything is removed, so that an upload which resumes too late
- * fails. ERR_NOT_FOUND: its time was put off meanwhile. */
+/* Marks the note as dead before anything is removed, so that an upload that resumes too late fails.
+ * ERR_NOT_FOUND: it was postponed meanwhile. */
 static enum err mark(struct mongo *m, const bson_t *note, int64_t now_ms)
 {
     return db_set(m, DROPS,
@@ -327,7 +327,7 @@ static bool same_id(const bson_t *a, const bson_t *b)
     return same;
 }
 
-/* Whether this file is the newest of its name. */
+/* Whether this is the newest file of its name. */
 static enum err is_newest(struct mongo *m, const bson_t *file, bool *ret)
 {
     struct text name = doc_text(file, "filename");
@@ -344,8 +344,8 @@ static enum err is_newest(struct mongo *m, const bson_t *file, bool *ret)
     return ERR_OK;
 }
 
-/* Whether the note is of a file that stays: its commit did not come to its end. Any other is taken
- * out of sight. */
+/* Whether the note is of a committed file whose commit did not finish: it stays. Hides any
+ * other. */
 static enum err look(struct mongo *m, const bson_t *note, bool *ret_keep)
 {
     struct db_found f;
@@ -360,7 +360,7 @@ static enum err look(struct mongo *m, const bson_t *note, bool *ret_keep)
                           : db_delete(m, FILES, doc_of("_id: ?", v_field(note, "_id")), true, NULL);
 }
 
-/* Removes the first chunks of a file, *ret of them, at most `limit`. */
+/* Removes the first chunks of a file, at most `limit`; *ret: their number. */
 static enum err remove_chunks(struct mongo *m, const bson_t *note, int64_t limit, int64_t *ret)
 {
     struct db_query q = {.collection = CHUNKS,
@@ -394,7 +394,7 @@ static enum err note_end(struct mongo *m, const bson_t *note, bool keep)
                                       v_date(mongo_now_ms(m) + FILE_ABANDONED_MS)));
 }
 
-/* Takes care of one note that is due, as far as the limit allows. */
+/* Handles one due note, within the limit. */
 static enum err sweep_note(struct mongo *m, const bson_t *note, struct file_sweep *sweep)
 {
     bool keep = false;

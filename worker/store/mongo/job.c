@@ -31,7 +31,7 @@ static struct text id_at(const struct job_finder *f, size_t i)
     return *(const struct text *)((const char *)f->items + i * f->size);
 }
 
-/* Looks in one trip for those that have our _id; `found` tells which there are. */
+/* Finds jobs with our _id in one trip; `found` marks them. */
 static enum err find_ours(struct mongo *m, const struct job_finder *f, size_t n, bool *found)
 {
     bson_oid_t *ids = mem_alloc(n * sizeof *ids);
@@ -65,7 +65,7 @@ enum err job_find_all(struct mongo *m, const struct job_finder *f, size_t n)
     enum err e = n > 1 ? find_ours(m, f, n, found) : ERR_OK;
     struct db_found r;
 
-    /* Jobs of other servers, and what did not fit into one batch. */
+    /* Finds the rest: jobs of other servers, and those beyond one batch. */
     for (size_t i = 0; !e && i < n; i++) {
         if (found[i])
             continue;
@@ -95,7 +95,7 @@ enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *j
                  v_oid(id), v_date(job_created_ms(job)), v_int(job->priority), v_str(job->job_id),
                  v_json(job->data), v_given(job->submitter), v_int64(job->asked.received_us),
                  job->given ? v_strs(&job->asked.request_id, 1) : v_none())) {
-        log_error("the data of job %s cannot be stored: it is nested too deep or has a NUL in a "
+        log_error("cannot store the data of job %s: it is nested too deep or has a NUL in a "
                   "key; such a body should have been refused: report it",
                   job->job_id);
         return ERR_INTERNAL;
@@ -107,7 +107,7 @@ enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *j
 
 const int attempts_kept[ATTEMPTS_TRIES] = {ATTEMPTS_MAX, 1, 0};
 
-/* The server copies the old outcome, which may be megabytes, itself. */
+/* The server itself copies the old outcome, which may have megabytes. */
 bson_t *job_attempts(int keep)
 {
     if (keep == 0)
@@ -140,8 +140,8 @@ bson_t *job_ended(struct mongo *m, const char *reason)
                   v_str(reason), v_own(job_history_push("cancelled", mongo_now_ms(m), reason)));
 }
 
-/* An expression cannot fail by itself: a text that is no id is converted to one. It holds a field,
- * else the server would convert it before it looks at the size. */
+/* An expression cannot fail by itself, so convert a text that is no id. It contains a field: the
+ * server would convert a constant before it looks at the size. */
 bson_t *job_size_check(int64_t max)
 {
     return doc_of("$set: {too_large: {$cond: [{$gt: [{$bsonSize: '$$ROOT'}, ?]}, {$toObjectId: "

@@ -1,10 +1,10 @@
-/* The outbox: events that come. */
+/* The outbox: new events. */
 #include "worker/store/mongo/outbox.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The events of one call that are still to be stored. */
+/* The events of one call that still have to be stored. */
 struct incoming {
     struct outbox_add *events;
     size_t len;
@@ -38,7 +38,7 @@ static void same_content(struct incoming *in, size_t i, const bson_t *doc)
     a->state = OUTBOX_PENDING;
 }
 
-/* Events that are there already, with the same content and without a receiver that has them. */
+/* Finds stored, undelivered events with the same content. */
 static enum err find_same(struct mongo *m, struct incoming *in)
 {
     bson_t lanes = BSON_INITIALIZER, bodies = BSON_INITIALIZER;
@@ -62,7 +62,7 @@ static enum err find_same(struct mongo *m, struct incoming *in)
     return e;
 }
 
-/* The same content twice in one call: the first one stands for both. */
+/* The same content twice in one call: the first event stands for both. */
 static void join_same(struct incoming *in)
 {
     for (size_t i = 1; i < in->len; i++)
@@ -76,7 +76,7 @@ static void join_same(struct incoming *in)
         }
 }
 
-/* What is there already wins, so a repeat changes nothing. The times are the server's. */
+/* Existing fields win, so a repeat changes nothing. The times are the server's. */
 static void add_new(struct db_batch *b, const struct outbox_add *a)
 {
     bson_t *update = doc_of(

@@ -1,4 +1,4 @@
-/* Jobs whose id the client chose: such a job may be there already. */
+/* Jobs whose id the client chose, which may exist already. */
 #include "worker/store/mongo/job.h"
 
 #include "common/log.h"
@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-/* How often a job is read again that changes between the read and the write. */
+/* Limit of tries when a job changes between read and write. */
 #define TRIES_MAX 8
 
-/* ERR_CONFLICT: there is a document of this _id. */
+/* Inserts the job. ERR_CONFLICT: a document has this _id. */
 static enum err insert(struct mongo *m, const struct job_new *job)
 {
     bson_t *doc = bson_new();
@@ -24,7 +24,7 @@ static enum err insert(struct mongo *m, const struct job_new *job)
     return e;
 }
 
-/* The update that makes the stored job this one; `keep` < 0 leaves the attempts as they are. */
+/* The update that replaces the stored job by this one; `keep` < 0 leaves the attempts unchanged. */
 static bson_t *renewal(const struct job_new *job, int keep)
 {
     return doc_of(
@@ -81,7 +81,7 @@ static enum err resubmit(struct mongo *m, const bson_t *found, struct job_new *j
     return e;
 }
 
-/* One read and write; ERR_CONFLICT: the job changed between them. */
+/* One read and write. ERR_CONFLICT: the job changed in between. */
 static enum err put_once(struct mongo *m, struct job_new *job)
 {
     struct db_found f;

@@ -24,14 +24,14 @@ static struct doc_value when_state(const char *const *list, struct doc_value the
                         v_strs(list, SIZE_MAX), then, otherwise));
 }
 
-/* The later of the present lease and this one. */
+/* The later one of the present lease and this one. */
 static struct doc_value longer_lease(int64_t lease_ms)
 {
     return v_own(doc_of("$max: ['$lease', ?]", v_date(lease_ms)));
 }
 
-/* The lease after a change to `next`, which does not replace the states of `unless`; 0: as it is.
- * It becomes shorter only with another state. */
+/* The lease after a change to `next`, which does not replace the states of `unless`; 0: unchanged.
+ * Only another state makes it shorter. */
 static struct doc_value next_lease(const char *next, const char *const *unless, int64_t lease_ms)
 {
     const char *const same[] = {next, NULL};
@@ -46,7 +46,7 @@ static struct doc_value next_lease(const char *next, const char *const *unless, 
     return when_state(unless, stays, when_state(same, longer_lease(lease_ms), v_date(lease_ms)));
 }
 
-/* Appends what changes with the state to the fields of a $set stage. */
+/* Appends the fields that change with the state to a $set stage. */
 static void add_state(struct mongo *m, bson_t *fields, const struct result_put *p)
 {
     const char *next = p->job_state, *unless[STATES_MAX + 1], *or_same[STATES_MAX + 2];
@@ -97,7 +97,7 @@ static bool add_fields(bson_t *fields, bson_t *odd, const json_t *sent)
 
 /* ---- updates ---- */
 
-/* Leaves out a job that was taken from this agent as lost and that another one has: lease_lost_by()
+/* Excludes a job that was taken from this agent as lost and that another one has: lease_lost_by()
  * as a filter. */
 static struct doc_value not_lost_by(struct text agent)
 {
@@ -370,8 +370,8 @@ enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
 
 /* ---- reading ---- */
 
-/* All but the texts of phases, which can be large. The names of what else was posted need not be
- * paths, so that it cannot be listed. */
+/* All but the texts of phases, which can be large. Other fields need not have a name that is a
+ * path, so they cannot be listed. */
 #define PHASE(name) ", result_data." name "_output: false, result_data." name "_serial: false"
 static const char without_texts[] = "job_data: false, history: false, attempts: false"
 #include "worker/jobs/phases.def"

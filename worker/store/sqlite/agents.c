@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* An agent as it is stored. */
+/* A stored agent. */
 struct agent {
     json_t *fields, *log; /* owned */
     bool changed;         /* by this request, before */
@@ -16,7 +16,7 @@ static void agent_free(struct agent *a)
     json_decref(a->log);
 }
 
-/* A new agent has no fields and an empty log. agent_free() in any case. */
+/* Reads an agent; a new one has no fields and an empty log. Call agent_free() in any case. */
 static enum err load(struct sqlite *q, const struct agent_put *a, struct agent *ret)
 {
     struct query r = query_new(q, SQL_AGENT);

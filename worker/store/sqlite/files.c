@@ -110,7 +110,7 @@ static enum err add(struct sqlite *q, const struct file_info *f)
     return query_run(&r);
 }
 
-/* Other files of this name give way. */
+/* Removes other files of this name. */
 static enum err replace(struct sqlite *q, const struct file_info *f)
 {
     struct query r = query_new(q, SQL_FILES_REPLACED);

@@ -1,4 +1,4 @@
-/* Jobs whose id the client chose: such a job may be there already. */
+/* Jobs whose id the client chose, which may exist already. */
 #include "worker/store/sqlite/job.h"
 
 #include "worker/jobs/resubmission.h"
@@ -32,7 +32,7 @@ static enum err look(struct sqlite *q, const struct job_new *job, int64_t *ret_i
     return e;
 }
 
-/* Runs a statement on the job's number, and perhaps a further one. */
+/* Runs a statement on the job's number and, if given, a further number. */
 static enum err run(struct sqlite *q, enum sql which, int64_t id, int64_t more)
 {
     struct query r = query_new(q, which);
@@ -50,7 +50,7 @@ enum err sqlite_job_keep_attempt(struct sqlite *q, int64_t id)
     return e ? e : run(q, SQL_ATTEMPTS_CUT, id, ATTEMPTS_MAX);
 }
 
-/* Makes the stored job this one. */
+/* Replaces the stored job by this one. */
 static enum err renew(struct sqlite *q, int64_t id, const struct job_text *t)
 {
     struct query r = query_new(q, SQL_JOB_RENEW);

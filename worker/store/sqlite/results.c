@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A job's result as it is stored. */
+/* A stored result. */
 struct result {
     int64_t id;
     int64_t data_size; /* of the job's data */
@@ -28,7 +28,7 @@ static void result_free(struct result *r)
     json_decref(r->fields);
 }
 
-/* ERR_NOT_FOUND. result_free() in any case. */
+/* Reads a result. ERR_NOT_FOUND. Call result_free() in any case. */
 static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
 {
     struct query r = query_new(q, SQL_RESULT);
@@ -51,7 +51,7 @@ static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
     return e;
 }
 
-/* `lease_ms`: its end, 0: there is none. */
+/* `lease_ms`: the end of the lease; 0: none. */
 static enum err put_state(struct sqlite *q, int64_t id, const char *state, int64_t lease_ms,
                           const char *reason)
 {
@@ -128,14 +128,14 @@ enum err sqlite_job_cancel(struct store *s, struct job_cancel *c)
 
 /* ---- results ---- */
 
-/* `max`: bytes of the job with its result, counted as MongoDB does: both have the same limit. */
+/* `max`: limit of the job with its result, in bytes of BSON: both stores have the same limit. */
 static enum err put_fields(struct sqlite *q, const struct result *old, const json_t *fields,
                            size_t max)
 {
     char *text;
     size_t len;
 
-    /* only the object itself changes, not what is in it */
+    /* only the object is changed, not its members */
     json_object_update(old->fields, (json_t *)(uintptr_t)fields);
     enum err e = sqlite_json(old->fields, &text, &len);
     if (e)
@@ -152,7 +152,7 @@ static enum err put_fields(struct sqlite *q, const struct result *old, const jso
     return e;
 }
 
-/* The agent reports: its claim has arrived, its lease lasts to this time at least. */
+/* The agent's claim has arrived, and its lease lasts at least to this time. */
 static enum err extend(struct sqlite *q, const struct result *old, int64_t lease_ms)
 {
     struct query r = query_new(q, SQL_LEASE_PUT);

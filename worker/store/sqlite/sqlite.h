@@ -1,4 +1,4 @@
-/* What the files of the SQLite back end share: the connection, transactions, statements. */
+/* Shared by the files of the SQLite back end: connection, transactions, statements. */
 #ifndef WORKER_STORE_SQLITE_SQLITE_H
 #define WORKER_STORE_SQLITE_SQLITE_H
 
@@ -19,8 +19,8 @@ enum sql {
     SQL_COUNT_
 };
 
-/* The calls of a group share one transaction, which begins with the first of them that writes:
- * those that only read never wait for other writers. */
+/* The calls of a group share one transaction, which its first write begins: groups that only read
+ * never wait for writers. */
 struct sqlite_group {
     bool open;
     bool refused;     /* no transaction could be begun; the others are not kept waiting for it */
@@ -68,19 +68,18 @@ enum err sqlite_schema_make(struct sqlite *q) MUST_CHECK;
 
 /* ---- the connection (connection.c) ---- */
 
-/* Opens the file, which is made when it is missing, and its tables. On an error the connection is
- * to be closed. ERR_INVALID: it is no database of ours; ERR_UNAVAILABLE: it cannot be opened just
- * now. */
+/* Opens the file, created if missing, and its tables. After an error, close the connection.
+ * ERR_INVALID: not a database of ours; ERR_UNAVAILABLE: try again. */
 enum err sqlite_connect(struct sqlite *q) MUST_CHECK;
 
 /* Closes it; the rest of q stays. */
 void sqlite_disconnect(struct sqlite *q);
 
-/* Opens the file once more when another one stands at its path. ERR_UNAVAILABLE: it cannot be
- * opened just now; the next call tries again. */
+/* Opens the file again if another one is at its path. ERR_UNAVAILABLE: it cannot be opened now; the
+ * next call tries again. */
 enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
 
-/* The error that SQLite's code stands for, logged with what the operator can do. */
+/* The error for SQLite's code; logs it with advice for the operator. */
 enum err sqlite_fault(struct sqlite *q, int code) MUST_CHECK;
 
 /* ---- the clock (clock.c) ---- */
@@ -95,19 +94,19 @@ int64_t sqlite_now_ms(const struct sqlite *q);
 
 /* ---- transactions (transaction.c) ---- */
 
-/* Around everything that an operation writes, and what it reads to decide on it. end() takes how
- * it went: on any error nothing of it stays. It returns that, or the error of the commit. They do
- * not nest. */
+/* Enclose all writes of an operation, and the reads that decide on them. end() takes the result so
+ * far; after any error, nothing is kept. Returns that error, or the one of the commit. Not
+ * nestable. */
 enum err sqlite_write_begin(struct sqlite *q) MUST_CHECK;
 enum err sqlite_write_end(struct sqlite *q, enum err e) MUST_CHECK;
 
 /* ---- statements (query.c) ---- */
 
-/* One run of a statement. A failure to prepare or bind shows at the next step. */
+/* One run of a statement. A failure to prepare or bind appears at the next step. */
 struct query {
     struct sqlite *q;
     sqlite3_stmt *st;
-    int bound; /* parameters so far */
+    int bound; /* number of bound parameters */
     int code;  /* of SQLite */
 };
 
@@ -122,22 +121,22 @@ void query_null(struct query *r);
 void query_int_or_null(struct query *r, int64_t value); /* 0: null */
 void query_given(struct query *r, struct text t);       /* s NULL: null */
 
-/* ERR_OK: a row; ERR_NOT_FOUND: no further row; else a fault, logged. */
+/* ERR_OK: a row; ERR_NOT_FOUND: no further row; else an error, logged. */
 enum err query_step(struct query *r) MUST_CHECK;
 
-/* Ends the run; its texts and columns are gone then. */
+/* Ends the run; invalidates its texts and columns. */
 void query_end(struct query *r);
 
-/* Runs a statement that gives no rows and ends it. */
+/* Runs a statement without rows and ends it. */
 enum err query_run(struct query *r) MUST_CHECK;
 
-/* The first row's presence: steps once and ends. ERR_NOT_FOUND. */
+/* Steps once and ends. ERR_NOT_FOUND: no row. */
 enum err query_probe(struct query *r) MUST_CHECK;
 
-/* How many rows the last statement that changed some did. */
+/* Number of rows changed by the last statement that changed any. */
 int query_changes(const struct query *r);
 
-/* Columns of the row, from 0. Texts are gone with the row. */
+/* Columns of the row, from 0. Texts are valid until the next step. */
 int64_t query_col_int(const struct query *r, int column);
 struct text query_col_text(const struct query *r, int column); /* s NULL: null */
 const char *query_col_str(const struct query *r, int column);  /* "" where it is null */
@@ -148,13 +147,13 @@ char *query_col_given(const struct query *r, int column); /* NULL for null */
 /* Copies a text that fits; "" when it is null or longer. */
 void query_col_copy(const struct query *r, int column, char *out, size_t size);
 
-/* A column of JSON text as a new reference; NULL (logged): it is no JSON. */
+/* A column of JSON text as a new reference; NULL (logged): not JSON. */
 json_t *query_col_json(const struct query *r, int column) MUST_CHECK;
 
 /* ---- documents ---- */
 
-/* The JSON text of a value, owned by the caller. ERR_TOO_LARGE; ERR_INTERNAL (logged): it cannot be
- * text. */
+/* The JSON text of a value, owned by the caller. ERR_TOO_LARGE; ERR_INTERNAL (logged): nested too
+ * deep. */
 enum err sqlite_json(const json_t *value, char **ret, size_t *ret_len) MUST_CHECK;
 
 bool sqlite_text_is(struct text a, struct text b);
