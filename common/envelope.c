@@ -1,5 +1,6 @@
 #include "common/envelope.h"
 
+#include "common/mem.h"
 #include "common/packed.h"
 
 #include <string.h>
@@ -61,6 +62,14 @@ static size_t header_wires(void)
     return n;
 }
 
+/* Without memory for all of it the process ends: an answer that is cut would be lost, while another
+ * worker gives it once more. */
+static int write_all(void *out, const char *data, size_t len)
+{
+    mem_check(msgpack_sbuffer_write(out, data, len) == 0);
+    return 0;
+}
+
 static void pack_text(msgpack_packer *pk, struct text t)
 {
     msgpack_pack_bin(pk, t.len);
@@ -101,7 +110,7 @@ enum err request_pack(const struct request *r, msgpack_sbuffer *out)
     enum err e = request_pack_head(r, r->body.len, out);
 
     if (!e && r->body.len)
-        msgpack_sbuffer_write(out, r->body.s, r->body.len);
+        write_all(out, r->body.s, r->body.len);
     return e;
 }
 
@@ -112,7 +121,7 @@ enum err request_pack_head(const struct request *r, size_t body_len, msgpack_sbu
     if (r->params_len > ROUTE_PARAMS_MAX || r->query_len > QUERY_MAX || !route_of(r->op) ||
         !route_wire(route_of(r->op)))
         return ERR_INVALID;
-    msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
+    msgpack_packer_init(&pk, out, write_all);
     msgpack_pack_map(&pk, RQ_REQUIRED_ + (r->https ? 1 : 0));
     msgpack_pack_uint8(&pk, RQ_VERSION);
     msgpack_pack_uint8(&pk, ENVELOPE_VERSION);
@@ -142,7 +151,7 @@ enum err reply_pack(const struct reply *r, msgpack_sbuffer *out)
 
     if (r->headers_len > REPLY_HEADERS_MAX)
         return ERR_INVALID;
-    msgpack_packer_init(&pk, out, msgpack_sbuffer_write);
+    msgpack_packer_init(&pk, out, write_all);
     msgpack_pack_map(&pk, RP_REQUIRED_ + (r->claimed ? 1 : 0));
     msgpack_pack_uint8(&pk, RP_VERSION);
     msgpack_pack_uint8(&pk, ENVELOPE_VERSION);

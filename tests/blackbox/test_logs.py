@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import bson
 import pytest
 
 from client import (BAD_ID, BAD_REQUEST, MISSING, NOT_FOUND, NULL, PHASES, UNKNOWN, WRONG_TYPE, Api,
@@ -451,6 +452,7 @@ def test_plans(api, db, job):
     plan = json.dumps(db.logs.find(query).sort("fragment_number", 1).hint(
         "job_id_1_log_type_1_phase_1_fragment_number_1").explain()["queryPlanner"]["winningPlan"])
     assert "SORT_MERGE" in plan and '"SORT"' not in plan
-    plan = json.dumps(db.logs.find({"job_id": job, "log_type": "output", "unread": True}).sort(
-        "fragment_number", 1).explain()["queryPlanner"]["winningPlan"])
-    assert "testflinger_unread" in plan and '"SORT"' not in plan
+    unread = {"job_id": job, "log_type": "output", "unread": {"$in": [True, bson.ObjectId()]}}
+    plan = json.dumps(db.logs.find(unread).sort({"unread": 1, "fragment_number": 1}).explain()[
+        "queryPlanner"]["winningPlan"])
+    assert "testflinger_reader" in plan and '"SORT"' not in plan

@@ -1,15 +1,18 @@
 """Requests that a worker runs again: as a repeat after another worker's death, and late, as a first run.
 The second run changes nothing and is answered as the first. (All operations: test_replays.py)"""
 
+import json
+import resource
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 
 import auth
-from client import OVER, Api, expect, message, new_id
+from client import OVER, Api, expect, expect_none, message, new_id
 from receiver import Receiver
-from stack import Stack, wait_until
+from stack import SANITIZED, Stack, wait_until
 from storage import storage_of
 from test_attack_bus import HEADERS, Intruder, envelope, reply_of
 from test_broker import API, HELLO, PING
@@ -164,3 +167,102 @@ def test_missing_pieces_are_announced(once, api, queue):
     expect(api.post(f"/v1/result/{job_id}/artifact", files=file), 200, "OK")
     expect(artifact(api, job_id), 200)
     assert f"pieces of file {job_id}.artifact are missing" in once.log()
+
+
+# ---- live output ----
+
+KINDS = {"output": ("OP_OUTPUT_ADD", "OP_OUTPUT_GET"), "serial_output": ("OP_SERIAL_ADD", "OP_SERIAL_GET")}
+
+
+def fragment(number, text):
+    return json.dumps({"fragment_number": number, "timestamp": "2026-01-02T03:04:05Z", "phase": "test",
+                       "log_data": text}).encode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_is_appended_once(bus, api, kind):
+    """Also when it was read meanwhile, and after others."""
+    job_id = new_id()
+    path = f"/v1/result/{job_id}/{kind}"
+    request = Request(bus, KINDS[kind][0], job_id, body=b"first", content_type="text/plain")
+    request.run_again(200)
+    expect(api.get(path), 200, "first")
+    request.run_again(200)
+    expect(api.post_body(path, b"second", None), 200)
+    expect(api.get(path), 200, "second")
+    request.run_again(200)
+    expect_none(api.get(path))
+
+
+@pytest.mark.parametrize("kind", ["output", "serial"])
+def test_fragments_are_appended_once(bus, api, kind):
+    job_id = new_id()
+    live = f"/v1/result/{job_id}/{'output' if kind == 'output' else 'serial_output'}"
+    op = "OP_LOG_OUTPUT_ADD" if kind == "output" else "OP_LOG_SERIAL_ADD"
+    request = Request(bus, op, job_id, body=fragment(0, "a"))
+    request.run_again(200)
+    expect(api.get(live), 200, "a")
+    request.run_again(200)
+    expect_none(api.get(live))
+    log = expect(api.get(f"/v1/result/{job_id}/log/{kind}"), 200).json()
+    assert log[kind]["test"]["log_data"] == "a"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fragments", [False, True])
+def test_a_read_whose_answer_was_lost(bus, api, kind, fragments):
+    """The same request gets the same again, and nothing that came since; the next read gets that."""
+    job_id = new_id()
+    path = f"/v1/result/{job_id}/{kind}"
+    posted = []
+
+    def post(text):
+        posted.append(text)
+        if fragments:
+            log = f"/v1/result/{job_id}/log/{kind.removesuffix('_output')}"
+            expect(api.post_body(log, fragment(len(posted), text), "application/json"), 200)
+        else:
+            expect(api.post_body(path, text.encode(), None), 200)
+
+    post("a")
+    post("b")
+    request = Request(bus, KINDS[kind][1], job_id)
+    request.run_again(200)
+    assert request.run(0) == (200, b"a\nb")
+    post("c")
+    assert request.run(0) == (200, b"a\nb")
+    assert request.run(1) == (200, b"a\nb")
+    expect(api.get(path), 200, "c")
+    expect_none(api.get(path))
+    assert request.run(0) in ((200, b"a\nb"), (204, b"")), "nothing of a later read"
+
+
+def limit_memory(pids, more):
+    """They have so many bytes more than now."""
+    for pid in pids:
+        used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (used + more, resource.RLIM_INFINITY))
+
+
+@pytest.mark.skipif(SANITIZED, reason="ASan reserves memory without end")
+def test_a_worker_without_memory_for_the_answer(private):
+    """It ends, and another one gives the text; or it says that it cannot read, and nothing is lost."""
+    stack = private(workers=2)
+    stack.undisturbed = None  # workers die
+    api, path, failed = Api(stack.url), f"/v1/result/{new_id()}/output", 0
+    entries = [bytes([97 + i]) * (5 << 20) for i in range(3)]
+    for extra in range(4, 64, 8):  # MiB: it fails at one step or the other
+        for entry in entries:
+            expect(api.post_body(path, entry, None), 200)
+        workers = wait_until(lambda: len(found := stack.children("worker")) == 2 and found, "both are there")
+        limit_memory(workers, extra << 20)
+        response = api.get(path)
+        failed += response.status_code != 200 or set(workers) != set(stack.children("worker"))
+        if response.status_code != 200:
+            expect(response, 503)
+            limit_memory([pid for pid in workers if pid in stack.children("worker")], 1 << 30)
+            response = api.get(path)
+        expect(response, 200, b"\n".join(entries).decode())
+        limit_memory(stack.children("worker"), 1 << 30)
+        expect_none(api.get(path))
+    assert failed

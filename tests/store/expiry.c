@@ -132,8 +132,9 @@ static void append(struct store *s, const char *job_id)
 
 static enum err take(struct store *s, const char *job_id)
 {
-    json_t *value = NULL;
-    enum err e = store_output_take(s, text_of(job_id), OUTPUT_SERIAL, false, &value);
+    json_t *value = json_array();
+    enum err e =
+        take_live(store_output_take, s, job_id, OUTPUT_SERIAL, STORE_DOCUMENT_MAX, false, value);
 
     json_decref(value);
     return e;

@@ -59,7 +59,7 @@ static void test_a_pause(void **state)
 static void fail_in_all_ways(struct store *s, const char *over)
 {
     char unknown[ID_SIZE], found[ID_SIZE], *big = long_text('x', STORE_DOCUMENT_MAX);
-    json_t *none;
+    json_t *none = json_array();
 
     new_id(unknown);
     struct job_new job = {
@@ -80,8 +80,10 @@ static void fail_in_all_ways(struct store *s, const char *over)
     assert_int_equal(cancel_job(s, unknown), ERR_NOT_FOUND);
     assert_int_equal(cancel_job(s, over), ERR_CONFLICT);
     assert_int_equal(claim_job(s, unknown, NULL, found), ERR_NOT_FOUND);
-    assert_int_equal(store_output_take(s, text_of(unknown), OUTPUT_OUTPUT, false, &none),
-                     ERR_NOT_FOUND);
+    assert_int_equal(
+        take_live(store_output_take, s, unknown, OUTPUT_OUTPUT, STORE_DOCUMENT_MAX, false, none),
+        ERR_NOT_FOUND);
+    json_decref(none);
     json_decref(job.data);
     free(big);
 }

@@ -17,14 +17,12 @@ static enum err append(struct store *s, const char *job_id, enum output_type typ
 static void assert_taken(struct store *s, const char *job_id, enum output_type type, bool peek,
                          const char *text)
 {
-    json_t *entries = NULL;
-    enum err e = store_output_take(s, text_of(job_id), type, peek, &entries);
+    json_t *entries = json_array();
+    enum err e = take_live(store_output_take, s, job_id, type, STORE_DOCUMENT_MAX, peek, entries);
 
     assert_int_equal(e, text ? ERR_OK : ERR_NOT_FOUND);
     if (text)
         assert_json(entries, text);
-    else
-        assert_null(entries);
     json_decref(entries);
 }
 
@@ -91,12 +89,103 @@ static void test_repeat(void **state)
     assert_taken(t->a, id, OUTPUT_SERIAL, false, "['x']");
 }
 
+/* Takes as a request does once more; what it gets is `text`, NULL: nothing. */
+static void assert_request_takes(struct store *s, const char *request, bool repeat,
+                                 const char *job_id, const char *text)
+{
+    struct live_take t = {.asked = asked_now(request),
+                          .job_id = text_of(job_id),
+                          .max = STORE_DOCUMENT_MAX,
+                          .entries = json_array()};
+
+    t.asked.repeat = repeat;
+    assert_int_equal(store_output_take(s, &t), text ? ERR_OK : ERR_NOT_FOUND);
+    assert_json(t.entries, text ? text : "[]");
+    json_decref(t.entries);
+}
+
+/* A request gets what it took once more, and that alone, until another one takes. */
+static void test_repeated_take(void **state)
+{
+    struct stores *t = *state;
+    char id[ID_SIZE], first[ID_SIZE], second[ID_SIZE];
+
+    new_id(id);
+    new_id(first);
+    new_id(second);
+    assert_request_takes(t->a, first, false, id, NULL);
+    assert_int_equal(append(t->a, id, OUTPUT_OUTPUT, text_of("a")), ERR_OK);
+    assert_int_equal(append(t->a, id, OUTPUT_OUTPUT, text_of("b")), ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_request_takes(i % 2 ? t->b : t->a, first, i == 1, id, "['a', 'b']");
+        assert_taken(t->a, id, OUTPUT_OUTPUT, true, i ? "['c']" : NULL);
+        if (i == 0)
+            assert_int_equal(append(t->a, id, OUTPUT_OUTPUT, text_of("c")), ERR_OK);
+    }
+    assert_request_takes(t->b, second, false, id, "['c']");
+    assert_request_takes(t->a, first, true, id, NULL);
+    assert_request_takes(t->a, second, true, id, "['c']");
+    assert_taken(t->a, id, OUTPUT_OUTPUT, false, NULL);
+}
+
+/* A post whose text was taken meanwhile is not appended again. */
+static void test_repeat_of_what_was_taken(void **state)
+{
+    struct stores *t = *state;
+    char id[ID_SIZE], request[ID_SIZE];
+
+    new_id(id);
+    new_id(request);
+    struct output_append a = {
+        .asked = asked_now(request), .job_id = text_of(id), .text = text_of("x")};
+    for (int i = 0; i < 4; i++) {
+        a.asked.repeat = i == 2;
+        assert_int_equal(append_one(t->a, &a), ERR_OK);
+        assert_int_equal(append(t->b, id, OUTPUT_OUTPUT, text_of("y")), ERR_OK);
+        assert_taken(t->b, id, OUTPUT_OUTPUT, false, i ? "['y']" : "['x', 'y']");
+    }
+}
+
+/* More documents than one go takes. */
+static void test_more_than_one_go_takes(void **state)
+{
+    enum { N = 10500, SOME = 500 };
+    struct stores *t = *state;
+    char id[ID_SIZE], request[ID_SIZE];
+    static struct output_append a[SOME];
+    static char requests[SOME][ID_SIZE];
+
+    new_id(id);
+    new_id(request);
+    for (int i = 0; i < N; i += SOME) {
+        for (int k = 0; k < SOME; k++) {
+            new_id(requests[k]);
+            a[k] = (struct output_append){
+                .asked = asked_now(requests[k]), .job_id = text_of(id), .text = text_of("x")};
+        }
+        assert_int_equal(store_group_begin(t->a), ERR_OK);
+        assert_int_equal(store_outputs_append(t->a, a, SOME), ERR_OK);
+        assert_int_equal(store_group_commit(t->a), ERR_OK);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct live_take take = {.asked = asked_now(request),
+                                 .job_id = text_of(id),
+                                 .max = STORE_DOCUMENT_MAX,
+                                 .entries = json_array()};
+        assert_int_equal(store_output_take(t->b, &take), ERR_OK);
+        assert_int_equal(json_array_size(take.entries), N);
+        json_decref(take.entries);
+    }
+}
+
 static size_t take_size(struct store *s, const char *job_id, size_t *ret_entries)
 {
-    json_t *entries = NULL, *entry;
+    json_t *entries = json_array(), *entry;
     size_t size = 0, i;
 
-    assert_int_equal(store_output_take(s, text_of(job_id), OUTPUT_OUTPUT, false, &entries), ERR_OK);
+    assert_int_equal(
+        take_live(store_output_take, s, job_id, OUTPUT_OUTPUT, STORE_DOCUMENT_MAX, false, entries),
+        ERR_OK);
     json_array_foreach (entries, i, entry)
         size += json_string_length(entry);
     *ret_entries = json_array_size(entries);
@@ -161,6 +250,9 @@ const struct CMUnitTest output_suite[] = {
     cmocka_unit_test(test_an_empty_entry_is_one),
     cmocka_unit_test(test_kinds_and_jobs_are_apart),
     cmocka_unit_test(test_repeat),
+    cmocka_unit_test(test_repeated_take),
+    cmocka_unit_test(test_repeat_of_what_was_taken),
+    cmocka_unit_test(test_more_than_one_go_takes),
     cmocka_unit_test(test_more_than_fits),
     cmocka_unit_test(test_too_large),
     cmocka_unit_test(test_many_entries),

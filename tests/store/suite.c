@@ -184,6 +184,21 @@ enum err put_one_result(struct store *s, struct text job_id, struct result_put *
     return e ? e : p->err;
 }
 
+enum err take_live(take_fn *take, struct store *s, const char *job_id, enum output_type type,
+                   size_t max, bool peek, json_t *entries)
+{
+    char request[ID_SIZE];
+
+    new_id(request);
+    struct live_take t = {.asked = asked_now(request),
+                          .job_id = text_of(job_id),
+                          .type = type,
+                          .max = max,
+                          .peek = peek,
+                          .entries = entries};
+    return take(s, &t);
+}
+
 enum err cancel_job(struct store *s, const char *job_id)
 {
     char request[ID_SIZE];

@@ -58,6 +58,12 @@ enum err get_result(struct store *s, struct text job_id, json_t **ret);
 enum err put_one_result(struct store *s, struct text job_id, struct result_put *p);
 enum err append_one(struct store *s, struct output_append *a);
 
+/* Takes live output (store_output_take, store_logs_take) by a request of its own. `entries`: as in
+ * struct live_take. */
+typedef enum err take_fn(struct store *s, struct live_take *t);
+enum err take_live(take_fn *take, struct store *s, const char *job_id, enum output_type type,
+                   size_t max, bool peek, json_t *entries);
+
 /* Cancels by a request of its own. */
 enum err cancel_job(struct store *s, const char *job_id);
 

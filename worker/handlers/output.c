@@ -3,6 +3,7 @@
 #include "common/buf.h"
 #include "common/bus.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "worker/request/answer.h"
 #include "worker/request/call.h"
 #include "worker/validation/job_id.h"
@@ -82,32 +83,35 @@ static size_t size_of(const json_t *entries)
     return size;
 }
 
-/* Takes output, then log fragments, as far as one answer holds; the rest stays for the next read.
- */
+/* Takes output, then log fragments, up to one answer; the rest stays for the next read. What the
+ * request took before it gets alone. */
 static enum err take_all(struct call *c, struct text id, enum output_type type, json_t **ret)
 {
-    bool peek = c->request->head;
-    json_t *entries = NULL;
-    enum err e = store_output_take(c->store, id, type, peek, &entries);
+    struct live_take output = {.asked = call_asked(c),
+                               .job_id = id,
+                               .type = type,
+                               .max = STORE_DOCUMENT_MAX,
+                               .peek = c->request->head,
+                               .entries = json_array()};
+    struct live_take logs = output;
+    enum err e = store_output_take(c->store, &output), also = ERR_NOT_FOUND;
+    size_t size = e ? 0 : size_of(output.entries);
 
-    if (e && e != ERR_NOT_FOUND)
-        return e;
-    bool taken = !e;
-    size_t size = size_of(entries);
-    if (!taken)
-        entries = json_array();
-    e = size < STORE_DOCUMENT_MAX
-            ? store_logs_take(c->store, id, type, STORE_DOCUMENT_MAX - size, peek, entries)
-            : ERR_OK;
-    if (e && taken) {
-        if (e != ERR_NOT_FOUND)
-            log_warn("cannot read fragments of a log: left for the next read; check the store");
-        e = ERR_OK;
-    }
+    logs.entries = json_array();
+    logs.max -= size < logs.max ? size : logs.max;
+    if ((!e && !output.again && logs.max) || e == ERR_NOT_FOUND)
+        also = store_logs_take(c->store, &logs);
+    if (e == ERR_NOT_FOUND)
+        e = also;
+    else if (!e && also && also != ERR_NOT_FOUND)
+        log_warn("fragments of a log were not read; they come with the next read");
+    if (!also)
+        mem_check(json_array_extend(output.entries, logs.entries) == 0);
+    json_decref(logs.entries);
     if (e)
-        json_decref(entries);
+        json_decref(output.entries);
     else
-        *ret = entries;
+        *ret = output.entries;
     return e;
 }
 
@@ -129,7 +133,7 @@ static void take(struct call *c, enum output_type type)
     else if (e)
         reply_err(c, e);
     else
-        reply_bytes(c, 200, "text/plain; charset=utf-8", text.data ? text.data : "", text.len);
+        reply_buf(c, 200, "text/plain; charset=utf-8", &text);
     json_decref(entries);
     buf_free(&text);
 }

@@ -70,6 +70,9 @@ void live_output_change(struct live_output *l, struct text state, int64_t at_ms)
 /* Gives an entry that came at this time; false: enough. */
 bool live_output_give(struct live_output *l, struct text text, int64_t at_ms);
 
+/* Adds a text to those of struct live_take. */
+void live_entry_add(json_t *entries, struct text text);
+
 struct log_read {
     struct text job_id;
     enum output_type type;

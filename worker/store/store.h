@@ -31,6 +31,9 @@
 
 struct store;
 
+/* How long live output and its posts are known after it was taken. */
+#define TAKEN_KEPT_MS ((int64_t)15 * 60 * 1000)
+
 #define STORE_DOCUMENT_MAX (16 * MIB)
 #define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
 #define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
@@ -131,6 +134,19 @@ struct output_append {
     enum output_type type;
     struct text text; /* valid UTF-8, may hold NUL */
     enum err err;     /* out */
+};
+
+/* Takes live output, as much as fits into `max` bytes with a line end each. Where this request took
+ * some before, whose answer was lost, it gets the same again and nothing else. That is possible
+ * until another request takes from the job, at most for TAKEN_KEPT_MS. ERR_NOT_FOUND: nothing. */
+struct live_take {
+    struct asked asked;
+    struct text job_id;
+    enum output_type type;
+    size_t max;
+    bool peek;       /* only look: nothing counts as taken */
+    json_t *entries; /* empty array, gets the texts; of no use after a failure */
+    bool again;      /* out: it is what the request took before */
 };
 
 struct agent_put {

@@ -107,6 +107,8 @@ static bool append_value(bson_t *to, struct text name, const struct doc_value *v
         return bson_append_date_time(to, s, len, v->i);
     case V_OID:
         return bson_append_oid(to, s, len, v->p);
+    case V_STAMP:
+        return bson_append_timestamp(to, s, len, 0, 0);
     case V_BYTES:
         return bson_append_binary(to, s, len, BSON_SUBTYPE_BINARY,
                                   (const uint8_t *)(v->text.len ? v->text.s : ""),

@@ -32,6 +32,7 @@ struct doc_value {
         V_BOOL,
         V_DATE,
         V_OID,
+        V_STAMP,
         V_BYTES,
         V_DOC,
         V_OWN,
@@ -70,6 +71,9 @@ V_MAKE(v_int64, (int64_t i), .kind = V_INT64, .i = i)
 V_MAKE(v_bool, (bool b), .kind = V_BOOL, .i = b)
 V_MAKE(v_date, (int64_t ms), .kind = V_DATE, .i = ms)
 V_MAKE(v_oid, (const bson_oid_t *id), .kind = V_OID, .p = id)
+/* A time that the server sets when it inserts the document: later than in all it has. Not in a
+ * document inside. */
+V_MAKE(v_stamp, (void), .kind = V_STAMP)
 V_MAKE(v_bytes, (struct text t), .kind = V_BYTES, .text = t)
 V_MAKE(v_doc, (const bson_t *doc), .kind = V_DOC, .p = doc)
 V_MAKE(v_own, (bson_t * doc), .kind = V_OWN, .p = doc) /* destroyed by the call */

@@ -21,7 +21,7 @@ enum flag {
     SPARSE = 2,
     WAITING = 4,  /* holds jobs that wait: an entry ends with the wait */
     OPEN = 8,     /* jobs whose claim is open: few at any time */
-    UNREAD = 16,  /* fragments of logs that were not taken */
+    UNREAD = 16,  /* fragments of logs for readers of live output */
     LEASED = 32,  /* jobs that run */
     WITH_SUB = 64 /* clients that log in by OpenID */
 };
@@ -64,7 +64,7 @@ static const char *only(unsigned flags)
 {
     return flags & WAITING    ? STATE_PATH ": 'waiting'"
            : flags & OPEN     ? "claim.open: true"
-           : flags & UNREAD   ? "unread: true"
+           : flags & UNREAD   ? "unread: {$exists: true}"
            : flags & LEASED   ? "lease: {$exists: true}"
            : flags & WITH_SUB ? "sub: {$exists: true}"
                               : NULL;
@@ -144,7 +144,7 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
         while (bson_iter_next(&batch) && doc_view(&batch, &index)) {
             int64_t seconds = doc_int(&index, "expireAfterSeconds", -1);
             const char *name = doc_str(&index, "name");
-            if (seconds >= 0 && name)
+            if (seconds >= 0 && name && strcmp(name, "taken_at_1") != 0)
                 log_warn("index %s of collection %s deletes data %lld s after its date, that of "
                          "active jobs too; remove it in mongosh: "
                          "db.getCollection(\"%s\").dropIndex(\"%s\")",

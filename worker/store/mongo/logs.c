@@ -4,6 +4,7 @@
 #include "worker/store/mongo/db.h"
 
 #include "common/mem.h"
+#include "worker/store/mongo/oid.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -273,119 +274,96 @@ enum err mongo_logs_read(struct store *s, const struct log_read *read)
 
 /* ---- taking: each fragment once ---- */
 
-/* The fragments that one try found and takes. */
+/* A fragment that was taken has the request, as an id, for `unread`; older releases and readers
+ * remove the field. Texts stay: they are the job's log. */
 struct taking {
-    struct db_found found;
-    bson_t ids; /* array: of the first n documents */
+    struct live_take *t;
+    bson_oid_t by; /* made of the request */
+    bson_t ids;    /* array: of the documents whose texts were appended */
     size_t n;
-    bson_oid_t token;
+    bool ours; /* they were taken by the request before */
 };
 
-/* Collects the first documents that fit. */
-static void choose(struct taking *t, size_t max)
+/* Finds what nobody has taken and what the request has, the latter first; or only that. */
+static enum err find_taken(struct mongo *m, const struct taking *k, bool only, struct db_found *ret)
 {
-    bson_iter_t batch = t->found.batch;
+    const struct live_take *t = k->t;
+
+    return DB_FIND(m, ret, .collection = LOGS,
+                   .filter = doc_of("job_id: ?, log_type: ?, unread: ?", v_text(t->job_id),
+                                    v_str(output_type_names[t->type]),
+                                    only      ? v_oid(&k->by)
+                                    : t->peek ? v_bool(true)
+                                              : v_own(doc_of("$in: [true, ?]", v_oid(&k->by)))),
+                   .sort = "unread: 1, fragment_number: 1", .index = IX_UNREAD, .limit = TAKE_MAX);
+}
+
+/* Appends the texts that fit: those that the request has, if there are any, else the others. */
+static void append_texts(struct taking *k, struct db_found *f)
+{
     struct log_piece piece;
     size_t size = 0;
-    bson_t doc;
 
-    for (; bson_iter_next(&batch) && doc_view(&batch, &doc); t->n++) {
-        size += piece_of(&doc, &piece) ? piece.text.len + 1 : 0;
-        if (size > max)
+    for (; db_next(f); k->n++) {
+        bool ours = doc_oid(&f->doc, "unread");
+        bool is_piece = piece_of(&f->doc, &piece);
+        size += is_piece ? piece.text.len + 1 : 0;
+        if ((k->n && ours != k->ours) || size > k->t->max)
             return;
-        doc_put_at(&t->ids, t->n, v_field(&doc, "_id"));
+        k->ours = ours;
+        doc_put_at(&k->ids, k->n, v_field(&f->doc, "_id"));
+        if (is_piece)
+            live_entry_add(k->t->entries, piece.text);
     }
 }
 
-/* Appends the texts of the first n documents; `of` not NULL: only those with an _id in it. */
-static void append_texts(struct taking *t, const bson_t *of, json_t *entries)
-{
-    struct log_piece piece;
-    bson_iter_t it;
-
-    for (size_t i = 0; i < t->n && db_next(&t->found); i++) {
-        const bson_oid_t *id = doc_oid(&t->found.doc, "_id");
-        bool wanted = of == NULL;
-        if (of && id && bson_iter_init(&it, of))
-            while (!wanted && bson_iter_next(&it))
-                wanted = BSON_ITER_HOLDS_OID(&it) && bson_oid_equal(bson_iter_oid(&it), id);
-        if (wanted && piece_of(&t->found.doc, &piece))
-            json_array_append_new(entries, json_stringn(piece.text.s, piece.text.len));
-    }
-}
-
-/* Marks the found fragments as taken. *ret_n: number of those still there. If the server dies now,
- * a text may come twice, which is better than never. */
-static enum err mark(struct mongo *m, const struct taking *t, size_t *ret_n)
+/* Marks what was found as taken. ERR_CONFLICT: another reader has a part of it. Should the server
+ * die now, text may come twice, which is better than never. */
+static enum err mark(struct mongo *m, const struct taking *k)
 {
     struct db_batch b = DB_BATCH(LOGS);
     struct db_done done;
 
     b.light = true;
-    DB_ADD_UPDATE(&b, .filter = doc_of("_id: {$in: ?}, unread: true", v_array(&t->ids)),
-                  .update = doc_of("$set: {reader: ?}, $unset: {unread: true}", v_oid(&t->token)),
-                  .index = IX_ID, .all = true);
+    DB_ADD_UPDATE(&b, .filter = doc_of("_id: {$in: ?}, unread: true", v_array(&k->ids)),
+                  .update = doc_of("$set: {unread: ?}", v_oid(&k->by)), .index = IX_ID,
+                  .all = true);
     enum err e = db_run(m, &b, &done);
-    *ret_n = (size_t)done.modified;
-    return e;
+    return !e && (size_t)done.modified < k->n ? ERR_CONFLICT : e;
 }
 
-/* Another reader took some of them: appends only ours. */
-static enum err append_ours(struct mongo *m, struct taking *t, json_t *entries)
+/* ERR_CONFLICT: as mark(); ERR_NOT_FOUND: there is nothing that fits. */
+static enum err take_once(struct mongo *m, struct live_take *t, bool only_ours)
 {
-    bson_t ours = BSON_INITIALIZER;
+    struct taking k = {.t = t, .ids = BSON_INITIALIZER};
     struct db_found f;
-    size_t n = 0;
-    enum err e =
-        DB_FIND(m, &f, .collection = LOGS,
-                .filter = doc_of("_id: {$in: ?}, reader: ?", v_array(&t->ids), v_oid(&t->token)),
-                .fields = "_id: true", .index = IX_ID, .limit = TAKE_MAX);
 
-    while (!e && db_next(&f))
-        doc_put_at(&ours, n++, v_field(&f.doc, "_id"));
-    db_end(&f);
-    if (!e)
-        append_texts(t, &ours, entries);
-    bson_destroy(&ours);
+    json_array_clear(t->entries);
+    oid_of_text((struct text){t->asked.request_id, strlen(t->asked.request_id)}, &k.by);
+    enum err e = find_taken(m, &k, only_ours, &f);
+    if (!e) {
+        append_texts(&k, &f);
+        db_end(&f);
+    }
+    t->again = k.ours;
+    if (!e && !k.n)
+        e = ERR_NOT_FOUND;
+    else if (!e && !t->peek && !k.ours)
+        e = mark(m, &k);
+    bson_destroy(&k.ids);
     return e;
 }
 
-/* *ret_seen: there was a fragment that fits. */
-static enum err take_once(struct mongo *m, struct text job_id, enum output_type type, size_t max,
-                          bool peek, json_t *entries, bool *ret_seen)
+enum err mongo_logs_take(struct store *s, struct live_take *t)
 {
-    struct taking t = {.ids = BSON_INITIALIZER};
-    size_t marked = 0;
-    enum err e = DB_FIND(m, &t.found, .collection = LOGS,
-                         .filter = doc_of("job_id: ?, log_type: ?, unread: true", v_text(job_id),
-                                          v_str(output_type_names[type])),
-                         .sort = "fragment_number: 1", .index = IX_UNREAD, .limit = TAKE_MAX);
+    enum err e = ERR_CONFLICT;
 
-    bson_oid_init(&t.token, NULL);
-    if (!e)
-        choose(&t, max);
-    *ret_seen = t.n > 0;
-    if (t.n && !peek)
-        e = mark(m, &t, &marked);
-    if (!e && (peek || marked == t.n))
-        append_texts(&t, NULL, entries);
-    else if (!e && marked)
-        e = append_ours(m, &t, entries);
-    bson_destroy(&t.ids);
-    db_end(&t.found);
+    for (int i = 0; e == ERR_CONFLICT && i < TAKE_TRIES; i++) {
+        e = take_once(mongo_of(s), t, false);
+        if (e == ERR_CONFLICT && (e = take_once(mongo_of(s), t, true)) == ERR_NOT_FOUND)
+            e = ERR_CONFLICT;
+    }
+    if (e == ERR_CONFLICT || (!e && json_array_size(t->entries) == 0))
+        return ERR_NOT_FOUND;
     return e;
-}
-
-enum err mongo_logs_take(struct store *s, struct text job_id, enum output_type type, size_t max,
-                         bool peek, json_t *entries)
-{
-    size_t before = json_array_size(entries);
-    bool seen = true;
-    enum err e = ERR_OK;
-
-    for (int i = 0; !e && seen && json_array_size(entries) == before && i < TAKE_TRIES; i++)
-        e = take_once(mongo_of(s), job_id, type, max, peek, entries, &seen);
-    if (e)
-        return e;
-    return json_array_size(entries) > before ? ERR_OK : ERR_NOT_FOUND;
 }

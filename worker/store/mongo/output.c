@@ -1,71 +1,55 @@
 /* Live output of jobs: documents {job_id, NAME: [texts], updated_at} in a collection for each type.
- * Ours beside these: `size`, bytes that went in, `recent`, the requests that did, and `at`, when
- * each entry came (of the newest entries, where the document is of another server). The server
- * writes the whole document at each append, so that one that is large enough is followed by a new
- * one. */
+ * Ours have one text and an _id made of the request, so that a repeat meets its document, and
+ * beside these: `at`, when each text came; `order`, by the server's clock; `size` and `recent`, by
+ * which older releases append to no document of ours and find a repeat. Those of older releases and
+ * of other servers hold many texts and may grow.
+ *
+ * One that was taken has the job id "! ID", `by`, the request, and `taken_at`. When another request
+ * takes, it loses its text and the rest of its job id; the database removes it TAKEN_KEPT_MS after
+ * taken_at. */
 #include "worker/store/mongo/job.h"
 
 #include "common/log.h"
+#include "common/mem.h"
+#include "worker/store/mongo/oid.h"
 
-/* At this size, a new document is begun. */
-#define DOCUMENT_FULL ((int64_t)64 * 1024)
+#include <stdio.h>
+#include <stdlib.h>
 
-/* Limit of a document's entries, with room for the other fields. */
-#define DOCUMENT_SIZE_MAX ((int64_t)(STORE_DOCUMENT_MAX - 16 * 1024))
+/* What a document may hold, with room for what is around it. */
+#define DOCUMENT_SIZE_MAX ((size_t)(STORE_DOCUMENT_MAX - 16 * 1024))
 
-#define ENTRY_OVERHEAD 32 /* of BSON: type, index, length, NUL; and of its time */
-#define RECENT_MAX     32 /* requests that a repeat is recognised among */
-#define TAKE_TRIES     8
+#define INSERT_BYTES_MAX (8 * MIB) /* of the texts of one command */
 
-/* Limit of the entries of one command. */
-#define APPEND_BYTES_MAX ((int64_t)(8 * MIB))
+#define TAKE_TRIES 8
+#define TAKE_MAX   10000  /* documents in one go */
+#define VIEW_MAX   100000 /* the server ends a batch at 16 MiB */
+
+#define TAKEN      "! " /* before the job id, in which it cannot be; alone: nobody needs it */
+#define TAKEN_SIZE (sizeof TAKEN - 1 + JOB_ID_MAX)
 
 /* Collection and field have the same name. */
 static const char *const names[] = {[OUTPUT_OUTPUT] = OUTPUT, [OUTPUT_SERIAL] = SERIAL};
 
 /* ---- appending ---- */
 
-static int64_t size_of(const struct output_append *a)
+static bson_t *document(struct mongo *m, const struct output_append *a)
 {
-    return (int64_t)a->text.len + ENTRY_OVERHEAD;
+    struct text request = {a->asked.request_id, strlen(a->asked.request_id)};
+    int64_t at_ms = mongo_now_ms(m);
+    bson_oid_t id;
+
+    oid_of_text(request, &id);
+    for (int i = 0; i < 4; i++) /* as driver-made ids: older releases read by it */
+        id.bytes[i] = (uint8_t)(a->asked.received_us / 1000000 >> (24 - 8 * i));
+    return doc_of("_id: ?, job_id: ?, ?: [?], at: [?], order: ?, size: ?, recent: [?], "
+                  "updated_at: ?",
+                  v_oid(&id), v_text(a->job_id), v_str(names[a->type]), v_text(a->text),
+                  v_date(at_ms), v_stamp(), v_int64((int64_t)STORE_DOCUMENT_MAX), v_text(request),
+                  v_date(at_ms));
 }
 
-/* Appends to the document that has room (one of another server has no size), or to a new one. */
-static void add_statement(struct mongo *m, struct db_batch *b, const struct output_append *a)
-{
-    int64_t at_ms = mongo_now_ms(m), room = DOCUMENT_SIZE_MAX - size_of(a);
-
-    DB_ADD_UPDATE(b,
-                  .filter = doc_of("job_id: ?, size: {$not: {$gt: ?}}", v_text(a->job_id),
-                                   v_int(room < DOCUMENT_FULL ? room : DOCUMENT_FULL)),
-                  .update =
-                      doc_of("$push: {?: ?, at: ?, recent: {$each: [?], $slice: ?}}, $inc: {size: "
-                             "?}, $set: {updated_at: ?}",
-                             v_str(names[a->type]), v_text(a->text), v_date(at_ms),
-                             v_str(a->asked.request_id), v_int(-RECENT_MAX), v_int(size_of(a)),
-                             v_date(at_ms)),
-                  .index = IX_OUTPUT, .upsert = true);
-}
-
-static enum err append(struct mongo *m, const struct output_append *a, size_t n,
-                       struct db_done *done)
-{
-    struct db_batch b = DB_BATCH(names[a->type]);
-
-    for (size_t i = 0; i < n; i++)
-        add_statement(m, &b, &a[i]);
-    return db_run(m, &b, done);
-}
-
-/* Sets the size of a full document that has none (of ours). */
-static enum err mark_full(struct mongo *m, const struct output_append *a)
-{
-    return DB_UPDATE(m, names[a->type], NULL,
-                     .filter = doc_of("job_id: ?, size: null", v_text(a->job_id)),
-                     .update = doc_of("$set: {size: ?}", v_int64((int64_t)STORE_DOCUMENT_MAX)));
-}
-
-/* Whether the first try of a repeat was stored. ERR_NOT_FOUND: not. */
+/* Whether an older release stored it on the first try. ERR_NOT_FOUND: not. */
 static enum err stored_already(struct mongo *m, const struct output_append *a)
 {
     struct db_found f;
@@ -78,37 +62,44 @@ static enum err stored_already(struct mongo *m, const struct output_append *a)
     return e;
 }
 
-/* Appends the first entries that fit one command: of one type, and only the first may be a repeat.
- * Returns how many have their outcome now. */
+/* A duplicate _id tells that the text is there, or was taken. */
+static void insert(struct mongo *m, struct output_append *a, size_t n)
+{
+    struct db_batch b = DB_BATCH(names[a->type]);
+    enum err *errs = mem_alloc(n * sizeof *errs);
+
+    b.unordered = true;
+    b.errs = errs;
+    for (size_t i = 0; i < n; i++)
+        db_add_insert(&b, document(m, &a[i]));
+    enum err e = db_run(m, &b, NULL);
+    for (size_t i = 0; i < n; i++)
+        a[i].err = e ? e : errs[i] == ERR_CONFLICT ? ERR_OK : errs[i];
+    free(errs);
+}
+
+static bool is_plain(const struct output_append *a)
+{
+    return !a->asked.repeat && a->text.len <= DOCUMENT_SIZE_MAX;
+}
+
+/* Appends the first ones, as many as one command takes: of one type. Returns how many have their
+ * outcome now. */
 static size_t append_first(struct mongo *m, struct output_append *a, size_t n)
 {
-    int64_t bytes = size_of(&a[0]);
-    struct db_done done;
-    size_t len = 1;
+    size_t bytes = a->text.len, len = 1;
 
-    a->err = ERR_OK;
-    if (size_of(a) > DOCUMENT_SIZE_MAX)
+    a->err = ERR_NOT_FOUND;
+    if (a->text.len > DOCUMENT_SIZE_MAX)
         a->err = ERR_TOO_LARGE;
-    else if (a->asked.repeat && (a->err = stored_already(m, a)) == ERR_OK)
+    else if (a->asked.repeat)
+        a->err = stored_already(m, a);
+    if (a->err != ERR_NOT_FOUND)
         return 1;
-    if (a->err && a->err != ERR_NOT_FOUND)
-        return 1;
-    while (len < n && a[len].type == a->type && !a[len].asked.repeat &&
-           (bytes += size_of(&a[len])) < APPEND_BYTES_MAX)
+    while (len < n && a[len].type == a->type && is_plain(&a[len]) &&
+           (bytes += a[len].text.len) < INSERT_BYTES_MAX)
         len++;
-    enum err e = append(m, a, len, &done);
-    for (size_t i = 0; i < len; i++)
-        a[i].err = e;
-    if (!done.ran) /* they may be stored: do not repeat */
-        return len;
-    for (size_t i = 0; i < done.went_in; i++)
-        a[i].err = ERR_OK;
-    if (!e)
-        return len;
-    a = &a[done.went_in];
-    len = done.went_in + 1;
-    if (e == ERR_TOO_LARGE && (a->err = mark_full(m, a)) == ERR_OK)
-        a->err = append(m, a, 1, &done);
+    insert(m, a, len);
     return len;
 }
 
@@ -121,77 +112,236 @@ enum err mongo_outputs_append(struct store *s, struct output_append *appends, si
 
 /* ---- taking ---- */
 
-static enum err find(struct mongo *m, struct text job_id, enum output_type type,
-                     struct db_found *ret)
+struct taking {
+    struct live_take *t;
+    const char *name;
+    char taken[TAKEN_SIZE]; /* the job id of what was taken */
+    size_t taken_len;
+    bson_oid_t by;     /* made of the request */
+    size_t size;       /* bytes so far */
+    bool full;         /* no more fits */
+    struct db_found f; /* what is looked at */
+    int seen;          /* documents of it */
+    bool more;         /* there may be further ones */
+};
+
+static struct taking taking_of(struct live_take *t)
 {
-    return DB_FIND(m, ret, .collection = names[type], .filter = doc_of("job_id: ?", v_text(job_id)),
-                   .index = IX_OUTPUT, .in_order = true, .limit = 1000);
+    struct taking k = {.t = t, .name = names[t->type]};
+    size_t len = t->job_id.len < JOB_ID_MAX ? t->job_id.len : JOB_ID_MAX;
+
+    memcpy(k.taken, TAKEN, sizeof TAKEN - 1);
+    memcpy(k.taken + sizeof TAKEN - 1, t->job_id.s, len);
+    k.taken_len = sizeof TAKEN - 1 + len;
+    oid_of_text((struct text){t->asked.request_id, strlen(t->asked.request_id)}, &k.by);
+    return k;
 }
 
-/* Removes a document if it still has as many entries as were read. If the server dies now, text may
- * come twice, which is better than never. `entries` NULL: it has no such array. */
-static enum err remove_read(struct mongo *m, const char *name, const bson_t *doc,
-                            const json_t *entries, bool *ret_removed)
+/* Appends the texts of a document, if they fit or are the first; *ret_n: how many it has. False:
+ * they do not fit. */
+static bool add_texts(struct taking *k, const bson_t *doc, size_t *ret_n)
 {
-    struct db_batch b = DB_BATCH(name);
+    size_t before = json_array_size(k->t->entries), size = k->size;
+    bson_iter_t texts;
+
+    *ret_n = 0;
+    if (!doc_list(doc, k->name, &texts))
+        return true;
+    for (; bson_iter_next(&texts); ++*ret_n) {
+        struct text text = {"", 0};
+        uint32_t len = 0;
+        if (BSON_ITER_HOLDS_UTF8(&texts)) {
+            text.s = bson_iter_utf8(&texts, &len);
+            text.len = len;
+        }
+        size += text.len + 1;
+        if (size > k->t->max && before) {
+            k->full = true;
+            while (json_array_size(k->t->entries) > before)
+                json_array_remove(k->t->entries, json_array_size(k->t->entries) - 1);
+            return false;
+        }
+        live_entry_add(k->t->entries, text);
+    }
+    k->size = size;
+    return true;
+}
+
+enum whose { FRESH, OURS, EITHER };
+
+/* Finds what nobody has taken, what this request has, or both, the latter first; of the first
+ * behind `after`, unless that is NULL. */
+static enum err find(struct mongo *m, struct taking *k, enum whose whose, const bson_t *after)
+{
+    struct text taken = {k->taken, k->taken_len};
+    bson_t *filter = whose == FRESH  ? doc_of("job_id: ?, by: null", v_text(k->t->job_id))
+                     : whose == OURS ? doc_of("job_id: ?, by: ?", v_text(taken), v_oid(&k->by))
+                                     : doc_of("job_id: {$in: [?, ?]}, by: {$in: [null, ?]}",
+                                              v_text(taken), v_text(k->t->job_id), v_oid(&k->by));
+
+    k->seen = 0;
+    if (after)
+        doc_add(filter, "order: {$gt: ?}", v_field(after, "order"));
+    return DB_FIND(m, &k->f, .collection = k->name, .filter = filter, .index = IX_OUTPUT,
+                   .in_order = true, .limit = TAKE_MAX, .more = &k->more);
+}
+
+static bool next(struct taking *k)
+{
+    if (!db_next(&k->f))
+        return false;
+    if (++k->seen == TAKE_MAX)
+        k->more = true;
+    return true;
+}
+
+/* Gives all that the request has taken. ERR_NOT_FOUND. */
+static enum err take_again(struct mongo *m, struct taking *k)
+{
+    bson_t *last = NULL;
+    enum err e;
+    size_t n;
+
+    json_array_clear(k->t->entries);
+    k->size = 0;
+    do {
+        e = find(m, k, OURS, last);
+        if (last)
+            bson_destroy(last);
+        last = NULL;
+        if (e)
+            break;
+        while (next(k) && add_texts(k, &k->f.doc, &n)) {
+            if (last)
+                bson_destroy(last);
+            last = doc_of("order: ?", v_field(&k->f.doc, "order"));
+        }
+        db_end(&k->f);
+    } while (k->more && last && !k->full);
+    if (last)
+        bson_destroy(last);
+    k->t->again = !e && json_array_size(k->t->entries) > 0;
+    return e || k->t->again ? e : ERR_NOT_FOUND;
+}
+
+/* The update that marks documents as taken, each if it still holds what was read. */
+struct marks {
+    struct db_batch batch; /* light: should the server die now, text may come twice */
+    bson_t ids;            /* array: of documents with one text */
+    size_t ids_len, len;
+};
+
+static void add_mark(struct mongo *m, struct taking *k, struct marks *marks, bson_t *filter,
+                     bool all)
+{
+    struct text taken = {k->taken, k->taken_len};
+
+    doc_add(filter, "job_id: ?", v_text(k->t->job_id));
+    DB_ADD_UPDATE(&marks->batch, .filter = filter,
+                  .update = doc_of("$set: {job_id: ?, by: ?, taken_at: ?}", v_text(taken),
+                                   v_oid(&k->by), v_date(mongo_now_ms(m))),
+                  .index = IX_ID, .all = all);
+}
+
+static void mark_one(struct mongo *m, struct taking *k, struct marks *marks, const bson_t *doc,
+                     size_t texts)
+{
+    bson_iter_t list;
+
+    marks->len++;
+    if (texts == 1)
+        doc_put_at(&marks->ids, marks->ids_len++, v_field(doc, "_id"));
+    else
+        add_mark(m, k, marks,
+                 doc_of("_id: ?, ?: ?", v_field(doc, "_id"), v_str(k->name),
+                        doc_list(doc, k->name, &list)
+                            ? v_own(doc_of("$size: ?", v_int((int64_t)texts)))
+                            : v_field(doc, k->name)),
+                 false);
+}
+
+/* ERR_CONFLICT: others took a part of it, or it has grown. */
+static enum err mark(struct mongo *m, struct taking *k, struct marks *marks)
+{
     struct db_done done;
-    bson_t *filter = doc_of("_id: ?", v_field(doc, "_id"));
 
-    b.light = true;
-    if (entries)
-        doc_add(filter, "?: {$size: ?}", v_str(name), v_int((int64_t)json_array_size(entries)));
-    db_add_delete(&b, filter, false);
-    enum err e = db_run(m, &b, &done);
-    if (!e)
-        *ret_removed = done.matched > 0;
-    return e;
+    if (marks->ids_len)
+        add_mark(m, k, marks,
+                 doc_of("_id: {$in: ?}, ?: {$size: 1}", v_array(&marks->ids), v_str(k->name)),
+                 true);
+    enum err e = db_run(m, &marks->batch, &done);
+    return !e && (size_t)done.modified < marks->len ? ERR_CONFLICT : e;
 }
 
-/* One pass over the oldest documents: moves their entries to `all`, up to the first one that
- * changed meanwhile. `*ret_seen`: there were documents. */
-static enum err take_once(struct mongo *m, struct text job_id, enum output_type type, bool peek,
-                          json_t *all, bool *ret_seen)
+/* Takes from the next documents, as many as fit. ERR_NOT_FOUND: there are none; ERR_CONFLICT: as
+ * mark(). */
+static enum err take_some(struct mongo *m, struct taking *k, enum whose whose)
 {
-    const char *name = names[type];
-    struct db_found f;
-    bool removed = true;
-    enum err e = find(m, job_id, type, &f);
+    struct marks marks = {.batch = DB_BATCH(k->name), .ids = BSON_INITIALIZER};
+    enum err e = find(m, k, whose, NULL);
+    bool ours = false;
+    size_t n;
 
     if (e)
         return e;
-    *ret_seen = false;
-    while (!e && removed && db_next(&f)) {
-        json_t *value = doc_json(&f.doc, name), *entries = json_is_array(value) ? value : NULL;
-        *ret_seen = true;
-        if (!peek)
-            e = remove_read(m, name, &f.doc, entries, &removed);
-        if (!e && removed && entries)
-            json_array_extend(all, entries);
-        json_decref(value);
-    }
-    db_end(&f);
+    marks.batch.light = true;
+    while (next(k) && !(ours = doc_oid(&k->f.doc, "by")) && add_texts(k, &k->f.doc, &n))
+        mark_one(m, k, &marks, &k->f.doc, n);
+    db_end(&k->f);
+    if (ours)
+        e = take_again(m, k);
+    else if (marks.len == 0)
+        e = ERR_NOT_FOUND;
+    else if (!k->t->peek)
+        e = mark(m, k, &marks);
+    db_drop(&marks.batch);
+    bson_destroy(&marks.ids);
     return e;
 }
 
-enum err mongo_output_take(struct store *s, struct text job_id, enum output_type type, bool peek,
-                           json_t **ret)
+/* Nobody asks any more for what other requests took before: only their ids stay. A failure (logged)
+ * leaves the texts until the database removes them. */
+static void forget_others(struct mongo *m, const struct taking *k)
 {
-    json_t *all = json_array();
-    bool seen = true;
-    enum err e = ERR_OK;
+    struct text taken = {k->taken, k->taken_len};
+    struct db_batch b = DB_BATCH(k->name);
 
-    for (int i = 0; !e && seen && json_array_size(all) == 0 && i < TAKE_TRIES; i++)
-        e = take_once(mongo_of(s), job_id, type, peek, all, &seen);
-    if (json_array_size(all)) {
-        if (e)
-            log_warn("read only a part of the output of job %.*s: the database fails (see "
-                     "above); the rest comes with the next read",
-                     (int)job_id.len, job_id.s);
-        *ret = all;
-        return ERR_OK;
-    }
-    json_decref(all);
-    return e ? e : ERR_NOT_FOUND;
+    b.light = true;
+    DB_ADD_UPDATE(
+        &b, .filter = doc_of("job_id: ?, by: {$ne: ?}", v_text(taken), v_oid(&k->by)),
+        .update = doc_of("$set: {job_id: '" TAKEN "', ?: []}, $unset: {by: true}", v_str(k->name)),
+        .index = IX_OUTPUT, .all = true);
+    if (db_run(m, &b, NULL))
+        log_debug("texts that were read before stay a while");
+}
+
+enum err mongo_output_take(struct store *s, struct live_take *t)
+{
+    struct mongo *m = mongo_of(s);
+    struct taking k = taking_of(t);
+    enum whose whose = t->peek ? FRESH : EITHER;
+    int lost = 0;
+    enum err e;
+
+    t->again = false;
+    do {
+        e = take_some(m, &k, whose);
+        if (e == ERR_CONFLICT) { /* what we did get of it */
+            e = take_again(m, &k);
+            k.more = e == ERR_NOT_FOUND && ++lost < TAKE_TRIES;
+            e = k.more ? ERR_OK : e;
+        }
+        whose = FRESH;
+    } while (!e && k.more && !k.full && !t->peek && !t->again);
+    if (json_array_size(t->entries) == 0)
+        return e ? e : ERR_NOT_FOUND;
+    if (e && e != ERR_NOT_FOUND)
+        log_warn("read only a part of the output of job %.*s, since the database fails (see "
+                 "above); the rest comes with the next read",
+                 (int)t->job_id.len, t->job_id.s);
+    if (!t->peek && !t->again)
+        forget_others(m, &k);
+    return ERR_OK;
 }
 
 /* ---- live output as pieces of a log ---- */
@@ -256,7 +406,9 @@ enum err mongo_output_view(struct store *s, struct text job_id, enum output_type
     struct live_output live = {.take = take, .arg = arg};
     struct db_found f;
     bool more = true;
-    enum err e = find(mongo_of(s), job_id, type, &f);
+    enum err e = DB_FIND(mongo_of(s), &f, .collection = names[type],
+                         .filter = doc_of("job_id: ?, by: null", v_text(job_id)),
+                         .index = IX_OUTPUT, .in_order = true, .limit = VIEW_MAX);
 
     for (bool first = true; !e && more && db_next(&f); first = false) {
         if (first)

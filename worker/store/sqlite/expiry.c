@@ -16,6 +16,8 @@ static const enum sql drop_agents[] = {SQL_AGENT_QUEUES_DROP, SQL_AGENT_DROP, SQ
 static const enum sql drop_keys[] = {SQL_KEY_DROP, SQL_COUNT_};
 static const enum sql drop_queues[] = {SQL_QUEUE_DROP, SQL_COUNT_};
 
+#define PURGE_MAX 1000 /* entries of live output that were taken, in one step */
+
 #define NAME_SIZE 80 /* of the id of a file or job, of a digest */
 
 static const struct source {
@@ -133,9 +135,12 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
     struct sqlite *q = sqlite_of(s);
     struct old old[SWEEP_MAX];
     size_t len = 0;
+    bool purging = false;
     enum err e = look(q, x, old, &len);
 
     x->removed = x->cancelled = 0;
+    if (!e && x->kind == EXPIRY_OUTPUT)
+        e = sqlite_output_purge(q, x->now_ms - TAKEN_KEPT_MS, PURGE_MAX, &purging);
     if (e)
         return e;
     if (!all_stay(old, len)) { /* probe first: most steps find nothing and need no write lock */
@@ -150,6 +155,6 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
     }
     for (size_t i = 0; !e && i < len; i++)
         expiry_passed(x, old[i].age_ms, old[i].fate != JOB_GOES);
-    x->more = len == SWEEP_MAX;
+    x->more = len == SWEEP_MAX || purging;
     return e;
 }

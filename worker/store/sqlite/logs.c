@@ -145,69 +145,76 @@ struct mark {
     int64_t number, id;
 };
 
-/* Appends the unread text that fits. ERR_NOT_FOUND: none. */
-static enum err read_unread(struct sqlite *q, struct text job_id, enum output_type type, size_t max,
-                            json_t *entries, struct mark *ret)
+/* Appends what a query gives, as much as fits; ends it. ERR_NOT_FOUND: nothing. */
+static enum err read_texts(struct query *r, const struct live_take *t, struct mark *ret)
 {
-    struct query r = of_log(q, SQL_LOG_UNREAD, job_id, type);
-    size_t before = json_array_size(entries), size = 0;
+    size_t before = json_array_size(t->entries), size = 0;
     enum err e;
 
-    while ((e = query_step(&r)) == ERR_OK) {
-        struct text text = query_col_text(&r, 2);
+    while ((e = query_step(r)) == ERR_OK) {
+        struct text text = query_col_text(r, 2);
         size += text.len + 1;
-        if (size > max)
+        if (size > t->max)
             break;
-        json_array_append_new(entries, json_stringn(text.s, text.len));
-        *ret = (struct mark){query_col_int(&r, 1), query_col_int(&r, 0)};
+        live_entry_add(t->entries, text);
+        *ret = (struct mark){query_col_int(r, 1), query_col_int(r, 0)};
     }
-    query_end(&r);
+    query_end(r);
     if (e && e != ERR_NOT_FOUND)
         return e;
-    return json_array_size(entries) > before ? ERR_OK : ERR_NOT_FOUND;
+    return json_array_size(t->entries) > before ? ERR_OK : ERR_NOT_FOUND;
 }
 
-static enum err take(struct sqlite *q, struct text job_id, enum output_type type, size_t max,
-                     json_t *entries)
+/* What the request took before. ERR_NOT_FOUND. */
+static enum err take_again(struct sqlite *q, struct live_take *t)
+{
+    struct query r = of_log(q, SQL_LOG_AGAIN, t->job_id, t->type);
+    struct mark mark;
+
+    query_str(&r, t->asked.request_id);
+    enum err e = read_texts(&r, t, &mark);
+    t->again = !e;
+    return e;
+}
+
+static enum err peek(struct sqlite *q, const struct live_take *t, struct mark *ret)
+{
+    struct query r = of_log(q, SQL_LOG_UNREAD, t->job_id, t->type);
+
+    return read_texts(&r, t, ret);
+}
+
+static enum err take(struct sqlite *q, struct live_take *t)
 {
     struct mark mark;
-    enum err e = read_unread(q, job_id, type, max, entries, &mark);
+    enum err e = take_again(q, t);
 
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = peek(q, t, &mark);
     if (e)
         return e;
-    struct query r = of_log(q, SQL_LOG_TAKEN, job_id, type);
+    struct query r = of_log(q, SQL_LOG_TAKEN, t->job_id, t->type);
     query_int(&r, mark.number);
     query_int(&r, mark.id);
+    query_str(&r, t->asked.request_id);
     return query_run(&r);
 }
 
 /* Probe with a read first: polling readers must not queue for the write lock. */
-static enum err any(struct sqlite *q, struct text job_id, enum output_type type)
-{
-    struct query r = of_log(q, SQL_LOG_UNREAD, job_id, type);
-
-    return query_probe(&r);
-}
-
-enum err sqlite_logs_take(struct store *s, struct text job_id, enum output_type type, size_t max,
-                          bool peek, json_t *entries)
+enum err sqlite_logs_take(struct store *s, struct live_take *t)
 {
     struct sqlite *q = sqlite_of(s);
-    json_t *taken = json_array();
     struct mark mark;
-    enum err e;
 
-    if (peek) {
-        e = read_unread(q, job_id, type, max, taken, &mark);
-    } else {
-        e = any(q, job_id, type);
-        if (!e)
-            e = sqlite_write_begin(q);
-        if (!e)
-            e = sqlite_write_end(q, take(q, job_id, type, max, taken));
-    }
+    t->again = false;
+    if (t->peek)
+        return peek(q, t, &mark);
+    struct query any = of_log(q, SQL_LOG_UNREAD, t->job_id, t->type);
+    enum err e = query_probe(&any);
+    if (e == ERR_NOT_FOUND)
+        return take_again(q, t);
     if (!e)
-        json_array_extend(entries, taken);
-    json_decref(taken);
-    return e;
+        e = sqlite_write_begin(q);
+    return e ? e : sqlite_write_end(q, take(q, t));
 }

@@ -12,23 +12,11 @@ static struct query of_job(struct sqlite *q, enum sql which, struct text job_id,
     return r;
 }
 
-/* Whether the request has run already. ERR_NOT_FOUND: it has not. */
-static enum err stored_already(struct sqlite *q, const struct output_append *a)
-{
-    struct query r = of_job(q, SQL_OUTPUT_SEEN, a->job_id, a->type);
-
-    query_str(&r, a->asked.request_id);
-    return query_probe(&r);
-}
-
+/* A post that is there already changes nothing. */
 static enum err append(struct sqlite *q, const struct output_append *a)
 {
-    if (a->asked.repeat) {
-        enum err e = stored_already(q, a);
-        if (e != ERR_NOT_FOUND)
-            return e;
-    }
     struct query r = of_job(q, SQL_OUTPUT_ADD, a->job_id, a->type);
+
     query_str(&r, a->asked.request_id);
     query_int(&r, sqlite_now_ms(q));
     query_blob(&r, a->text);
@@ -50,70 +38,109 @@ enum err sqlite_outputs_append(struct store *s, struct output_append *appends, s
     return ERR_OK;
 }
 
-/* Reads the oldest entries that fit. *ret_last: the id of the last of them. */
-static enum err read_entries(struct sqlite *q, struct text job_id, enum output_type type,
-                             json_t *entries, int64_t *ret_last)
+/* ---- taking ---- */
+
+/* Appends what a query gives, at least one entry, as many as fit; ends it. *ret_last: the id of the
+ * last of them. ERR_NOT_FOUND: nothing. */
+static enum err read_entries(struct query *r, const struct live_take *t, int64_t *ret_last)
 {
-    struct query r = of_job(q, SQL_OUTPUT, job_id, type);
-    size_t size = 0;
+    size_t size = 0, n = 0;
     enum err e;
 
-    while ((e = query_step(&r)) == ERR_OK) {
-        struct text entry = query_col_text(&r, 1);
+    for (; (e = query_step(r)) == ERR_OK; n++) {
+        struct text entry = query_col_text(r, 1);
         size += entry.len + 1;
-        if (size > STORE_DOCUMENT_MAX && json_array_size(entries))
+        if (size > t->max && n)
             break;
-        json_array_append_new(entries, json_stringn(entry.s, entry.len));
-        *ret_last = query_col_int(&r, 0);
+        live_entry_add(t->entries, entry);
+        *ret_last = query_col_int(r, 0);
     }
-    query_end(&r);
-    if (e == ERR_NOT_FOUND && json_array_size(entries))
-        return ERR_OK;
+    query_end(r);
+    return e == ERR_NOT_FOUND && n ? ERR_OK : e;
+}
+
+/* What the request took before. ERR_NOT_FOUND. */
+static enum err take_again(struct sqlite *q, struct live_take *t)
+{
+    struct query r = of_job(q, SQL_OUTPUT_AGAIN, t->job_id, t->type);
+    int64_t last;
+
+    query_str(&r, t->asked.request_id);
+    enum err e = read_entries(&r, t, &last);
+    t->again = !e;
     return e;
 }
 
-static enum err take(struct sqlite *q, struct text job_id, enum output_type type, json_t *entries)
+static enum err peek(struct sqlite *q, const struct live_take *t, int64_t *ret_last)
 {
-    int64_t last = 0;
-    enum err e = read_entries(q, job_id, type, entries, &last);
+    struct query r = of_job(q, SQL_OUTPUT, t->job_id, t->type);
+
+    return read_entries(&r, t, ret_last);
+}
+
+/* Notes who has the entries up to the last one. Texts that others took before are not needed any
+ * more. */
+static enum err mark(struct sqlite *q, const struct live_take *t, int64_t last)
+{
+    struct query r = of_job(q, SQL_OUTPUT_FORGET, t->job_id, t->type);
+    enum err e = query_run(&r);
 
     if (e)
         return e;
-    struct query r = of_job(q, SQL_OUTPUT_DROP, job_id, type);
+    r = of_job(q, SQL_OUTPUT_TAKE, t->job_id, t->type);
+    query_str(&r, t->asked.request_id);
+    query_int(&r, sqlite_now_ms(q));
     query_int(&r, last);
     return query_run(&r);
 }
 
-/* Probe with a read first: polling readers must not queue for the write lock. */
-static enum err any(struct sqlite *q, struct text job_id, enum output_type type)
+static enum err take(struct sqlite *q, struct live_take *t)
 {
-    struct query r = of_job(q, SQL_OUTPUT, job_id, type);
+    int64_t last = 0;
+    enum err e = take_again(q, t);
 
-    return query_probe(&r);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = peek(q, t, &last);
+    return e ? e : mark(q, t, last);
 }
 
-enum err sqlite_output_take(struct store *s, struct text job_id, enum output_type type, bool peek,
-                            json_t **ret)
+/* Probe with a read first: polling readers must not queue for the write lock. */
+enum err sqlite_output_take(struct store *s, struct live_take *t)
 {
     struct sqlite *q = sqlite_of(s);
-    json_t *entries = json_array();
     int64_t last;
-    enum err e;
 
-    if (peek) {
-        e = read_entries(q, job_id, type, entries, &last);
-    } else {
-        e = any(q, job_id, type);
-        if (!e)
-            e = sqlite_write_begin(q);
-        if (!e)
-            e = sqlite_write_end(q, take(q, job_id, type, entries));
-    }
+    t->again = false;
+    if (t->peek)
+        return peek(q, t, &last);
+    struct query any = of_job(q, SQL_OUTPUT, t->job_id, t->type);
+    enum err e = query_probe(&any);
+    if (e == ERR_NOT_FOUND)
+        return take_again(q, t);
+    if (!e)
+        e = sqlite_write_begin(q);
+    return e ? e : sqlite_write_end(q, take(q, t));
+}
+
+enum err sqlite_output_purge(struct sqlite *q, int64_t before_ms, int limit, bool *ret_more)
+{
+    struct query r = query_new(q, SQL_OUTPUT_OLD);
+
+    *ret_more = false;
+    query_int(&r, before_ms);
+    enum err e = query_probe(&r);
     if (e)
-        json_decref(entries);
-    else
-        *ret = entries;
-    return e;
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    e = sqlite_write_begin(q);
+    if (e)
+        return e;
+    r = query_new(q, SQL_OUTPUT_PURGE);
+    query_int(&r, before_ms);
+    query_int(&r, limit);
+    e = query_run(&r);
+    *ret_more = !e && query_changes(&r) == limit;
+    return sqlite_write_end(q, e);
 }
 
 /* ---- live output as pieces of a log ---- */

@@ -82,6 +82,10 @@ enum err sqlite_file_check(struct sqlite *q) MUST_CHECK;
 /* The error for SQLite's code; logs it with advice for the operator. */
 enum err sqlite_fault(struct sqlite *q, int code) MUST_CHECK;
 
+/* Removes up to `limit` entries of live output that were taken before that time (output.c). */
+enum err sqlite_output_purge(struct sqlite *q, int64_t before_ms, int limit,
+                             bool *ret_more) MUST_CHECK;
+
 /* ---- the clock (clock.c) ---- */
 
 /* Finds the clock of the processes on this file; of the first one, that is this machine's.
