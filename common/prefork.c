@@ -102,7 +102,8 @@ static int run_child(struct master *m, unsigned slot, pid_t parent)
     sigprocmask(SIG_SETMASK, &mask, NULL);
     int fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0) {
-        log_error("signalfd: %s", strerror(errno));
+        log_error("cannot read signals (signalfd): %s; check the limit of open files",
+                  strerror(errno));
         return 1;
     }
     int status = slot == m->monitor ? m->p->monitor(m->cfg, fd, m->p->arg)
@@ -122,7 +123,9 @@ static void start_child(struct master *m, unsigned i, int64_t now)
     if (pid == 0)
         exit(run_child(m, i, parent));
     if (pid < 0) {
-        log_error("cannot fork a child: %s; trying again in a second", strerror(errno));
+        log_error("cannot fork a child: %s; trying again in a second; check the limits of "
+                  "processes and memory",
+                  strerror(errno));
         s->not_before = now + 1000;
         return;
     }
@@ -249,7 +252,7 @@ static void one_more(struct master *m)
     if (i < m->max)
         m->slots[i].wanted = true;
     else
-        log_warn("already at the most children, %u", m->max);
+        log_warn("TTIN is ignored: there are %u children, the most of this role", m->max);
 }
 
 static void one_less(struct master *m, int64_t now)
@@ -257,7 +260,7 @@ static void one_less(struct master *m, int64_t now)
     unsigned i = m->max;
 
     if (wanted_children(m) < 2) {
-        log_warn("the last child stays");
+        log_warn("TTOU is ignored: one child has to stay; send TERM to end the role");
         return;
     }
     while (!m->slots[--i].wanted)

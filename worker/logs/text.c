@@ -17,7 +17,6 @@ static bool is_plain(unsigned char c)
  * escape. Returns the bytes of the text that it covers. */
 static size_t next_part(struct text t, size_t at, char escape[8], struct text *ret)
 {
-    static const char hex[] = "0123456789abcdef";
     const unsigned char *s = (const unsigned char *)t.s + at;
     size_t left = t.len - at, n = 0, sequence;
 
@@ -39,8 +38,7 @@ static size_t next_part(struct text t, size_t at, char escape[8], struct text *r
         *ret = (struct text){escape, 2};
     } else {
         memcpy(escape, "\\u00", 4);
-        escape[4] = hex[*s >> 4];
-        escape[5] = hex[*s & 15];
+        hex_print(s, 1, escape + 4);
         *ret = (struct text){escape, 6};
     }
     return 1;
