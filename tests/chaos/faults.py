@@ -67,6 +67,7 @@ class Faults:
             self.done[f"{role} {kind} killed"] += 1
 
     def kill_everything(self):
+        self.stack.undisturbed = None
         self.stack.kill_all()
         self.stack.launch()
         self.done["everything killed"] += 1
