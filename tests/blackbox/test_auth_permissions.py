@@ -162,6 +162,52 @@ def test_multi_device_jobs(roles, queue):
                       job_priority=priority), status)
 
 
+NO_AGENT = message("Specified action requires role: admin, manager, contributor")
+
+
+@pytest.fixture
+def parent(roles, roles_server, name, queue):
+    """A job of a client with permissions, and the headers of the agent that has it."""
+    Admin(roles_server).create(name, "its-own-secret-key", "contributor", "--max-priority", f"{queue}=50",
+                               "--allow", f"{queue}-r")
+    job_id = expect(submit(roles, queue, as_role("contributor", name)), 200).json()["job_id"]
+    agent = {**as_role("agent", f"a-{name}"), "Cookie": f"agent_name=a-{name}"}
+    assert expect(roles.get(f"/v1/job?queue={queue}", headers=agent), 200).json()["job_id"] == job_id
+    return job_id, agent
+
+
+def test_children_have_their_parents_rights(roles, roles_server, queue, name, parent):
+    job_id, agent = parent
+    for wish, status in (({"job_priority": 50}, 200), ({"job_priority": 51}, 403), ({"job_queue": f"{queue}-r"}, 200),
+                         ({"job_queue": f"{queue}-r", "job_priority": 50}, 403), ({}, 200),
+                         ({"reserve_data": {"timeout": 90000}}, 403)):
+        answer = expect(roles.post("/v1/job", {"job_queue": queue, "parent_job_id": job_id, **wish}, headers=agent), status)
+        if status == 200:
+            child = answer.json()["job_id"]
+            assert expect(roles.get(f"/v1/job/{child}", headers=as_role("contributor", name)), 200)
+    # what its client loses, the children lose
+    Admin(roles_server).good("clients", "edit", name, "--max-priority", f"{queue}=")
+    expect(submit(roles, queue, agent, parent_job_id=job_id, job_priority=1), 403)
+    # once the parent is over there are no more children
+    expect(roles.post(f"/v1/result/{job_id}", {"job_state": "complete"}, headers=agent), 200)
+    expect(submit(roles, queue, agent, parent_job_id=job_id), 403, NO_AGENT)
+
+
+def test_those_who_are_no_parents_agent(roles, queue, parent):
+    job_id, agent = parent
+    other = {**as_role("agent", "somebody-else"), "Cookie": agent["Cookie"]}
+    waiting = expect(submit(roles, f"{queue}-2"), 200).json()["job_id"]
+    expect(submit(roles, queue, other, parent_job_id=job_id), 403, NO_AGENT)
+    for parent_job_id in (waiting, new_id(), "x", "", f"{job_id}x"):
+        expect(submit(roles, queue, agent, parent_job_id=parent_job_id), 403, NO_AGENT)
+    expect(submit(roles, queue, agent), 403, NO_AGENT)
+    for body in ({}, {"parent_job_id": 5}, {"job_queue": queue, "parent_job_id": None}, []):
+        expect(roles.post("/v1/job", body, headers=agent), 403, NO_AGENT)
+    # a contributor that names the parent has its own rights only
+    expect(submit(roles, queue, as_role("contributor", "x"), parent_job_id=job_id, job_priority=5), 403)
+    expect(submit(roles, queue, parent_job_id=job_id, job_priority=5), 401)
+
+
 @pytest.mark.stores("mongodb")
 def test_submitter_in_the_document(roles, roles_server, queue):
     db = storage_of(roles_server).db

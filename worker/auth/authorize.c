@@ -116,23 +116,30 @@ static enum err demand(struct call *c, struct text header)
     return e;
 }
 
-/* With owner-rules, users may fetch attachments; authorize_owner() limits them to their jobs. */
-static unsigned allowed_roles(const struct call *c)
+/* Roles that pass because their handler decides: with owner-rules users fetch the attachments of
+ * their jobs (authorize_owner), agents submit child jobs (child_jobs.h). */
+static unsigned passing_roles(const struct call *c)
 {
-    bool owners = c->cfg->owner_rules && route_op(c->route) == OP_ATTACHMENTS_GET;
+    if (c->cfg->owner_rules && route_op(c->route) == OP_ATTACHMENTS_GET)
+        return ROLES_USERS;
+    return route_op(c->route) == OP_JOB_ADD ? ROLE_AGENT : 0;
+}
 
-    return route_roles(c->route) | (owners ? (unsigned)ROLES_USERS : 0);
+void authorize_refuse_role(struct call *c, unsigned allowed)
+{
+    char names[ROLES_TEXT_SIZE];
+
+    reply_error(c, 403, "Specified action requires role: %s", roles_text(allowed, names));
+    security_refused(c, "the role does not allow it");
 }
 
 static void check_role(struct call *c)
 {
-    char names[ROLES_TEXT_SIZE];
-    unsigned allowed = allowed_roles(c);
+    unsigned passing = passing_roles(c), allowed = route_roles(c->route);
 
-    if (allowed & c->caller.role)
+    if ((allowed | passing) & c->caller.role)
         return;
-    reply_error(c, 403, "Specified action requires role: %s", roles_text(allowed, names));
-    security_refused(c, "the role does not allow it");
+    authorize_refuse_role(c, route_op(c->route) == OP_JOB_ADD ? allowed : allowed | passing);
 }
 
 /* A token stays valid after its client changes. Effects of guarded routes outlive the token, so

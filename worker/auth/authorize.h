@@ -9,6 +9,9 @@
  * unless a handler needs one. */
 void authorize_pass(struct call *c);
 
+/* Answers 403 with the names of the roles that may, and tells the security log. */
+void authorize_refuse_role(struct call *c, unsigned allowed);
+
 /* Whether a token's permissions speak for the agent: the client id is the agent's name, or the
  * client's `agents` list holds it. */
 bool authorize_speaks_for(const json_t *permissions, struct text agent);

@@ -7,6 +7,7 @@
 #include "worker/auth/token.h"
 #include "worker/clients/permissions.h"
 #include "worker/events/server_events.h"
+#include "worker/handlers/child_jobs.h"
 #include "worker/handlers/idempotency.h"
 #include "worker/handlers/job_reads.h"
 #include "worker/http/etag.h"
@@ -26,6 +27,7 @@ handler_fn h_job_add, h_job_get, h_job_position, h_job_action;
 struct submission {
     struct call *call; /* NULL: answered */
     json_t *data;
+    json_t *parent_rights; /* owned; of a child job that its parent's agent submits; else NULL */
     char job_id[JOB_ID_SIZE];
     bool given;
     json_int_t priority;
@@ -134,10 +136,14 @@ static bool submission_load(struct submission *s, struct call *c)
         return false;
     s->data = json_body_load(c, &schema_job, unknown_fields(c));
     if (!s->data) {
-        if (c->reply.status == 422)
+        if (child_jobs_only(c))
+            child_jobs_refuse(c);
+        else if (c->reply.status == 422)
             rename_empty_queue_fault(c);
         return false;
     }
+    if (child_jobs_only(c) && !(s->parent_rights = child_jobs_rights(c, s->data)))
+        return false;
     if (!rerun_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
         excluded_leave_nobody(c, s->data))
         return false;
@@ -168,7 +174,8 @@ static bool may_submit(const struct submission *s)
         reply_error(c, answer.status, "%s", answer.text);
         return false;
     }
-    if (permissions_allow(c->caller.permissions, &s->wish, &refusal))
+    if (permissions_allow(s->parent_rights ? s->parent_rights : c->caller.permissions, &s->wish,
+                          &refusal))
         return true;
     reply_error(c, refusal.status, "%s",
                 open && refusal.status == 401 ? "Unauthorized" : refusal.text);
@@ -253,6 +260,19 @@ static size_t find_earlier(struct submission *subs, size_t n)
     return left;
 }
 
+static struct text submitter_of(const struct submission *s)
+{
+    if (s->parent_rights)
+        return text_of(json_object_get(s->parent_rights, "client_id"));
+    return caller_id(s->call);
+}
+
+static void submission_free(struct submission *s)
+{
+    json_decref(s->data);
+    json_decref(s->parent_rights);
+}
+
 static void store_submissions(struct submission *subs, size_t n)
 {
     struct job_new jobs[BUS_BUNDLE_MAX];
@@ -263,7 +283,7 @@ static void store_submissions(struct submission *subs, size_t n)
                                    .job_id = subs[i].job_id,
                                    .given = subs[i].given,
                                    .priority = subs[i].priority,
-                                   .submitter = caller_id(subs[i].call),
+                                   .submitter = submitter_of(&subs[i]),
                                    .data = subs[i].data};
     }
     enum err all = n ? store_jobs_add(subs[0].call->store, jobs, n) : ERR_OK;
@@ -285,12 +305,12 @@ void h_job_add(struct call *calls[], size_t n)
         if (submission_load(&subs[loaded], calls[i]))
             loaded++;
         else
-            json_decref(subs[loaded].data);
+            submission_free(&subs[loaded]);
     }
     size_t left = check_permissions(subs, loaded);
     store_submissions(subs, find_earlier(subs, left));
     for (size_t i = 0; i < loaded; i++)
-        json_decref(subs[i].data);
+        submission_free(&subs[i]);
 }
 
 /* Fields of job_data that only the server and the agents see. */
