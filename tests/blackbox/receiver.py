@@ -147,6 +147,10 @@ class Server:
         await asyncio.sleep(int(argument) / 1000)
         return await self.send(writer, answer(200, b"late"))
 
+    async def do_late503(self, writer, _, __):
+        await asyncio.sleep(2.5)
+        return await self.send(writer, answer(503, b"late"))
+
     async def do_headers(self, writer, _, __):
         """Hangs after its headers."""
         await self.send(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")

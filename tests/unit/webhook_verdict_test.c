@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
@@ -166,12 +167,61 @@ static void test_turns(void **state)
     receivers_free(all);
 }
 
+static void test_presence(void **state)
+{
+    static const struct {
+        enum fault fault;
+        enum presence presence;
+    } rows[] = {{FAULT_SERVER, DOUBTFUL}, {FAULT_REFUSED, DOUBTFUL}, {FAULT_TIMEOUT, AWAY},
+                {FAULT_STATUS, PRESENT},  {FAULT_CONNECTING, AWAY},  {FAULT_RESOLVE, AWAY},
+                {FAULT_BUSY, DOUBTFUL},   {FAULT_NONE, PRESENT},     {FAULT_SERVER, DOUBTFUL},
+                {FAULT_SERVER, DOUBTFUL}, {FAULT_SERVER, DOUBTFUL},  {FAULT_SERVER, DOUBTFUL},
+                {FAULT_SERVER, AWAY}};
+    struct receivers *all = receivers_new(8);
+
+    (void)state;
+    assert_int_equal(receivers_presence(all, "r", 0), PRESENT);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        try_once(all, rows[i].fault, 0, 1);
+        assert_int_equal(receivers_presence(all, "r", 1), rows[i].presence);
+    }
+    assert_int_equal(receivers_presence(all, "r", 1 + BREAKER_PAUSE_MS), DOUBTFUL);
+    receivers_free(all);
+}
+
+/* Many receivers do not take much memory; one with a try under way, or closed, is not dropped. */
+static void test_bound(void **state)
+{
+    struct receivers *all = receivers_new(8);
+    struct receiver *active = receivers_get(all, "active", 0);
+    char name[32];
+
+    (void)state;
+    assert_int_equal(receiver_admit(active, 0), ADMIT);
+    for (int i = 0; i < BREAKER_FAULTS; i++)
+        try_once(all, FAULT_TIMEOUT, 0, 0);
+    struct receiver *closed = receivers_get(all, "r", 0);
+    struct receiver *idle = receivers_get(all, "idle", 0);
+    receiver_admit(idle, 0);
+    receiver_done(idle, &(struct outcome){.fault = FAULT_TIMEOUT}, 0);
+    for (int i = 0; i < RECEIVERS_MAX; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        receivers_get(all, name, 0);
+    }
+    assert_ptr_equal(receivers_get(all, "active", 0), active);
+    assert_ptr_equal(receivers_get(all, "r", 0), closed);
+    assert_int_equal(receivers_presence(all, "idle", 0), PRESENT); /* not known any more */
+    receiver_undone(active);
+    receivers_free(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts), cmocka_unit_test(test_faults_of_statuses),
         cmocka_unit_test(test_breaker),  cmocka_unit_test(test_patience),
-        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_turns),    cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,7 @@ static void answer(struct call *c, struct event_post *p)
         return;
     reply_header(c, HEADER_EVENT_ID, p->add.stored_id);
     reply_header(c, HEADER_EVENT_STATE, "queued");
-    reply_text(c, 202, "Webhook queued");
+    reply_text(c, 202, EVENT_QUEUED);
 }
 
 void h_job_events(struct call *calls[], size_t n)

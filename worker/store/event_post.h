@@ -7,6 +7,7 @@
 /* Headers of the answer: the event's id; "delivered", "queued" (tried again later) or "dead". */
 #define HEADER_EVENT_ID    "X-Webhook-Event-Id"
 #define HEADER_EVENT_STATE "X-Webhook-Event-State"
+#define EVENT_QUEUED       "Webhook queued" /* the text of the answer 202 */
 
 /* Lease of a claimed lane: the longest try, and what waits before it in this process. After it any
  * dispatcher may take the lane. */

@@ -5,9 +5,13 @@
 #include "worker/request/call.h"
 #include "worker/webhook/verdict.h"
 
-/* Answers with the receiver's reply, or with how the try failed. The status without a reply depends
- * on --auth: clients of the open mode expect another one. */
-void answer_outcome(struct call *c, const struct outcome *o, struct text answer);
+/* Answers with the receiver's reply, or with how the try failed; with answer_queued() where the
+ * receiver is down, except after a timeout of the post's own event (`tried`). --compat reference
+ * names every fault. */
+void answer_outcome(struct call *c, const struct outcome *o, struct text answer, bool tried);
+
+/* Answers that the event is kept: 202. */
+void answer_queued(struct call *c);
 
 /* Adds the headers that tell the state of the event. */
 void answer_state(struct call *c, const char *event_id, enum outbox_state state);

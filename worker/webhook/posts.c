@@ -14,7 +14,8 @@
 enum {
     LOOK_FIRST_MS = 20, /* pause before the first look; it doubles each time */
     LOOK_MAX_MS = 320,
-    MARGIN_MS = 250 /* more than a try takes, so that its end is seen */
+    MARGIN_MS = 250, /* more than a try takes, so that its end is seen */
+    BRIEF_MS = 250   /* how long a post waits where the receiver may be away */
 };
 
 /* ---- answers ---- */
@@ -38,11 +39,11 @@ static void post_reply(struct dispatcher *d, struct post *p, struct call *c,
 }
 
 static void post_answer(struct dispatcher *d, struct post *p, const struct outcome *o,
-                        struct text answer, enum outbox_state state)
+                        struct text answer, enum outbox_state state, bool tried)
 {
     struct call c = {.cfg = d->cfg};
 
-    answer_outcome(&c, o, answer);
+    answer_outcome(&c, o, answer, tried);
     post_reply(d, p, &c, state);
 }
 
@@ -61,9 +62,11 @@ void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct atte
     /* After RETRY or PUT_BACK the whole lane waits: answer all of its posts now. */
     DL_FOREACH_SAFE(l->posts, p, next)
     if (strcmp(p->event_id, a->event.id) == 0)
-        post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, state_after(a));
+        post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, state_after(a),
+                    a->verdict != OUTBOX_PUT_BACK);
     else if (stuck)
-        post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, OUTBOX_PENDING);
+        post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, OUTBOX_PENDING,
+                    false);
     l->again = l->posts != NULL;
 }
 
@@ -78,7 +81,7 @@ static bool answer_from_store(struct dispatcher *d, struct post *p)
     struct outcome o = {.status = look.status};
     if (!o.status)
         o.fault = FAULT_REFUSED;
-    post_answer(d, p, &o, (struct text){look.answer, look.answer_len}, look.state);
+    post_answer(d, p, &o, (struct text){look.answer, look.answer_len}, look.state, true);
     return true;
 }
 
@@ -90,7 +93,7 @@ static void post_expire(struct dispatcher *d, struct post *p)
     const struct outcome late = {.fault = FAULT_TIMEOUT};
 
     if (!answer_from_store(d, p))
-        post_answer(d, p, &late, (struct text){"", 0}, OUTBOX_PENDING);
+        post_answer(d, p, &late, (struct text){"", 0}, OUTBOX_PENDING, !p->brief);
 }
 
 /* Looks for the outcome of a post whose lane has no attempt here: another process has the lane, or
@@ -171,17 +174,49 @@ static struct post *post_new(struct dispatcher *d, struct lane *l, const struct 
     return p;
 }
 
+/* Whether the post gets its answer before its event is tried: an agent posted the event again while
+ * it waits, or its receiver is known to be away. */
+static bool answers_at_once(struct dispatcher *d, const struct event_post *e)
+{
+    if (d->cfg->compat == COMPAT_REFERENCE || e->add.state != OUTBOX_PENDING)
+        return false;
+    return strcmp(e->add.stored_id, e->id) != 0 ||
+           receivers_presence(d->receivers, e->receiver, clock_mono_ms()) == AWAY;
+}
+
+/* Whether the post gets only BRIEF_MS: the last try at its receiver failed, an earlier event of its
+ * lane did, or another process has the lane. Not after the death of the process that had the post,
+ * whose claim of the lane has not ended. */
+static bool is_brief(struct dispatcher *d, const struct call *c, const struct lane *l)
+{
+    if (d->cfg->compat == COMPAT_REFERENCE || c->repeat)
+        return false;
+    return !l->attempt || l->attempt->event.tries > 0 ||
+           receivers_presence(d->receivers, l->receiver, clock_mono_ms()) != PRESENT;
+}
+
 void post_begin(struct dispatcher *d, struct call *c, const struct bus_item *item, size_t broker)
 {
     struct event_post *e = c->later;
     struct lane *l = lane_get(d, e->lane, e->receiver);
-    struct post *p = c->reply.status ? NULL : post_new(d, l, e, item, broker);
+    bool tried = !c->reply.status, pending = e->add.state == OUTBOX_PENDING;
 
+    if (tried && answers_at_once(d, e)) {
+        answer_state(c, e->add.stored_id, OUTBOX_PENDING);
+        answer_queued(c);
+    }
+    struct post *p = c->reply.status ? NULL : post_new(d, l, e, item, broker);
     if (e->add.claimed) {
         struct outbox_event event = event_of(e);
         attempt_begin(d, &event, clock_mono_ms() + e->add.lease_end_ms - store_now_ms(d->store));
-    } else if (p && (e->add.state == OUTBOX_PENDING || !answer_from_store(d, p)) && !l->attempt) {
+    } else if (tried && pending && !l->attempt) {
         lane_claim(d, l);
+    }
+    if (p && pending && is_brief(d, c, l)) {
+        p->brief = true;
+        p->until = clock_mono_ms() + BRIEF_MS;
+    } else if (p && !pending) {
+        answer_from_store(d, p);
     }
     lane_rest(d, l);
 }

@@ -71,11 +71,26 @@ static bool is_open(const struct receiver *r, int64_t now)
     return now >= r->closed_until && (r->faults < BREAKER_FAULTS || !r->active);
 }
 
+/* Names from receivers_closed() stay valid: those receivers are not idle, or were closed. */
+static void make_room(struct receivers *all)
+{
+    struct receiver *r, *next;
+
+    if (HASH_COUNT(all->by_name) < RECEIVERS_MAX)
+        return;
+    HASH_ITER (hh, all->by_name, r, next)
+        if (!r->active && !r->waiting && !r->promised && !r->closed_until) {
+            forget(all, r);
+            return;
+        }
+}
+
 struct receiver *receivers_get(struct receivers *all, const char *name, int64_t now)
 {
     struct receiver *r = find(all, name);
 
     if (!r) {
+        make_room(all);
         r = mem_alloc(sizeof *r);
         r->all = all;
         r->name = mem_strdup(name);
@@ -162,6 +177,18 @@ int64_t receiver_closed_until(const struct receiver *r)
 const struct outcome *receiver_last(const struct receiver *r)
 {
     return &r->last;
+}
+
+enum presence receivers_presence(struct receivers *all, const char *name, int64_t now)
+{
+    const struct receiver *r = find(all, name);
+
+    if (!r)
+        return PRESENT;
+    if ((r->faults >= BREAKER_FAULTS && !is_open(r, now)) || r->last.fault == FAULT_TIMEOUT ||
+        r->last.fault == FAULT_CONNECTING || r->last.fault == FAULT_RESOLVE)
+        return AWAY;
+    return fault_rows[r->last.fault].away || r->last.fault == FAULT_BUSY ? DOUBTFUL : PRESENT;
 }
 
 static bool has_room(const struct receivers *all, const struct receiver *r, int64_t now)

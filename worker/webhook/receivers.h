@@ -15,6 +15,7 @@
 #define BREAKER_PAUSE_MS     1000
 #define BREAKER_PAUSE_MAX_MS 30000
 #define RECEIVERS_REST_MS    60000 /* a receiver without a try for so long is freed */
+#define RECEIVERS_MAX        4096  /* then one that is idle and was never closed gives way */
 
 struct receivers;
 struct receiver;
@@ -61,6 +62,14 @@ void receiver_undone(struct receiver *r);
 /* The end of its closed time, and the outcome of its last try. */
 int64_t receiver_closed_until(const struct receiver *r);
 const struct outcome *receiver_last(const struct receiver *r);
+
+/* What the last try says about the next one. */
+enum presence {
+    PRESENT,
+    DOUBTFUL, /* it failed, or the receiver asked for patience */
+    AWAY      /* it timed out, or the receiver is closed */
+};
+enum presence receivers_presence(struct receivers *all, const char *name, int64_t now);
 
 /* Reserves a try at the receiver; false: it would admit no more, counting the tries reserved since
  * the last receivers_promised, which drops all reservations. */

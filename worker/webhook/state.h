@@ -22,6 +22,7 @@ struct post {
     uint8_t request_id[BUS_ID_SIZE];
     char event_id[REQUEST_ID_SIZE];
     int64_t until;                    /* ms, monotonic: answer at the latest then */
+    bool brief;                       /* its receiver may be away: `until` is soon */
     int64_t look_at;                  /* next look into the store if the lane has no attempt here */
     int64_t pause;                    /* between looks */
     struct post *prev, *next;         /* of the lane */
