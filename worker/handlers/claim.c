@@ -7,6 +7,7 @@
 #include "worker/auth/security_log.h"
 #include "worker/clients/permissions.h"
 #include "worker/http/cookie.h"
+#include "worker/http/query.h"
 #include "worker/request/call.h"
 
 #include <stdlib.h>
@@ -32,15 +33,24 @@ static void refuse(struct call *c, int status, const char *message)
         reply_error(c, status, "%s", message);
 }
 
-static size_t collect_queues(const struct request *r, struct text *queues)
-{
-    size_t n = 0;
+/* Limit of queues in the order of the query: MongoDB is asked for each. */
+#define ORDERED_MAX 100
 
-    for (size_t i = 0; i < r->query_len; i++)
-        if (r->query[i].name.len == strlen("queue") &&
-            memcmp(r->query[i].name.s, "queue", strlen("queue")) == 0)
-            queues[n++] = r->query[i].value;
-    return n;
+/* Reads `queue` and `order` of the query. False: answered. */
+static bool find_queues(struct wish *w, struct claim *claim)
+{
+    struct call *c = w->call;
+    struct text order;
+
+    claim->in_order = query_first(c->request, "order", &order);
+    claim->queues_len = query_values(c->request, "queue", w->queues);
+    if (claim->queues_len == 0)
+        refuse(c, 400, "No queue(s) specified in request");
+    else if (claim->in_order && !text_is(order, "query"))
+        refuse(c, 400, "Unknown order, must be: query");
+    else if (claim->in_order && claim->queues_len > ORDERED_MAX)
+        refuse(c, 400, "Too many queues for order=query, at most 100");
+    return !c->reply.status;
 }
 
 static void wish_free(struct wish *w)
@@ -104,12 +114,9 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
 
     *w = (struct wish){c, mem_alloc((r->query_len + 1) * sizeof *w->queues),
                        BUF_INIT(AGENT_NAME_MAX)};
-    size_t n = collect_queues(r, w->queues);
-    *claim = (struct claim){
-        .asked = call_asked(c), .queues = w->queues, .queues_len = n, .lease_ms = lease_end_ms(c)};
-    if (n == 0)
-        refuse(c, 400, "No queue(s) specified in request");
-    else if (find_agent(w, claim) && drop_restricted(w, claim) && !r->head)
+    *claim =
+        (struct claim){.asked = call_asked(c), .queues = w->queues, .lease_ms = lease_end_ms(c)};
+    if (find_queues(w, claim) && find_agent(w, claim) && drop_restricted(w, claim) && !r->head)
         return true;
     if (!c->reply.status) /* HEAD takes no job */
         reply_none(c);

@@ -80,6 +80,7 @@ struct claim {
     struct asked asked; /* request_id is the token */
     const struct text *queues;
     size_t queues_len;
+    bool in_order;      /* the first queue with a job, not the first job of all queues */
     struct text agent;  /* s NULL: unknown, exclude_agents does not apply */
     int64_t lease_ms;   /* end of the job's lease; 0: none */
     enum err err;       /* out: ERR_OK, ERR_NOT_FOUND (no job), or a fault */

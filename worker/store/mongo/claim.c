@@ -35,7 +35,7 @@ struct wish {
 
 static bool same_queues(const struct claim *a, const struct claim *b)
 {
-    if (a->queues_len != b->queues_len)
+    if (a->queues_len != b->queues_len || a->in_order != b->in_order)
         return false;
     for (size_t i = 0; i < a->queues_len; i++)
         if (!text_equal(a->queues[i], b->queues[i]))
@@ -206,6 +206,30 @@ static void claim_one(struct mongo *m, struct wish *w)
     w->claim->err = e;
 }
 
+/* Takes the first job of the first queue that has one: a trip for each queue, but one for all of
+ * them while no job waits. */
+static void claim_in_order(struct mongo *m, struct wish *w)
+{
+    struct claim *c = w->claim;
+    const struct text *queues = c->queues;
+    size_t n = c->queues_len;
+    struct db_found f;
+
+    c->err = DB_FIRST(m, &f, .collection = JOBS, .filter = heads_of_state(c, "waiting"),
+                      .fields = "_id: true", .index = IX_WAITING);
+    if (c->err)
+        return;
+    db_end(&f);
+    c->err = ERR_NOT_FOUND;
+    c->queues_len = 1;
+    for (size_t i = 0; i < n && c->err == ERR_NOT_FOUND; i++) {
+        c->queues = &queues[i];
+        claim_one(m, w);
+    }
+    c->queues = queues;
+    c->queues_len = n;
+}
+
 /* ---- several claims of the same queues: two trips for all ---- */
 
 static bool excludes(const bson_t *job, struct text agent)
@@ -337,11 +361,13 @@ static void claim_group(struct mongo *m, struct wish *group[], size_t n)
 
     for (size_t i = 0; i < n; i++)
         group[i]->claim->err = ERR_NOT_FOUND;
-    if (n > 1 && !heads_are_many(m, group[0]->claim))
+    if (n > 1 && !group[0]->claim->in_order && !heads_are_many(m, group[0]->claim))
         e = claim_together(m, group, n, &more);
     for (size_t i = 0; i < n; i++)
         if (e)
             group[i]->claim->err = e;
+        else if (group[i]->claim->in_order)
+            claim_in_order(m, group[i]);
         else if (more && group[i]->claim->err == ERR_NOT_FOUND)
             claim_one(m, group[i]);
 }

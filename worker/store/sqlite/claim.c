@@ -7,13 +7,13 @@
 
 #include <stdlib.h>
 
-/* The first job of all the claim's queues. ERR_NOT_FOUND. */
+/* The first job of all the claim's queues, or of the first queue with one. ERR_NOT_FOUND. */
 static enum err choose(struct sqlite *q, const struct claim *c, struct job_place *ret)
 {
     struct job_place best = {0}, head;
     bool found = false;
 
-    for (size_t i = 0; i < c->queues_len; i++) {
+    for (size_t i = 0; i < c->queues_len && !(found && c->in_order); i++) {
         enum err e = head_of(q, c->queues[i], c->agent, &head);
         if (e && e != ERR_NOT_FOUND)
             return e;
