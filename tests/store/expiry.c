@@ -162,7 +162,49 @@ static void test_output(void **state)
     assert_int_equal(take(t->a, active), ERR_OK);
 }
 
+/* A waiting job with this end of its wait; 0: none. */
+static void add_timed(struct store *s, const char *queue, int64_t wait_until_ms, char out[ID_SIZE])
+{
+    new_id(out);
+    struct job_new job = {.asked = asked_now(out), .job_id = out, .wait_until_ms = wait_until_ms};
+    job.data = json_pack("{s:s}", "job_queue", queue);
+    assert_int_equal(store_jobs_add(s, &job, 1), ERR_OK);
+    json_decref(job.data);
+}
+
+static void test_queue_timeouts(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], due[ID_SIZE], later[ID_SIZE], never[ID_SIZE], taken[ID_SIZE];
+    char request[ID_SIZE];
+    int64_t at = 10 * YEAR_MS; /* long before those of other tests */
+    struct queue_timeouts step = {.now_ms = at};
+
+    new_id(queue);
+    new_id(request);
+    add_timed(t->a, queue, at - 2, taken);
+    struct text name = text_of(queue);
+    struct claim c = claim_of(request, &name, "a");
+    assert_int_equal(store_jobs_claim(t->a, &c, 1), ERR_OK);
+    claim_done(&c);
+    add_timed(t->a, queue, at - 1, due);
+    add_timed(t->a, queue, at, later);
+    add_timed(t->a, queue, 0, never);
+    assert_int_equal(store_queue_timeouts(t->b, &step), ERR_OK);
+    assert_int_equal(step.cancelled, 1);
+    assert_string_equal(step.cancelled_ids[0], due);
+    assert_false(step.more);
+    assert_result(t->a, due,
+                  "{'job_state': 'cancelled', 'end_reason': '" QUEUE_TIMEOUT_REASON "'}");
+    assert_state(t->a, later, "waiting");
+    assert_state(t->a, never, "waiting");
+    assert_state(t->a, taken, "running");
+    assert_int_equal(store_queue_timeouts(t->a, &step), ERR_OK);
+    assert_int_equal(step.cancelled, 0);
+}
+
 const struct CMUnitTest expiry_suite[] = {
+    cmocka_unit_test(test_queue_timeouts),
     cmocka_unit_test(test_jobs),
     cmocka_unit_test(test_walk),
     cmocka_unit_test(test_output),

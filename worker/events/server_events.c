@@ -65,13 +65,14 @@ static void send_of(const struct config *cfg, struct store *s, struct server_eve
     server_events_send(cfg, s, n);
 }
 
-void server_events_expired(const struct config *cfg, struct store *s, const char *job_id)
+void server_events_expired(const struct config *cfg, struct store *s, const char *job_id,
+                           const char *reason)
 {
     struct job_read read = {.job_id = {job_id, strlen(job_id)}};
 
     if (!cfg->webhook_server_events || store_jobs_get(s, &read, 1) || read.err)
         return;
-    send_of(cfg, s, &(struct server_event){.job_id = job_id, .detail = EXPIRY_REASON}, read.value);
+    send_of(cfg, s, &(struct server_event){.job_id = job_id, .detail = reason}, read.value);
     json_decref(read.value);
 }
 

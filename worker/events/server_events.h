@@ -20,7 +20,8 @@ struct server_event {
 void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n);
 
 /* Sends job_end for a job that was cancelled because it waited too long. */
-void server_events_expired(const struct config *cfg, struct store *s, const char *job_id);
+void server_events_expired(const struct config *cfg, struct store *s, const char *job_id,
+                           const char *reason);
 
 /* Sends job_end for a job that a request cancelled while it waited. A repeat of the request sends
  * the same event: the outbox keeps one. */

@@ -73,14 +73,18 @@ static bool excluded_leave_nobody(struct call *c, const json_t *data)
 }
 
 /* Checks a field that only this server knows; the schema accepts any value. False: answered. */
-static bool rerun_is_fine(struct call *c, const json_t *data)
+static bool own_field_is_fine(struct call *c, const json_t *data, const char *name, int64_t min,
+                              int64_t max)
 {
-    const json_t *rerun = json_object_get(data, RERUN_FIELD);
+    const json_t *value = json_object_get(data, name);
+    char fault[64];
 
-    if (!rerun || (json_is_integer(rerun) && json_integer_value(rerun) >= 0 &&
-                   json_integer_value(rerun) <= RERUNS_MAX))
+    if (!value || (json_is_integer(value) && json_integer_value(value) >= min &&
+                   json_integer_value(value) <= max))
         return true;
-    reply_invalid(c, json_pack("{s:[s]}", RERUN_FIELD, "Must be an integer from 0 to 10."));
+    snprintf(fault, sizeof fault, "Must be an integer from %lld to %lld.", (long long)min,
+             (long long)max);
+    reply_invalid(c, json_pack("{s:[s]}", name, fault));
     return false;
 }
 
@@ -144,8 +148,9 @@ static bool submission_load(struct submission *s, struct call *c)
     }
     if (child_jobs_only(c) && !(s->parent_rights = child_jobs_rights(c, s->data)))
         return false;
-    if (!rerun_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
-        excluded_leave_nobody(c, s->data))
+    if (!own_field_is_fine(c, s->data, RERUN_FIELD, 0, RERUNS_MAX) ||
+        !own_field_is_fine(c, s->data, QUEUE_TIMEOUT_FIELD, 1, QUEUE_TIMEOUT_MAX) ||
+        !doc_fits(c, s->data, doc_job_max(c->cfg)) || excluded_leave_nobody(c, s->data))
         return false;
     if (json_object_get(json_object_get(s->data, "test_data"), "secrets")) {
         reply_error(c, 422, "No secrets store");
@@ -273,6 +278,14 @@ static void submission_free(struct submission *s)
     json_decref(s->parent_rights);
 }
 
+/* When the job is cancelled unless an agent has taken it; 0: never. */
+static int64_t wait_until_ms(const struct submission *s)
+{
+    const json_t *timeout = json_object_get(s->data, QUEUE_TIMEOUT_FIELD);
+
+    return timeout ? s->asked.received_us / 1000 + json_integer_value(timeout) * 1000 : 0;
+}
+
 static void store_submissions(struct submission *subs, size_t n)
 {
     struct job_new jobs[BUS_BUNDLE_MAX];
@@ -283,6 +296,7 @@ static void store_submissions(struct submission *subs, size_t n)
                                    .job_id = subs[i].job_id,
                                    .given = subs[i].given,
                                    .priority = subs[i].priority,
+                                   .wait_until_ms = wait_until_ms(&subs[i]),
                                    .submitter = submitter_of(&subs[i]),
                                    .data = subs[i].data};
     }

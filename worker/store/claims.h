@@ -28,6 +28,11 @@ struct claim_settle {
 #define END_REASON    "end_reason"
 #define EXPIRY_REASON "expired: no agent took the job in time"
 
+/* Field of a job: seconds after its submission until an agent must have taken it. */
+#define QUEUE_TIMEOUT_FIELD  "queue_timeout"
+#define QUEUE_TIMEOUT_MAX    ((int64_t)90 * 24 * 3600)
+#define QUEUE_TIMEOUT_REASON "expired: no agent took the job within its queue_timeout"
+
 #define SWEEP_MAX 100 /* jobs of one step */
 
 /* One step of the sweep. */

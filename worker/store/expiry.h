@@ -47,6 +47,14 @@ struct expiry {
     bool more;                                  /* out: the walk has not ended */
 };
 
+/* A step that cancels waiting jobs whose queue_timeout is over, at most SWEEP_MAX. */
+struct queue_timeouts {
+    int64_t now_ms;
+    size_t cancelled;                           /* out */
+    char cancelled_ids[SWEEP_MAX][JOB_ID_SIZE]; /* out */
+    bool more;                                  /* out: more may be left */
+};
+
 /* For the back ends. The walk ends with what is younger than expiry_end_ms(). expiry_passed() moves
  * its place behind a thing of this age, expiry_cancelled() notes that a job was cancelled. */
 int64_t expiry_end_ms(const struct expiry *x);

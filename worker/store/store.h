@@ -61,6 +61,7 @@ struct job_new {
     const char *job_id; /* NUL-terminated, at most 64 bytes */
     bool given;
     int64_t priority;      /* 0 unless sent */
+    int64_t wait_until_ms; /* cancel it when no agent has taken it by then; 0: never */
     struct text submitter; /* client id; s NULL: unknown. Kept until the next attempt. */
     json_t *data; /* job_data; borrowed. "job_queue" is a string; "attachments_status" may be set */
     enum err err; /* out */

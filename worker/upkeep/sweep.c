@@ -69,6 +69,21 @@ static enum err lost_jobs(struct sweeper *w, struct store *s, struct sweep *swee
     return lost_jobs_sweep(w->cfg, s, sweep);
 }
 
+/* Jobs that no agent took within their queue_timeout. */
+static enum err queue_timeouts(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    struct queue_timeouts t = {.now_ms = sweep->now_ms};
+    enum err e = store_queue_timeouts(s, &t);
+
+    for (size_t i = 0; i < t.cancelled; i++)
+        server_events_expired(w->cfg, s, t.cancelled_ids[i], QUEUE_TIMEOUT_REASON);
+    if (t.cancelled)
+        log_info("%zu jobs were cancelled, no agent took them within their queue_timeout",
+                 t.cancelled);
+    sweep->more = t.more;
+    return e;
+}
+
 /* Chunks of replaced files and of abandoned uploads. */
 static enum err files(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
@@ -119,7 +134,7 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
     if (x->removed)
         log_info("%zu %s were removed, their time is over", x->removed, name);
     for (size_t i = 0; i < x->cancelled; i++)
-        server_events_expired(w->cfg, s, x->cancelled_ids[i]);
+        server_events_expired(w->cfg, s, x->cancelled_ids[i], EXPIRY_REASON);
     if (x->cancelled)
         log_info("%zu jobs were cancelled, no agent took them in time", x->cancelled);
     sweep->more = !e && x->more;
@@ -130,11 +145,12 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
 static enum err (*const tasks[])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
     claims,
     lost_jobs,
+    queue_timeouts,
     files,
 };
 
 /* The walks follow the tasks. From SLOW_FIRST on they are for slow rounds. */
-enum { SLOW_FIRST = 2, WALK_FIRST = sizeof tasks / sizeof *tasks };
+enum { SLOW_FIRST = 3, WALK_FIRST = sizeof tasks / sizeof *tasks };
 
 static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep)
 {

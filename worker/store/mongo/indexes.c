@@ -19,11 +19,12 @@
 enum flag {
     UNIQUE = 1,
     SPARSE = 2,
-    WAITING = 4,  /* holds jobs that wait: an entry ends with the wait */
-    OPEN = 8,     /* jobs whose claim is open: few at any time */
-    UNREAD = 16,  /* fragments of logs for readers of live output */
-    LEASED = 32,  /* jobs that run */
-    WITH_SUB = 64 /* clients that log in by OpenID */
+    WAITING = 4,   /* holds jobs that wait: an entry ends with the wait */
+    OPEN = 8,      /* jobs whose claim is open: few at any time */
+    UNREAD = 16,   /* fragments of logs for readers of live output */
+    LEASED = 32,   /* jobs that run */
+    WITH_SUB = 64, /* clients that log in by OpenID */
+    TIMED = 128    /* jobs that wait and have a queue_timeout */
 };
 
 #define NEVER (-1) /* expires */
@@ -66,6 +67,7 @@ static const char *only(unsigned flags)
            : flags & OPEN     ? "claim.open: true"
            : flags & UNREAD   ? "unread: {$exists: true}"
            : flags & LEASED   ? "lease: {$exists: true}"
+           : flags & TIMED    ? STATE_PATH ": 'waiting', wait_until: {$exists: true}"
            : flags & WITH_SUB ? "sub: {$exists: true}"
                               : NULL;
 }

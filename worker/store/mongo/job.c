@@ -89,12 +89,14 @@ int64_t job_created_ms(const struct job_new *job)
 
 enum err job_document(bson_t *doc, const bson_oid_t *id, const struct job_new *job)
 {
-    if (!doc_add(doc,
-                 "_id: ?, created_at: ?, result_data: {job_state: 'waiting'}, job_priority: ?, "
-                 "job_id: ?, job_data: ?, submitter: ?, claim: {order: ?}, requests: ?",
-                 v_oid(id), v_date(job_created_ms(job)), v_int(job->priority), v_str(job->job_id),
-                 v_json(job->data), v_given(job->submitter), v_int64(job->asked.received_us),
-                 job->given ? v_strs(&job->asked.request_id, 1) : v_none())) {
+    if (!doc_add(
+            doc,
+            "_id: ?, created_at: ?, result_data: {job_state: 'waiting'}, job_priority: ?, "
+            "job_id: ?, job_data: ?, submitter: ?, claim: {order: ?}, requests: ?, wait_until: ?",
+            v_oid(id), v_date(job_created_ms(job)), v_int(job->priority), v_str(job->job_id),
+            v_json(job->data), v_given(job->submitter), v_int64(job->asked.received_us),
+            job->given ? v_strs(&job->asked.request_id, 1) : v_none(),
+            job->wait_until_ms ? v_date(job->wait_until_ms) : v_none())) {
         log_error("cannot store the data of job %s: it is nested too deep or has a NUL in a "
                   "key; such a body should have been refused: report it",
                   job->job_id);

@@ -102,7 +102,8 @@ static bson_t *rerun(struct mongo *m, const char *reason, int keep)
     return doc_of(
         "[{$set: {result_data." END_REASON ": {$literal: ?}}}, ?, {$set: {result_data: {$literal: "
         "{job_state: 'waiting'}}, claim.reruns: {$add: [{$ifNull: ['$claim.reruns', 0]}, 1]}, "
-        "history: ?}}, {$unset: ['started_at', 'lease', 'claim.token', 'claim.owner', 'claim.at', "
+        "history: ?}}, {$unset: ['started_at', 'lease', 'wait_until', 'claim.token', "
+        "'claim.owner', 'claim.at', "
         "'claim.open']}, ?]",
         v_str(reason), v_own(job_attempts(keep)), v_own(job_history_more(m, "waiting", reason)),
         keep > 0 ? v_own(job_size_check(STORE_DOCUMENT_MAX - JOB_STATE_ROOM)) : v_none());

@@ -30,12 +30,13 @@ static bson_t *renewal(const struct job_new *job, int keep)
     return doc_of(
         "[?, {$set: {created_at: ?, job_priority: ?, result_data: {$literal: {job_state: "
         "'waiting'}}, job_data: {$literal: ?}, claim: {$literal: {order: ?}}, submitter: ?, "
-        "requests: ?}}, "
+        "requests: ?, wait_until: ?}}, "
         "{$unset: ['started_at', 'lease']}, ?]",
         keep >= 0 ? v_own(job_attempts(keep)) : v_none(), v_date(job_created_ms(job)),
         v_int(job->priority), v_json(job->data), v_int64(job->asked.received_us),
         job->submitter.s ? v_own(doc_of("$literal: ?", v_text(job->submitter))) : v_str("$$REMOVE"),
         v_own(once_requests(job->asked.request_id)),
+        job->wait_until_ms ? v_date(job->wait_until_ms) : v_str("$$REMOVE"),
         keep > 0 ? v_own(job_size_check(STORE_DOCUMENT_MAX - JOB_STATE_ROOM)) : v_none());
 }
 

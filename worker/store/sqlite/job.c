@@ -43,6 +43,7 @@ void sqlite_job_bind(struct query *r, const struct job_text *t)
     query_str(r, t->exclude);
     query_int(r, (int64_t)doc_bson_size(t->job->data));
     query_given(r, t->job->submitter);
+    query_int_or_null(r, t->job->wait_until_ms);
 }
 
 /* Lists the job under its tags. */
