@@ -154,6 +154,7 @@ class Stack:
 
     def launch(self):
         """Starts it without waiting for anything."""
+        self.undisturbed = None
         env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
                "UBSAN_OPTIONS": "print_stacktrace=1", **self.env}
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:

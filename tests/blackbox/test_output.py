@@ -130,3 +130,12 @@ def test_readers_and_a_writer_at_a_time(server, api, path):
         add(api, path, *[str(i).encode() for i in range(100)], b"end")
         found = sum((r.result() for r in readers), [])
     assert sorted(found) == sorted([*map(str, range(100)), "end"])
+
+
+@pytest.mark.stores("mongodb")
+def test_ids_are_in_order(api, db, path):
+    """Older releases, which may run beside this one during an upgrade, read in the order of ids."""
+    texts = [str(i) for i in range(20)]
+    add(api, path, *map(str.encode, texts))
+    job_id, name = path.split("/")[-2:]
+    assert [d[name] for d in db[name].find({"job_id": job_id}).sort("_id")] == [[text] for text in texts]

@@ -13,7 +13,7 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blackbox"))
 from relay import Relay  # noqa: E402
-from stack import BIN, Port, Stack, descendants  # noqa: E402
+from stack import BIN, Port, Stack, descendants, wait_until  # noqa: E402
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 SKEWS = ("+60s", "-60s")
@@ -102,6 +102,10 @@ class ApartStack(Stack):
             else:
                 self._end(role, old)
                 self.masters[role] = self._master(role)
+            # The next roll may follow at once, and a process that has just begun cannot end in order.
+            new = self.masters[role]
+            wait_until(lambda: len(descendants(new.pid)) > self.counts[role] or new.poll() is not None,
+                       f"the new {role} runs")
         return f"{role} {'upgraded' if upgrade else 'taken back'}"
 
     def _end(self, role, master):

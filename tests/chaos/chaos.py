@@ -129,7 +129,7 @@ class Run:
 
 def new_stack(store, options, clocks):
     """The launcher's server; for faults of the bus or clocks, one whose roles start apart."""
-    counts = {"frontends": 2, "workers": 3, "brokers": 2, "webhooks": 1}
+    counts = {"frontends": 2, "workers": 3, "brokers": 2, "webhooks": 2}
     settings = ["--heartbeat", 200, "--webhook-reply", "queued", "--webhook-backoff", 300]
     if clocks or APART_FAULTS & options.faults:
         second = second_release() if "releases" in options.faults else None

@@ -33,15 +33,27 @@ static const char *const names[] = {[OUTPUT_OUTPUT] = OUTPUT, [OUTPUT_SERIAL] = 
 
 /* ---- appending ---- */
 
+/* Made of the request. It begins with the request's time, seconds as in ids that drivers make, then
+ * microseconds: older releases read in the order of ids. */
+static void post_id(const struct output_append *a, bson_oid_t *ret)
+{
+    uint32_t s = (uint32_t)(a->asked.received_us / 1000000);
+    uint32_t us = (uint32_t)(a->asked.received_us % 1000000);
+
+    oid_of_text((struct text){a->asked.request_id, strlen(a->asked.request_id)}, ret);
+    for (int i = 0; i < 4; i++)
+        ret->bytes[i] = (uint8_t)(s >> (24 - 8 * i));
+    for (int i = 0; i < 3; i++)
+        ret->bytes[4 + i] = (uint8_t)(us >> (16 - 8 * i));
+}
+
 static bson_t *document(struct mongo *m, const struct output_append *a)
 {
     struct text request = {a->asked.request_id, strlen(a->asked.request_id)};
     int64_t at_ms = mongo_now_ms(m);
     bson_oid_t id;
 
-    oid_of_text(request, &id);
-    for (int i = 0; i < 4; i++) /* as driver-made ids: older releases read by it */
-        id.bytes[i] = (uint8_t)(a->asked.received_us / 1000000 >> (24 - 8 * i));
+    post_id(a, &id);
     return doc_of("_id: ?, job_id: ?, ?: [?], at: [?], order: ?, size: ?, recent: [?], "
                   "updated_at: ?",
                   v_oid(&id), v_text(a->job_id), v_str(names[a->type]), v_text(a->text),
