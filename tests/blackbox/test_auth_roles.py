@@ -19,6 +19,7 @@ TABLE = {
     ("GET", "/v1/job/search"): U,
     ("POST", "/v1/job/<job_id>/attachments"): U,
     ("POST", "/v1/job/<job_id>/action"): U,
+    ("POST", "/v1/jobs/cancel"): U,
     ("GET", "/v1/result/<job_id>/artifact"): U,
     ("GET", "/v1/result/<job_id>/log/output"): U,
     ("GET", "/v1/result/<job_id>/log/serial"): U,

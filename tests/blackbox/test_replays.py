@@ -231,6 +231,18 @@ def a_cancellation(p):
     return p.request("OP_JOB_ACTION", job, body={"action": "cancel"}), lambda: p.api.submit(queue, job_id=job)
 
 
+@row("OP_JOBS_CANCEL")
+def a_cancellation_of_many(p):
+    """Another job with the tag comes before the second run, and one of the first waits again."""
+    queue = new_id()
+    jobs = [p.api.submit(queue, tags=[queue]) for _ in range(3)]
+
+    def more():
+        p.api.submit(queue, tags=[queue])
+        p.api.submit(queue, job_id=jobs[1], tags=[queue])
+    return p.request("OP_JOBS_CANCEL", body={"tags": [queue], "dry_run": False}), more
+
+
 # ---- output ----
 
 def output(p, op, path):

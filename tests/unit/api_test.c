@@ -158,6 +158,7 @@ static const char *const on_the_bus[] = {
     [53] = "OP_WEBHOOKS_RESEND",
     [54] = "OP_ASK",
     [55] = "OP_RESULT_STATUS",
+    [59] = "OP_JOBS_CANCEL",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

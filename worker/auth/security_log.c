@@ -239,6 +239,28 @@ enum err audit_find(struct call *c, char action[AUDIT_ACTION_SIZE])
     return e;
 }
 
+enum err audit_detail(struct call *c, json_t **ret)
+{
+    char id[AUDIT_ID_SIZE], before[AUDIT_ID_SIZE + 1];
+    bool cut = false;
+    struct audit_query query = {.before = before, .limit = 1, .cut = &cut};
+    json_t *entries = NULL;
+
+    entry_id(c, "", id);
+    snprintf(before, sizeof before, "%s!", id); /* above the entry and below all later ones */
+    enum err e = store_audit_list(c->store, &query, &entries);
+    const json_t *entry = json_array_get(entries, 0);
+    const json_t *detail = json_object_get(entry, "detail");
+    if (e)
+        reply_err(c, e);
+    else if (!detail || strcmp(json_string_value(json_object_get(entry, "id")), id) != 0)
+        e = ERR_NOT_FOUND;
+    else
+        *ret = json_incref((json_t *)(uintptr_t)detail);
+    json_decref(entries);
+    return e;
+}
+
 bool audit_repeat_answered(struct call *c)
 {
     char action[AUDIT_ACTION_SIZE];

@@ -37,6 +37,10 @@ void audit(const struct call *c, const char *action, struct text target, json_t 
  * answered. */
 enum err audit_find(struct call *c, char action[AUDIT_ACTION_SIZE]) MUST_CHECK;
 
+/* The detail of the entry of this request, new reference. ERR_NOT_FOUND: it has none. Another error
+ * is answered. */
+enum err audit_detail(struct call *c, json_t **ret) MUST_CHECK;
+
 /* The same where 200 OK is the answer of what was carried out; true: answered. */
 bool audit_repeat_answered(struct call *c);
 

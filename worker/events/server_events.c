@@ -76,7 +76,8 @@ void server_events_expired(const struct config *cfg, struct store *s, const char
     json_decref(read.value);
 }
 
-void server_events_cancelled(const struct config *cfg, struct store *s, const struct job_cancel *c)
+void server_events_cancelled(const struct config *cfg, struct store *s, const struct job_cancel *c,
+                             const char *event_id)
 {
     struct job_read read = {.job_id = c->job_id};
     char job_id[JOB_ID_SIZE];
@@ -87,7 +88,7 @@ void server_events_cancelled(const struct config *cfg, struct store *s, const st
     send_of(cfg, s,
             &(struct server_event){.job_id = job_id,
                                    .detail = "cancelled while it waited for an agent",
-                                   .id = c->asked.request_id},
+                                   .id = event_id},
             read.value);
     json_decref(read.value);
 }

@@ -441,7 +441,7 @@ void h_job_action(struct call *calls[], size_t n)
     struct job_cancel cancel = {.asked = call_asked(c), .job_id = id};
     enum err e = store_job_cancel(c->store, &cancel);
     if (!e)
-        server_events_cancelled(c->cfg, c->store, &cancel);
+        server_events_cancelled(c->cfg, c->store, &cancel, cancel.asked.request_id);
     if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
         reply_error(c, 404, "Job not found");
     else if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)

@@ -40,7 +40,8 @@ struct job_search {
     const json_t *tags; /* array of strings; empty: any job */
     bool all_tags;      /* false: one of them is enough */
     enum search_states which;
-    const json_t *states; /* array of strings, for SEARCH_LISTED */
+    const json_t *states;  /* array of strings, for SEARCH_LISTED */
+    struct text submitter; /* client id; s NULL: anybody's */
 };
 
 struct provision_entry {

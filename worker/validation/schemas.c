@@ -137,6 +137,20 @@ static const struct field action_fields[] = {
 };
 const struct schema schema_action = {.fields = action_fields};
 
+static const char *const matches[] = {"any", "all", NULL};
+static const struct kind kind_match = {.type = KIND_STRING, .choices = matches};
+static const char *const cancellable[] = {"active",    "waiting",         "running", "setup",
+                                          "provision", "firmware_update", "test",    "allocate",
+                                          "allocated", "reserve",         "cleanup", NULL};
+static const struct kind kind_cancellable = {.type = KIND_STRING, .choices = cancellable};
+static const struct kind kind_cancellables = {
+    .type = KIND_LIST, .item = &kind_cancellable, .max_len = LISTED_MAX};
+static const struct field jobs_cancel_fields[] = {
+    {"tags", &kind_tags, 0},       {"match", &kind_match, 0}, {"state", &kind_cancellables, 0},
+    {"dry_run", &kind_boolean, 0}, {"limit", I, 0},           {0},
+};
+const struct schema schema_jobs_cancel = {.fields = jobs_cancel_fields};
+
 static const struct field event_fields[] = {
     {"event_name", S, R},
     {"timestamp", S, R},

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 extern const struct schema schema_job;           /* POST /v1/job */
+extern const struct schema schema_jobs_cancel;   /* POST /v1/jobs/cancel */
 extern const struct schema schema_action;        /* POST /v1/job/<job_id>/action */
 extern const struct schema schema_events;        /* POST /v1/job/<job_id>/events */
 extern const struct schema schema_result;        /* POST /v1/result/<job_id> */

@@ -175,6 +175,8 @@ enum err mongo_jobs_search(struct store *s, const struct job_search *search, str
     if (tagged && !doc_add(filter, "job_data.tags: {?: ?}",
                            v_str(search->all_tags ? "$all" : "$in"), v_json(search->tags)))
         e = ERR_INTERNAL;
+    if (!e && search->submitter.s)
+        doc_add(filter, "submitter: ?", v_text(search->submitter));
     if (!e)
         e = append_states(m, filter, search, &listed);
     if (!e)

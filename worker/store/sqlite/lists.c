@@ -103,6 +103,7 @@ enum err sqlite_jobs_search(struct store *s, const struct job_search *search,
         }
         if (json_array_size(search->tags))
             query_str(&r, tags_text);
+        query_given(&r, search->submitter);
         e = collect(&r, page, false);
     }
     free(tags_text);
