@@ -75,6 +75,14 @@ struct evbuffer *answer_keep(struct tenant *t, struct text body)
     return out;
 }
 
+struct evbuffer *answer_static(struct text body)
+{
+    struct evbuffer *out = evbuffer_new();
+
+    mem_check(out && evbuffer_add_reference(out, body.s, body.len, NULL, NULL) == 0);
+    return out;
+}
+
 void answer_send(struct conn *c, struct evhttp_request *req, const struct reply *reply,
                  const char *id, struct evbuffer *body)
 {

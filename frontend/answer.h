@@ -18,6 +18,9 @@ void answer_headers(struct server *s, struct evhttp_request *req, const struct r
  * room in the budget. `t` may be NULL for the short texts of local.h. */
 struct evbuffer *answer_keep(struct tenant *t, struct text body);
 
+/* The same for a body that lasts as long as the process: it is not copied. */
+struct evbuffer *answer_static(struct text body);
+
 /* Sends an answer with the body of answer_keep(), which it frees. */
 void answer_send(struct conn *c, struct evhttp_request *req, const struct reply *reply,
                  const char *id, struct evbuffer *body);

@@ -1,6 +1,7 @@
 #include "frontend/local.h"
 
 #include "common/op.h"
+#include "frontend/openapi.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ static void set(struct local_answer *a, int status, const char *type, const char
     va_list ap;
 
     a->reply = (struct reply){.status = status};
+    a->is_static = false;
     va_start(ap, fmt);
     vsnprintf(a->text, sizeof a->text, fmt, ap);
     va_end(ap);
@@ -44,6 +46,7 @@ void local_error(struct local_answer *a, int status, const char *text)
 void local_none(struct local_answer *a)
 {
     a->reply = (struct reply){.status = 204, .body = {"", 0}};
+    a->is_static = false;
     add_header(a, "Content-Type", TYPE_JSON);
 }
 
@@ -104,6 +107,13 @@ static void local_version(struct local_answer *a)
 static void local_healthz(struct local_answer *a)
 {
     set(a, 200, TYPE_JSON, "{\"status\": \"ok\"}");
+}
+
+static void local_openapi(struct local_answer *a)
+{
+    a->reply = (struct reply){.status = 200, .body = openapi_document()};
+    a->is_static = true;
+    add_header(a, "Content-Type", TYPE_JSON);
 }
 
 static void (*const handlers[OP_COUNT_])(struct local_answer *a) = {

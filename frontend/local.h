@@ -5,6 +5,8 @@
 #include "common/envelope.h"
 #include "frontend/request.h"
 
+#include <stdbool.h>
+
 #define LOCAL_TEXT_SIZE 512
 
 /* An answer with its body. */
@@ -12,6 +14,7 @@ struct local_answer {
     struct reply reply;
     char text[LOCAL_TEXT_SIZE];
     char retry[16]; /* value of Retry-After */
+    bool is_static; /* the body lasts as long as the process */
 };
 
 /* {"detail": {}, "message": TEXT}, with Retry-After for 503. */

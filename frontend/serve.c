@@ -23,13 +23,15 @@ static void new_id(char text[REQUEST_ID_SIZE])
 
 /* Answers without a worker. Refuses a body that has not come yet. */
 static void answer_here(struct conn *c, struct evhttp_request *req, const struct intake_item *item,
-                        const struct parsed *p, const struct reply *reply, const char *id)
+                        const struct parsed *p, const struct local_answer *local, const char *id)
 {
+    const struct reply *reply = &local->reply;
     unsigned method = request_method(req); /* the answer may free the request */
 
     if (item->coming && !intake_refuse(&c->intake, false) && !c->server->draining)
         evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
-    answer_send(c, req, reply, id, answer_keep(NULL, reply->body));
+    answer_send(c, req, reply, id,
+                local->is_static ? answer_static(reply->body) : answer_keep(NULL, reply->body));
     answer_count(c->server, &(struct answered){p->route, method, reply->status, 0});
 }
 
@@ -76,16 +78,16 @@ void serve_request(struct evhttp_request *req, void *server)
     request_parse(req, (struct text){item->target, item->target_len}, item->verdict != 405, &p);
     if (!client_of_request(c, req)) {
         local_error(&local, 503, "Too many connections from this address; try again shortly");
-        answer_here(c, req, item, &p, &local.reply, id);
+        answer_here(c, req, item, &p, &local, id);
     } else if (item->verdict) {
         local_verdict(&local, item->verdict, &p);
-        answer_here(c, req, item, &p, &local.reply, id);
+        answer_here(c, req, item, &p, &local, id);
     } else if (p.kind != REQUEST_ROUTED || route_service(p.route) == SERVICE_LOCAL) {
         local_reply(&local, &p);
-        answer_here(c, req, item, &p, &local.reply, id);
+        answer_here(c, req, item, &p, &local, id);
     } else if ((refusal = browser_refusal(c, req, &p))) {
         local_error(&local, 403, refusal);
-        answer_here(c, req, item, &p, &local.reply, id);
+        answer_here(c, req, item, &p, &local, id);
     } else {
         forward_begin(c, req, &p, item, id);
         item = NULL;

@@ -9,7 +9,7 @@ from pathlib import Path
 LAYERS = (
     ("tests/",),
     ("deploy/",),
-    ("worker/webhook/", "worker/admin/"),
+    ("worker/webhook/", "worker/admin/", "worker/openapi/"),
     ("worker/main", "worker/loop", "worker/handlers.", "worker/dispatch", "worker/lease_touch",
      "frontend/", "broker/"),
     ("worker/handlers/", "worker/upkeep/", "worker/web/"),

@@ -1,6 +1,10 @@
-/* Prints docs/openapi.json: the OpenAPI document of all endpoints, made from common/api.def. */
+/* Prints docs/openapi.json: the OpenAPI document of all endpoints, made from common/api.def, the
+ * schemas of bodies and details.def. */
 #include "common/api.h"
 #include "common/op.h"
+#include "worker/openapi/schema.h"
+#include "worker/validation/fieldtable.h"
+#include "worker/validation/schemas.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -16,10 +20,33 @@ static const struct {
              {ROLE_CONTRIBUTOR, "contributor"},
              {ROLE_AGENT, "agent"}};
 
-/* An empty JSON Schema accepts anything: docs/api.md describes the bodies. */
 static json_t *content(const char *type, json_t *schema)
 {
     return json_pack("{s:{s:o}}", type, "schema", schema);
+}
+
+enum names { CLOSED, OPEN };
+
+static const struct field no_fields[] = {{0}};
+static const struct schema FREE = {.fields = no_fields};
+
+static const struct body {
+    unsigned op;
+    const struct schema *schema;
+    enum names names;
+} bodies[] = {
+#define BODY(op, schema, names) {op, &schema, names},
+#include "worker/openapi/details.def"
+};
+
+/* A row that takes JSON and has no BODY here fails the build. */
+static json_t *json_body(const struct route *r)
+{
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        if (bodies[i].op == route_op(r))
+            return openapi_schema(bodies[i].schema, bodies[i].names == OPEN);
+    fprintf(stderr, "%s has no BODY row in worker/openapi/details.def\n", route_name(r));
+    exit(EXIT_FAILURE);
 }
 
 static json_t *request_body(const struct route *r)
@@ -38,8 +65,53 @@ static json_t *request_body(const struct route *r)
         text = json_pack("{s:s}", "type", "string");
         return json_pack("{s:o}", "content", content("text/plain", text));
     }
-    return json_pack("{s:o}", "content",
-                     content("application/json", json_pack("{s:s}", "type", "object")));
+    return json_pack("{s:o}", "content", content("application/json", json_body(r)));
+}
+
+#define TEXT      json_pack("{s:s}", "type", "string")
+#define TEXTS     json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "string")
+#define LIST      TEXT
+#define NUMBER    json_pack("{s:s, s:i}", "type", "integer", "minimum", 0)
+#define DATE      json_pack("{s:s, s:s}", "type", "string", "format", "date-time")
+#define WORD(...) words((const char *const[]){__VA_ARGS__, NULL})
+
+static const char *const phases[] = {
+#define PHASE(name) name,
+#include "worker/jobs/phases.def"
+    NULL};
+#undef PHASE
+#define PHASE words(phases)
+
+static json_t *words(const char *const *all)
+{
+    json_t *list = json_array();
+
+    for (; *all; all++)
+        json_array_append_new(list, json_string(*all));
+    return json_pack("{s:s, s:o}", "type", "string", "enum", list);
+}
+
+static void add_query(json_t *parameters, const char *name, json_t *schema, const char *about)
+{
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:s, s:o}", "name", name, "in", "query",
+                                                "description", about, "schema", schema));
+}
+
+static json_t *query_of(unsigned wanted)
+{
+    json_t *all = json_array();
+
+#define QUERY(op, name, kind, about)                                                               \
+    if (op == wanted)                                                                              \
+        add_query(all, name, kind, about);
+#define PAGED(op)                                                                                  \
+    if (op == wanted) {                                                                            \
+        add_query(all, "limit", json_pack("{s:s, s:i}", "type", "integer", "minimum", 1),          \
+                  "The most members of the answer");                                               \
+        add_query(all, "cursor", TEXT, "Where to go on, from the Link header");                    \
+    }
+#include "worker/openapi/details.def"
+    return all;
 }
 
 /* Answers that any endpoint may give: status, and name in the document. */
@@ -99,11 +171,14 @@ static void lower(const char *from, char *to, size_t size)
 static json_t *operation(const struct route *r)
 {
     char id[64];
-    json_t *o, *body = request_body(r);
+    json_t *o, *body = request_body(r), *query = query_of(route_op(r));
 
     lower(route_name(r) + strlen("OP_"), id, sizeof id);
     o = json_pack("{s:s, s:s, s:o, s:o}", "operationId", id, "summary", route_summary(r),
                   "security", security(r), "x-roles", roles_of(r));
+    if (json_array_size(query))
+        json_object_set(o, "parameters", query);
+    json_decref(query);
     if (body)
         json_object_set_new(o, "requestBody", body);
     /* Body limit of a row; 0: a setting decides. */
@@ -113,6 +188,15 @@ static json_t *operation(const struct route *r)
             json_integer(route_flags(r) & ROUTE_UPLOAD ? 0 : (json_int_t)route_body_limit(r)));
     json_object_set_new(o, "responses", responses(r));
     return o;
+}
+
+static json_t *path_parameter(const char *name, size_t len)
+{
+    bool id = len == strlen("job_id") && memcmp(name, "job_id", len) == 0;
+    json_t *schema = json_pack("{s:s, s:s*}", "type", "string", "format", id ? "uuid" : NULL);
+
+    return json_pack("{s:s%, s:s, s:b, s:o}", "name", name, len, "in", "path", "required", 1,
+                     "schema", schema);
 }
 
 /* Turns "/v1/job/<job_id>" into "/v1/job/{job_id}" and lists its parameters. */
@@ -126,9 +210,7 @@ static void path_template(const char *path, char *out, size_t size, json_t *para
         if (*p == '<')
             name = p + 1;
         if (*p == '>' && name)
-            json_array_append_new(parameters, json_pack("{s:s%, s:s, s:b, s:{s:s}}", "name", name,
-                                                        (size_t)(p - name), "in", "path",
-                                                        "required", 1, "schema", "type", "string"));
+            json_array_append_new(parameters, path_parameter(name, (size_t)(p - name)));
     }
     out[n] = '\0';
 }
@@ -189,7 +271,7 @@ int main(void)
         "{s:s, s:{s:s, s:s, s:s}, s:o, s:o}", "openapi", "3.0.3", "info", "title",
         "Testflinger Server", "version", PROJECT_VERSION, "description",
         "Made from common/api.def by openapi-document: ninja -C build openapi-docs. docs/api.md "
-        "has the parameters, bodies and answers of each endpoint. HEAD is served wherever GET is. "
+        "describes the answers of each endpoint. HEAD is served wherever GET is. "
         "x-roles: who may call it unless the server runs in the open mode (an empty list: "
         "anyone). x-body-limit: bodies of this many bytes or more are refused (0: a setting "
         "decides).",
