@@ -231,6 +231,23 @@ def a_cancellation(p):
     return p.request("OP_JOB_ACTION", job, body={"action": "cancel"}), lambda: p.api.submit(queue, job_id=job)
 
 
+@row("OP_JOB_ACTION")
+def an_extension(p):
+    job = p.running(reserve_data={"timeout": 60})
+    p.api.set_state(job, "reserve")
+    action = f"/v1/job/{job}/action"
+    return (p.request("OP_JOB_ACTION", job, body={"action": "extend", "seconds": 21000}),
+            lambda: expect(p.api.post(action, {"action": "extend", "seconds": 100}), 200))
+
+
+@row("OP_JOB_ACTION")
+def a_priority(p):
+    job = p.api.submit(new_id())
+    other = {"action": "priority", "priority": 0}
+    return (p.guarded("OP_JOB_ACTION", job, body={"action": "priority", "priority": 0}),
+            lambda: expect(p.api.post(f"/v1/job/{job}/action", other), 200))
+
+
 @row("OP_JOBS_CANCEL")
 def a_cancellation_of_many(p):
     """Another job with the tag comes before the second run, and one of the first waits again."""

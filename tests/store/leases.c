@@ -208,10 +208,48 @@ static void test_returned_claim(void **state)
     assert_int_equal(lease_of(t->a, id, NULL), 0);
 }
 
+static enum err adjust(struct store *s, const char *job_id, const char *request,
+                       struct job_adjust a)
+{
+    a.asked = asked_now(request);
+    a.job_id = text_of(job_id);
+    return store_job_adjust(s, &a);
+}
+
+static void test_adjust(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE], one[ID_SIZE], two[ID_SIZE];
+    struct job_adjust longer = {.extends = true, .seconds = 10, .max_s = 65};
+    struct job_adjust more = {.priority = 7};
+    struct orphan seen = {0};
+    int64_t at = now_ms() + 300 * DAY_MS;
+
+    new_id(queue);
+    new_id(one);
+    new_id(two);
+    assert_int_equal(adjust(t->a, one, one, more), ERR_NOT_FOUND);
+    add_job(t->a, queue, "'reserve_data': {'timeout': 50}", id);
+    assert_int_equal(adjust(t->a, id, one, longer), ERR_CONFLICT);
+    assert_int_equal(adjust(t->a, id, two, more), ERR_OK);
+    claim_until(t->a, queue, "a", at);
+    assert_int_equal(adjust(t->b, id, two, more), ERR_OK); /* a repeat */
+    new_id(two);
+    assert_int_equal(adjust(t->b, id, two, more), ERR_CONFLICT);
+    put_until(t->a, id, "reserve", at);
+    new_id(one);
+    assert_int_equal(adjust(t->a, id, one, longer), ERR_OK);
+    assert_int_equal(adjust(t->b, id, one, longer), ERR_OK); /* a repeat */
+    new_id(two);
+    assert_int_equal(adjust(t->a, id, two, longer), ERR_FULL); /* 60 of 65 seconds are used */
+    renew(t->a, id, "a", true, at, 1000);
+    assert_int_equal(lease_of(t->a, id, &seen), at + 61000);
+    orphan_free(&seen);
+}
+
 const struct CMUnitTest leases_suite[] = {
-    cmocka_unit_test(test_renewal),
-    cmocka_unit_test(test_states),
-    cmocka_unit_test(test_orphan),
+    cmocka_unit_test(test_adjust),         cmocka_unit_test(test_renewal),
+    cmocka_unit_test(test_states),         cmocka_unit_test(test_orphan),
     cmocka_unit_test(test_returned_claim),
 };
 SUITE_LEN(leases);

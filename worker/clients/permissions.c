@@ -83,6 +83,13 @@ static bool allow_restricted(const json_t *p, const struct job_wish *w, struct j
     return false;
 }
 
+int64_t permissions_reservation_max(const json_t *permissions, struct text queue)
+{
+    int64_t own = granted(permissions, "max_reservation_time", queue);
+
+    return own > RESERVATION_FREE ? own : RESERVATION_FREE;
+}
+
 static bool allow_reservation(const json_t *p, const struct job_wish *w, struct job_refusal *ret)
 {
     long long n = w->reservation;

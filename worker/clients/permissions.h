@@ -32,6 +32,9 @@ bool permissions_needed(const struct job_wish *w);
 bool permissions_allow(const json_t *permissions, const struct job_wish *w,
                        struct job_refusal *ret);
 
+/* Seconds that a reservation on the queue may last. `permissions` may be NULL. */
+int64_t permissions_reservation_max(const json_t *permissions, struct text queue);
+
 /* Whether allowed_queues names the queue. */
 bool permissions_allow_queue(const json_t *permissions, struct text queue);
 

@@ -9,6 +9,7 @@
 #include "worker/events/server_events.h"
 #include "worker/handlers/child_jobs.h"
 #include "worker/handlers/idempotency.h"
+#include "worker/handlers/job_adjust.h"
 #include "worker/handlers/job_reads.h"
 #include "worker/http/etag.h"
 #include "worker/http/jsonbody.h"
@@ -422,22 +423,8 @@ static void cancelled(struct call *c, struct text job_id)
     reply_text(c, 200, "OK");
 }
 
-void h_job_action(struct call *calls[], size_t n)
+static void cancel(struct call *c, struct text id)
 {
-    struct call *c = calls[0];
-    struct text id = c->request->params[0];
-    json_t *body = json_body_load(c, &schema_action, 0); /* cancel is the only action */
-
-    (void)n;
-    if (!body)
-        return;
-    json_decref(body);
-    if (!job_id_valid(id.s, id.len)) {
-        reply_text(c, 400, INVALID_JOB_ID_TEXT);
-        return;
-    }
-    if (!authorize_owner(c, id, 0))
-        return;
     struct job_cancel cancel = {.asked = call_asked(c), .job_id = id};
     enum err e = store_job_cancel(c->store, &cancel);
     if (!e)
@@ -450,4 +437,27 @@ void h_job_action(struct call *calls[], size_t n)
         reply_err(c, e);
     else
         cancelled(c, id);
+}
+
+static void act(struct call *c, struct text id, const json_t *body)
+{
+    if (strcmp(json_string_value(json_object_get(body, "action")), "cancel") == 0)
+        cancel(c, id);
+    else
+        job_adjust(c, body);
+}
+
+void h_job_action(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+    bool more = c->cfg->compat == COMPAT_DOCUMENTED;
+    json_t *body = json_body_load(c, more ? &schema_more_actions : &schema_action, 0);
+
+    (void)n;
+    if (body && !job_id_valid(id.s, id.len))
+        reply_text(c, 400, INVALID_JOB_ID_TEXT);
+    else if (body && authorize_owner(c, id, 0))
+        act(c, id, body);
+    json_decref(body);
 }

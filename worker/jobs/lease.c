@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define GLOBAL_TIMEOUT_DEFAULT ((int64_t)4 * 3600)
-#define RESERVE_DEFAULT        ((int64_t)3600)
 #define TIMEOUT_MAX            ((int64_t)366 * 86400)
 
 bool lease_has_own(const char *state)

@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Seconds of a reservation whose job does not say how long. */
+#define RESERVE_DEFAULT ((int64_t)3600)
+
 /* The stored fields that decide on the lease of a job. */
 struct lease_job {
     const char *state;

@@ -112,6 +112,19 @@ struct job_cancel {
     bool waited; /* out: it waited for an agent until this request cancelled it */
 };
 
+/* Sets the priority of a waiting job, or extends the reservation of a job in the state reserve: its
+ * reserve_data.timeout grows by `seconds`, and the result's RESERVED_UNTIL is the new end. A repeat
+ * changes nothing. ERR_NOT_FOUND; ERR_CONFLICT: the job is in another state; ERR_FULL: the timeout
+ * would be more than `max_s`. */
+struct job_adjust {
+    struct asked asked;
+    struct text job_id;
+    bool extends;
+    int64_t priority;
+    int64_t seconds, max_s;
+};
+#define RESERVED_UNTIL "reserved_until"
+
 /* Fields of a result: each replaces the whole value of that name in result_data.
  *
  * A lease gets shorter only with a new state, and ends when the job is over. The server's reason

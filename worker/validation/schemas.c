@@ -137,6 +137,17 @@ static const struct field action_fields[] = {
 };
 const struct schema schema_action = {.fields = action_fields};
 
+static const char *const more_actions[] = {"cancel", "extend", "priority", NULL};
+static const struct kind kind_more_actions = {
+    .type = KIND_STRING, .choices = more_actions, .any_case = true};
+static const struct field more_action_fields[] = {
+    {"action", &kind_more_actions, R},
+    {"seconds", I, 0},
+    {"priority", I, 0},
+    {0},
+};
+const struct schema schema_more_actions = {.fields = more_action_fields};
+
 static const char *const matches[] = {"any", "all", NULL};
 static const struct kind kind_match = {.type = KIND_STRING, .choices = matches};
 static const char *const cancellable[] = {"active",    "waiting",         "running", "setup",

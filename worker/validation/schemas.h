@@ -6,9 +6,10 @@
 
 #include <stdbool.h>
 
-extern const struct schema schema_job;           /* POST /v1/job */
-extern const struct schema schema_jobs_cancel;   /* POST /v1/jobs/cancel */
-extern const struct schema schema_action;        /* POST /v1/job/<job_id>/action */
+extern const struct schema schema_job;         /* POST /v1/job */
+extern const struct schema schema_jobs_cancel; /* POST /v1/jobs/cancel */
+extern const struct schema schema_action; /* POST /v1/job/<job_id>/action, --compat reference */
+extern const struct schema schema_more_actions;  /* POST /v1/job/<job_id>/action */
 extern const struct schema schema_events;        /* POST /v1/job/<job_id>/events */
 extern const struct schema schema_result;        /* POST /v1/result/<job_id> */
 extern const struct schema schema_log_fragment;  /* POST /v1/result/<job_id>/log/<log_type> */
