@@ -47,6 +47,8 @@ int main(void)
         "queues with the most |\n"
         "| `testflinger_queue_oldest_waiting_seconds` | gauge | `queue` | worker | Age of the "
         "oldest job that waits, of the same queues |\n"
+        "| `testflinger_agents_held` | gauge |  | worker | Agents whose mode is not ONLINE |\n"
+        "| `testflinger_queues_paused` | gauge |  | worker | Queues that are paused |\n"
         "| `testflinger_webhook_backlog` | gauge |  | webhook | Events that are not delivered yet "
         "|\n"
         "| `testflinger_webhook_oldest_seconds` | gauge |  | webhook | Age of the oldest of them "

@@ -7,10 +7,10 @@ from client import DATE, MISSING, UNKNOWN, expect, invalid
 
 def test_one_agent(api, queue):
     expect(api.get(f"/v1/agents/data/{queue}"), 404, {})
-    api.agent(queue, state="waiting", queues=[queue], log=["a", "b"], mode="m", comment="c")
+    api.agent(queue, state="waiting", queues=[queue], log=["a", "b"], mode="online", comment="c")
     agent = expect(api.get(f"/v1/agents/data/{queue}"), 200).json()
     assert DATE.fullmatch(agent.pop("updated_at"))
-    assert agent == {"name": queue, "state": "waiting", "queues": [queue], "mode": "m",
+    assert agent == {"name": queue, "state": "waiting", "queues": [queue], "mode": "ONLINE",
                      "comment": "c", "restricted_to": {}}
 
 

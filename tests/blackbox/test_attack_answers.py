@@ -227,7 +227,7 @@ def test_other_names_are_taken(api, name):
 @pytest.mark.slow
 def test_texts_and_lists_have_limits(api):
     text, name = "t" * (64 * 1024 + 1), f"texts-{new_id()}"
-    for field in ("identifier", "job_id", "location", "mode", "provision_type", "state", "comment"):
+    for field in ("identifier", "job_id", "location", "provision_type", "state", "comment"):
         expect(api.post(f"/v1/agents/data/{name}", {field: text}), 422)
         expect(api.post(f"/v1/agents/data/{name}", {field: text[1:]}), 200)
     expect(api.post(f"/v1/agents/data/{name}", {"log": [text]}), 422)
@@ -269,7 +269,7 @@ def walk(api, path, **options):
 def test_lists_of_agents_and_queues_beyond_a_message(private):
     """Lists of 26 MB and more: each answer ends in time and has the cursor of the next page."""
     api, text = Api(private().url), "é" * 32768
-    fields = ("identifier", "job_id", "location", "mode", "provision_type", "state", "comment")
+    fields = ("identifier", "job_id", "location", "provision_type", "state", "comment")
     agents = [f"agent-{i:02d}" for i in range(80)]
     for name in agents:
         send(api, f"/v1/agents/data/{name}", {"queues": ["q"], **dict.fromkeys(fields, text)})

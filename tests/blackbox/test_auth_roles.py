@@ -49,6 +49,8 @@ TABLE = {
     ("POST", "/v1/agents/queues"): "admin, manager, agent",
     ("POST", "/v1/agents/images"): "admin, manager, agent",
     ("POST", "/v1/agents/data/<agent_name>"): "admin, manager, agent",
+    ("POST", "/v1/queues/<queue>/pause"): "admin, manager",
+    ("POST", "/v1/queues/<queue>/resume"): "admin, manager",
     ("POST", "/v1/restricted-queues/<queue>"): "admin, manager",
     ("DELETE", "/v1/restricted-queues/<queue>"): "admin, manager",
     ("GET", "/v1/client-permissions"): "admin, manager",

@@ -109,6 +109,11 @@ def test_metrics_of_each_role(monitored, queue):
     assert server.value("worker", "testflinger_store_operation_seconds_count", operation="jobs_add") > 0
     assert server.value("worker", "testflinger_store_up") == 1
     assert server.value("worker", "testflinger_queue_waiting_jobs", queue=queue) == 3
+    assert server.value("worker", "testflinger_queues_paused") == 0
+    server.api.post(f"/v1/queues/{new_id()}/pause", {"reason": "r"})
+    server.api.agent(new_id(), mode="OFFLINE", comment="c")
+    assert server.value("worker", "testflinger_queues_paused") == 1
+    assert server.value("worker", "testflinger_agents_held") == 1
     assert server.api.claimed(queue) == jobs[0]
     assert server.value("worker", "testflinger_queue_waiting_jobs", queue=queue) == 2
     assert 0 <= server.value("worker", "testflinger_queue_oldest_waiting_seconds", queue=queue) < 30

@@ -414,6 +414,27 @@ def names(body):
     return sorted(json.loads(body))
 
 
+@row("OP_QUEUE_PAUSE")
+def a_pause(p):
+    queue = new_id()
+    return (p.guarded("OP_QUEUE_PAUSE", queue, body={"reason": "r"}),
+            lambda: p.http("POST", f"/v1/queues/{queue}/resume"))
+
+
+@row("OP_QUEUE_RESUME")
+def the_end_of_a_pause(p):
+    queue, body = new_id(), {"reason": "r"}
+    p.http("POST", f"/v1/queues/{queue}/pause", json=body)
+    return p.guarded("OP_QUEUE_RESUME", queue), lambda: p.http("POST", f"/v1/queues/{queue}/pause", json=body)
+
+
+@row("OP_AGENT_PUT")
+def a_mode(p):
+    name = new_id()
+    return (p.guarded("OP_AGENT_PUT", name, body={"mode": "OFFLINE", "comment": "c"}),
+            lambda: p.http("POST", f"/v1/agents/data/{name}", json={"mode": "ONLINE"}))
+
+
 # Who has no answer gets tokens once more; those of the first run nobody knows.
 TOKENS = {"grows": ("refresh_tokens",), "alike": names}
 

@@ -24,12 +24,13 @@ static const struct {
     {&schema_events, 0},
     {&schema_result, KEEPS_UNKNOWN},
     {&schema_log_fragment, HAS_DATES},
-    {&schema_agent, 0},
+    {&schema_agent, HAS_DATES},
     {&schema_provision_log, 0},
     {&schema_refresh, 0},
     {&schema_restricted, 0},
     {&schema_client, 0},
     {NULL, KEEPS_UNKNOWN},
+    {&schema_pause, HAS_DATES},
 };
 enum { BODIES = sizeof bodies / sizeof *bodies };
 

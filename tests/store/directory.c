@@ -387,6 +387,63 @@ static void test_unfit(void **state)
     assert_next(t->a, queue, NULL);
 }
 
+static bool is_held(struct store *s, enum hold_kind kind, const char *name)
+{
+    struct hold_look look = {.kind = kind, .name = text_of(name)};
+
+    assert_int_equal(store_holds_find(s, &look, 1), ERR_OK);
+    return look.held;
+}
+
+/* The store that sets or ends a hold knows it at once, others within 1 s at most that it is set. */
+static void test_holds(void **state)
+{
+    struct stores *t = *state;
+    char name[ID_SIZE];
+    struct hold_look any = {.kind = HOLD_QUEUE};
+    json_t *list = NULL;
+    int64_t now = store_now_ms(t->a);
+
+    new_id(name);
+    assert_false(is_held(t->a, HOLD_QUEUE, name));
+    struct hold h = {.kind = HOLD_QUEUE,
+                     .name = text_of(name),
+                     .mode = HOLD_MODE_QUEUE,
+                     .reason = text_of("why"),
+                     .at_ms = now};
+    assert_int_equal(store_hold_put(t->a, &h), ERR_OK);
+    assert_true(is_held(t->a, HOLD_QUEUE, name));
+    assert_false(is_held(t->a, HOLD_AGENT, name));
+    usleep(1100000);
+    assert_true(is_held(t->b, HOLD_QUEUE, name));
+    assert_int_equal(store_holds_find(t->a, &any, 1), ERR_OK);
+    assert_true(any.held);
+    assert_int_equal(store_holds_list(t->b, HOLD_QUEUE, &list), ERR_OK);
+    const json_t *shown = json_object_get(list, name);
+    assert_string_equal(json_string_value(json_object_get(shown, "reason")), "why");
+    assert_true(json_is_null(json_object_get(shown, "until")));
+    json_decref(list);
+    h.mode = NULL;
+    h.only = "RESTART"; /* it is of another mode */
+    assert_int_equal(store_hold_put(t->a, &h), ERR_OK);
+    assert_true(is_held(t->a, HOLD_QUEUE, name));
+    h.only = NULL;
+    h.at_ms = now - 1; /* and newer than this */
+    assert_int_equal(store_hold_put(t->a, &h), ERR_OK);
+    assert_true(is_held(t->a, HOLD_QUEUE, name));
+    h.at_ms = now;
+    assert_int_equal(store_hold_put(t->a, &h), ERR_OK);
+    assert_false(is_held(t->a, HOLD_QUEUE, name));
+    assert_false(is_held(t->b, HOLD_QUEUE, name));
+    h.mode = HOLD_MODE_QUEUE;
+    h.until_ms = store_now_ms(t->a) + 300;
+    assert_int_equal(store_hold_put(t->a, &h), ERR_OK);
+    assert_true(is_held(t->a, HOLD_QUEUE, name));
+    usleep(500000);
+    assert_false(is_held(t->a, HOLD_QUEUE, name));
+    assert_false(is_held(t->a, HOLD_QUEUE, "a name that is longer than any that can be held"));
+}
+
 const struct CMUnitTest directory_suite[] = {
     cmocka_unit_test(test_descriptions),  cmocka_unit_test(test_images),
     cmocka_unit_test(test_agents),        cmocka_unit_test(test_provision_log),
@@ -394,5 +451,6 @@ const struct CMUnitTest directory_suite[] = {
     cmocka_unit_test(test_depths_many),   cmocka_unit_test(test_turn),
     cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
     cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
+    cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

@@ -75,6 +75,8 @@ static const struct {
     {"SQL_AGENTS", "SCAN agents", "lists all"},
     {"SQL_AGENTS_OF_QUEUE", "USE TEMP B-TREE FOR ORDER BY", "agents of one queue"},
     {"SQL_WAITS_ALL", "SCAN queue_wait_times", "lists all; a bounded number a queue"},
+    {"SQL_HOLDS_PURGE", "SCAN holds", "HOLDS_MAX rows at most, when an operator sets one"},
+    {"SQL_HOLDS_COUNT", "SCAN holds", "likewise"},
     {"SQL_SEARCH_STATES", "SCAN s", "a row a state that there is"},
     {"SQL_SEARCH_STATES", "USE TEMP B-TREE FOR ORDER BY", "a page a state"},
     {"SQL_SEARCH_ALL_TAGS", "USE TEMP B-TREE FOR GROUP BY", "jobs that have one of the tags"},

@@ -324,9 +324,9 @@ static const struct row kept_result_rows[] = {
 
 static const struct row agent_rows[] = {
     {"{}", SAME, NULL, "nothing"},
-    {"{'comment':'','state':'waiting','queues':['q'],'provision_type':'p','mode':'m','log':['l'],"
+    {"{'comment':'','state':'waiting','queues':['q'],'provision_type':'p','mode':'offline','log':['l'],"
      "'location':'l','job_id':'','identifier':'i'}",
-     "{'identifier':'i','job_id':'','location':'l','log':['l'],'mode':'m','provision_type':'p',"
+     "{'identifier':'i','job_id':'','location':'l','log':['l'],'mode':'OFFLINE','provision_type':'p',"
      "'queues':['q'],'state':'waiting','comment':''}", NULL, "everything"},
     {"{'name':'a'}", NULL, UNKNOWN("name"), "the name is in the path"},
     {"{'queues':'q','log':[1]}", NULL,

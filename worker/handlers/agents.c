@@ -1,6 +1,7 @@
 /* Agents: their own posts about themselves; readiness of the server. */
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
+#include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
@@ -55,6 +56,22 @@ static json_t *newest(json_t *lines)
     return kept;
 }
 
+/* Stores a post and what it says of the agent's mode. False: answered. */
+static bool put_agent(struct call *c, const struct agent_put *put)
+{
+    struct agent_mode mode;
+    bool audited = false, fine = agent_mode_take(c, put->name, put->fields, &mode);
+    enum err e = fine ? store_agent_put(c->store, put) : ERR_OK;
+
+    if (e)
+        reply_err(c, e);
+    fine = fine && !e && agent_mode_store(c, &mode, &audited);
+    if (fine && !audited)
+        audit_change(c, put->name, put->fields);
+    agent_mode_free(&mode);
+    return fine;
+}
+
 void h_agent_put(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
@@ -71,15 +88,11 @@ void h_agent_put(struct call *calls[], size_t n)
     json_t *log = newest(json_object_get(fields, "log"));
     json_object_del(fields, "log");
     struct agent_put put = {.asked = call_asked(c), .name = name, .fields = fields, .log = log};
-    enum err e = store_agent_put(c->store, &put);
-    if (!e)
-        audit_change(c, name, fields);
+    bool stored = put_agent(c, &put);
     json_decref(log);
     json_decref(fields);
-    if (e) {
-        reply_err(c, e);
+    if (!stored)
         return;
-    }
     /* Clients ignore the body, but the tests of old and new servers compare it. */
     if (c->cfg->auth == AUTH_OPEN && !c->request->headers[HDR_AUTHORIZATION].s)
         reply_text(c, 200, "OK");
@@ -88,20 +101,28 @@ void h_agent_put(struct call *calls[], size_t n)
     set_agent_cookie(c, name);
 }
 
-/* Adds restricted_to: the agent's restricted queues, each with the clients that may submit to it.
- * `restricted`: {QUEUE: OWNERS, ...} of all. Takes and returns the agent. */
-static json_t *show_restricted(void *restricted, json_t *agent)
+/* What is shown of agents besides their documents; owned. */
+struct agent_extras {
+    json_t *restricted; /* {QUEUE: OWNERS, ...} of all */
+    json_t *holds;      /* of agents */
+};
+
+/* Adds restricted_to: the agent's restricted queues, each with the clients that may submit to it,
+ * and the mode. Takes and returns the agent. */
+static json_t *show_extras(void *arg, json_t *agent)
 {
+    const struct agent_extras *extras = arg;
     json_t *shown = json_object(), *owners, *queue;
     size_t i;
 
     json_array_foreach (json_object_get(agent, "queues"), i, queue) {
         const char *name = json_string_value(queue);
         size_t len = json_string_length(queue);
-        if (name && (owners = json_object_getn(restricted, name, len)))
+        if (name && (owners = json_object_getn(extras->restricted, name, len)))
             json_object_setn(shown, name, len, owners);
     }
     json_object_set_new(agent, "restricted_to", shown);
+    agent_mode_show(extras->holds, agent);
     return agent;
 }
 
@@ -125,19 +146,32 @@ static enum err load_restricted(struct store *s, json_t **ret)
     return ERR_OK;
 }
 
+static enum err extras_load(struct store *s, struct agent_extras *ret)
+{
+    enum err e = load_restricted(s, &ret->restricted);
+
+    return e ? e : holds_load(s, HOLD_AGENT, &ret->holds);
+}
+
+static void extras_free(struct agent_extras *extras)
+{
+    json_decref(extras->restricted);
+    json_decref(extras->holds);
+}
+
 void h_agents_get(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     const struct text any = {NULL, 0};
-    json_t *restricted = NULL;
+    struct agent_extras extras = {0};
     struct listing list;
 
     (void)n;
     if (!listing_begin(&list, c, false))
         return;
-    enum err e = load_restricted(c->store, &restricted);
-    list.show = show_restricted;
-    list.arg = restricted;
+    enum err e = extras_load(c->store, &extras);
+    list.show = show_extras;
+    list.arg = &extras;
     if (!e)
         e = store_agents_list(c->store, any, &list.walk);
     if (e)
@@ -145,13 +179,14 @@ void h_agents_get(struct call *calls[], size_t n)
     else
         listing_reply(&list, NULL);
     listing_drop(&list);
-    json_decref(restricted);
+    extras_free(&extras);
 }
 
 void h_agent_get(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
-    json_t *agent = NULL, *restricted = NULL;
+    struct agent_extras extras = {0};
+    json_t *agent = NULL;
     enum err e = store_agent_get(c->store, c->request->params[0], &agent);
 
     (void)n;
@@ -160,14 +195,14 @@ void h_agent_get(struct call *calls[], size_t n)
         return;
     }
     if (!e)
-        e = load_restricted(c->store, &restricted);
+        e = extras_load(c->store, &extras);
     if (e) {
         reply_err(c, e);
         json_decref(agent);
-        return;
+    } else {
+        reply_json(c, 200, show_extras(&extras, agent));
     }
-    reply_json(c, 200, show_restricted(restricted, agent));
-    json_decref(restricted);
+    extras_free(&extras);
 }
 
 void h_provision_add(struct call *calls[], size_t n)

@@ -6,6 +6,7 @@
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/clients/permissions.h"
+#include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
 #include "worker/http/query.h"
 #include "worker/request/call.h"
@@ -116,9 +117,10 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
                        BUF_INIT(AGENT_NAME_MAX)};
     *claim =
         (struct claim){.asked = call_asked(c), .queues = w->queues, .lease_ms = lease_end_ms(c)};
-    if (find_queues(w, claim) && find_agent(w, claim) && drop_restricted(w, claim) && !r->head)
+    if (find_queues(w, claim) && find_agent(w, claim) && drop_restricted(w, claim) && !r->head &&
+        holds_spare(c, claim, w->queues))
         return true;
-    if (!c->reply.status) /* HEAD takes no job */
+    if (!c->reply.status) /* HEAD takes no job; or there is none to hand out */
         reply_none(c);
     wish_free(w);
     return false;

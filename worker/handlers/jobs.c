@@ -8,6 +8,7 @@
 #include "worker/clients/permissions.h"
 #include "worker/events/server_events.h"
 #include "worker/handlers/child_jobs.h"
+#include "worker/handlers/holds.h"
 #include "worker/handlers/idempotency.h"
 #include "worker/handlers/job_adjust.h"
 #include "worker/handlers/job_reads.h"
@@ -414,6 +415,7 @@ void h_job_position(struct call *calls[], size_t n)
     } else {
         snprintf(text, sizeof text, "%lld", (long long)position);
         reply_text(c, 200, text);
+        holds_tell_paused_job(c, id);
     }
 }
 

@@ -1,4 +1,5 @@
 /* Queues: descriptions, images, agents, jobs, wait times. */
+#include "worker/handlers/holds.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/http/query.h"
@@ -142,13 +143,40 @@ static void reply_list(struct listing *l, enum err e)
     listing_drop(l);
 }
 
+/* A paused queue in the list of descriptions, which clients print: the walk of a listing that
+ * changes them. */
+struct described {
+    struct listing *list;
+    json_t *holds;
+};
+
+static bool take_described(void *arg, struct text name, json_t *description)
+{
+    const struct described *d = arg;
+    json_t *reason =
+        json_object_get(json_object_getn(d->holds, name.s ? name.s : "", name.len), "reason");
+
+    if (json_string_length(reason) && json_is_string(description)) {
+        json_t *shown = json_sprintf("(paused: %s) %s", json_string_value(reason),
+                                     json_string_value(description));
+        json_decref(description);
+        description = shown;
+    }
+    return d->list->walk.take(d->list->walk.arg, name, description);
+}
+
 void h_queues_get(struct call *calls[], size_t n)
 {
     struct listing list;
+    struct described d = {.list = &list};
 
     (void)n;
-    if (listing_begin(&list, calls[0], true))
-        reply_list(&list, store_queues_list(calls[0]->store, &list.walk));
+    if (!listing_begin(&list, calls[0], true))
+        return;
+    struct name_walk walk = {.after = list.walk.after, .take = take_described, .arg = &d};
+    enum err e = holds_load(calls[0]->store, HOLD_QUEUE, &d.holds);
+    reply_list(&list, e ? e : store_queues_list(calls[0]->store, &walk));
+    json_decref(d.holds);
 }
 
 void h_images_get(struct call *calls[], size_t n)
@@ -167,12 +195,13 @@ void h_images_get(struct call *calls[], size_t n)
 /* ---- who serves a queue ---- */
 
 /* The agent's fields shown here; clients of both eras read `state` without asking for it. */
-static json_t *agent_shown(void *arg, json_t *agent)
+static json_t *agent_shown(void *holds, json_t *agent)
 {
     static const char *const names[] = {"name",           "state",  "queues", "location",
                                         "provision_type", "job_id", "comment"};
     json_t *shown = json_object();
 
+    agent_mode_show(holds, agent);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         json_t *value = json_object_get(agent, names[i]);
         if (value)
@@ -180,7 +209,6 @@ static json_t *agent_shown(void *arg, json_t *agent)
         else if (strcmp(names[i], "state") == 0)
             json_object_set_new(shown, "state", json_string("unknown"));
     }
-    (void)arg;
     json_decref(agent);
     return shown;
 }
@@ -194,14 +222,20 @@ void h_queue_agents(struct call *calls[], size_t n)
     (void)n;
     if (!listing_begin(&list, c, false))
         return;
+    json_t *holds = NULL;
+    enum err e = holds_load(c->store, HOLD_AGENT, &holds);
     list.show = agent_shown;
-    enum err e = store_agents_list(c->store, queue, &list.walk);
+    list.arg = holds;
+    if (!e)
+        e = store_agents_list(c->store, queue, &list.walk);
     if (!e && !list.last && !list.walk.after.s && c->cfg->auth != AUTH_OPEN) {
         reply_error(c, 404, "Queue '%.*s' does not exist.", (int)queue.len, queue.s);
         listing_drop(&list);
     } else {
         reply_list(&list, e);
+        holds_tell_paused(c, queue);
     }
+    json_decref(holds);
 }
 
 void h_queue_jobs(struct call *calls[], size_t n)
@@ -223,6 +257,8 @@ void h_queue_jobs(struct call *calls[], size_t n)
         reply_none(c);
     else
         listing_reply(&list, page.next);
+    if (!e)
+        holds_tell_paused(c, c->request->params[0]);
     listing_drop(&list);
 }
 

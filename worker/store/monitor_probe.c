@@ -63,6 +63,28 @@ static enum err print_up(struct buf *out, bool up)
     return e ? e : buf_printf(out, "testflinger_store_up %d\n", up);
 }
 
+/* How many agents are not online, and queues paused; nothing where the store is away. */
+static enum err print_holds(struct watch *w, struct buf *out)
+{
+    static const struct {
+        enum hold_kind kind;
+        const char *name, *help;
+    } rows[] = {{HOLD_AGENT, "testflinger_agents_held", "Agents whose mode is not ONLINE"},
+                {HOLD_QUEUE, "testflinger_queues_paused", "Queues that are paused"}};
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; !e && i < sizeof rows / sizeof *rows; i++) {
+        json_t *list = NULL;
+        if (store_holds_list(w->store, rows[i].kind, &list))
+            return ERR_OK;
+        e = prom_head(out, rows[i].name, "gauge", rows[i].help);
+        if (!e)
+            e = buf_printf(out, "%s %zu\n", rows[i].name, json_object_size(list));
+        json_decref(list);
+    }
+    return e;
+}
+
 static enum err more_jobs(void *arg, struct buf *out)
 {
     struct watch *w = arg;
@@ -78,6 +100,8 @@ static enum err more_jobs(void *arg, struct buf *out)
         e = print_queues(out, "testflinger_queue_oldest_waiting_seconds",
                          "Age of the oldest job that waits, of the same queues", depths, n,
                          store_now_ms(w->store));
+    if (!e && up)
+        e = print_holds(w, out);
     for (size_t i = 0; i < n; i++)
         free(depths[i].queue);
     return e;

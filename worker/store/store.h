@@ -21,6 +21,7 @@
 #include "worker/store/directory.h"
 #include "worker/store/expiry.h"
 #include "worker/store/files.h"
+#include "worker/store/holds.h"
 #include "worker/store/keys.h"
 #include "worker/store/logs.h"
 #include "worker/store/outbox.h"

@@ -202,12 +202,21 @@ static const struct field log_fragment_fields[] = {
 };
 const struct schema schema_log_fragment = {.fields = log_fragment_fields};
 
+static const char *const modes[] = {"ONLINE", "MAINTENANCE", "OFFLINE", "RESTART", NULL};
+static const struct kind kind_mode = {.type = KIND_STRING, .choices = modes, .any_case = true};
+
 static const struct field agent_fields[] = {
-    {"identifier", &kind_text, 0}, {"job_id", &kind_text, 0},
-    {"location", &kind_text, 0},   {"log", &kind_texts, 0},
-    {"mode", &kind_text, 0},       {"provision_type", &kind_text, 0},
-    {"queues", &kind_queues, 0},   {"state", &kind_text, 0},
-    {"comment", &kind_text, 0},    {0},
+    {"identifier", &kind_text, 0},
+    {"job_id", &kind_text, 0},
+    {"location", &kind_text, 0},
+    {"log", &kind_texts, 0},
+    {"mode", &kind_mode, 0},
+    {"mode_until", &kind_datetime, 0},
+    {"provision_type", &kind_text, 0},
+    {"queues", &kind_queues, 0},
+    {"state", &kind_text, 0},
+    {"comment", &kind_text, 0},
+    {0},
 };
 const struct schema schema_agent = {.fields = agent_fields};
 
@@ -230,6 +239,13 @@ static const struct field restricted_fields[] = {
     {0},
 };
 const struct schema schema_restricted = {.fields = restricted_fields};
+
+static const struct field pause_fields[] = {
+    {"reason", &kind_text, 0},
+    {"until", &kind_datetime, 0},
+    {0},
+};
+const struct schema schema_pause = {.fields = pause_fields};
 
 static const struct field client_fields[] = {
     {"client_secret", &kind_client_secret, 0},

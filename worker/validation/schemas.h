@@ -17,6 +17,7 @@ extern const struct schema schema_agent;         /* POST /v1/agents/data/<agent_
 extern const struct schema schema_provision_log; /* POST /v1/agents/provision_logs/<agent_name> */
 extern const struct schema schema_refresh;       /* POST /v1/oauth2/refresh, revoke */
 extern const struct schema schema_restricted;    /* POST, DELETE /v1/restricted-queues/<queue> */
+extern const struct schema schema_pause;         /* POST /v1/queues/<queue>/pause, resume */
 extern const struct schema schema_client;        /* PUT /v1/client-permissions/<client_id> */
 
 /* Whether a job waits for files before it is handed out: some field whose name ends in `_data` is

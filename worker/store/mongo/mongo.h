@@ -48,6 +48,13 @@ struct mongo_clock {
     int64_t due_us;      /* next measurement */
 };
 
+/* The keys of all holds (holds.h), as they were a while ago. */
+struct mongo_holds {
+    json_t *ids;    /* {KEY: true, ...}; NULL: not read yet */
+    bool some[2];   /* there are any, by enum hold_kind */
+    int64_t due_ms; /* clock_mono_ms() of the next read */
+};
+
 /* One connection; every process has its own. */
 struct mongo {
     struct store store; /* first member */
@@ -64,6 +71,7 @@ struct mongo {
     bson_t *light;      /* options of a write that is acknowledged before it is durable */
     struct looks looks; /* of claims */
     struct mongo_clock clock;
+    struct mongo_holds holds;
 };
 
 static inline struct mongo *mongo_of(struct store *s)

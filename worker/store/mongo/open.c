@@ -162,6 +162,7 @@ static void mongo_close(struct store *s)
     mongoc_client_destroy(m->client);
     mongoc_uri_destroy(m->uri);
     bson_destroy(m->light);
+    json_decref(m->holds.ids);
     free(m);
 }
 

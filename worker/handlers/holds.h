@@ -1,0 +1,47 @@
+/* Modes of agents and paused queues, as claims, posts and lists see them (store/holds.h). */
+#ifndef WORKER_HANDLERS_HOLDS_H
+#define WORKER_HANDLERS_HOLDS_H
+
+#include "worker/request/call.h"
+
+/* Takes the paused queues out of a claim, whose list of queues this is. False: nothing may be
+ * handed out, since the agent is not online or no queue is left; or a fault was answered. */
+bool holds_spare(struct call *c, struct claim *claim, struct text *queues);
+
+/* The holds of a kind as store_holds_list() gives them, a new reference. */
+enum err holds_load(struct store *s, enum hold_kind kind, json_t **ret) MUST_CHECK;
+
+/* Whether reason and end of a hold may be stored; `name` is the field's. Else 422 is answered.
+ * NULL: none was sent. */
+bool hold_reason_is_fine(struct call *c, const char *name, const json_t *reason, bool required);
+bool hold_end_is_fine(struct call *c, const char *name, const json_t *until);
+
+/* Answers for store_hold_put() where it failed. */
+void hold_refused(struct call *c, enum err e);
+
+/* Adds X-Queue-Paused with the reason to the answer where the queue is paused. */
+void holds_tell_paused(struct call *c, struct text queue);
+/* The same of the queue of a waiting job. */
+void holds_tell_paused_job(struct call *c, struct text job_id);
+
+/* ---- agents (agent_mode.c) ---- */
+
+/* What an agent's post does to its mode. */
+struct agent_mode {
+    bool changes, ends; /* sets a hold; ends it */
+    struct hold hold;
+    json_t *mode, *reason; /* owned */
+    json_t *detail;        /* owned: for the audit trail; NULL: none */
+};
+
+/* Takes the mode out of the fields of a post, where the caller may set it: whoever is not the agent
+ * itself. False: answered. Call agent_mode_free() in any case. */
+bool agent_mode_take(struct call *c, struct text name, json_t *fields, struct agent_mode *ret);
+/* Stores and audits it, once; *ret_audited: this post has its entry. False: answered. */
+bool agent_mode_store(struct call *c, struct agent_mode *m, bool *ret_audited);
+void agent_mode_free(struct agent_mode *m);
+
+/* Shows the mode of an agent's document where one is in force: old agents read `state`. */
+void agent_mode_show(const json_t *holds, json_t *agent);
+
+#endif
