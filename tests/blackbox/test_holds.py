@@ -200,3 +200,48 @@ def test_holds_stay_over_a_restart_of_the_server(private):
     expect_none(api.claim(queue))
     expect(api.post(f"/v1/queues/{queue}/resume"), 200)
     expect_none(api.claim(queue, cookie=cookie(queue)))
+
+
+def refused(api, queue, text, **fields):
+    assert expect(api.post("/v1/job", {"job_queue": queue, **fields}), 422).json()["message"] == text.format(queue)
+
+
+NOBODY, OFFLINE = "No agent serves the queue '{}'", "No agent that serves the queue '{}' is online"
+
+
+def test_jobs_say_what_becomes_of_them_in_unknown_queues(api):
+    queue = new_id()
+    for choice in ("refuse", "offline"):
+        refused(api, queue, NOBODY, unknown_queue=choice)
+    for wrong in ("Refuse", "", None, 1, ["refuse"]):
+        expect(api.post("/v1/job", {"job_queue": queue, "unknown_queue": wrong}), 422,
+               invalid({"unknown_queue": ["Must be one of: accept, refuse, offline."]}))
+    api.submit(queue, unknown_queue="accept")
+    api.submit(queue)
+    api.agent(queue, queues=[queue], state="waiting")
+    job = api.submit(queue, unknown_queue="offline", job_id=new_id())
+    api.agent(queue, state="offline")
+    refused(api, queue, OFFLINE, unknown_queue="offline")
+    api.submit(queue, unknown_queue="refuse")
+    expect(api.post("/v1/job", {"job_queue": queue, "job_id": job, "unknown_queue": "offline"}), 200)  # it is there
+    api.agent(queue, state="waiting")
+    api.submit(queue, unknown_queue="offline")
+    held(api, queue, "MAINTENANCE", comment="c")
+    refused(api, queue, OFFLINE, unknown_queue="offline")
+    api.agent(new_id(), queues=[queue], state="test")
+    api.submit(queue, unknown_queue="offline")
+
+
+@pytest.mark.parametrize("setting, text", [("refuse", NOBODY), ("offline", NOBODY)])
+def test_the_setting_unknown_queues(private, setting, text):
+    api, queue = Api(private("--unknown-queues", setting).url), new_id()
+    refused(api, queue, text)
+    api.submit(queue, unknown_queue="accept")
+    api.agent(queue, queues=[queue], state="waiting")
+    api.submit(queue)
+    api.agent(queue, mode="OFFLINE", comment="c")
+    time.sleep(LAG)
+    if setting == "refuse":
+        api.submit(queue)
+    else:
+        refused(api, queue, OFFLINE)

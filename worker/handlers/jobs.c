@@ -12,6 +12,7 @@
 #include "worker/handlers/idempotency.h"
 #include "worker/handlers/job_adjust.h"
 #include "worker/handlers/job_reads.h"
+#include "worker/handlers/unknown_queue.h"
 #include "worker/http/etag.h"
 #include "worker/http/jsonbody.h"
 #include "worker/request/call.h"
@@ -152,7 +153,8 @@ static bool submission_load(struct submission *s, struct call *c)
         return false;
     if (!own_field_is_fine(c, s->data, RERUN_FIELD, 0, RERUNS_MAX) ||
         !own_field_is_fine(c, s->data, QUEUE_TIMEOUT_FIELD, 1, QUEUE_TIMEOUT_MAX) ||
-        !doc_fits(c, s->data, doc_job_max(c->cfg)) || excluded_leave_nobody(c, s->data))
+        !unknown_queue_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
+        excluded_leave_nobody(c, s->data))
         return false;
     if (json_object_get(json_object_get(s->data, "test_data"), "secrets")) {
         reply_error(c, 422, "No secrets store");
@@ -288,6 +290,21 @@ static int64_t wait_until_ms(const struct submission *s)
     return timeout ? s->asked.received_us / 1000 + json_integer_value(timeout) * 1000 : 0;
 }
 
+/* Answers those whose queue nobody serves, if that matters; moves the others to the front and
+ * returns their number. */
+static size_t drop_unserved(struct submission *subs, size_t n)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (unknown_queue_takes(subs[i].call, subs[i].data, subs[i].job_id)) {
+            struct submission kept = subs[i];
+            subs[i] = subs[left];
+            subs[left++] = kept;
+        }
+    return left;
+}
+
 static void store_submissions(struct submission *subs, size_t n)
 {
     struct job_new jobs[BUS_BUNDLE_MAX];
@@ -324,7 +341,7 @@ void h_job_add(struct call *calls[], size_t n)
             submission_free(&subs[loaded]);
     }
     size_t left = check_permissions(subs, loaded);
-    store_submissions(subs, find_earlier(subs, left));
+    store_submissions(subs, drop_unserved(subs, find_earlier(subs, left)));
     for (size_t i = 0; i < loaded; i++)
         submission_free(&subs[i]);
 }
