@@ -45,6 +45,7 @@ TABLE = {
     ("POST", "/v1/job/<job_id>/events"): "agent",
     ("GET", "/v1/result/<job_id>"): EVERY,
     ("GET", "/v1/result/<job_id>/status"): EVERY,
+    ("GET", "/v1/events/job/<job_id>"): EVERY,
     ("GET", "/v1/agents/data/<agent_name>"): EVERY,
     ("POST", "/v1/agents/queues"): "admin, manager, agent",
     ("POST", "/v1/agents/images"): "admin, manager, agent",

@@ -26,7 +26,7 @@ READS = {"OP_READYZ", "OP_JOB_GET", "OP_JOB_POSITION", "OP_RESULT_GET", "OP_RESU
          "OP_RESTRICTED_LIST", "OP_RESTRICTED_GET", "OP_CLIENTS_LIST", "OP_CLIENT_GET", "OP_AUDIT_LIST",
          "OP_ATTACHMENTS_GET", "OP_ARTIFACT_GET", "OP_FILE_READ", "OP_JOB_SEARCH", "OP_QUEUES_GET",
          "OP_IMAGES_GET", "OP_AGENTS_GET", "OP_AGENT_GET", "OP_WAIT_TIMES", "OP_QUEUE_AGENTS", "OP_QUEUE_JOBS",
-         "OP_LOG_OUTPUT_GET", "OP_LOG_SERIAL_GET", "OP_WEBHOOKS_DEAD", "OP_ASK"}
+         "OP_LOG_OUTPUT_GET", "OP_LOG_SERIAL_GET", "OP_EVENTS_GET", "OP_WEBHOOKS_DEAD", "OP_ASK"}
 
 LOGIN, WAKE = 3, 8
 SERVICES = {"OP_TOKEN": LOGIN, "OP_TOKEN_GET": LOGIN, "OP_CLIENT_PUT": LOGIN, "OP_JOB_EVENTS": WEBHOOK}
@@ -527,6 +527,12 @@ def a_commit(p):
 def an_event(p):
     job = new_id()
     return p.event(job, f"ok/{job}"), lambda: p.event(job, f"ok/{job}").send()
+
+
+@row("OP_JOB_EVENTS")
+def an_event_kept_with_its_job(p):
+    job = p.api.submit(new_id())
+    return p.event(job, f"ok/{job}"), lambda: p.event(job, f"ok/{job}/2").send()
 
 
 @row("OP_JOB_EVENTS")

@@ -158,6 +158,7 @@ static const char *const on_the_bus[] = {
     [53] = "OP_WEBHOOKS_RESEND",
     [54] = "OP_ASK",
     [55] = "OP_RESULT_STATUS",
+    [56] = "OP_EVENTS_GET",
     [57] = "OP_QUEUE_PAUSE",
     [58] = "OP_QUEUE_RESUME",
     [59] = "OP_JOBS_CANCEL",

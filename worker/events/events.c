@@ -3,6 +3,7 @@
 #include "common/mem.h"
 #include "worker/events/receiver.h"
 #include "worker/http/jsonbody.h"
+#include "worker/jobs/job_events.h"
 #include "worker/request/call.h"
 #include "worker/store/event_post.h"
 #include "worker/validation/job_id.h"
@@ -49,6 +50,7 @@ static struct event_post *post_new(const struct call *c, json_t *body)
     p->job_id = mem_strndup(id.s, id.len);
     p->url = mem_strdup(json_string_value(json_object_get(body, "job_status_webhook")));
     json_object_del(body, "job_status_webhook");
+    p->events = job_events_fit(json_object_get(body, "events"), JOB_EVENTS_MAX, JOB_EVENTS_BYTES);
     p->body = json_dumps(body, JSON_ENSURE_ASCII);
     mem_check(p->body);
     return p;
@@ -133,6 +135,18 @@ static void answer(struct call *c, struct event_post *p)
     reply_text(c, 202, EVENT_QUEUED);
 }
 
+/* Puts the events into the outbox, and with their jobs. */
+static enum err keep(struct store *s, struct event_post *posts[], struct outbox_add *adds, size_t n)
+{
+    struct job_events_post kept[BUS_BUNDLE_MAX];
+    enum err e = store_outbox_add(s, adds, n);
+
+    for (size_t i = 0; i < n; i++)
+        kept[i] = (struct job_events_post){{posts[i]->job_id, strlen(posts[i]->job_id)},
+                                           posts[i]->events};
+    return e ? e : store_job_events_add(s, kept, n);
+}
+
 void h_job_events(struct call *calls[], size_t n)
 {
     struct event_post *posts[BUS_BUNDLE_MAX];
@@ -148,7 +162,7 @@ void h_job_events(struct call *calls[], size_t n)
         fill(posts[i], taken[i]);
         adds[i] = posts[i]->add;
     }
-    enum err all = len ? store_outbox_add(taken[0]->store, adds, len) : ERR_OK;
+    enum err all = len ? keep(taken[0]->store, posts, adds, len) : ERR_OK;
     for (size_t i = 0; i < len; i++) {
         posts[i]->add = adds[i];
         if (all)

@@ -10,6 +10,7 @@ void event_post_free(struct event_post *p)
     free(p->job_id);
     free(p->url);
     free(p->body);
+    json_decref(p->events);
     free(p);
 }
 

@@ -4,6 +4,8 @@
 
 #include "worker/store/outbox.h"
 
+#include <jansson.h>
+
 /* Headers of the answer: the event's id; "delivered", "queued" (tried again later) or "dead". */
 #define HEADER_EVENT_ID    "X-Webhook-Event-Id"
 #define HEADER_EVENT_STATE "X-Webhook-Event-State"
@@ -20,6 +22,7 @@ struct event_post {
     char receiver[OUTBOX_LANE_SIZE];
     char token[OUTBOX_TOKEN_SIZE];
     char *job_id, *url, *body; /* owned */
+    json_t *events;            /* what the job keeps of it; owned */
 };
 
 void event_post_free(struct event_post *p); /* may be NULL */

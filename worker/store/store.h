@@ -22,6 +22,7 @@
 #include "worker/store/expiry.h"
 #include "worker/store/files.h"
 #include "worker/store/holds.h"
+#include "worker/store/job_events.h"
 #include "worker/store/keys.h"
 #include "worker/store/logs.h"
 #include "worker/store/outbox.h"

@@ -373,7 +373,8 @@ enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
 /* All but the texts of phases, which can be large. Other fields need not have a name that is a
  * path, so they cannot be listed. */
 #define PHASE(name) ", result_data." name "_output: false, result_data." name "_serial: false"
-static const char without_texts[] = "job_data: false, history: false, attempts: false"
+static const char without_texts[] =
+    "job_data: false, history: false, events: false, attempts: false"
 #include "worker/jobs/phases.def"
     ;
 #undef PHASE

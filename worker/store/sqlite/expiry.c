@@ -7,8 +7,8 @@
 
 /* Statements that remove an item by its key, up to SQL_COUNT_. */
 static const enum sql drop_jobs[] = {SQL_JOB_DATA_DROP, SQL_RESULT_DROP, SQL_ATTEMPTS_DROP,
-                                     SQL_HISTORY_DROP,  SQL_TAGS_DROP,   SQL_JOB_DROP,
-                                     SQL_COUNT_};
+                                     SQL_HISTORY_DROP,  SQL_TAGS_DROP,   SQL_JOB_EVENTS_DROP,
+                                     SQL_JOB_DROP,      SQL_COUNT_};
 static const enum sql drop_output[] = {SQL_OUTPUT_EXPIRE, SQL_COUNT_};
 static const enum sql drop_logs[] = {SQL_FRAGMENT_TEXT_DROP, SQL_FRAGMENT_DROP, SQL_COUNT_};
 static const enum sql drop_files[] = {SQL_FILE_DROP, SQL_COUNT_};

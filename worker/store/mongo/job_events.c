@@ -1,0 +1,57 @@
+/* Events that are kept with jobs: `events` of the job's document, [{at, event}, ...]. */
+#include "worker/store/mongo/job.h"
+
+/* Appends those that are not there. Without room in the job's document nothing changes. */
+static bson_t *more(struct mongo *m, const json_t *events)
+{
+    return doc_of(
+        "[{$set: {events: {$cond: [{$or: [{$gte: [{$bsonSize: {e: {$ifNull: ['$events', []]}}}, "
+        "?]}, {$gt: [{$bsonSize: '$$ROOT'}, ?]}]}, '$events', {$slice: [{$concatArrays: "
+        "[{$ifNull: ['$events', []]}, {$map: {input: {$filter: {input: {$literal: ?}, as: 'e', "
+        "cond: {$not: [{$in: ['$$e', {$ifNull: ['$events.event', []]}]}]}}}, as: 'e', in: {at: "
+        "?, event: '$$e'}}}]}, ?]}]}}}]",
+        v_int(JOB_EVENTS_BYTES),
+        v_int64(STORE_DOCUMENT_MAX - JOB_STATE_ROOM - 4 * (int64_t)JOB_EVENTS_BYTES),
+        v_json(events), v_date(mongo_now_ms(m)), v_int(JOB_EVENTS_MAX));
+}
+
+enum err mongo_job_events_add(struct store *s, const struct job_events_post *posts, size_t n)
+{
+    struct mongo *m = mongo_of(s);
+    struct db_batch b = DB_BATCH(JOBS);
+
+    for (size_t i = 0; i < n; i++)
+        if (json_array_size(posts[i].events))
+            DB_ADD_UPDATE(&b, .filter = doc_of("job_id: ?", v_text(posts[i].job_id)),
+                          .update = more(m, posts[i].events), .index = IX_JOB_ID);
+    return db_run(m, &b, NULL);
+}
+
+/* Appends the elements of a list of the job's document. */
+static void read_list(const bson_t *job, const char *name, json_t *list)
+{
+    bson_iter_t it;
+    bson_t one;
+
+    if (!doc_list(job, name, &it))
+        return;
+    while (bson_iter_next(&it) && doc_view(&it, &one))
+        json_array_append_new(
+            list, json_pack("{s:I, s:s*, s:s*, s:o*}", "at", (json_int_t)doc_date(&one, "at"),
+                            "state", doc_str(&one, "state"), "reason", doc_str(&one, "reason"),
+                            "event", doc_json(&one, "event")));
+}
+
+enum err mongo_job_events_get(struct store *s, struct text job_id, struct job_events *ret)
+{
+    struct db_found f;
+    enum err e = job_find(mongo_of(s), job_id, "events: true, history: true", &f);
+
+    if (e)
+        return e;
+    *ret = (struct job_events){json_array(), json_array()};
+    read_list(&f.doc, "events", ret->posted);
+    read_list(&f.doc, "history", ret->changes);
+    db_end(&f);
+    return ERR_OK;
+}
