@@ -48,7 +48,7 @@ def job_of_an_agent(url, target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("behaviour", ["nobody", "hang", "headers", "status/503", "status/500", "close", "late503"])
+@pytest.mark.parametrize("behaviour", ["nobody", "hang/99", "headers", "status/503", "status/500", "close", "late503"])
 def test_job_takes_no_longer(hooks, behaviour):
     with Receiver() as good:
         usual = job_of_an_agent(hooks.url, f"{good.url}/ok")
