@@ -2,7 +2,9 @@
 
 import pytest
 
-from client import DATE, MISSING, UNKNOWN, expect, invalid
+import auth
+from client import Api, DATE, MISSING, UNKNOWN, expect, invalid, message, new_id
+from storage import storage_of
 
 
 def test_one_agent(api, queue):
@@ -31,8 +33,9 @@ def streak(api, name):
     return agent.get("provision_streak_type"), agent.get("provision_streak_count")
 
 
-def test_streaks(api, queue):
-    expect(provision(api, queue, 0), 404, "Agent not found\n")
+def test_streaks(api, strict, queue):
+    expect(provision(api, queue, 0), 404, message("Agent not found"))
+    expect(provision(strict, queue, 0), 404, "Agent not found\n")
     api.agent(queue, state="provision")
     before = api.get(f"/v1/agents/data/{queue}").json()["updated_at"]
     assert streak(api, queue) == (None, None)
@@ -65,3 +68,18 @@ def test_provision_log_documents(api, db, queue):
     log = document["provision_log"]
     assert [e["exit_code"] for e in log] == list(range(5, 105))
     assert set(log[0]) == {"job_id", "exit_code", "timestamp", "request"}
+
+
+@pytest.mark.stores("mongodb")
+def test_provision_log_names_the_submitter(private, queue):
+    """client_id, where the job has one; clients cannot set it."""
+    server = private(env=auth.ENV)
+    api, db = Api(server.url), storage_of(server).db
+    api.agent(queue, state="x")
+    headers = auth.as_role("contributor", "lena")
+    job_id = expect(api.post("/v1/job", {"job_queue": queue}, headers=headers), 200).json()["job_id"]
+    for job in (job_id, api.submit(queue), new_id(), "no id"):
+        expect(provision(api, queue, 0, job_id=job), 200, "OK")
+    expect(provision(api, queue, 0, client_id="x"), 422, invalid({"client_id": [UNKNOWN]}))
+    document = db.provision_logs.find_one({"name": queue})
+    assert [e.get("client_id") for e in document["provision_log"]] == ["lena", None, None, None]

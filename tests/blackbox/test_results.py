@@ -138,6 +138,16 @@ def test_unknown_fields_of_any_name_are_kept(api, job):
     assert result(api, job) == {**body, "job_state": "running"}
 
 
+def test_agent_id(api, strict, queue):
+    """The newest agents name themselves; nobody reads it."""
+    for one in (api, strict):
+        job_id = one.submit(queue)
+        expect(post(one, job_id, {"agent_id": "a1", "setup_status": 1}), 200, "OK")
+        assert result(one, job_id) == {"setup_status": 1, "job_state": "waiting"}
+        expect(one.get(f"/v1/result/{job_id}", params={"fields": "agent_id"}), 200, {})
+        expect(post(one, job_id, {"agent_id": 1}), 422, invalid({"agent_id": [STRING]}))
+
+
 def test_reference_refuses_unknown_fields(strict, queue):
     job_id = strict.submit(queue)
     expect(post(strict, job_id, {"exit_code": 0, "output": "foo"}), 422,

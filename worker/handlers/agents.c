@@ -6,11 +6,16 @@
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/request/call.h"
+#include "worker/request/doc_limits.h"
 #include "worker/request/path_name.h"
+#include "worker/validation/job_id.h"
 #include "worker/validation/names.h"
 #include "worker/validation/schemas.h"
 
 handler_fn h_agent_put, h_agents_get, h_agent_get, h_provision_add, h_readyz;
+
+/* Bytes of unknown fields in one post; its agent keeps AGENT_NAMES_MAX of all posts. */
+#define EXTRA_BYTES_MAX ((size_t)16 * 1024)
 
 /* The agent_name cookie identifies the agent in its later claims. */
 static void set_agent_cookie(struct call *c, struct text name)
@@ -72,25 +77,40 @@ static bool put_agent(struct call *c, const struct agent_put *put)
     return fine;
 }
 
+/* Fills the put, whose values put_free() releases; false: answered. */
+static bool put_load(struct call *c, struct agent_put *put)
+{
+    bool documented = c->cfg->compat == COMPAT_DOCUMENTED;
+    const struct schema *schema = documented ? &schema_agent : &schema_agent_reference;
+
+    *put = (struct agent_put){.asked = call_asked(c), .name = c->request->params[0]};
+    put->fields = json_body_load(c, schema, documented ? SCHEMA_KEEP_UNKNOWN : 0);
+    if (!put->fields || !name_of_path_is_fine(c, "agent_name") || !authorize_agent(c, put->name))
+        return false;
+    put->log = newest(json_object_get(put->fields, "log"));
+    json_object_del(put->fields, "log");
+    put->extra = schema_take_unknown(schema, put->fields);
+    if (doc_size_of(put->extra).bson <= EXTRA_BYTES_MAX)
+        return true;
+    reply_invalid(c, json_pack("{s:[s]}", "_schema", "Unknown fields have more than 16 KiB."));
+    return false;
+}
+
+static void put_free(struct agent_put *put)
+{
+    json_decref(put->fields);
+    json_decref(put->extra);
+    json_decref(put->log);
+}
+
 void h_agent_put(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
-    struct text name = c->request->params[0];
-    json_t *fields = json_body_load(c, &schema_agent, 0);
+    struct agent_put put;
+    bool stored = put_load(c, &put) && put_agent(c, &put);
 
     (void)n;
-    if (!fields)
-        return;
-    if (!name_of_path_is_fine(c, "agent_name") || !authorize_agent(c, name)) {
-        json_decref(fields);
-        return;
-    }
-    json_t *log = newest(json_object_get(fields, "log"));
-    json_object_del(fields, "log");
-    struct agent_put put = {.asked = call_asked(c), .name = name, .fields = fields, .log = log};
-    bool stored = put_agent(c, &put);
-    json_decref(log);
-    json_decref(fields);
+    put_free(&put);
     if (!stored)
         return;
     /* Clients ignore the body, but the tests of old and new servers compare it. */
@@ -98,7 +118,7 @@ void h_agent_put(struct call *calls[], size_t n)
         reply_text(c, 200, "OK");
     else
         reply_json(c, 200, json_pack("{s:s}", "status", "OK"));
-    set_agent_cookie(c, name);
+    set_agent_cookie(c, c->request->params[0]);
 }
 
 /* What is shown of agents besides their documents; owned. */
@@ -205,6 +225,19 @@ void h_agent_get(struct call *calls[], size_t n)
     extras_free(&extras);
 }
 
+/* Adds the client that submitted the entry's job, where that is known. */
+static enum err add_submitter(struct store *s, json_t *fields)
+{
+    const json_t *job_id = json_object_get(fields, "job_id");
+    struct text id = {json_string_value(job_id), json_string_length(job_id)};
+    json_t *submitter = NULL;
+    enum err e = job_id_valid(id.s, id.len) ? store_job_submitter(s, id, &submitter) : ERR_OK;
+
+    if (submitter)
+        json_object_set_new(fields, "client_id", submitter);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 void h_provision_add(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
@@ -217,14 +250,18 @@ void h_provision_add(struct call *calls[], size_t n)
         json_decref(fields);
         return;
     }
+    enum err e = add_submitter(c->store, fields);
     struct provision_entry entry = {
         .request_id = c->request->id,
         .agent = c->request->params[0],
         .fields = fields,
         .failed = json_integer_value(json_object_get(fields, "exit_code")) != 0};
-    enum err e = store_provision_add(c->store, &entry);
+    if (!e)
+        e = store_provision_add(c->store, &entry);
     json_decref(fields);
-    if (e == ERR_NOT_FOUND)
+    if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
+        reply_error(c, 404, "Agent not found");
+    else if (e == ERR_NOT_FOUND)
         reply_text(c, 404, "Agent not found\n");
     else if (e)
         reply_err(c, e);

@@ -56,6 +56,7 @@ json_t *result_shown(const struct call *c, json_t *result)
     move(shown, result, "device_info");
     move(shown, result, "job_state");
     json_object_del(result, "status");
+    json_object_del(result, "agent_id");
     if (c->cfg->compat == COMPAT_DOCUMENTED)
         json_object_foreach (result, key, value)
             json_object_set(shown, key, value);

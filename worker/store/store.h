@@ -38,6 +38,7 @@ struct store;
 
 #define STORE_DOCUMENT_MAX (16 * MIB)
 #define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
+#define AGENT_NAMES_MAX    64   /* fields of an agent, beyond which unknown ones are left out */
 #define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
 
 /* Jobs, agents, queues and refresh tokens keep the ids of the newest requests that changed them. */
@@ -170,6 +171,7 @@ struct agent_put {
     struct asked asked;
     struct text name;
     json_t *fields; /* object of fields to set, without log; borrowed */
+    json_t *extra;  /* likewise, of any names; left out where the agent would have too many */
     json_t *log;    /* array of lines to append, may be NULL; borrowed */
 };
 

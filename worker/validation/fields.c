@@ -1,6 +1,7 @@
 #include "worker/validation/fields.h"
 #include "worker/validation/fieldtable.h"
 #include "worker/validation/fieldtypes.h"
+#include "worker/validation/names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -411,7 +412,8 @@ static bool may_keep(const struct schema *s, const char *name)
     for (const char *const *r = s->reserved; r && *r; r++)
         if (strcmp(*r, name) == 0)
             return false;
-    return true;
+    return !s->only_paths ||
+           (*name && *name != '$' && !strchr(name, '.') && strlen(name) <= NAME_BYTES_MAX);
 }
 
 /* Keeps or refuses what the schema does not know; returns whether all is right. */
@@ -535,4 +537,18 @@ json_t *schema_load(const struct schema *s, json_t *in, unsigned flags, json_t *
     if (!out)
         *ret_errors = errors;
     return out;
+}
+
+json_t *schema_take_unknown(const struct schema *s, json_t *loaded)
+{
+    json_t *unknown = json_object(), *value;
+    const char *name;
+    void *next;
+
+    json_object_foreach_safe(loaded, next, name, value) if (!find_field(s, name))
+    {
+        json_object_set(unknown, name, value);
+        json_object_del(loaded, name);
+    }
+    return unknown;
 }

@@ -32,4 +32,7 @@ enum schema_flags {
 __attribute__((warn_unused_result)) json_t *schema_load(const struct schema *s, json_t *in,
                                                         unsigned flags, json_t **ret_errors);
 
+/* Moves what SCHEMA_KEEP_UNKNOWN kept out of a loaded object, into a new one. */
+json_t *schema_take_unknown(const struct schema *s, json_t *loaded);
+
 #endif

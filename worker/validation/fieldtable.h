@@ -54,6 +54,7 @@ struct schema {
     /* What must hold between the fields; NULL: nothing. Only for variants, which need no text. */
     bool (*rule)(const json_t *coerced);
     const char *const *reserved; /* names that only the server makes, NULL-terminated; or NULL */
+    bool only_paths; /* unknown names are kept only if MongoDB takes them as paths, too */
 };
 
 /* Kinds without parameters. */

@@ -73,6 +73,8 @@ static const struct kind kind_queues = {
 static const struct kind kind_webhook = {.type = KIND_URL, .max_len = URL_BYTES_MAX};
 static const struct kind kind_text = {.type = KIND_STRING, .max_len = TEXT_BYTES_MAX};
 static const struct kind kind_texts = {.type = KIND_LIST, .item = &kind_text};
+static const struct kind kind_links = {
+    .type = KIND_DICT, .max_len = LISTED_MAX, .key = &kind_name, .item = &kind_text};
 static const struct kind kind_phase = {.type = KIND_STRING, .choices = phases};
 static const char *const actions[] = {"cancel", NULL};
 static const struct kind kind_action = {.type = KIND_STRING, .choices = actions, .any_case = true};
@@ -187,9 +189,7 @@ static const struct field result_fields[] = {
 #define PHASE(name) {name "_status", I, 0}, {name "_output", S, 0}, {name "_serial", S, 0},
 #include "worker/jobs/phases.def"
 #undef PHASE
-    {"device_info", &kind_dict, 0},
-    {"job_state", &kind_tag, 0},
-    {0},
+    {"device_info", &kind_dict, 0}, {"job_state", &kind_tag, 0}, {"agent_id", &kind_name, 0}, {0},
 };
 const struct schema schema_result = {.fields = result_fields, .reserved = server_made};
 
@@ -205,20 +205,30 @@ const struct schema schema_log_fragment = {.fields = log_fragment_fields};
 static const char *const modes[] = {"ONLINE", "MAINTENANCE", "OFFLINE", "RESTART", NULL};
 static const struct kind kind_mode = {.type = KIND_STRING, .choices = modes, .any_case = true};
 
+/* What the server adds to an agent's document. */
+static const char *const agent_made[] = {"_id",
+                                         "name",
+                                         "updated_at",
+                                         "requests",
+                                         "restricted_to",
+                                         "submitted_by",
+                                         "provision_streak_type",
+                                         "provision_streak_count",
+                                         "silent",
+                                         NULL};
+
+/* `links` comes first: the reference does not know it. */
 static const struct field agent_fields[] = {
-    {"identifier", &kind_text, 0},
-    {"job_id", &kind_text, 0},
-    {"location", &kind_text, 0},
-    {"log", &kind_texts, 0},
-    {"mode", &kind_mode, 0},
-    {"mode_until", &kind_datetime, 0},
-    {"provision_type", &kind_text, 0},
-    {"queues", &kind_queues, 0},
-    {"state", &kind_text, 0},
-    {"comment", &kind_text, 0},
-    {0},
+    {"links", &kind_links, 0},         {"identifier", &kind_text, 0},
+    {"job_id", &kind_text, 0},         {"location", &kind_text, 0},
+    {"log", &kind_texts, 0},           {"mode", &kind_mode, 0},
+    {"mode_until", &kind_datetime, 0}, {"provision_type", &kind_text, 0},
+    {"queues", &kind_queues, 0},       {"state", &kind_text, 0},
+    {"comment", &kind_text, 0},        {0},
 };
-const struct schema schema_agent = {.fields = agent_fields};
+const struct schema schema_agent = {
+    .fields = agent_fields, .reserved = agent_made, .only_paths = true};
+const struct schema schema_agent_reference = {.fields = agent_fields + 1};
 
 static const struct field provision_log_fields[] = {
     {"job_id", S, R},

@@ -47,6 +47,17 @@ static void append_log(json_t *log, json_t *lines)
         json_array_remove(log, 0);
 }
 
+/* Sets fields whose names nobody knows, unless they become too many. */
+static void add_extra(json_t *fields, json_t *extra)
+{
+    json_t *both = json_copy(fields);
+
+    json_object_update(both, extra);
+    if (json_object_size(both) <= AGENT_NAMES_MAX)
+        json_object_update(fields, extra);
+    json_decref(both);
+}
+
 /* Stores the agent; *ret_id is its number. */
 static enum err store(struct sqlite *q, const struct agent_put *put, const struct agent *a,
                       int64_t *ret_id)
@@ -107,6 +118,8 @@ static enum err put(struct sqlite *q, const struct agent_put *a)
     if (!e && !agent.changed) {
         bool other = queues && !json_equal(queues, json_object_get(agent.fields, "queues"));
         json_object_update(agent.fields, a->fields);
+        if (json_object_size(a->extra))
+            add_extra(agent.fields, a->extra);
         append_log(agent.log, a->log);
         e = store(q, a, &agent, &id);
         if (!e && other)
