@@ -3,7 +3,7 @@
 import pytest
 
 import auth
-from client import Api, DATE, MISSING, UNKNOWN, expect, invalid, message, new_id
+from client import Api, DATE, MISSING, UNKNOWN, expect, expect_none, invalid, message, new_id
 from storage import storage_of
 
 
@@ -83,3 +83,69 @@ def test_provision_log_names_the_submitter(private, queue):
     expect(provision(api, queue, 0, client_id="x"), 422, invalid({"client_id": [UNKNOWN]}))
     document = db.provision_logs.find_one({"name": queue})
     assert [e.get("client_id") for e in document["provision_log"]] == ["lena", None, None, None]
+
+
+def job_of(api, name):
+    """The job and its submitter, as both lists show them; checks that they agree."""
+    agent = expect(api.get(f"/v1/agents/data/{name}"), 200).json()
+    (listed,) = [a for a in api.get(f"/v1/queues/{name}/agents").json() if a["name"] == name]
+    shown = agent.get("job_id"), agent.get("submitted_by")
+    assert shown == (listed.get("job_id"), listed.get("submitted_by")) and "claimed_at" not in agent
+    return shown
+
+
+ENDS = {
+    "complete": lambda api, j: api.set_state(j, "complete"),
+    "completed": lambda api, j: api.set_state(j, "completed"),
+    "by a user": lambda api, j: expect(api.post(f"/v1/job/{j}/action", {"action": "cancel"}), 200),
+    "submitted again": lambda api, j: expect(api.post("/v1/job", {"job_queue": "x", "job_id": j}), 200),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_job_of_an_agent(api, queue, end):
+    """Set at the claim, cleared at the end, whoever ends it; another job stays."""
+    api.agent(queue, queues=[queue])
+    cookie, job_id = f"agent_name={queue}", api.submit(queue)
+    assert job_of(api, queue) == (None, None)
+    expect_none(api.claim(queue + "-empty", cookie=cookie))
+    assert api.claimed(queue, cookie=cookie) == job_id
+    assert job_of(api, queue) == (job_id, None)
+    api.set_state(job_id, "test")
+    assert job_of(api, queue) == (job_id, None)
+    ENDS[end](api, job_id)
+    assert job_of(api, queue) == ("", None)
+    following = api.submit(queue)
+    assert api.claimed(queue, cookie=cookie) == following
+    if end != "submitted again":
+        api.set_state(job_id, "completed")
+    assert job_of(api, queue) == (following, None)
+    api.agent(queue, job_id="")  # older agents do it themselves
+    assert job_of(api, queue) == ("", None)
+    api.set_state(following, "complete")
+
+
+def test_the_job_of_an_unknown_agent(api, queue):
+    """A claim makes no agent."""
+    api.submit(queue)
+    api.claimed(queue, cookie=f"agent_name={queue}")
+    expect(api.get(f"/v1/agents/data/{queue}"), 404)
+
+
+def test_who_submitted_the_job_of_an_agent(private, queue):
+    api = Api(private(env=auth.ENV).url)
+    api.agent(queue, queues=[queue])
+    cookie, headers = f"agent_name={queue}", auth.as_role("contributor", "lena")
+    job_id = expect(api.post("/v1/job", {"job_queue": queue}, headers=headers), 200).json()["job_id"]
+    assert api.claimed(queue, cookie=cookie) == job_id
+    assert job_of(api, queue) == (job_id, "lena")
+    api.agent(queue, job_id=job_id, state="setup")
+    assert job_of(api, queue) == (job_id, "lena")
+    api.agent(queue, job_id=new_id())
+    assert job_of(api, queue)[1] is None
+    api.agent(queue, job_id=job_id)
+    api.set_state(job_id, "complete")
+    assert job_of(api, queue) == ("", None)
+    following = api.submit(queue)
+    assert api.claimed(queue, cookie=cookie) == following
+    assert job_of(api, queue) == (following, None)

@@ -197,8 +197,8 @@ void h_images_get(struct call *calls[], size_t n)
 /* The agent's fields shown here; clients of both eras read `state` without asking for it. */
 static json_t *agent_shown(void *holds, json_t *agent)
 {
-    static const char *const names[] = {"name",           "state",  "queues", "location",
-                                        "provision_type", "job_id", "comment"};
+    static const char *const names[] = {"name",           "state",  "queues",  "location",
+                                        "provision_type", "job_id", "comment", "submitted_by"};
     json_t *shown = json_object();
 
     agent_mode_show(holds, agent);

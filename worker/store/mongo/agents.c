@@ -4,7 +4,7 @@
 #include "worker/store/mongo/once.h"
 
 /* What the server keeps in the document of an agent beside its fields. */
-enum { OWN_NAMES = 5 };
+enum { OWN_NAMES = 7 };
 
 /* An expression: the fields whose names nobody knows, none of them where they become too many. */
 static struct doc_value extra_of(const struct agent_put *a)
@@ -16,13 +16,23 @@ static struct doc_value extra_of(const struct agent_put *a)
                         v_json(a->extra), v_int(AGENT_NAMES_MAX + OWN_NAMES), v_json(a->extra)));
 }
 
+/* An expression: submitted_by stays with the same job; null with another one. */
+static struct doc_value submitter_of(const json_t *job_id)
+{
+    return v_own(doc_of("$cond: [{$or: [{$eq: ['$job_id', {$literal: ?}]}, {$eq: [{$type: "
+                        "'$submitted_by'}, 'missing']}]}, '$submitted_by', null]",
+                        v_json(job_id)));
+}
+
 enum err mongo_agent_put(struct store *s, const struct agent_put *a)
 {
+    const json_t *job_id = json_object_get(a->fields, "job_id");
     bson_t *changes =
-        doc_of("$mergeObjects: [?, {$literal: ?}, {updated_at: ?, log: {$slice: [{$concatArrays: [{"
-               "$ifNull: ['$log', []]}, {$literal: ?}]}, ?]}}]",
+        doc_of("$mergeObjects: [?, {$literal: ?}, {updated_at: ?, submitted_by: ?, log: {$slice: [{"
+               "$concatArrays: [{$ifNull: ['$log', []]}, {$literal: ?}]}, ?]}}]",
                extra_of(a), v_json(a->fields), v_date(mongo_now_ms(mongo_of(s))),
-               a->log ? v_json(a->log) : v_texts(NULL, 0), v_int(-AGENT_LOG_MAX));
+               job_id ? submitter_of(job_id) : v_none(), a->log ? v_json(a->log) : v_texts(NULL, 0),
+               v_int(-AGENT_LOG_MAX));
 
     return db_upsert(mongo_of(s), AGENTS, doc_of("name: ?", v_text(a->name)),
                      once_update(a->asked.request_id, changes));

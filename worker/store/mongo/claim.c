@@ -3,10 +3,12 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/jobs/claims.h"
+#include "worker/store/mongo/agent_jobs.h"
 #include "worker/store/mongo/heads.h"
 #include "worker/store/mongo/job.h"
 #include "worker/store/mongo/unfit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Limit of claims served together. */
@@ -21,7 +23,8 @@
 /* Limit of jobs without room for a claim that one request handles. */
 #define UNFIT_MAX 8
 
-#define CLAIM_FIELDS "created_at: true, started_at: true, job_id: true, job_data: true"
+#define CLAIM_FIELDS                                                                               \
+    "created_at: true, started_at: true, job_id: true, job_data: true, submitter: true"
 
 /* The state of one claim. */
 struct wish {
@@ -31,6 +34,7 @@ struct wish {
     bson_t job;        /* a view */
     struct text queue; /* whose waits get this one, in claim->data; s NULL: none */
     int64_t wait_s;
+    char *submitter; /* of the job; owned; NULL: unknown */
 };
 
 static bool same_queues(const struct claim *a, const struct claim *b)
@@ -62,6 +66,7 @@ static void wish_fill(struct wish *w, const bson_t *job, bool counts)
     int64_t created_ms = doc_date(job, "created_at");
 
     c->job_id = doc_dup(job, "job_id");
+    w->submitter = doc_dup(job, "submitter");
     c->data = doc_json(job, "job_data");
     if (!json_is_object(c->data)) {
         json_decref(c->data);
@@ -401,6 +406,26 @@ static void store_waits(struct mongo *m, struct wish *wishes, size_t n)
         log_warn("cannot store the wait times of handed-out jobs; see the message before");
 }
 
+/* ---- what agents are shown with ---- */
+
+/* Tells the agents' documents the jobs that they have now. */
+static void store_agents(struct mongo *m, struct wish *wishes, size_t n)
+{
+    struct db_batch b = DB_BATCH(AGENTS);
+
+    b.unordered = b.light = true;
+    for (size_t i = 0; i < n; i++) {
+        char *submitter = wishes[i].submitter;
+        if (!wishes[i].claim->err && wishes[i].claim->agent.s)
+            agent_job_add(&b, wishes[i].claim,
+                          submitter && *submitter ? (struct text){submitter, strlen(submitter)}
+                                                  : (struct text){NULL, 0});
+        free(submitter);
+    }
+    if (db_run(m, &b, NULL))
+        log_warn("agents are shown without the jobs that they took; see the message before");
+}
+
 /* ---- all ---- */
 
 /* Serves all claims of the same queues as the first open one. */
@@ -433,6 +458,7 @@ static void claim_some(struct mongo *m, struct claim *claims, size_t n)
         if (wishes[i].open)
             claim_queues(m, wishes + i, n - i);
     store_waits(m, wishes, n);
+    store_agents(m, wishes, n);
 }
 
 enum err mongo_jobs_claim(struct store *s, struct claim *claims, size_t n)

@@ -1,4 +1,5 @@
 /* The end of claims: they arrived, did not, or took too long. */
+#include "worker/store/mongo/agent_jobs.h"
 #include "worker/store/mongo/job.h"
 
 #include "common/mem.h"
@@ -23,13 +24,14 @@ static enum err give_back(struct mongo *m, const char *token, char **ret_queue)
                          "true, claim.token: true, claim.owner: true, claim.at: true, claim.open: "
                          "true}, $push: ?",
                          v_own(job_history_push("waiting", mongo_now_ms(m), NULL))),
-        .index = IX_TOKEN, .fields = "job_data.job_queue: true");
+        .index = IX_TOKEN, .fields = "job_id: true, job_data.job_queue: true");
 
     if (e)
         return e;
     const char *queue = doc_str(&f.doc, "job_data.job_queue");
     if (queue)
         *ret_queue = mem_strdup(queue);
+    agent_job_end(m, doc_text(&f.doc, "job_id"));
     db_end(&f);
     return ERR_OK;
 }

@@ -1,5 +1,5 @@
 /* Lists of queues and agents, and the provision logs. */
-#include "worker/store/mongo/db.h"
+#include "worker/store/mongo/agent_jobs.h"
 
 #include "worker/store/mongo/once.h"
 
@@ -88,6 +88,9 @@ static json_t *agent_shown(const bson_t *doc)
 
     json_object_del(agent, "log");
     json_object_del(agent, "requests");
+    json_object_del(agent, AGENT_CLAIMED);
+    if (!json_is_string(json_object_get(agent, "submitted_by")))
+        json_object_del(agent, "submitted_by");
     return agent;
 }
 

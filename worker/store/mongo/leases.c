@@ -1,4 +1,5 @@
 /* Leases of running jobs, and jobs whose lease has expired. */
+#include "worker/store/mongo/agent_jobs.h"
 #include "worker/store/mongo/job.h"
 
 #include "common/mem.h"
@@ -128,6 +129,8 @@ enum err mongo_orphan_end(struct store *s, const struct orphan_end *end)
 
     for (size_t i = 0; e == ERR_TOO_LARGE && i < ATTEMPTS_TRIES; i++)
         e = end_with(mongo_of(s), end, attempts_kept[i]);
+    if (!e)
+        agent_job_end(mongo_of(s), end->job_id);
     return e;
 }
 

@@ -1,4 +1,5 @@
 /* Jobs whose id the client chose, which may exist already. */
+#include "worker/store/mongo/agent_jobs.h"
 #include "worker/store/mongo/job.h"
 
 #include "common/log.h"
@@ -79,6 +80,8 @@ static enum err resubmit(struct mongo *m, const bson_t *found, struct job_new *j
     for (size_t i = 0; e == ERR_TOO_LARGE && i < ATTEMPTS_TRIES; i++)
         e = change(m, found, renewal(job, attempts_kept[i]));
     job->added = !e;
+    if (!e)
+        agent_job_end(m, (struct text){job->job_id, strlen(job->job_id)});
     return e;
 }
 

@@ -1,6 +1,7 @@
 /* Results and states of jobs. Updates are pipelines: they decide on the job's state within the one
  * command, so that the filter is the _id alone (which needs no planner), and never go on to an
  * older document of the same job id. */
+#include "worker/store/mongo/agent_jobs.h"
 #include "worker/store/mongo/job.h"
 
 #include "common/mem.h"
@@ -225,6 +226,8 @@ static enum err cancel(struct mongo *m, struct job_cancel *c, unsigned how)
         return e;
     e = cancelled(&before.doc, c);
     db_end(&before);
+    if (!e && !c->waited)
+        agent_job_end(m, c->job_id);
     return e;
 }
 
@@ -349,6 +352,19 @@ static enum err put_one(struct mongo *m, const struct result_put *p)
     return e == ERR_NOT_FOUND ? put_late(m, p) : e;
 }
 
+/* Clears the jobs that have ended in the documents of their agents. */
+static void end_jobs(struct mongo *m, const struct result_put *puts, size_t n)
+{
+    struct text *over = mem_alloc(n * sizeof *over);
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!puts[i].err && puts[i].job_state && state_is_over(puts[i].job_state))
+            over[len++] = puts[i].job_id;
+    agent_jobs_end(m, over, len);
+    free(over);
+}
+
 /* All puts in one command. If that does not settle all of them, each is put alone: one that went in
  * is known then. */
 enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
@@ -365,6 +381,7 @@ enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
     bool again = e == ERR_TOO_LARGE || e == ERR_INTERNAL || (!e && (size_t)done.matched < sent);
     for (size_t i = 0; i < n; i++)
         puts[i].err = again || (!e && is_empty(&puts[i])) ? put_one(m, &puts[i]) : e;
+    end_jobs(m, puts, n);
     return ERR_OK;
 }
 

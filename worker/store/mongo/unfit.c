@@ -1,6 +1,7 @@
 #include "worker/store/mongo/unfit.h"
 
 #include "common/log.h"
+#include "worker/store/mongo/agent_jobs.h"
 #include "worker/store/mongo/heads.h"
 #include "worker/store/mongo/job.h"
 
@@ -27,11 +28,14 @@ static enum err end_job(struct mongo *m, bson_t *filter, const bson_t *job, cons
 enum err mongo_job_unfit(struct store *s, const struct job_unfit *u)
 {
     const bson_t none = BSON_INITIALIZER;
+    enum err e = end_job(mongo_of(s),
+                         doc_of("job_id: ?, " STATE_PATH ": 'running', claim.token: ?",
+                                v_text(u->job_id), v_str(u->token)),
+                         &none, u->reason);
 
-    return end_job(mongo_of(s),
-                   doc_of("job_id: ?, " STATE_PATH ": 'running', claim.token: ?", v_text(u->job_id),
-                          v_str(u->token)),
-                   &none, u->reason);
+    if (!e)
+        agent_job_end(mongo_of(s), u->job_id);
+    return e;
 }
 
 /* Matches a job without room for a claim. None if another worker ended it meanwhile, and the job

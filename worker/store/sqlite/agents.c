@@ -62,6 +62,7 @@ static void add_extra(json_t *fields, json_t *extra)
 static enum err store(struct sqlite *q, const struct agent_put *put, const struct agent *a,
                       int64_t *ret_id)
 {
+    const json_t *job_id = json_object_get(put->fields, "job_id");
     char *fields = NULL, *log = NULL;
     size_t fields_len, log_len;
     enum err e = sqlite_json(a->fields, &fields, &fields_len);
@@ -77,6 +78,7 @@ static enum err store(struct sqlite *q, const struct agent_put *put, const struc
         query_text(&r, (struct text){fields, fields_len});
         query_text(&r, (struct text){log, log_len});
         query_str(&r, put->asked.request_id);
+        query_given(&r, (struct text){json_string_value(job_id), json_string_length(job_id)});
         e = query_step(&r);
         if (!e)
             *ret_id = query_col_int(&r, 0);

@@ -115,7 +115,7 @@ enum err sqlite_images_get(struct store *s, struct text queue, json_t **ret)
 
 /* ---- agents ---- */
 
-/* The agent of a row (name, updated_ms, fields); NULL (logged): unreadable. */
+/* The agent of a row (name, updated_ms, fields, job_id, submitted_by); NULL: unreadable, logged. */
 static json_t *agent_of(const struct query *r)
 {
     json_t *agent = query_col_json(r, 2);
@@ -126,6 +126,10 @@ static json_t *agent_of(const struct query *r)
     clock_rfc3339(query_col_int(r, 1), date);
     json_object_set_new(agent, "name", text_value(query_col_text(r, 0)));
     json_object_set_new(agent, "updated_at", json_string(date));
+    if (query_col_text(r, 3).s)
+        json_object_set_new(agent, "job_id", text_value(query_col_text(r, 3)));
+    if (query_col_text(r, 4).s)
+        json_object_set_new(agent, "submitted_by", text_value(query_col_text(r, 4)));
     return agent;
 }
 
