@@ -7,9 +7,9 @@
 #include "common/prefork.h"
 #include "common/privileges.h"
 #include "worker/auth/signing_keys.h"
+#include "worker/events/lost_jobs.h"
 #include "worker/loop.h"
 #include "worker/store/monitor_probe.h"
-#include "worker/upkeep/lost_jobs.h"
 
 #include <errno.h>
 #include <stdbool.h>

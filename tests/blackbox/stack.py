@@ -156,7 +156,9 @@ class Stack:
         """Starts it without waiting for anything."""
         self.undisturbed = None
         env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
-               "UBSAN_OPTIONS": "print_stacktrace=1", **self.env}
+               "UBSAN_OPTIONS": "print_stacktrace=1",
+               "TESTFLINGER_AGENT_NAMES": "shared",  # most tests take many jobs under one name
+               **self.env}
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(
                 self.command(), env=env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out,

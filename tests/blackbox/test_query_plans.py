@@ -33,6 +33,7 @@ LISTED = {
 
 # Operations of the store that no call below reaches, and why that may be.
 UNSEEN = {
+    "agents_left": "only with the setting agent-names own, which test_agents_again.py has",
     "job_holders": "only with the setting agent-identity; jobs by their ids, as jobs_get",
     "job_submitter": "only with the setting owner-rules; a job by its id, as jobs_get",
     "job_unfit": "only of a job that an older release stored; by its id, as job_cancel",

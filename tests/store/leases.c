@@ -247,9 +247,49 @@ static void test_adjust(void **state)
     orphan_free(&seen);
 }
 
+/* How many jobs the agent has lost that it claimed before this time. */
+static size_t left_by(struct store *s, const char *agent, int64_t before_ms)
+{
+    const struct agent_since since = {.name = text_of(agent), .before_ms = before_ms};
+    struct orphan orphans[SWEEP_MAX];
+    size_t n = 0;
+
+    assert_int_equal(store_agents_left(s, &since, 1, orphans, &n), ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(orphans[i].owner, agent);
+        orphan_free(&orphans[i]);
+    }
+    return n;
+}
+
+/* Not while the claim is open, nor jobs that were claimed later, have no lease or are over. */
+static void test_left(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE], agent[ID_SIZE], other[ID_SIZE];
+    int64_t later = now_ms() + DAY_MS;
+
+    new_id(queue);
+    new_id(agent);
+    new_id(other);
+    add_job(t->a, queue, NULL, id);
+    claim_until(t->a, queue, agent, later);
+    assert_int_equal(left_by(t->b, agent, later), 0);
+    put_until(t->a, id, "test", later);
+    assert_int_equal(left_by(t->b, agent, later), 1);
+    assert_int_equal(left_by(t->b, agent, now_ms() - DAY_MS), 0);
+    assert_int_equal(left_by(t->b, other, later), 0);
+    put_until(t->a, id, "complete", 0);
+    assert_int_equal(left_by(t->b, agent, later), 0);
+    add_job(t->a, queue, NULL, id);
+    claim_until(t->a, queue, agent, 0);
+    put_until(t->a, id, "test", 0);
+    assert_int_equal(left_by(t->b, agent, later), 0);
+}
+
 const struct CMUnitTest leases_suite[] = {
     cmocka_unit_test(test_adjust),         cmocka_unit_test(test_renewal),
     cmocka_unit_test(test_states),         cmocka_unit_test(test_orphan),
-    cmocka_unit_test(test_returned_claim),
+    cmocka_unit_test(test_returned_claim), cmocka_unit_test(test_left),
 };
 SUITE_LEN(leases);

@@ -72,7 +72,7 @@ static const struct {
     {"SQL_REFRESH_LIST", "SCAN refresh_tokens", "lists all, for the admin tool"},
     {"SQL_AUDIT_LIST", "SCAN audit USING INDEX", "newest first; 100,000 entries are kept"},
     {"SQL_QUEUES", "SCAN queues", "lists all"},
-    {"SQL_AGENTS", "SCAN agents", "lists all"},
+    {"SQL_AGENTS", "SCAN a USING INDEX sqlite_autoindex_agents_1", "lists all"},
     {"SQL_AGENTS_OF_QUEUE", "USE TEMP B-TREE FOR ORDER BY", "agents of one queue"},
     {"SQL_WAITS_ALL", "SCAN queue_wait_times", "lists all; a bounded number a queue"},
     {"SQL_HOLDS_PURGE", "SCAN holds", "HOLDS_MAX rows at most, when an operator sets one"},

@@ -1,6 +1,6 @@
 #include "common/mem.h"
+#include "worker/events/lost_jobs.h"
 #include "worker/jobs/lease.h"
-#include "worker/upkeep/lost_jobs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

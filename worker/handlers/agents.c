@@ -1,6 +1,7 @@
 /* Agents: their own posts about themselves; readiness of the server. */
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
+#include "worker/events/lost_jobs.h"
 #include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
 #include "worker/http/jsonbody.h"
@@ -11,6 +12,8 @@
 #include "worker/validation/job_id.h"
 #include "worker/validation/names.h"
 #include "worker/validation/schemas.h"
+
+#include <string.h>
 
 handler_fn h_agent_put, h_agents_get, h_agent_get, h_provision_add, h_readyz;
 
@@ -32,12 +35,18 @@ static void set_agent_cookie(struct call *c, struct text name)
     buf_free(&cookie);
 }
 
+/* Whether somebody who is no agent calls. */
+static bool is_user(const struct call *c)
+{
+    return c->caller.has_token && c->caller.role != ROLE_AGENT;
+}
+
 /* Audits only changes of state and comment that the agent did not make itself. */
 static void audit_change(struct call *c, struct text name, json_t *fields)
 {
     json_t *state = json_object_get(fields, "state"), *comment = json_object_get(fields, "comment");
 
-    if (!c->caller.has_token || c->caller.role == ROLE_AGENT || (!state && !comment))
+    if (!is_user(c) || (!state && !comment))
         return;
     json_t *detail = json_object();
     if (state)
@@ -96,6 +105,18 @@ static bool put_load(struct call *c, struct agent_put *put)
     return false;
 }
 
+/* An agent that waits and says that it has no job was started again after those that it has. */
+static void end_left(struct call *c, const struct agent_put *put)
+{
+    const char *state = json_string_value(json_object_get(put->fields, "state"));
+    const char *job_id = json_string_value(json_object_get(put->fields, "job_id"));
+    struct agent_since since = {.name = put->name,
+                                .before_ms = put->asked.received_us / 1000 + AGAIN_SKEW_MS};
+
+    if (state && job_id && strcmp(state, "waiting") == 0 && !*job_id && !is_user(c) && !c->repeat)
+        lost_jobs_left(c, &since, 1);
+}
+
 static void put_free(struct agent_put *put)
 {
     json_decref(put->fields);
@@ -110,6 +131,8 @@ void h_agent_put(struct call *calls[], size_t n)
     bool stored = put_load(c, &put) && put_agent(c, &put);
 
     (void)n;
+    if (stored)
+        end_left(c, &put);
     put_free(&put);
     if (!stored)
         return;

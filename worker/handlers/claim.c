@@ -6,6 +6,7 @@
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/clients/permissions.h"
+#include "worker/events/lost_jobs.h"
 #include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
 #include "worker/http/query.h"
@@ -180,6 +181,21 @@ static void wish_answer(struct wish *w, struct claim *claim)
     wish_free(w);
 }
 
+/* An agent that gets a job has lost those that it had before it asked: it was started again. */
+static void end_left(const struct wish *wishes, const struct claim *claims, size_t n)
+{
+    struct agent_since agents[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!claims[i].err && claims[i].agent.s)
+            agents[len++] = (struct agent_since){
+                .name = claims[i].agent,
+                .before_ms = claims[i].asked.received_us / 1000 + AGAIN_SKEW_MS,
+                .job_id = {claims[i].job_id, strlen(claims[i].job_id)}};
+    lost_jobs_left(wishes[0].call, agents, len);
+}
+
 void h_job_claim(struct call *calls[], size_t n)
 {
     struct wish wishes[BUS_BUNDLE_MAX];
@@ -192,6 +208,8 @@ void h_job_claim(struct call *calls[], size_t n)
     if (!len)
         return;
     enum err all = store_jobs_claim(calls[0]->store, claims, len);
+    if (!all)
+        end_left(wishes, claims, len);
     for (size_t i = 0; i < len; i++) {
         if (all && !claims[i].err)
             claims[i].err = all;

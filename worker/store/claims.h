@@ -62,6 +62,13 @@ struct orphan {
 
 void orphan_free(struct orphan *o);
 
+/* An agent that was started again after a job, or that has another one. */
+struct agent_since {
+    struct text name;
+    int64_t before_ms;  /* it has lost the jobs that it claimed before */
+    struct text job_id; /* but for this one; s NULL: all */
+};
+
 /* How it ends, or (`rerun`) starts again. */
 struct orphan_end {
     struct text job_id;

@@ -4,8 +4,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "worker/events/lost_jobs.h"
 #include "worker/events/server_events.h"
-#include "worker/upkeep/lost_jobs.h"
 
 #include <stdlib.h>
 #include <uuid/uuid.h>

@@ -69,31 +69,73 @@ static char *copy_at(const bson_t *doc, const char *path)
     return t.s ? mem_strndup(t.s, t.len) : NULL;
 }
 
+#define ORPHAN_FIELDS                                                                              \
+    "job_id: true, job_data.job_queue: true, " STATE_PATH                                          \
+    ": true, lease: true, claim.owner: true, claim.at: true, claim.reruns: true, " RERUN_PATH      \
+    ": true, " WEBHOOK_PATH ": true"
+
+static struct orphan orphan_of(const bson_t *doc)
+{
+    return (struct orphan){.job_id = copy_at(doc, "job_id"),
+                           .queue = copy_at(doc, "job_data.job_queue"),
+                           .state = copy_at(doc, STATE_PATH),
+                           .owner = copy_at(doc, "claim.owner"),
+                           .webhook = copy_at(doc, WEBHOOK_PATH),
+                           .lease_ms = doc_date(doc, "lease"),
+                           .reruns = doc_int(doc, "claim.reruns", 0),
+                           .allowed = doc_int(doc, RERUN_PATH, 0)};
+}
+
 enum err mongo_leases_overdue(struct store *s, int64_t before_ms, struct orphan *orphans,
                               size_t *ret_n)
 {
     struct db_found f;
     size_t n = 0;
-    enum err e = DB_FIND(mongo_of(s), &f, .collection = JOBS,
-                         .filter = doc_of("lease: {$lt: ?}", v_date(before_ms)),
-                         .fields = "job_id: true, job_data.job_queue: true, " STATE_PATH
-                                   ": true, lease: true, claim.owner: true, claim.reruns: "
-                                   "true, " RERUN_PATH ": true, " WEBHOOK_PATH ": true",
-                         .index = IX_LEASE, .in_order = true, .limit = SWEEP_MAX);
+    enum err e = DB_FIND(
+        mongo_of(s), &f, .collection = JOBS, .filter = doc_of("lease: {$lt: ?}", v_date(before_ms)),
+        .fields = ORPHAN_FIELDS, .index = IX_LEASE, .in_order = true, .limit = SWEEP_MAX);
 
     if (e)
         return e;
-    for (; n < SWEEP_MAX && db_next(&f); n++)
-        orphans[n] = (struct orphan){.job_id = copy_at(&f.doc, "job_id"),
-                                     .queue = copy_at(&f.doc, "job_data.job_queue"),
-                                     .state = copy_at(&f.doc, STATE_PATH),
-                                     .owner = copy_at(&f.doc, "claim.owner"),
-                                     .webhook = copy_at(&f.doc, WEBHOOK_PATH),
-                                     .lease_ms = doc_date(&f.doc, "lease"),
-                                     .reruns = doc_int(&f.doc, "claim.reruns", 0),
-                                     .allowed = doc_int(&f.doc, RERUN_PATH, 0)};
+    while (n < SWEEP_MAX && db_next(&f))
+        orphans[n++] = orphan_of(&f.doc);
     db_end(&f);
     *ret_n = n;
+    return ERR_OK;
+}
+
+/* Whether the agent of a job claimed it before its time. */
+static bool is_left(const bson_t *job, const struct agent_since *agents, size_t n)
+{
+    struct text owner = doc_text(job, "claim.owner");
+
+    for (size_t i = 0; i < n; i++)
+        if (text_equal(agents[i].name, owner) && doc_date(job, "claim.at") < agents[i].before_ms)
+            return true;
+    return false;
+}
+
+enum err mongo_agents_left(struct store *s, const struct agent_since *agents, size_t n,
+                           struct orphan *orphans, size_t *ret_n)
+{
+    struct text *names = mem_alloc(n * sizeof *names);
+    struct db_found f;
+
+    for (size_t i = 0; i < n; i++)
+        names[i] = agents[i].name;
+    *ret_n = 0;
+    enum err e =
+        DB_FIND(mongo_of(s), &f, .collection = JOBS,
+                .filter = doc_of("claim.owner: {$in: ?}, lease: {$exists: true}, claim.open: null",
+                                 v_texts(names, n)),
+                .fields = ORPHAN_FIELDS, .index = IX_OWNED, .limit = SWEEP_MAX);
+    free(names);
+    if (e)
+        return e;
+    while (*ret_n < SWEEP_MAX && db_next(&f))
+        if (is_left(&f.doc, agents, n))
+            orphans[(*ret_n)++] = orphan_of(&f.doc);
+    db_end(&f);
     return ERR_OK;
 }
 

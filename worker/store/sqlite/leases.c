@@ -56,27 +56,49 @@ enum err sqlite_leases_renew(struct store *s, const struct lease_renewal *renewa
     return e;
 }
 
+/* Appends the rows of an ORPHAN to those that there are, and ends the statement. */
+static enum err take_orphans(struct query *r, struct orphan *orphans, size_t *n)
+{
+    enum err e = ERR_OK;
+
+    while (*n < SWEEP_MAX && (e = query_step(r)) == ERR_OK)
+        orphans[(*n)++] = (struct orphan){.job_id = query_col_given(r, 0),
+                                          .queue = query_col_given(r, 1),
+                                          .state = query_col_given(r, 2),
+                                          .owner = query_col_given(r, 3),
+                                          .lease_ms = query_col_int(r, 4),
+                                          .reruns = query_col_int(r, 5),
+                                          .webhook = query_col_given(r, 6),
+                                          .allowed = query_col_int(r, 7)};
+    query_end(r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 enum err sqlite_leases_overdue(struct store *s, int64_t before_ms, struct orphan *orphans,
                                size_t *ret_n)
 {
     struct query r = query_new(sqlite_of(s), SQL_LEASES_OVERDUE);
-    size_t n = 0;
-    enum err e = ERR_OK;
 
     query_int(&r, before_ms);
     query_int(&r, SWEEP_MAX);
-    while (n < SWEEP_MAX && (e = query_step(&r)) == ERR_OK)
-        orphans[n++] = (struct orphan){.job_id = query_col_given(&r, 0),
-                                       .queue = query_col_given(&r, 1),
-                                       .state = query_col_given(&r, 2),
-                                       .owner = query_col_given(&r, 3),
-                                       .lease_ms = query_col_int(&r, 4),
-                                       .reruns = query_col_int(&r, 5),
-                                       .webhook = query_col_given(&r, 6),
-                                       .allowed = query_col_int(&r, 7)};
-    query_end(&r);
-    *ret_n = n;
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+    *ret_n = 0;
+    return take_orphans(&r, orphans, ret_n);
+}
+
+enum err sqlite_agents_left(struct store *s, const struct agent_since *agents, size_t n,
+                            struct orphan *orphans, size_t *ret_n)
+{
+    enum err e = ERR_OK;
+
+    *ret_n = 0;
+    for (size_t i = 0; !e && i < n; i++) {
+        struct query r = query_new(sqlite_of(s), SQL_AGENT_LEFT);
+        query_text(&r, agents[i].name);
+        query_int(&r, agents[i].before_ms);
+        query_int(&r, SWEEP_MAX);
+        e = take_orphans(&r, orphans, ret_n);
+    }
+    return e;
 }
 
 /* Makes the job wait again, as a new attempt. */

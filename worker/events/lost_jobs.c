@@ -1,7 +1,8 @@
-#include "worker/upkeep/lost_jobs.h"
+#include "worker/events/lost_jobs.h"
 
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/text.h"
 #include "common/utf8.h"
 #include "worker/events/server_events.h"
 
@@ -94,22 +95,35 @@ static const char *shown(const char *name, char out[SHOWN_SIZE])
     return len ? out : "(unknown)";
 }
 
-static enum err end_one(const struct config *cfg, struct store *s, struct orphan *o,
+/* Why a job is lost. */
+enum loss { SILENT, STARTED_AGAIN };
+
+static void write_reason(const struct orphan *o, enum loss why, char reason[REASON_SIZE])
+{
+    char agent[SHOWN_SIZE], state[SHOWN_SIZE];
+
+    if (why == STARTED_AGAIN)
+        snprintf(reason, REASON_SIZE, "agent %s was started again", shown(o->owner, agent));
+    else
+        snprintf(reason, REASON_SIZE, "orphaned: agent %s was not heard of in state %s",
+                 shown(o->owner, agent), shown(o->state, state));
+}
+
+static enum err end_one(const struct config *cfg, struct store *s, struct orphan *o, enum loss why,
                         struct sweep *sweep)
 {
-    char reason[REASON_SIZE], agent[SHOWN_SIZE], state[SHOWN_SIZE];
+    char reason[REASON_SIZE];
     struct orphan_end end = {.job_id = {o->job_id, strlen(o->job_id)},
                              .lease_ms = o->lease_ms,
                              .reason = reason,
                              .rerun = may_run_again(cfg, o)};
 
-    snprintf(reason, sizeof reason, "orphaned: agent %s was not heard of in state %s",
-             shown(o->owner, agent), shown(o->state, state));
+    write_reason(o, why, reason);
     enum err e = store_orphan_end(s, &end);
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    log_warn("job %s is %s and %s; see what became of its agent", o->job_id, reason,
-             end.rerun ? "waits again" : "cancelled");
+    log_warn("job %s %s: %s; see what became of its agent", o->job_id,
+             end.rerun ? "waits again" : "is cancelled", reason);
     sweep->done++;
     metric_add(M_LEASES_EXPIRED, 0, 1);
     metric_add(M_LEASES_RERUN, 0, end.rerun);
@@ -127,17 +141,62 @@ static enum err end_one(const struct config *cfg, struct store *s, struct orphan
     return ERR_OK;
 }
 
+/* Ends them, and frees them. */
+static enum err end_all(const struct config *cfg, struct store *s, struct orphan *orphans, size_t n,
+                        enum loss why, struct sweep *sweep)
+{
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!e && orphans[i].job_id)
+            e = end_one(cfg, s, &orphans[i], why, sweep);
+        orphan_free(&orphans[i]);
+    }
+    return e;
+}
+
 enum err lost_jobs_sweep(const struct config *cfg, struct store *s, struct sweep *sweep)
 {
     struct orphan orphans[SWEEP_MAX];
     size_t n = 0;
     enum err e = store_leases_overdue(s, sweep->now_ms, orphans, &n);
+    enum err ended = end_all(cfg, s, orphans, n, SILENT, sweep);
 
-    for (size_t i = 0; i < n; i++) {
-        if (!e && orphans[i].job_id)
-            e = end_one(cfg, s, &orphans[i], sweep);
-        orphan_free(&orphans[i]);
-    }
+    e = e ? e : ended;
     sweep->more = !e && n == SWEEP_MAX;
     return e;
+}
+
+/* Whether the job is the one that its agent has now. */
+static bool is_kept(const struct orphan *o, const struct agent_since *agents, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (agents[i].job_id.s && text_is(agents[i].job_id, o->job_id))
+            return true;
+    return false;
+}
+
+void lost_jobs_left(struct call *c, const struct agent_since *agents, size_t n)
+{
+    struct orphan orphans[SWEEP_MAX];
+    struct sweep sweep = {0};
+    size_t len = 0;
+
+    if (!n || c->cfg->agent_names == AGENT_NAMES_SHARED)
+        return;
+    enum err e = store_agents_left(c->store, agents, n, orphans, &len);
+    size_t kept = 0;
+    for (size_t i = 0; i < len; i++)
+        if (orphans[i].job_id && is_kept(&orphans[i], agents, n))
+            orphan_free(&orphans[i]);
+        else
+            orphans[kept++] = orphans[i];
+    enum err ended = end_all(c->cfg, c->store, orphans, kept, STARTED_AGAIN, &sweep);
+    if (e || ended)
+        log_warn("jobs of agents that were started again may still run, until --job-lease ends "
+                 "them; see the message before");
+    for (size_t i = 0; i < sweep.wake_len; i++) {
+        call_wakes(c, (struct text){sweep.wake[i], strlen(sweep.wake[i])});
+        free(sweep.wake[i]);
+    }
 }
