@@ -20,7 +20,8 @@ int64_t clock_wall_us(void);
 
 #define CLOCK_TEXT_SIZE 32
 /* RFC 3339 text of a time in milliseconds since the epoch: whole seconds with Z
- * ("2026-11-24T12:25:45Z"), the form in which the API shows every date. */
+ * ("2026-11-24T12:25:45Z"). clock_rfc3339_ms: with milliseconds ("2026-11-24T12:25:45.774Z"). */
 void clock_rfc3339(int64_t ms, char out[CLOCK_TEXT_SIZE]);
+void clock_rfc3339_ms(int64_t ms, char out[CLOCK_TEXT_SIZE]);
 
 #endif

@@ -12,6 +12,7 @@
 
 /* Values of the enumerated settings, in the order of their rows' lists. */
 enum compat { COMPAT_DOCUMENTED, COMPAT_REFERENCE };
+enum dates { DATES_EXTENDED, DATES_ISO };
 enum auth_mode { AUTH_OPEN, AUTH_ROLES, AUTH_LOGIN };
 enum token_reply { TOKEN_REPLY_AUTO, TOKEN_REPLY_JSON, TOKEN_REPLY_TEXT };
 enum agent_names { AGENT_NAMES_OWN, AGENT_NAMES_SHARED };

@@ -1,5 +1,6 @@
 """A client of the API, the contract's fixed answers, and raw HTTP for what clients do not send."""
 
+import datetime
 import http.cookiejar
 import re
 import socket
@@ -16,6 +17,13 @@ NOT_WAITING = "Job not found or already started\n"
 BAD_ID_TEXT = "Invalid job id\n"
 PHASES = ("setup", "provision", "firmware_update", "test", "allocate", "reserve", "cleanup")
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def date_of(shown, form="extended"):
+    """The time of a date as the API shows it in jobs and agents, with milliseconds."""
+    text = shown["$date"] if form == "extended" else shown
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text) and shown in (text, {"$date": text})
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def message(text):

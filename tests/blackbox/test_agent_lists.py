@@ -3,7 +3,7 @@
 import pytest
 
 import auth
-from client import Api, DATE, MISSING, UNKNOWN, expect, expect_none, invalid, message, new_id
+from client import Api, MISSING, UNKNOWN, date_of, expect, expect_none, invalid, message, new_id
 from storage import storage_of
 
 
@@ -11,7 +11,7 @@ def test_one_agent(api, queue):
     expect(api.get(f"/v1/agents/data/{queue}"), 404, {})
     api.agent(queue, state="waiting", queues=[queue], log=["a", "b"], mode="online", comment="c")
     agent = expect(api.get(f"/v1/agents/data/{queue}"), 200).json()
-    assert DATE.fullmatch(agent.pop("updated_at"))
+    assert date_of(agent.pop("updated_at"))
     assert agent == {"name": queue, "state": "waiting", "queues": [queue], "mode": "ONLINE",
                      "comment": "c", "restricted_to": {}}
 

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from client import (BAD_REQUEST, DATE, WRONG_TYPE, Api, expect, expect_none, invalid, message,
+from client import (BAD_REQUEST, WRONG_TYPE, Api, date_of, expect, expect_none, invalid, message,
                     new_id)
 
 
@@ -113,7 +113,7 @@ def test_jobs_of_a_queue(api, queue):
     assert [j["job_id"] for j in jobs] == ids
     assert [j["job_state"] for j in jobs] == ["running", "waiting", "waiting"]
     assert all(set(j) == {"job_id", "created_at", "job_state", "job_queue"} for j in jobs)
-    assert all(DATE.fullmatch(j["created_at"]) and j["job_queue"] == queue for j in jobs)
+    assert all(date_of(j["created_at"]) and j["job_queue"] == queue for j in jobs)
 
 
 def next_page(response):
@@ -200,7 +200,7 @@ def test_search(api, queue):
     assert found(api, f"tags={queue}2&state=waiting") == [three]
     assert found(api, f"tags={queue}2&state=cancelled&state=active") == [three]
     (job,) = api.get(f"/v1/job/search?tags={queue}&state=setup").json()
-    assert set(job) == {"job_id", "created_at", "job_state"} and DATE.fullmatch(job["created_at"])
+    assert set(job) == {"job_id", "created_at", "job_state"} and date_of(job["created_at"])
     assert one in found(api, "") and one in found(api, "state=active")
 
 

@@ -4,6 +4,7 @@
 #include "worker/events/lost_jobs.h"
 #include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
+#include "worker/http/dates.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/request/call.h"
@@ -148,6 +149,7 @@ void h_agent_put(struct call *calls[], size_t n)
 struct agent_extras {
     json_t *restricted; /* {QUEUE: OWNERS, ...} of all */
     json_t *holds;      /* of agents */
+    enum dates dates;
 };
 
 /* Adds restricted_to: the agent's restricted queues, each with the clients that may submit to it,
@@ -165,6 +167,7 @@ static json_t *show_extras(void *arg, json_t *agent)
             json_object_setn(shown, name, len, owners);
     }
     json_object_set_new(agent, "restricted_to", shown);
+    date_show(extras->dates, agent, "updated_at");
     agent_mode_show(extras->holds, agent);
     return agent;
 }
@@ -210,7 +213,7 @@ void h_agents_get(struct call *calls[], size_t n)
     struct listing list;
 
     (void)n;
-    if (!listing_begin(&list, c, false))
+    if (!dates_of(c, &extras.dates) || !listing_begin(&list, c, false))
         return;
     enum err e = extras_load(c->store, &extras);
     list.show = show_extras;
@@ -230,9 +233,11 @@ void h_agent_get(struct call *calls[], size_t n)
     struct call *c = calls[0];
     struct agent_extras extras = {0};
     json_t *agent = NULL;
-    enum err e = store_agent_get(c->store, c->request->params[0], &agent);
 
     (void)n;
+    if (!dates_of(c, &extras.dates))
+        return;
+    enum err e = store_agent_get(c->store, c->request->params[0], &agent);
     if (e == ERR_NOT_FOUND) {
         reply_json(c, 404, json_object());
         return;

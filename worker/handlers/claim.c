@@ -1,6 +1,5 @@
 /* The agents' claim: hands out the next job of their queues. */
 #include "common/bus.h"
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/auth/authorize.h"
@@ -9,6 +8,7 @@
 #include "worker/events/lost_jobs.h"
 #include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
+#include "worker/http/dates.h"
 #include "worker/http/query.h"
 #include "worker/request/call.h"
 
@@ -24,6 +24,7 @@ struct wish {
     struct call *call;
     struct text *queues;
     struct buf agent;
+    enum dates dates;
 };
 
 /* An old agent runs any other JSON object as a job, so the body of every refusal to it is {}. */
@@ -109,17 +110,30 @@ static bool drop_restricted(struct wish *w, struct claim *claim)
     return false;
 }
 
+/* The form of dates. False: answered. */
+static bool find_dates(struct wish *w)
+{
+    struct call *c = w->call;
+
+    if (dates_of(c, &w->dates))
+        return true;
+    if (c->cfg->auth == AUTH_OPEN)
+        refuse(c, c->reply.status, "");
+    return false;
+}
+
 /* Fills wish and claim; false: answered. */
 static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
 {
     const struct request *r = c->request;
 
-    *w = (struct wish){c, mem_alloc((r->query_len + 1) * sizeof *w->queues),
-                       BUF_INIT(AGENT_NAME_MAX)};
+    *w = (struct wish){.call = c,
+                       .queues = mem_alloc((r->query_len + 1) * sizeof *w->queues),
+                       .agent = BUF_INIT(AGENT_NAME_MAX)};
     *claim =
         (struct claim){.asked = call_asked(c), .queues = w->queues, .lease_ms = lease_end_ms(c)};
-    if (find_queues(w, claim) && find_agent(w, claim) && drop_restricted(w, claim) && !r->head &&
-        holds_spare(c, claim, w->queues))
+    if (find_queues(w, claim) && find_dates(w) && find_agent(w, claim) &&
+        drop_restricted(w, claim) && !r->head && holds_spare(c, claim, w->queues))
         return true;
     if (!c->reply.status) /* HEAD takes no job; or there is none to hand out */
         reply_none(c);
@@ -131,13 +145,13 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
 #define UNFIT_MAX 8
 
 /* Answers with the job. False: it is too large for an answer. */
-static bool reply_job(struct call *c, const struct claim *claim)
+static bool reply_job(const struct wish *w, const struct claim *claim)
 {
-    char started[CLOCK_TEXT_SIZE];
+    struct call *c = w->call;
 
-    clock_rfc3339(claim->started_ms, started);
     json_object_set_new(claim->data, "job_id", json_string(claim->job_id));
-    json_object_set_new(claim->data, "started_at", json_string(started));
+    json_object_set_new(claim->data, "started_at", json_integer(claim->started_ms));
+    date_show(w->dates, claim->data, "started_at");
     reply_json(c, 200, json_incref(claim->data));
     c->reply.claimed = c->reply.status == 200;
     return c->reply.claimed;
@@ -169,7 +183,7 @@ static void pass_over(struct call *c, struct claim *claim)
 
 static void wish_answer(struct wish *w, struct claim *claim)
 {
-    for (int i = 0; !claim->err && i < UNFIT_MAX && !reply_job(w->call, claim); i++)
+    for (int i = 0; !claim->err && i < UNFIT_MAX && !reply_job(w, claim); i++)
         pass_over(w->call, claim);
     if (claim->err == ERR_NOT_FOUND)
         reply_none(w->call);

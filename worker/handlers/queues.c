@@ -1,5 +1,6 @@
 /* Queues: descriptions, images, agents, jobs, wait times. */
 #include "worker/handlers/holds.h"
+#include "worker/http/dates.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/http/query.h"
@@ -244,10 +245,13 @@ void h_queue_jobs(struct call *calls[], size_t n)
     char cursor[LIST_CURSOR_SIZE];
     struct list_page page;
     struct listing list;
+    enum dates dates;
 
     (void)n;
-    if (!listing_begin_page(&list, c, &page, cursor))
+    if (!dates_of(c, &dates) || !listing_begin_page(&list, c, &page, cursor))
         return;
+    list.show = date_show_created;
+    list.arg = &dates;
     enum err e = store_queue_jobs(c->store, c->request->params[0], &page);
     if (e == ERR_INVALID)
         query_bad_cursor(c);

@@ -1,4 +1,5 @@
 /* Search for jobs by tags and states. */
+#include "worker/http/dates.h"
 #include "worker/http/listing.h"
 #include "worker/http/query.h"
 #include "worker/jobs/states.h"
@@ -87,9 +88,13 @@ void h_job_search(struct call *calls[], size_t n)
     struct list_page page;
     struct listing list;
     struct job_search search = {.tags = tags};
+    enum dates dates;
 
     (void)n;
-    if (load(c, states, &search) && listing_begin_page(&list, c, &page, cursor)) {
+    if (load(c, states, &search) && dates_of(c, &dates) &&
+        listing_begin_page(&list, c, &page, cursor)) {
+        list.show = date_show_created;
+        list.arg = &dates;
         enum err e = store_jobs_search(c->store, &search, &page);
         if (e == ERR_INVALID)
             query_bad_cursor(c);

@@ -1,5 +1,5 @@
-/* Queues, agents and lists of jobs. Part of store.h, whose rules and errors apply. Dates in results
- * are text (RFC 3339, whole seconds). */
+/* Queues, agents and lists of jobs. Part of store.h, whose rules and errors apply. created_at and
+ * updated_at in results are integers: milliseconds since the epoch. */
 #ifndef WORKER_STORE_DIRECTORY_H
 #define WORKER_STORE_DIRECTORY_H
 

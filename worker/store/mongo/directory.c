@@ -86,6 +86,7 @@ static json_t *agent_shown(const bson_t *doc)
 {
     json_t *agent = doc_object(doc);
 
+    json_object_set_new(agent, "updated_at", doc_time(doc, "updated_at")); /* NULL: not set */
     json_object_del(agent, "log");
     json_object_del(agent, "requests");
     json_object_del(agent, AGENT_CLAIMED);

@@ -420,6 +420,15 @@ json_t *doc_json(const bson_t *doc, const char *path)
     return doc_at(doc, path, &it) ? bsonjson_value(&it) : NULL;
 }
 
+json_t *doc_time(const bson_t *doc, const char *path)
+{
+    bson_iter_t it;
+
+    if (doc_at(doc, path, &it) && BSON_ITER_HOLDS_DATE_TIME(&it))
+        return json_integer(bson_iter_date_time(&it));
+    return doc_json(doc, path);
+}
+
 json_t *doc_object(const bson_t *doc)
 {
     json_t *object = json_object();

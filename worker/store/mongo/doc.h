@@ -128,6 +128,8 @@ bool doc_inner(const bson_t *doc, const char *path, bson_t *ret);
 bool doc_list(const bson_t *doc, const char *path, bson_iter_t *ret);
 /* A value as JSON, NULL: missing; the whole document without its _id. */
 json_t *doc_json(const bson_t *doc, const char *path);
+/* The same, but a date as milliseconds since the epoch. */
+json_t *doc_time(const bson_t *doc, const char *path);
 json_t *doc_object(const bson_t *doc);
 /* The document at an iterator, as a view; false: not a document. */
 bool doc_view(const bson_iter_t *it, bson_t *ret);

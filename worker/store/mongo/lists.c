@@ -42,7 +42,7 @@ static json_t *job_shown(const bson_t *doc, bool with_queue)
     json_t *job = json_object();
 
     for (size_t i = 0; i < (with_queue ? 4u : 3u); i++)
-        json_object_set_new(job, fields[i].name, doc_json(doc, fields[i].path)); /* NULL: not set */
+        json_object_set_new(job, fields[i].name, doc_time(doc, fields[i].path)); /* NULL: not set */
     return job;
 }
 

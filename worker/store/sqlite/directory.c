@@ -119,13 +119,11 @@ enum err sqlite_images_get(struct store *s, struct text queue, json_t **ret)
 static json_t *agent_of(const struct query *r)
 {
     json_t *agent = query_col_json(r, 2);
-    char date[CLOCK_TEXT_SIZE];
 
     if (!agent)
         return NULL;
-    clock_rfc3339(query_col_int(r, 1), date);
     json_object_set_new(agent, "name", text_value(query_col_text(r, 0)));
-    json_object_set_new(agent, "updated_at", json_string(date));
+    json_object_set_new(agent, "updated_at", json_integer(query_col_int(r, 1)));
     if (query_col_text(r, 3).s)
         json_object_set_new(agent, "job_id", text_value(query_col_text(r, 3)));
     if (query_col_text(r, 4).s)

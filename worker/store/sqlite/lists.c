@@ -1,8 +1,6 @@
 /* Lists of jobs: of a queue, by tags and states; page by page in the order of submission. */
 #include "worker/store/sqlite/job.h"
 
-#include "common/clock.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,16 +31,14 @@ static json_t *column(const struct query *r, int at)
 /* Takes the rows (id, job_id, created_us, state, queue) of a statement and ends it. */
 static enum err collect(struct query *r, struct list_page *page, bool with_queue)
 {
-    char date[CLOCK_TEXT_SIZE];
     int64_t last = 0;
     json_t *job;
     bool more = false;
     enum err e;
 
     while ((e = query_step(r)) == ERR_OK) {
-        clock_rfc3339(query_col_int(r, 2) / 1000, date);
-        job = json_pack("{s:o, s:s, s:o}", "job_id", column(r, 1), "created_at", date, "job_state",
-                        column(r, 3));
+        job = json_pack("{s:o, s:I, s:o}", "job_id", column(r, 1), "created_at",
+                        (json_int_t)(query_col_int(r, 2) / 1000), "job_state", column(r, 3));
         if (with_queue)
             json_object_set_new(job, "job_queue", column(r, 4));
         more = !page->take(page->arg, query_col_text(r, 1), job);
