@@ -217,29 +217,39 @@ void metrics_forget(unsigned slot)
 {
     if (!memory || slot >= slots_len)
         return;
-    for (int m = 0; m < METRIC_COUNT_; m++)
-        for (unsigned i = 0; metric_rows[m].type == GAUGE && i < metric_series((enum metric)m); i++)
+    for (int m = 0; m < METRIC_COUNT_; m++) {
+        bool gauge = metric_rows[m].type == GAUGE || metric_rows[m].type == GAUGE_MAX;
+        for (unsigned i = 0; gauge && i < metric_series((enum metric)m); i++)
             atomic_store(memory + slot * slot_cells + first_cell[m] + i, 0);
+    }
 }
 
 /* ---- reading ---- */
 
-static uint64_t sum_cell(size_t cell)
+/* The sum of a cell over all processes, or the highest. */
+static uint64_t total_cell(size_t cell, bool highest)
 {
-    uint64_t sum = 0;
+    uint64_t total = 0;
 
     for (unsigned i = 0, n = used ? atomic_load(&used->len) : 0; i < n; i++) {
         unsigned slot = atomic_load_explicit(&used->slots[i], memory_order_relaxed);
-        if (slot)
-            sum +=
-                atomic_load_explicit(memory + (slot - 1) * slot_cells + cell, memory_order_relaxed);
+        if (!slot)
+            continue;
+        uint64_t value =
+            atomic_load_explicit(memory + (slot - 1) * slot_cells + cell, memory_order_relaxed);
+        if (!highest)
+            total += value;
+        else if (value > total)
+            total = value;
     }
-    return sum;
+    return total;
 }
 
 uint64_t metric_total(enum metric m, unsigned label)
 {
-    return label < metric_series(m) ? sum_cell(first_cell[m] + label) : 0;
+    return label < metric_series(m)
+               ? total_cell(first_cell[m] + label, metric_rows[m].type == GAUGE_MAX)
+               : 0;
 }
 
 void metric_histogram(enum metric m, unsigned label, uint64_t counts[METRIC_BUCKETS + 1],
@@ -248,8 +258,8 @@ void metric_histogram(enum metric m, unsigned label, uint64_t counts[METRIC_BUCK
     size_t first = first_cell[m] + (size_t)label * HISTOGRAM_CELLS;
 
     for (unsigned i = 0; i <= METRIC_BUCKETS; i++)
-        counts[i] = sum_cell(first + i);
-    *ret_sum_us = sum_cell(first + HISTOGRAM_CELLS - 1);
+        counts[i] = total_cell(first + i, false);
+    *ret_sum_us = total_cell(first + HISTOGRAM_CELLS - 1, false);
 }
 
 /* Requests of frontends have no path; their names label them instead. Two series with equal labels

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /* FLASK_SECONDS: a histogram with the buckets of Prometheus' Python library. */
-enum metric_type { COUNTER, GAUGE, SECONDS, FLASK_SECONDS };
+enum metric_type { COUNTER, GAUGE, GAUGE_MAX, SECONDS, FLASK_SECONDS };
 
 enum metric {
 #define METRIC(id, type, name, labels, roles, help) id,

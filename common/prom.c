@@ -13,6 +13,7 @@
 
 static const char *const types[] = {[COUNTER] = "counter",
                                     [GAUGE] = "gauge",
+                                    [GAUGE_MAX] = "gauge",
                                     [SECONDS] = "histogram",
                                     [FLASK_SECONDS] = "histogram"};
 

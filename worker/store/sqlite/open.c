@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/store/sqlite/checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ static void sqlite_close(struct store *s)
 {
     struct sqlite *q = sqlite_of(s);
 
+    sqlite_checkpoints_stop(q->checkpoints);
     sqlite_disconnect(q);
     sqlite_clock_close(q);
     free(q->path);
@@ -62,6 +64,8 @@ enum err sqlite_open(const char *uri, const struct config *cfg, struct store **r
     enum err e = sqlite_connect(q);
     if (!e)
         e = sqlite_clock_open(q);
+    if (!e && !(q->checkpoints = sqlite_checkpoints_start(q->path)))
+        e = ERR_UNAVAILABLE;
     if (e)
         sqlite_close(&q->store);
     else

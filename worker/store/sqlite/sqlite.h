@@ -39,8 +39,9 @@ struct sqlite {
     bool begun;         /* a transaction that writes is open */
     struct sqlite_group group;
     int wal_pages;  /* in the write-ahead log after the last commit */
-    int wal_tidied; /* of them when a checkpoint was last made */
-    int fault;      /* code of the fault that was logged last, and when */
+    int wal_tidied; /* of them when a checkpoint was last asked for */
+    struct sqlite_checkpoints *checkpoints;
+    int fault; /* code of the fault that was logged last, and when */
     int64_t fault_ms;
     struct looks looks; /* of claims */
     int clock_fd;       /* see clock.c */

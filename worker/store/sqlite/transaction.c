@@ -2,14 +2,14 @@
 #include "worker/store/sqlite/sqlite.h"
 
 #include "common/log.h"
+#include "worker/store/sqlite/checkpoint.h"
 
-/* Pages (4 KiB) in the WAL above which a passive checkpoint runs, and above which writers wait for
- * the WAL to restart; the second bounds its size. */
-#define WAL_PAGES     1000
-#define WAL_PAGES_MAX 16000
+/* Pages (4 KiB) that the WAL grows by between two checkpoints, and above which a writer helps. */
+#define WAL_PAGES      1000
+#define WAL_PAGES_LATE 8000
 
-/* Copies the pages of a long WAL into the database. A failure loses nothing: the next call tries
- * again. */
+/* Asks for a checkpoint of a WAL that has grown. Where writers are faster than the thread that makes
+ * them, they copy, too; a passive checkpoint waits for nobody. */
 static void tidy(struct sqlite *q)
 {
     if (q->wal_pages < q->wal_tidied) /* the WAL has restarted */
@@ -17,12 +17,9 @@ static void tidy(struct sqlite *q)
     if (q->wal_pages - q->wal_tidied < WAL_PAGES)
         return;
     q->wal_tidied = q->wal_pages;
-    int mode = q->wal_pages < WAL_PAGES_MAX ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
-    int code = sqlite3_wal_checkpoint_v2(q->db, NULL, mode, NULL, NULL);
-    if (code && (code & 0xff) != SQLITE_BUSY)
-        log_warn("cannot shrink the write-ahead log of %s: %s; see that its disk works and has "
-                 "space left",
-                 q->path, sqlite3_errmsg(q->db));
+    bool reader = sqlite_checkpoints_want(q->checkpoints);
+    if (q->wal_pages > WAL_PAGES_LATE && !reader)
+        sqlite3_wal_checkpoint_v2(q->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
 static enum err run(struct sqlite *q, enum sql which)
