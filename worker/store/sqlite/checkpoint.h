@@ -14,8 +14,8 @@ struct sqlite_checkpoints *sqlite_checkpoints_start(const char *path) MUST_CHECK
 /* Ends the thread, after a checkpoint that it has begun. NULL does nothing. */
 void sqlite_checkpoints_stop(struct sqlite_checkpoints *c);
 
-/* Asks for a checkpoint and returns at once: whether a reader is in its way, which is warned of when
- * it has been for long. NULL does nothing. */
+/* Asks for a checkpoint and returns at once. True: a reader is in its way (logged when it has been
+ * for long). NULL does nothing. */
 bool sqlite_checkpoints_want(struct sqlite_checkpoints *c);
 
 #endif

@@ -8,8 +8,8 @@
 #define WAL_PAGES      1000
 #define WAL_PAGES_LATE 8000
 
-/* Asks for a checkpoint of a WAL that has grown. Where writers are faster than the thread that makes
- * them, they copy, too; a passive checkpoint waits for nobody. */
+/* Asks for a checkpoint of a WAL that has grown. Writers that are faster than the thread copy pages
+ * themselves; a passive checkpoint waits for nobody. */
 static void tidy(struct sqlite *q)
 {
     if (q->wal_pages < q->wal_tidied) /* the WAL has restarted */
