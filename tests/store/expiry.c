@@ -153,10 +153,10 @@ static void test_output(void **state)
     append(t->a, active);
     append(t->a, over);
     append(t->a, none);
-    walk(t->b, EXPIRY_OUTPUT, clock_wall_us() / 1000 + 1); /* another type */
+    walk(t->b, EXPIRY_OUTPUT, store_now_ms(t->b) + 1000); /* another type */
     walk(t->b, EXPIRY_SERIAL, clock_wall_us() / 1000 - 3600000);
     append(t->a, none);
-    assert_true(walk(t->b, EXPIRY_SERIAL, clock_wall_us() / 1000 + 1).removed >= 2);
+    assert_true(walk(t->b, EXPIRY_SERIAL, store_now_ms(t->b) + 1000).removed >= 2);
     assert_int_equal(take(t->a, none), ERR_NOT_FOUND);
     assert_int_equal(take(t->a, over), ERR_NOT_FOUND);
     assert_int_equal(take(t->a, active), ERR_OK);

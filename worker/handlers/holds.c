@@ -55,7 +55,7 @@ static bool fault(struct call *c, const char *name, const char *text)
 
 bool hold_reason_is_fine(struct call *c, const char *name, const json_t *reason, bool required)
 {
-    if (json_string_length(reason) > HOLD_REASON_MAX)
+    if (json_string_length(reason) > REASON_BYTES_MAX)
         return fault(c, name, "A reason has at most 1024 bytes.");
     return !required || json_string_length(reason) || fault(c, name, "A reason is required.");
 }
@@ -79,10 +79,10 @@ void hold_refused(struct call *c, enum err e)
 /* The reason as a header: its bytes that a header may not hold become `?`. */
 static void tell(struct call *c, const char *reason)
 {
-    char shown[HOLD_REASON_MAX + 1];
+    char shown[REASON_BYTES_MAX + 1];
     size_t len = 0;
 
-    for (; reason && reason[len] && len < HOLD_REASON_MAX; len++)
+    for (; reason && reason[len] && len < REASON_BYTES_MAX; len++)
         shown[len] = reason[len] < ' ' || reason[len] > '~' ? '?' : reason[len];
     shown[len] = 0;
     reply_header(c, "X-Queue-Paused", len ? shown : "?");

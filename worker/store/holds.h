@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #define HOLDS_MAX        10000 /* of both kinds */
-#define HOLD_REASON_MAX  1024  /* bytes */
 #define HOLD_MODE_QUEUE  "PAUSED"
 #define HOLD_MODE_ONLINE "ONLINE" /* of an agent: no hold */
 

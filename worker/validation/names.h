@@ -7,11 +7,12 @@
 
 #include <stdbool.h>
 
-#define NAME_BYTES_MAX 256                 /* of a queue, agent, client, tag, state or image */
-#define TEXT_BYTES_MAX ((size_t)64 * 1024) /* of a description, a field or log line of an agent */
-#define URL_BYTES_MAX  8192                /* of a webhook */
-#define NAMES_MAX      1000 /* queues of an agent, or in one post; images of a queue */
-#define LISTED_MAX     100  /* tags of a job, agents that it excludes */
+#define NAME_BYTES_MAX   256                 /* of a queue, agent, client, tag, state or image */
+#define TEXT_BYTES_MAX   ((size_t)64 * 1024) /* of a description, a field or log line of an agent */
+#define URL_BYTES_MAX    8192                /* of a webhook */
+#define REASON_BYTES_MAX 1024                /* why a queue is paused, or an agent out of service */
+#define NAMES_MAX        1000 /* queues of an agent, or in one post; images of a queue */
+#define LISTED_MAX       100  /* tags of a job, agents that it excludes */
 
 /* What is wrong with a name that is to be stored, static storage; NULL: nothing. */
 const char *name_fault(struct text name);

@@ -250,8 +250,9 @@ static const struct field restricted_fields[] = {
 };
 const struct schema schema_restricted = {.fields = restricted_fields};
 
+static const struct kind kind_reason = {.type = KIND_STRING, .max_len = REASON_BYTES_MAX};
 static const struct field pause_fields[] = {
-    {"reason", &kind_text, 0},
+    {"reason", &kind_reason, 0},
     {"until", &kind_datetime, 0},
     {0},
 };
