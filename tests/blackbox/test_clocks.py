@@ -16,8 +16,8 @@ from receiver import Receiver
 from stack import BIN, SANITIZED, Stack, descendants, wait_until
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-SETTINGS = {"SWEEP_INTERVAL": 50, "JOB_LEASE": 3, "EXPIRE_JOBS": 8, "WEBHOOK_BACKOFF": 300, "WEBHOOK_TIMEOUT": 1000,
-            "WEBHOOK_PRIVATE": "allow"}
+SETTINGS = {"SWEEP_INTERVAL": 50, "JOB_LEASE": 3, "AGENT_NAMES": "shared", "EXPIRE_JOBS": 8, "WEBHOOK_BACKOFF": 300,
+            "WEBHOOK_TIMEOUT": 1000, "WEBHOOK_PRIVATE": "allow"}
 SKEWS = ("+60s", "-60s")
 CLAIMS, AGENTS = 60, 4
 
@@ -138,7 +138,8 @@ def keep_alive(api, job_id, seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         expect(api.post(f"/v1/result/{job_id}/output", None, data="x", headers={"Content-Type": "text/plain"}), 200)
-        assert api.state(job_id) == "test"
+        found = api.get(f"/v1/result/{job_id}").json()
+        assert found["job_state"] == "test", found
         time.sleep(0.2)
 
 

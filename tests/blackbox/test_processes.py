@@ -434,7 +434,8 @@ def test_database_away_and_back(store, queue):
     """503 with Retry-After quickly; normal service without a restart."""
     mongod = Mongod()
     try:
-        with Stack(mongod.uri("away"), "--store-timeout", 1000) as stack:
+        # one worker: a second one might open the store only once it is away
+        with Stack(mongod.uri("away"), "--store-timeout", 1000, workers=1) as stack:
             api = Api(stack.url)
             job_id = api.submit(queue)
             mongod.stop()

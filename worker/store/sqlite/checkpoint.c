@@ -8,14 +8,16 @@
 #include "common/metrics.h"
 #include "worker/store/sqlite/sqlite.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -32,9 +34,9 @@ enum {
 struct sqlite_checkpoints {
     char *path, *wal; /* owned: the database, its WAL */
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool wanted, ending;       /* under the lock */
+    bool started;
+    int changed; /* eventfd: wakes the thread; -1: none */
+    _Atomic bool wanted, ending;
     _Atomic int64_t wal_bytes; /* for warnings, which the owner of the connection logs */
     _Atomic int64_t reader_ms;
     int64_t warned_ms; /* of the owner */
@@ -131,19 +133,13 @@ static void measure(struct sqlite_checkpoints *c)
 /* Waits until a checkpoint is wanted or a look is due. False: the end. */
 static bool await(struct sqlite_checkpoints *c, bool *ret_wanted)
 {
-    struct timespec until;
+    struct pollfd wake = {.fd = c->changed, .events = POLLIN};
+    eventfd_t times;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_MS / 1000;
-    pthread_mutex_lock(&c->lock);
-    while (!c->wanted && !c->ending)
-        if (pthread_cond_timedwait(&c->changed, &c->lock, &until))
-            break;
-    *ret_wanted = c->wanted;
-    c->wanted = false;
-    bool ending = c->ending;
-    pthread_mutex_unlock(&c->lock);
-    return !ending;
+    poll(&wake, 1, LOOK_MS);
+    eventfd_read(c->changed, &times); /* does not block; fails where nothing woke it */
+    *ret_wanted = atomic_exchange(&c->wanted, false);
+    return !c->ending;
 }
 
 static void *run(void *arg)
@@ -165,27 +161,22 @@ struct sqlite_checkpoints *sqlite_checkpoints_start(const char *path)
 {
     struct sqlite_checkpoints *c = mem_alloc(sizeof *c);
     size_t size = strlen(path) + sizeof "-wal";
-    pthread_condattr_t monotonic;
     sigset_t all, before;
 
     c->path = mem_strndup(path, strlen(path));
     c->wal = mem_alloc(size);
     snprintf(c->wal, size, "%s-wal", path);
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    c->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for the main thread */
-    int e = pthread_create(&c->thread, NULL, run, c);
+    int e = c->changed < 0 ? errno : pthread_create(&c->thread, NULL, run, c);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!e)
+    c->started = e == 0;
+    if (c->started)
         return c;
-    log_error("cannot start the thread that copies the write-ahead log of %s: %s; raise the limit "
-              "of threads (ulimit -u) or give the server more memory",
+    log_error("cannot start the thread that copies the write-ahead log of %s: %s; raise the limits "
+              "of threads and open files (ulimit -u, -n) or give the server more memory",
               path, strerror(e));
-    c->ending = true;
     sqlite_checkpoints_stop(c);
     return NULL;
 }
@@ -194,15 +185,13 @@ void sqlite_checkpoints_stop(struct sqlite_checkpoints *c)
 {
     if (!c)
         return;
-    if (!c->ending) {
-        pthread_mutex_lock(&c->lock);
-        c->ending = true;
-        pthread_cond_signal(&c->changed);
-        pthread_mutex_unlock(&c->lock);
+    c->ending = true;
+    if (c->started) {
+        eventfd_write(c->changed, 1);
         pthread_join(c->thread, NULL);
     }
-    pthread_cond_destroy(&c->changed);
-    pthread_mutex_destroy(&c->lock);
+    if (c->changed >= 0)
+        close(c->changed);
     free(c->path);
     free(c->wal);
     free(c);
@@ -212,10 +201,8 @@ bool sqlite_checkpoints_want(struct sqlite_checkpoints *c)
 {
     if (!c) /* the tables are being made */
         return false;
-    pthread_mutex_lock(&c->lock);
-    c->wanted = true;
-    pthread_cond_signal(&c->changed);
-    pthread_mutex_unlock(&c->lock);
+    if (!atomic_exchange(&c->wanted, true))
+        eventfd_write(c->changed, 1);
     int64_t now = clock_mono_ms(), reader_ms = c->reader_ms, bytes = c->wal_bytes;
     if (bytes <= WAL_MAX_BYTES || reader_ms < READER_MS ||
         (c->warned_ms && now - c->warned_ms < WARN_MS))
