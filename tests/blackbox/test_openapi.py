@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from auth import as_role
 from client import expect
 from stack import ROOT
@@ -21,6 +23,8 @@ def test_document(api):
     assert head.headers["Content-Length"] == str(len(answer.content)) and head.content == b""
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_answers_conform(roles_server, tmp_path):
     """Bodies and parameters at the edges of their schemas and beyond, by an admin: some 2,000 requests."""
     headers = [x for name, value in as_role("admin").items() for x in ("-H", f"{name}: {value}")]
