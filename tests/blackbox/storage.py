@@ -43,6 +43,11 @@ class MongoStorage:
     def set_age(self, job_id, seconds):
         self._set(job_id, created_at=now() - datetime.timedelta(seconds=seconds))
 
+    def set_silent(self, agent, seconds):
+        """Sets how long ago the agent posted."""
+        seen = now() - datetime.timedelta(seconds=seconds)
+        assert self.db.agents.update_one({"name": agent}, {"$set": {"updated_at": seen}}).matched_count == 1
+
     def set_ended(self, job_id, seconds):
         """Sets how long ago the job reached its state."""
         self._set(job_id, history=[{"at": now() - datetime.timedelta(seconds=seconds)}])
@@ -127,6 +132,10 @@ class SqliteStorage:
 
     def set_age(self, job_id, seconds):
         self._set(job_id, "created_us", int((now().timestamp() - seconds) * 1e6))
+
+    def set_silent(self, agent, seconds):
+        assert self._run("UPDATE agents SET updated_ms = ? WHERE name = ?",
+                         int((now().timestamp() - seconds) * 1e3), agent) == 1
 
     def set_ended(self, job_id, seconds):
         self._run("UPDATE history SET at_ms = ? WHERE job = (SELECT id FROM jobs WHERE job_id = ?)",

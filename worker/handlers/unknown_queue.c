@@ -1,7 +1,6 @@
 #include "worker/handlers/unknown_queue.h"
 
 #include "worker/handlers/holds.h"
-#include "worker/validation/fieldtypes.h"
 
 #include <string.h>
 
@@ -43,12 +42,9 @@ static bool is_online(const struct search *s, json_t *agent)
 {
     agent_mode_show(s->holds, agent);
     const char *state = json_string_value(json_object_get(agent, "state"));
-    const json_t *updated = json_object_get(agent, "updated_at");
-    int64_t at_ms = s->now_ms;
+    const json_t *updated = json_object_get(agent, "updated_at"); /* ms; of others, anything */
+    int64_t at_ms = json_is_integer(updated) ? json_integer_value(updated) : s->now_ms;
 
-    if (json_is_string(updated) &&
-        !datetime_from_text(json_string_value(updated), json_string_length(updated), &at_ms))
-        return false;
     return s->now_ms - at_ms < SILENT_MS &&
            !(state && (strcmp(state, "offline") == 0 || strcmp(state, "maintenance") == 0 ||
                        strcmp(state, "restart") == 0));
