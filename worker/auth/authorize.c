@@ -201,10 +201,14 @@ bool authorize_speaks_for(const json_t *permissions, struct text agent)
     return false;
 }
 
+bool authorize_is(const struct call *c, unsigned roles)
+{
+    return c->caller.has_token && (c->caller.role & roles);
+}
+
 bool authorize_agent(struct call *c, struct text agent)
 {
-    if (c->cfg->agent_identity == AGENT_IDENTITY_ANY ||
-        (c->caller.has_token && (c->caller.role & (unsigned)ROLES_MANAGERS)) ||
+    if (c->cfg->agent_identity == AGENT_IDENTITY_ANY || authorize_is(c, ROLES_MANAGERS) ||
         (c->caller.has_token && agent.s && authorize_speaks_for(c->caller.permissions, agent)))
         return true;
     reply_error(c, c->caller.has_token ? 403 : 401, "The token is not one of agent '%.*s'",
@@ -217,8 +221,7 @@ bool authorize_owner(struct call *c, struct text job_id, unsigned also)
 {
     json_t *submitter = NULL;
 
-    if (!c->cfg->owner_rules ||
-        (c->caller.has_token && (c->caller.role & ((unsigned)ROLES_MANAGERS | also))))
+    if (!c->cfg->owner_rules || authorize_is(c, ROLES_MANAGERS | also))
         return true;
     enum err e = store_job_submitter(c->store, job_id, &submitter);
     bool may = e == ERR_NOT_FOUND ||

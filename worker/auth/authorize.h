@@ -12,6 +12,9 @@ void authorize_pass(struct call *c);
 /* Answers 403 with the names of the roles that may, and tells the security log. */
 void authorize_refuse_role(struct call *c, unsigned allowed);
 
+/* Whether the caller has a token of one of these roles. */
+bool authorize_is(const struct call *c, unsigned roles);
+
 /* Whether a token's permissions speak for the agent: the client id is the agent's name, or the
  * client's `agents` list holds it. */
 bool authorize_speaks_for(const json_t *permissions, struct text agent);

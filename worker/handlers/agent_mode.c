@@ -2,6 +2,7 @@
 #include "worker/handlers/holds.h"
 
 #include "common/clock.h"
+#include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/http/cookie.h"
 
@@ -35,11 +36,10 @@ static bool is_text(const json_t *value, const char *text)
  * tells its queues, a restart. */
 static void take_end(struct call *c, const json_t *fields, struct agent_mode *m)
 {
-    bool operator= c->caller.has_token &&(c->caller.role &ROLES_MANAGERS);
-
-    if (operator&& is_text(json_object_get(fields, "state"), AGENT_STATE_ONLINE))
+    if (authorize_is(c, ROLES_MANAGERS) &&
+        is_text(json_object_get(fields, "state"), AGENT_STATE_ONLINE)) {
         m->ends = true;
-    else if (json_object_get(fields, "queues")) {
+    } else if (json_object_get(fields, "queues")) {
         m->ends = true;
         m->hold.only = MODE_RESTART;
     }

@@ -2,6 +2,7 @@
 
 #include "worker/auth/authorize.h"
 #include "worker/clients/document.h"
+#include "worker/handlers/submitter.h"
 #include "worker/jobs/states.h"
 #include "worker/validation/job_id.h"
 
@@ -44,36 +45,21 @@ static enum err holds(struct call *c, struct text job_id)
     return e;
 }
 
-/* Permissions of the job's submitter as they are now. */
-static enum err rights_of(struct call *c, struct text job_id, json_t **ret)
-{
-    json_t *submitter = NULL, *client = NULL;
-    enum err e = store_job_submitter(c->store, job_id, &submitter);
-    struct text id = {json_string_value(submitter), json_string_length(submitter)};
-
-    if (!e && id.s)
-        e = store_client_get(c->store, id, &client);
-    if (!e || (e == ERR_NOT_FOUND && submitter)) { /* the client may have been removed */
-        *ret = client ? client_permissions(client, false) : json_object();
-        e = ERR_OK;
-    }
-    json_decref(client);
-    json_decref(submitter);
-    return e;
-}
-
 json_t *child_jobs_rights(struct call *c, const json_t *data)
 {
     const json_t *parent = json_object_get(data, "parent_job_id");
     struct text id = {json_string_value(parent), json_string_length(parent)};
-    json_t *rights = NULL;
+    json_t *client = NULL, *rights = NULL;
     enum err e = id.s && job_id_valid(id.s, id.len) ? holds(c, id) : ERR_NOT_FOUND;
 
     if (!e)
-        e = rights_of(c, id, &rights);
-    if (e == ERR_NOT_FOUND)
+        e = submitter_client(c->store, id, &client);
+    if (!e)
+        rights = client ? client_permissions(client, false) : json_object();
+    else if (e == ERR_NOT_FOUND)
         child_jobs_refuse(c);
-    else if (e)
+    else
         reply_err(c, e);
+    json_decref(client);
     return rights;
 }

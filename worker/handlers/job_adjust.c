@@ -3,6 +3,7 @@
 #include "worker/auth/security_log.h"
 #include "worker/auth/token.h"
 #include "worker/clients/permissions.h"
+#include "worker/handlers/submitter.h"
 #include "worker/http/jsonbody.h"
 
 #include <string.h>
@@ -10,26 +11,28 @@
 /* Seconds by which one call extends a reservation at most. */
 #define EXTEND_MAX ((int64_t)366 * 86400)
 
-/* Permissions of the job's submitter as they are now, new reference; NULL: none are known. */
-static enum err submitter_permissions(struct call *c, struct text job_id, json_t **ret)
+static void answer(struct call *c, const struct job_adjust *a, enum err e)
 {
-    json_t *submitter = NULL;
-    enum err e = store_job_submitter(c->store, job_id, &submitter);
-
-    *ret = NULL;
-    if (!e && submitter)
-        e = store_client_get(
-            c->store, (struct text){json_string_value(submitter), json_string_length(submitter)},
-            ret);
-    json_decref(submitter);
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+    if (e == ERR_NOT_FOUND)
+        reply_error(c, 404, "Job not found");
+    else if (e == ERR_CONFLICT)
+        reply_error(c, 409, a->extends ? "The job is not reserved" : "The job does not wait");
+    else if (e == ERR_FULL)
+        reply_error(c, 403,
+                    "The reservation would last longer than the %lld seconds that the submitter of "
+                    "the job may reserve",
+                    (long long)a->max_s);
+    else if (e)
+        reply_err(c, e);
+    else
+        reply_text(c, 200, "OK");
 }
 
 /* Fills the limit of the job's submitter. False: answered. */
 static bool load_extension(struct call *c, const json_t *body, struct text queue,
                            struct job_adjust *a)
 {
-    json_t *permissions;
+    json_t *client;
 
     a->extends = true;
     a->seconds = json_integer_value(json_object_get(body, "seconds"));
@@ -37,11 +40,11 @@ static bool load_extension(struct call *c, const json_t *body, struct text queue
         reply_invalid(c, json_pack("{s:[s]}", "seconds", "Must be an integer from 1 to 31622400."));
         return false;
     }
-    enum err e = submitter_permissions(c, a->job_id, &permissions);
-    a->max_s = permissions_reservation_max(permissions, queue);
-    json_decref(permissions);
+    enum err e = submitter_client(c->store, a->job_id, &client);
+    a->max_s = permissions_reservation_max(client, queue);
+    json_decref(client);
     if (e)
-        reply_err(c, e);
+        answer(c, a, e);
     return !e;
 }
 
@@ -62,23 +65,6 @@ static bool load_priority(struct call *c, const json_t *body, struct text queue,
         return true;
     reply_error(c, refusal.status, "%s", refusal.text);
     return false;
-}
-
-static void answer(struct call *c, const struct job_adjust *a, enum err e)
-{
-    if (e == ERR_NOT_FOUND)
-        reply_error(c, 404, "Job not found");
-    else if (e == ERR_CONFLICT)
-        reply_error(c, 409, a->extends ? "The job is not reserved" : "The job does not wait");
-    else if (e == ERR_FULL)
-        reply_error(c, 403,
-                    "The reservation would last longer than the %lld seconds that the submitter of "
-                    "the job may reserve",
-                    (long long)a->max_s);
-    else if (e)
-        reply_err(c, e);
-    else
-        reply_text(c, 200, "OK");
 }
 
 void job_adjust(struct call *c, const json_t *body)

@@ -1,4 +1,5 @@
 /* Cancels the jobs that a search finds. */
+#include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/events/server_events.h"
 #include "worker/http/jsonbody.h"
@@ -17,8 +18,7 @@ handler_fn h_jobs_cancel;
 /* Anybody's jobs: for managers and admins; for all where anybody may cancel any single job. */
 static bool may_cancel_all(const struct call *c)
 {
-    return (c->caller.has_token && (c->caller.role & (unsigned)ROLES_MANAGERS)) ||
-           (c->cfg->auth == AUTH_OPEN && !c->cfg->owner_rules);
+    return authorize_is(c, ROLES_MANAGERS) || (c->cfg->auth == AUTH_OPEN && !c->cfg->owner_rules);
 }
 
 /* Limits the search to the caller's own jobs. False: answered. */
