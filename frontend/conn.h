@@ -24,8 +24,9 @@ void conn_let_body(struct conn *c);
  * end of its sending side. Keeps bytes of further requests, up to INTAKE_WAIT_MAX and one read. */
 void conn_watch(struct conn *c);
 
-/* Stops reading when INTAKE_WAIT_MAX bytes wait behind the request that is served. Call it after
- * each evhttp_send_* on a connection that stays: the library enables reading there. */
+/* Stops reading when INTAKE_WAIT_MAX bytes wait behind the request that is served, and lets an
+ * answer go on when the client ends its sending side. Call it after each evhttp_send_* on a
+ * connection that stays: the library enables reading there, and sets its callbacks. */
 void conn_hold(struct conn *c);
 
 /* Closes the connections without a request. */

@@ -301,6 +301,14 @@ enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret)
     return e;
 }
 
+void db_run_inserts(struct mongo *m, struct db_batch *b, enum err errs[], size_t n)
+{
+    b->errs = errs;
+    enum err e = db_run(m, b, NULL);
+    for (size_t i = 0; i < n; i++)
+        errs[i] = e ? e : errs[i] == ERR_CONFLICT ? ERR_OK : errs[i];
+}
+
 enum err db_insert(struct mongo *m, const char *collection, bson_t *doc)
 {
     struct db_batch b = DB_BATCH(collection);

@@ -140,6 +140,10 @@ void db_add_insert(struct db_batch *b, bson_t *doc);
 void db_add_update(struct db_batch *b, const struct db_change *c);
 void db_add_delete(struct db_batch *b, bson_t *filter, bool all);
 
+/* Runs a batch of n inserts that is `unordered`. errs[i]: what became of each; a document that was
+ * there before counts as inserted. */
+void db_run_inserts(struct mongo *m, struct db_batch *b, enum err errs[], size_t n);
+
 /* Runs the batch, unless it is empty, and empties it. Returns the error of the first statement that
  * failed; *ret (may be NULL) is filled then, too. */
 enum err db_run(struct mongo *m, struct db_batch *b, struct db_done *ret) MUST_CHECK;

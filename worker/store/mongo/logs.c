@@ -45,12 +45,11 @@ static void insert(struct mongo *m, struct log_fragment *fragments, size_t n)
     enum err *errs = mem_alloc(n * sizeof *errs);
 
     b.unordered = true;
-    b.errs = errs;
     for (size_t i = 0; i < n; i++)
         db_add_insert(&b, fragment(m, &fragments[i]));
-    enum err e = db_run(m, &b, NULL);
+    db_run_inserts(m, &b, errs, n);
     for (size_t i = 0; i < n; i++)
-        fragments[i].err = e ? e : errs[i] == ERR_CONFLICT ? ERR_OK : errs[i];
+        fragments[i].err = errs[i];
     free(errs);
 }
 

@@ -81,12 +81,11 @@ static void insert(struct mongo *m, struct output_append *a, size_t n)
     enum err *errs = mem_alloc(n * sizeof *errs);
 
     b.unordered = true;
-    b.errs = errs;
     for (size_t i = 0; i < n; i++)
         db_add_insert(&b, document(m, &a[i]));
-    enum err e = db_run(m, &b, NULL);
+    db_run_inserts(m, &b, errs, n);
     for (size_t i = 0; i < n; i++)
-        a[i].err = e ? e : errs[i] == ERR_CONFLICT ? ERR_OK : errs[i];
+        a[i].err = errs[i];
     free(errs);
 }
 

@@ -3,30 +3,47 @@
 
 #include "common/clock.h"
 
-/* Binds the range of keys that a look is about; false: there can be no hold. */
-static bool bind_range(struct query *r, const struct hold_look *l, char first[HOLD_ID_SIZE],
-                       char last[HOLD_ID_SIZE])
+/* Whether there is any hold between two keys. ERR_NOT_FOUND. */
+static enum err find(struct sqlite *q, const char *first, const char *last)
 {
-    bool any = !l->name.s, one = !any && hold_id(l->kind, l->name, first);
+    struct query r = query_new(q, SQL_HOLD);
 
-    if (any)
+    query_str(&r, first);
+    query_str(&r, last);
+    query_int(&r, sqlite_now_ms(q));
+    return query_probe(&r);
+}
+
+/* Whether there is any of either kind: a claim looks for its agent and all its queues. */
+static enum err find_any(struct sqlite *q)
+{
+    char first[HOLD_ID_SIZE], last[HOLD_ID_SIZE], unused[HOLD_ID_SIZE];
+
+    hold_range(HOLD_AGENT, first, unused);
+    hold_range(HOLD_QUEUE, unused, last);
+    return find(q, first, last);
+}
+
+static enum err look(struct sqlite *q, const struct hold_look *l)
+{
+    char first[HOLD_ID_SIZE], last[HOLD_ID_SIZE];
+
+    if (!l->name.s) {
         hold_range(l->kind, first, last);
-    query_str(r, first);
-    query_str(r, any ? last : first);
-    return any || one;
+        return find(q, first, last);
+    }
+    return hold_id(l->kind, l->name, first) ? find(q, first, first) : ERR_NOT_FOUND;
 }
 
 enum err sqlite_holds_find(struct store *s, struct hold_look *looks, size_t n)
 {
     struct sqlite *q = sqlite_of(s);
-    char first[HOLD_ID_SIZE] = "", last[HOLD_ID_SIZE] = "";
+    enum err any = n > 1 ? find_any(q) : ERR_OK;
 
+    if (any && any != ERR_NOT_FOUND)
+        return any;
     for (size_t i = 0; i < n; i++) {
-        struct query r = query_new(q, SQL_HOLD);
-        bool possible = bind_range(&r, &looks[i], first, last);
-        query_int(&r, sqlite_now_ms(q));
-        enum err e = possible ? query_step(&r) : ERR_NOT_FOUND;
-        query_end(&r);
+        enum err e = any ? any : look(q, &looks[i]);
         if (e && e != ERR_NOT_FOUND)
             return e;
         looks[i].held = !e;

@@ -1,27 +1,18 @@
 /* Fragments of logs. */
 #include "worker/store/sqlite/job.h"
+#include "worker/store/sqlite/live.h"
 
 #include "common/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static struct query of_log(struct sqlite *q, enum sql which, struct text job_id,
-                           enum output_type type)
-{
-    struct query r = query_new(q, which);
-
-    query_text(&r, job_id);
-    query_int(&r, type);
-    return r;
-}
-
 /* ---- adding ---- */
 
 /* Adds a fragment. ERR_NOT_FOUND: it is there already. */
 static enum err add_row(struct sqlite *q, const struct log_fragment *f, int64_t *ret_id)
 {
-    struct query r = of_log(q, SQL_FRAGMENT_ADD, f->job_id, f->type);
+    struct query r = query_of_type(q, SQL_FRAGMENT_ADD, f->job_id, f->type);
 
     query_str(&r, phase_names[f->phase]);
     query_int(&r, f->number);
@@ -91,7 +82,7 @@ enum err sqlite_logs_look(struct store *s, struct log_look *looks, size_t n)
 
 enum err sqlite_logs_numbers(struct store *s, struct log_numbers *n)
 {
-    struct query r = of_log(sqlite_of(s), SQL_LOG_NUMBERS, n->job_id, n->type);
+    struct query r = query_of_type(sqlite_of(s), SQL_LOG_NUMBERS, n->job_id, n->type);
     struct log_number *numbers = NULL;
     size_t len = 0, room = 0;
     enum err e;
@@ -120,7 +111,7 @@ enum err sqlite_logs_numbers(struct store *s, struct log_numbers *n)
 
 enum err sqlite_logs_read(struct store *s, const struct log_read *read)
 {
-    struct query r = of_log(sqlite_of(s), SQL_LOG_READ, read->job_id, read->type);
+    struct query r = query_of_type(sqlite_of(s), SQL_LOG_READ, read->job_id, read->type);
     bool more = true;
     enum err e = ERR_OK;
 
@@ -168,18 +159,16 @@ static enum err read_texts(struct query *r, const struct live_take *t, struct ma
 /* What the request took before. ERR_NOT_FOUND. */
 static enum err take_again(struct sqlite *q, struct live_take *t)
 {
-    struct query r = of_log(q, SQL_LOG_AGAIN, t->job_id, t->type);
+    struct query r = query_of_type(q, SQL_LOG_AGAIN, t->job_id, t->type);
     struct mark mark;
 
     query_str(&r, t->asked.request_id);
-    enum err e = read_texts(&r, t, &mark);
-    t->again = !e;
-    return e;
+    return read_texts(&r, t, &mark);
 }
 
 static enum err peek(struct sqlite *q, const struct live_take *t, struct mark *ret)
 {
-    struct query r = of_log(q, SQL_LOG_UNREAD, t->job_id, t->type);
+    struct query r = query_of_type(q, SQL_LOG_UNREAD, t->job_id, t->type);
 
     return read_texts(&r, t, ret);
 }
@@ -187,34 +176,22 @@ static enum err peek(struct sqlite *q, const struct live_take *t, struct mark *r
 static enum err take(struct sqlite *q, struct live_take *t)
 {
     struct mark mark;
-    enum err e = take_again(q, t);
+    enum err e = peek(q, t, &mark);
 
-    if (e != ERR_NOT_FOUND)
-        return e;
-    e = peek(q, t, &mark);
     if (e)
         return e;
-    struct query r = of_log(q, SQL_LOG_TAKEN, t->job_id, t->type);
+    struct query r = query_of_type(q, SQL_LOG_TAKEN, t->job_id, t->type);
     query_int(&r, mark.number);
     query_int(&r, mark.id);
     query_str(&r, t->asked.request_id);
     return query_run(&r);
 }
 
-/* Probe with a read first: polling readers must not queue for the write lock. */
 enum err sqlite_logs_take(struct store *s, struct live_take *t)
 {
-    struct sqlite *q = sqlite_of(s);
+    static const struct live_source logs = {SQL_LOG_UNREAD, take_again, take};
     struct mark mark;
 
     t->again = false;
-    if (t->peek)
-        return peek(q, t, &mark);
-    struct query any = of_log(q, SQL_LOG_UNREAD, t->job_id, t->type);
-    enum err e = query_probe(&any);
-    if (e == ERR_NOT_FOUND)
-        return take_again(q, t);
-    if (!e)
-        e = sqlite_write_begin(q);
-    return e ? e : sqlite_write_end(q, take(q, t));
+    return t->peek ? peek(sqlite_of(s), t, &mark) : sqlite_live_take(sqlite_of(s), t, &logs);
 }

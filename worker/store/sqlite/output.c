@@ -1,21 +1,10 @@
 /* Live output of jobs, kept until it is read. */
-#include "worker/store/sqlite/sqlite.h"
-
-/* All statements here have the job's id and the type as first parameters. */
-static struct query of_job(struct sqlite *q, enum sql which, struct text job_id,
-                           enum output_type type)
-{
-    struct query r = query_new(q, which);
-
-    query_text(&r, job_id);
-    query_int(&r, type);
-    return r;
-}
+#include "worker/store/sqlite/live.h"
 
 /* A post that is there already changes nothing. */
 static enum err append(struct sqlite *q, const struct output_append *a)
 {
-    struct query r = of_job(q, SQL_OUTPUT_ADD, a->job_id, a->type);
+    struct query r = query_of_type(q, SQL_OUTPUT_ADD, a->job_id, a->type);
 
     query_str(&r, a->asked.request_id);
     query_int(&r, sqlite_now_ms(q));
@@ -62,18 +51,16 @@ static enum err read_entries(struct query *r, const struct live_take *t, int64_t
 /* What the request took before. ERR_NOT_FOUND. */
 static enum err take_again(struct sqlite *q, struct live_take *t)
 {
-    struct query r = of_job(q, SQL_OUTPUT_AGAIN, t->job_id, t->type);
+    struct query r = query_of_type(q, SQL_OUTPUT_AGAIN, t->job_id, t->type);
     int64_t last;
 
     query_str(&r, t->asked.request_id);
-    enum err e = read_entries(&r, t, &last);
-    t->again = !e;
-    return e;
+    return read_entries(&r, t, &last);
 }
 
 static enum err peek(struct sqlite *q, const struct live_take *t, int64_t *ret_last)
 {
-    struct query r = of_job(q, SQL_OUTPUT, t->job_id, t->type);
+    struct query r = query_of_type(q, SQL_OUTPUT, t->job_id, t->type);
 
     return read_entries(&r, t, ret_last);
 }
@@ -82,12 +69,12 @@ static enum err peek(struct sqlite *q, const struct live_take *t, int64_t *ret_l
  * more. */
 static enum err mark(struct sqlite *q, const struct live_take *t, int64_t last)
 {
-    struct query r = of_job(q, SQL_OUTPUT_FORGET, t->job_id, t->type);
+    struct query r = query_of_type(q, SQL_OUTPUT_FORGET, t->job_id, t->type);
     enum err e = query_run(&r);
 
     if (e)
         return e;
-    r = of_job(q, SQL_OUTPUT_TAKE, t->job_id, t->type);
+    r = query_of_type(q, SQL_OUTPUT_TAKE, t->job_id, t->type);
     query_str(&r, t->asked.request_id);
     query_int(&r, sqlite_now_ms(q));
     query_int(&r, last);
@@ -97,30 +84,18 @@ static enum err mark(struct sqlite *q, const struct live_take *t, int64_t last)
 static enum err take(struct sqlite *q, struct live_take *t)
 {
     int64_t last = 0;
-    enum err e = take_again(q, t);
+    enum err e = peek(q, t, &last);
 
-    if (e != ERR_NOT_FOUND)
-        return e;
-    e = peek(q, t, &last);
     return e ? e : mark(q, t, last);
 }
 
-/* Probe with a read first: polling readers must not queue for the write lock. */
 enum err sqlite_output_take(struct store *s, struct live_take *t)
 {
-    struct sqlite *q = sqlite_of(s);
+    static const struct live_source output = {SQL_OUTPUT, take_again, take};
     int64_t last;
 
     t->again = false;
-    if (t->peek)
-        return peek(q, t, &last);
-    struct query any = of_job(q, SQL_OUTPUT, t->job_id, t->type);
-    enum err e = query_probe(&any);
-    if (e == ERR_NOT_FOUND)
-        return take_again(q, t);
-    if (!e)
-        e = sqlite_write_begin(q);
-    return e ? e : sqlite_write_end(q, take(q, t));
+    return t->peek ? peek(sqlite_of(s), t, &last) : sqlite_live_take(sqlite_of(s), t, &output);
 }
 
 enum err sqlite_output_purge(struct sqlite *q, int64_t before_ms, int limit, bool *ret_more)
@@ -162,7 +137,7 @@ enum err sqlite_output_view(struct store *s, struct text job_id, enum output_typ
                             log_take_fn *take_entry, void *arg)
 {
     struct live_output live = {.take = take_entry, .arg = arg};
-    struct query r = of_job(sqlite_of(s), SQL_OUTPUT_VIEW, job_id, type);
+    struct query r = query_of_type(sqlite_of(s), SQL_OUTPUT_VIEW, job_id, type);
     bool more = true;
     enum err e;
 
