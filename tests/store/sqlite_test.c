@@ -1,7 +1,5 @@
-/* What only the SQLite back end has: its file, locks of other processes, full disks, old versions.
- */
-#include "tests/store/suite.h"
-#include "worker/store/sqlite/sqlite.h"
+/* What only the SQLite back end has: its file, locks of other processes, full disks. */
+#include "tests/store/sqlite_file.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -19,76 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 300
-
-static const struct config cfg = {.store_timeout = TIMEOUT_MS, .sqlite_sync = STORE_SYNC_FULL};
-
-/* A folder for each test, and the file in it. */
-static char folder[64], path[96], uri[128];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/tf-sqlite-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/data.db", folder);
-    snprintf(uri, sizeof uri, "sqlite:%s", path);
-    return 0;
-}
-
-static int remove_one(const char *name, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(name);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static struct store *open_store(void)
-{
-    struct store *s = NULL;
-
-    assert_int_equal(store_open(uri, &cfg, &s), ERR_OK);
-    return s;
-}
-
-/* Another program at the same file. */
-static sqlite3 *open_other(void)
-{
-    sqlite3 *db = NULL;
-
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    return db;
-}
-
-static void exec(sqlite3 *db, const char *sql)
-{
-    char *error = NULL;
-
-    if (sqlite3_exec(db, sql, NULL, NULL, &error) != SQLITE_OK)
-        fail_msg("%s: %s", sql, error);
-}
-
-/* The file's structure is as it should be. */
-static void assert_sound(void)
-{
-    sqlite3 *db = open_other();
-    sqlite3_stmt *st = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
-    sqlite3_finalize(st);
-    sqlite3_close(db);
-}
-
 /* Adds a job without asserting that this works. */
 static enum err try_add(struct store *s, const char *queue, size_t size, char id[ID_SIZE])
 {
@@ -105,16 +33,6 @@ static enum err try_add(struct store *s, const char *queue, size_t size, char id
 }
 
 /* ---- opening ---- */
-
-static enum err open_uri(const char *what)
-{
-    struct store *s = NULL;
-    enum err e = store_open(what, &cfg, &s);
-
-    assert_true(e ? !s : s != NULL);
-    store_close(s);
-    return e;
-}
 
 static void test_uris(void **state)
 {
@@ -168,72 +86,6 @@ static void test_database_of_another_program(void **state)
     assert_int_equal(open_uri(uri), ERR_INVALID);
 }
 
-static void test_newer_version(void **state)
-{
-    (void)state;
-    store_close(open_store());
-    sqlite3 *db = open_other();
-    exec(db, "PRAGMA user_version = 1000");
-    sqlite3_close(db);
-    assert_int_equal(open_uri(uri), ERR_INVALID);
-}
-
-/* A file of the first version, with a job in it. */
-static void make_old_file(void)
-{
-    static const char *const migrations[] = {
-#define MIGRATION(...) __VA_ARGS__,
-#include "worker/store/sqlite/migrations.def"
-#undef MIGRATION
-    };
-
-    sqlite3 *db = open_other();
-    exec(db, migrations[0]);
-    exec(db, "PRAGMA application_id = 0x54465343; PRAGMA user_version = 1;"
-             "INSERT INTO jobs (id, job_id, queue, state, priority, created_us, data_size)"
-             " VALUES (7, 'old', 'q', 'waiting', 0, 1, 17);"
-             "INSERT INTO job_data VALUES (7, '{\"job_queue\":\"q\"}')");
-    sqlite3_close(db);
-}
-
-/* The first version's tables get what they lack. */
-static void test_older_version(void **state)
-{
-    (void)state;
-    make_old_file();
-    struct store *s = open_store();
-    assert_next(s, "q", "old");
-    assert_int_equal(put_result(s, "old", "{'x': 1}", "complete"), ERR_OK);
-    store_close(s);
-    s = open_store();
-    assert_result(s, "old", "{'job_state': 'complete', 'x': 1}");
-    store_close(s);
-}
-
-static void open_in_processes(void)
-{
-    enum { N = 8 };
-    pid_t pids[N];
-    int status;
-
-    for (int i = 0; i < N; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0) {
-            struct store *s = NULL;
-            struct config patient = {.store_timeout = 10000};
-            enum err e = store_open(uri, &patient, &s);
-            if (!e)
-                e = store_ping(s);
-            store_close(s);
-            _exit((int)e);
-        }
-    }
-    for (int i = 0; i < N; i++) {
-        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-        assert_int_equal(status, 0);
-    }
-}
-
 static void test_many_make_the_file_at_once(void **state)
 {
     (void)state;
@@ -241,114 +93,6 @@ static void test_many_make_the_file_at_once(void **state)
         open_in_processes();
         unlink(path);
     }
-}
-
-/* ---- the copy before an older file changes ---- */
-
-static int64_t version_of(const char *file)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *st = NULL;
-
-    assert_int_equal(sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &st, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    int64_t version = sqlite3_column_int64(st, 0);
-    sqlite3_finalize(st);
-    sqlite3_close(db);
-    return version;
-}
-
-/* How many files there are of the name and this end; `first` gets the path of the first one. */
-static size_t count_files(const char *end, char first[256])
-{
-    char pattern[256];
-    glob_t found;
-
-    snprintf(pattern, sizeof pattern, "%s%s", path, end);
-    size_t n = glob(pattern, 0, NULL, &found) == 0 ? found.gl_pathc : 0;
-    if (n && first)
-        snprintf(first, 256, "%s", found.gl_pathv[0]);
-    globfree(&found);
-    return n;
-}
-
-static void test_copy_leads_back(void **state)
-{
-    char copy[256], command[1024];
-    struct stat st;
-
-    (void)state;
-    make_old_file();
-    for (int round = 0; round < 2; round++) {
-        struct store *s = open_store();
-        assert_next(s, "q", "old");
-        store_close(s);
-        assert_int_equal(count_files(".*", NULL), 1);
-        assert_int_equal(count_files(".20[0-9][0-9]-[01][0-9]-[0-3][0-9].version-1", copy), 1);
-        assert_int_equal(version_of(copy), 1);
-        assert_int_equal(stat(copy, &st), 0);
-        assert_int_equal(st.st_mode & 0777, 0600);
-        snprintf(command, sizeof command, "rm -f %s-wal %s-shm && cp %s %s", path, path, copy,
-                 path);
-        assert_int_equal(system(command), 0);
-        assert_int_equal(version_of(path), 1);
-        assert_sound();
-    }
-}
-
-static void test_only_older_files_are_copied(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++)
-        store_close(open_store());
-    assert_int_equal(count_files(".*", NULL), 0);
-}
-
-static void test_three_copies_are_kept(void **state)
-{
-    static const char *const names[] = {".2001-01-01.version-1",    ".2001-01-01.version-2",
-                                        ".2001-01-02.version-10",   ".2001-01-02.version-9",
-                                        ".2001-01-01.version-1.gz", ".notes"};
-    char name[256];
-
-    (void)state;
-    make_old_file();
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(name, sizeof name, "%s%s", path, names[i]);
-        close(open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-    }
-    store_close(open_store());
-    assert_int_equal(count_files(".*.version-*[0-9]", NULL), 3);
-    assert_int_equal(count_files(".2001-01-02.version-*", NULL), 2);
-    assert_int_equal(count_files(".2001-01-01.version-1.gz", NULL), 1);
-    assert_int_equal(count_files(".notes", NULL), 1);
-}
-
-static void test_no_change_without_a_copy(void **state)
-{
-    char part[128];
-
-    (void)state;
-    make_old_file();
-    snprintf(part, sizeof part, "%s.copying", path);
-    assert_int_equal(mkdir(part, 0700), 0);
-    assert_int_equal(open_uri(uri), ERR_INVALID);
-    assert_int_equal(version_of(path), 1);
-    assert_int_equal(rmdir(part), 0);
-    assert_int_equal(open_uri(uri), ERR_OK);
-}
-
-/* Many open an older file at once: one copies and changes it, the others wait for that. */
-static void test_one_of_many_copies(void **state)
-{
-    char copy[256];
-
-    (void)state;
-    make_old_file();
-    open_in_processes();
-    assert_int_equal(count_files(".*", copy), 1);
-    assert_int_equal(version_of(copy), 1);
 }
 
 /* ---- locks ---- */
@@ -429,26 +173,6 @@ static void test_full_file(void **state)
     store_close(s);
 }
 
-/* A small disk of our own; false: not allowed here. */
-static bool mount_disk(void)
-{
-    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS))
-        return false;
-    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    return mount("tmpfs", folder, "tmpfs", 0, "size=8m") == 0;
-}
-
-static void fill_disk(const char *name)
-{
-    char zeros[4096] = {0};
-    int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-    while (write(fd, zeros, sizeof zeros) > 0)
-        ;
-    assert_int_equal(errno, ENOSPC);
-    close(fd);
-}
-
 static void use_full_disk(void)
 {
     char filler[128], id[ID_SIZE], none[ID_SIZE];
@@ -475,52 +199,10 @@ static void use_full_disk(void)
     assert_sound();
 }
 
-/* Room to open an older file, but not for a copy. */
-static void upgrade_on_full_disk(void)
-{
-    char filler[128];
-    struct stat st;
-
-    snprintf(filler, sizeof filler, "%s/filler", folder);
-    make_old_file();
-    fill_disk(filler);
-    assert_int_equal(stat(filler, &st), 0);
-    assert_int_equal(truncate(filler, st.st_size - 500 * 1000), 0);
-    assert_int_equal(open_uri(uri), ERR_INVALID);
-    assert_int_equal(count_files(".*", NULL), 0);
-    assert_int_equal(truncate(filler, 0), 0);
-    assert_int_equal(version_of(path), 1);
-    assert_int_equal(open_uri(uri), ERR_OK);
-}
-
-static void on_small_disk(void (*use)(void))
-{
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        if (!mount_disk())
-            _exit(77);
-        use();
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77)
-        skip();
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 static void test_full_disk(void **state)
 {
     (void)state;
     on_small_disk(use_full_disk);
-}
-
-static void test_upgrade_on_full_disk(void **state)
-{
-    (void)state;
-    on_small_disk(upgrade_on_full_disk);
 }
 
 /* ---- processes that die ---- */
@@ -630,8 +312,6 @@ static void test_log_is_bounded(void **state)
     store_close(s);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -639,18 +319,10 @@ int main(void)
         TEST(test_mode_of_the_file),
         TEST(test_no_database),
         TEST(test_database_of_another_program),
-        TEST(test_newer_version),
-        TEST(test_older_version),
         TEST(test_many_make_the_file_at_once),
-        TEST(test_copy_leads_back),
-        TEST(test_only_older_files_are_copied),
-        TEST(test_three_copies_are_kept),
-        TEST(test_no_change_without_a_copy),
-        TEST(test_one_of_many_copies),
         TEST(test_locked),
         TEST(test_full_file),
         TEST(test_full_disk),
-        TEST(test_upgrade_on_full_disk),
         TEST(test_kill_loses_nothing_acknowledged),
         TEST(test_file_removed),
         TEST(test_log_is_bounded),

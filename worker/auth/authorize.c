@@ -5,6 +5,7 @@
 #include "worker/auth/security_log.h"
 #include "worker/auth/signing_keys.h"
 #include "worker/clients/roles.h"
+#include "worker/encoding/json_string.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void take_out(struct text *token, json_t **ret_keep)
     *ret_keep = json_loadb(token->s, token->len, 0, NULL);
     const json_t *inner = json_object_get(*ret_keep, "access_token");
     if (inner && json_is_string(inner))
-        *token = (struct text){json_string_value(inner), json_string_length(inner)};
+        *token = json_string_text(inner);
 }
 
 /* The open mode refuses nobody. Old clients send the token without "Bearer". */

@@ -7,6 +7,7 @@
 #include "worker/clients/document.h"
 #include "worker/clients/roles.h"
 #include "worker/encoding/base64.h"
+#include "worker/encoding/json_string.h"
 #include "worker/encoding/sha256.h"
 
 #include <stdio.h>
@@ -65,12 +66,11 @@ enum err token_issue_draft(const struct call *c, const json_t *client, struct re
         sha256_text((struct text){text.data, text.len}, ret->digest);
         client_binding(client, ret->binding);
         int64_t now_ms = store_now_ms(c->store);
-        ret->token =
-            (struct refresh_new){.client_id = {json_string_value(id), json_string_length(id)},
-                                 .digest = ret->digest,
-                                 .binding = ret->binding,
-                                 .issued_ms = now_ms,
-                                 .expires_ms = now_ms + c->cfg->refresh_lifetime * 1000};
+        ret->token = (struct refresh_new){.client_id = json_string_text(id),
+                                          .digest = ret->digest,
+                                          .binding = ret->binding,
+                                          .issued_ms = now_ms,
+                                          .expires_ms = now_ms + c->cfg->refresh_lifetime * 1000};
     }
     buf_free(&text);
     return e;

@@ -1,5 +1,6 @@
 /* Dead letters of webhooks: what is there, and another chance for one. */
 #include "worker/auth/security_log.h"
+#include "worker/encoding/json_string.h"
 #include "worker/events/dead_letter_view.h"
 #include "worker/http/listing.h"
 #include "worker/http/query.h"
@@ -18,7 +19,7 @@ static void give(struct listing *l, struct list_page *page, json_t *letters)
 
     json_array_foreach (letters, i, letter) {
         const json_t *id = json_object_get(letter, "id");
-        struct text name = {json_string_value(id), json_string_length(id)};
+        struct text name = json_string_text(id);
         if (!listing_take(l, name, json_incref(letter)))
             break;
         snprintf(page->next, sizeof page->next, "%s", name.s ? name.s : "");

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
+#include "worker/encoding/json_string.h"
 #include "worker/http/cookie.h"
 
 #include <string.h>
@@ -102,7 +103,7 @@ static void wake(struct call *c, struct text name)
         return;
     json_array_foreach (json_object_get(agent, "queues"), i, queue)
         if (i < WAKES_MAX && json_is_string(queue))
-            call_wakes(c, (struct text){json_string_value(queue), json_string_length(queue)});
+            call_wakes(c, json_string_text(queue));
     json_decref(agent);
 }
 

@@ -1,6 +1,7 @@
 /* Agents: their own posts about themselves; readiness of the server. */
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
+#include "worker/encoding/json_string.h"
 #include "worker/events/lost_jobs.h"
 #include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
@@ -257,7 +258,7 @@ void h_agent_get(struct call *calls[], size_t n)
 static enum err add_submitter(struct store *s, json_t *fields)
 {
     const json_t *job_id = json_object_get(fields, "job_id");
-    struct text id = {json_string_value(job_id), json_string_length(job_id)};
+    struct text id = json_string_text(job_id);
     json_t *submitter = NULL;
     enum err e = job_id_valid(id.s, id.len) ? store_job_submitter(s, id, &submitter) : ERR_OK;
 

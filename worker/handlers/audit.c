@@ -1,4 +1,5 @@
 /* The audit trail. */
+#include "worker/encoding/json_string.h"
 #include "worker/http/listing.h"
 #include "worker/request/call.h"
 
@@ -73,7 +74,7 @@ void h_audit_list(struct call *calls[], size_t n)
     listing_init(&list, c, query.limit);
     json_array_foreach (entries, i, entry) {
         const json_t *entry_id = json_object_get(entry, "id");
-        struct text name = {json_string_value(entry_id), json_string_length(entry_id)};
+        struct text name = json_string_text(entry_id);
         if (!listing_take(&list, name, json_incref(entry)))
             break;
     }

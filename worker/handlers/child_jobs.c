@@ -2,6 +2,7 @@
 
 #include "worker/auth/authorize.h"
 #include "worker/clients/document.h"
+#include "worker/encoding/json_string.h"
 #include "worker/handlers/submitter.h"
 #include "worker/jobs/states.h"
 #include "worker/validation/job_id.h"
@@ -48,7 +49,7 @@ static enum err holds(struct call *c, struct text job_id)
 json_t *child_jobs_rights(struct call *c, const json_t *data)
 {
     const json_t *parent = json_object_get(data, "parent_job_id");
-    struct text id = {json_string_value(parent), json_string_length(parent)};
+    struct text id = json_string_text(parent);
     json_t *client = NULL, *rights = NULL;
     enum err e = id.s && job_id_valid(id.s, id.len) ? holds(c, id) : ERR_NOT_FOUND;
 

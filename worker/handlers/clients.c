@@ -4,6 +4,7 @@
 #include "worker/auth/token_issue.h"
 #include "worker/clients/document.h"
 #include "worker/clients/roles.h"
+#include "worker/encoding/json_string.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/request/call.h"
@@ -148,7 +149,7 @@ static json_t *fields_of(struct call *c, const json_t *body)
 
     json_object_del(fields, "client_secret");
     if (secret) {
-        struct text text = {json_string_value(secret), json_string_length(secret)};
+        struct text text = json_string_text(secret);
         e = bcrypt_hash(text, (int)c->cfg->bcrypt_rounds, hash);
         json_object_set_new(fields, CLIENT_HASH, json_string(e ? "" : hash));
     }

@@ -2,6 +2,7 @@
  * frontend then moves the bytes by internal requests (h_file_*), each independent. */
 #include "common/log.h"
 #include "worker/auth/authorize.h"
+#include "worker/encoding/json_string.h"
 #include "worker/handlers/upload_wanted.h"
 #include "worker/request/call.h"
 
@@ -134,7 +135,7 @@ static void wake_queue_of(struct call *c, struct text job_id)
     if (store_jobs_get(c->store, &read, 1) || read.err)
         return; /* waiting agents also poll */
     const json_t *queue = json_object_get(read.value, "job_queue");
-    call_wakes(c, (struct text){json_string_value(queue), json_string_length(queue)});
+    call_wakes(c, json_string_text(queue));
     json_decref(read.value);
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "worker/auth/security_log.h"
+#include "worker/encoding/json_string.h"
 #include "worker/http/jsonbody.h"
 #include "worker/request/path_name.h"
 #include "worker/validation/schemas.h"
@@ -111,7 +112,7 @@ void holds_tell_paused_job(struct call *c, struct text job_id)
         job.err)
         return;
     const json_t *queue = json_object_get(job.value, "job_queue");
-    holds_tell_paused(c, (struct text){json_string_value(queue), json_string_length(queue)});
+    holds_tell_paused(c, json_string_text(queue));
     json_decref(job.value);
 }
 
@@ -123,7 +124,7 @@ static void put_hold(struct call *c, const char *mode, const json_t *body, const
                         .name = c->request->params[0],
                         .mode = mode,
                         .by = caller_id(c),
-                        .reason = {json_string_value(reason), json_string_length(reason)},
+                        .reason = json_string_text(reason),
                         .at_ms = c->request->received_us / 1000,
                         .until_ms = json_integer_value(until)};
     char date[CLOCK_TEXT_SIZE] = "";

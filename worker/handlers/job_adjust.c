@@ -3,6 +3,7 @@
 #include "worker/auth/security_log.h"
 #include "worker/auth/token.h"
 #include "worker/clients/permissions.h"
+#include "worker/encoding/json_string.h"
 #include "worker/handlers/submitter.h"
 #include "worker/http/jsonbody.h"
 
@@ -74,7 +75,7 @@ void job_adjust(struct call *c, const json_t *body)
     struct job_read job = {.job_id = a.job_id};
     enum err e = store_jobs_get(c->store, &job, 1);
     const json_t *queue = json_object_get(job.value, "job_queue");
-    struct text name = {json_string_value(queue), json_string_length(queue)};
+    struct text name = json_string_text(queue);
 
     e = e ? e : job.err;
     if (e) {

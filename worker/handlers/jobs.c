@@ -6,6 +6,7 @@
 #include "worker/auth/security_log.h"
 #include "worker/auth/token.h"
 #include "worker/clients/permissions.h"
+#include "worker/encoding/json_string.h"
 #include "worker/events/server_events.h"
 #include "worker/handlers/child_jobs.h"
 #include "worker/handlers/holds.h"
@@ -61,7 +62,7 @@ static bool excluded_leave_nobody(struct call *c, const json_t *data)
 {
     const json_t *exclude = json_object_get(data, "exclude_agents");
     const json_t *queue = json_object_get(data, "job_queue");
-    struct text name = {json_string_value(queue), json_string_length(queue)};
+    struct text name = json_string_text(queue);
     bool serves = true;
 
     if (json_array_size(exclude) == 0)
@@ -117,18 +118,13 @@ static void complete_data(json_t *data)
         json_object_set_new(data, "attachments_status", json_string("waiting"));
 }
 
-static struct text text_of(const json_t *s)
-{
-    return (struct text){json_string_value(s), json_string_length(s)};
-}
-
 /* The job's demands; whether its queue is restricted is filled in later. */
 static struct job_wish wish_of(const json_t *data)
 {
     const json_t *reserve = json_object_get(data, "reserve_data");
     const json_t *timeout = json_object_get(reserve, "timeout");
 
-    return (struct job_wish){.queue = text_of(json_object_get(data, "job_queue")),
+    return (struct job_wish){.queue = json_string_text(json_object_get(data, "job_queue")),
                              .priority = json_integer_value(json_object_get(data, "job_priority")),
                              .reservation = timeout   ? json_integer_value(timeout)
                                             : reserve ? RESERVATION_DEFAULT
@@ -221,11 +217,11 @@ static void submitted(const struct submission *s, bool added)
     if (added) {
         s->call->submitted =
             json_object_get(s->data, "reserve_data") ? SUBMITTED_RESERVATION : SUBMITTED_JOB;
-        s->call->queue = metric_queue(text_of(queue));
+        s->call->queue = metric_queue(json_string_text(queue));
     }
     reply_json(s->call, 200, json_pack("{s:s}", "job_id", s->job_id));
     if (!json_object_get(s->data, "attachments_status"))
-        call_wakes(s->call, text_of(queue));
+        call_wakes(s->call, json_string_text(queue));
 }
 
 /* Turns submissions with a known Idempotency-Key into repeats of the first one. Answers those whose
@@ -272,7 +268,7 @@ static size_t find_earlier(struct submission *subs, size_t n)
 static struct text submitter_of(const struct submission *s)
 {
     if (s->parent_rights)
-        return text_of(json_object_get(s->parent_rights, "client_id"));
+        return json_string_text(json_object_get(s->parent_rights, "client_id"));
     return caller_id(s->call);
 }
 

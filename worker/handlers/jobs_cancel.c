@@ -1,6 +1,7 @@
 /* Cancels the jobs that a search finds. */
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
+#include "worker/encoding/json_string.h"
 #include "worker/events/server_events.h"
 #include "worker/http/jsonbody.h"
 #include "worker/request/call.h"
@@ -130,8 +131,7 @@ static enum err cancel_all(struct call *c, const json_t *ids, size_t *ret_n)
 
     *ret_n = 0;
     json_array_foreach (ids, i, id) {
-        struct job_cancel cancel = {.asked = call_asked(c),
-                                    .job_id = {json_string_value(id), json_string_length(id)}};
+        struct job_cancel cancel = {.asked = call_asked(c), .job_id = json_string_text(id)};
         e = store_job_cancel(c->store, &cancel);
         if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)
             continue;

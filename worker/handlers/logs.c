@@ -1,5 +1,6 @@
 /* Logs of a job by fragments: posted by newer agents, read by newer clients. */
 #include "common/bus.h"
+#include "worker/encoding/json_string.h"
 #include "worker/http/etag.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/query.h"
@@ -22,9 +23,7 @@ handler_fn h_log_output_add, h_log_serial_add, h_log_output_get, h_log_serial_ge
 
 static struct text text_field(const json_t *body, const char *name)
 {
-    const json_t *value = json_object_get(body, name);
-
-    return (struct text){json_string_value(value), json_string_length(value)};
+    return json_string_text(json_object_get(body, name));
 }
 
 /* Fills in a fragment, which points into *ret_body. False: answered. */

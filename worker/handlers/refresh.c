@@ -2,6 +2,7 @@
 #include "worker/auth/security_log.h"
 #include "worker/auth/token_issue.h"
 #include "worker/clients/document.h"
+#include "worker/encoding/json_string.h"
 #include "worker/encoding/sha256.h"
 #include "worker/http/jsonbody.h"
 #include "worker/request/call.h"
@@ -22,7 +23,7 @@ static enum err find_refresh(struct call *c, const char *missing, struct refresh
     json_t *body = json_body_load(c, &schema_refresh, 0);
     const json_t *text = json_object_get(body, "refresh_token");
     char digest[SHA256_TEXT_SIZE];
-    struct refresh_key key = {{json_string_value(text), json_string_length(text)}, digest};
+    struct refresh_key key = {json_string_text(text), digest};
 
     if (!body)
         return ERR_INVALID;
@@ -55,9 +56,7 @@ static void end_family(struct call *c, const struct refresh_found *r)
         reply_err(c, e);
         return;
     }
-    token_issue_ended(
-        c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)}, n,
-        "a rotated token was used again");
+    token_issue_ended(c, json_string_text(r->client_id), n, "a rotated token was used again");
     refuse(c, r, "A revoked refresh token was used: it had been rotated", REVOKED);
 }
 
@@ -135,15 +134,14 @@ static void end_foreign(struct call *c, const struct refresh_found *r)
         reply_err(c, e);
         return;
     }
-    token_issue_ended(
-        c, (struct text){json_string_value(r->client_id), json_string_length(r->client_id)}, now,
-        "the client is another one, or its secret or role has changed");
+    token_issue_ended(c, json_string_text(r->client_id), now,
+                      "the client is another one, or its secret or role has changed");
     refuse(c, r, "A revoked refresh token was used: it is older than the client's change", REVOKED);
 }
 
 static void refresh(struct call *c, const struct refresh_found *r)
 {
-    struct text id = {json_string_value(r->client_id), json_string_length(r->client_id)};
+    struct text id = json_string_text(r->client_id);
     json_t *client = NULL;
     enum err e = store_client_get(c->store, id, &client);
 

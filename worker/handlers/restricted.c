@@ -1,5 +1,6 @@
 /* Queues that only some clients may submit to. */
 #include "worker/auth/security_log.h"
+#include "worker/encoding/json_string.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/request/call.h"
@@ -50,11 +51,6 @@ void h_restricted_get(struct call *calls[], size_t n)
     }
 }
 
-static struct text text_of(const json_t *s)
-{
-    return (struct text){json_string_value(s), json_string_length(s)};
-}
-
 /* Whether the queue may be restricted for the client. False: answered. */
 static bool may_restrict(struct call *c, struct text queue, struct text client_id)
 {
@@ -87,7 +83,7 @@ void h_restricted_add(struct call *calls[], size_t n)
     struct call *c = calls[0];
     struct text queue = c->request->params[0];
     json_t *body = json_body_load(c, &schema_restricted, 0);
-    struct text client_id = text_of(json_object_get(body, "client_id"));
+    struct text client_id = json_string_text(json_object_get(body, "client_id"));
 
     (void)n;
     if (!body)
@@ -125,7 +121,7 @@ void h_restricted_delete(struct call *calls[], size_t n)
     struct call *c = calls[0];
     struct text queue = c->request->params[0];
     json_t *body = json_body_load(c, &schema_restricted, 0);
-    struct text client_id = text_of(json_object_get(body, "client_id"));
+    struct text client_id = json_string_text(json_object_get(body, "client_id"));
 
     (void)n;
     if (!body)

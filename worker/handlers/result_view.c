@@ -1,5 +1,6 @@
 #include "worker/handlers/result_view.h"
 
+#include "worker/encoding/json_string.h"
 #include "worker/http/etag.h"
 #include "worker/jobs/states.h"
 #include "worker/logs/fragments.h"
@@ -86,7 +87,7 @@ static enum err add_flat(struct writing *w, enum output_type type, const struct 
     for (int i = 0; !e && i < PHASE_COUNT; i++) {
         result_name(i, type, name);
         json_t *value = json_object_get(w->flat, name); /* only requested fields */
-        struct text t = {json_string_value(value), json_string_length(value)};
+        struct text t = json_string_text(value);
         if (!t.s || j->is_there[i])
             continue;
         e = add_name(w, name);

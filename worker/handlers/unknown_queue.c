@@ -1,5 +1,6 @@
 #include "worker/handlers/unknown_queue.h"
 
+#include "worker/encoding/json_string.h"
 #include "worker/handlers/holds.h"
 
 #include <string.h>
@@ -88,7 +89,7 @@ bool unknown_queue_takes(struct call *c, const json_t *data, const char *job_id)
 {
     const json_t *field = json_object_get(data, UNKNOWN_QUEUE_FIELD);
     const json_t *name = json_object_get(data, "job_queue");
-    struct text queue = {json_string_value(name), json_string_length(name)};
+    struct text queue = json_string_text(name);
     int choice = field ? choice_of(field) : c->cfg->unknown_queues;
     struct search s;
 

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/encoding/json_string.h"
 #include "worker/request/answer.h"
 
 #include <stdarg.h>
@@ -26,7 +27,7 @@ struct text caller_id(const struct call *c)
 {
     const json_t *id = json_object_get(c->caller.permissions, "client_id");
 
-    return (struct text){json_string_value(id), json_string_length(id)};
+    return json_string_text(id);
 }
 
 void reply_header(struct call *c, const char *name, const char *value)

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/encoding/json_string.h"
 #include "worker/jobs/claims.h"
 #include "worker/store/mongo/agent_jobs.h"
 #include "worker/store/mongo/heads.h"
@@ -75,7 +76,7 @@ static void wish_fill(struct wish *w, const bson_t *job, bool counts)
     c->err = ERR_OK;
     const json_t *queue = json_object_get(c->data, "job_queue");
     if (counts)
-        w->queue = (struct text){json_string_value(queue), json_string_length(queue)};
+        w->queue = json_string_text(queue);
     w->wait_s = created_ms ? claim_wait_s(created_ms, c->started_ms) : 0;
 }
 

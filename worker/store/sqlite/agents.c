@@ -1,6 +1,8 @@
 /* Agents, and the queues that they serve. */
 #include "worker/store/sqlite/sqlite.h"
 
+#include "worker/encoding/json_string.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -78,7 +80,7 @@ static enum err store(struct sqlite *q, const struct agent_put *put, const struc
         query_text(&r, (struct text){fields, fields_len});
         query_text(&r, (struct text){log, log_len});
         query_str(&r, put->asked.request_id);
-        query_given(&r, (struct text){json_string_value(job_id), json_string_length(job_id)});
+        query_given(&r, json_string_text(job_id));
         e = query_step(&r);
         if (!e)
             *ret_id = query_col_int(&r, 0);
@@ -103,7 +105,7 @@ static enum err list_queues(struct sqlite *q, int64_t id, const json_t *queues)
         struct query add = query_new(q, SQL_AGENT_QUEUE_ADD);
         if (e || !json_is_string(queue))
             continue;
-        query_text(&add, (struct text){json_string_value(queue), json_string_length(queue)});
+        query_text(&add, json_string_text(queue));
         query_int(&add, id);
         e = query_run(&add);
     }
@@ -145,8 +147,7 @@ static bool names(const json_t *list, struct text name)
     size_t i;
 
     json_array_foreach (list, i, item)
-        if (json_is_string(item) &&
-            text_equal(name, (struct text){json_string_value(item), json_string_length(item)}))
+        if (json_is_string(item) && text_equal(name, json_string_text(item)))
             return true;
     return false;
 }

@@ -2,12 +2,13 @@
 #include "worker/store/sqlite/sqlite.h"
 
 #include "worker/clients/document.h"
+#include "worker/encoding/json_string.h"
 
 #include <stdlib.h>
 
 static struct text text_of(const json_t *s)
 {
-    return (struct text){json_string_value(s), json_string_length(s)};
+    return json_string_text(s);
 }
 
 /* The document of a row (client_id, fields, self), new reference; NULL (logged): unreadable. */

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "worker/encoding/json_string.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static enum err describe(struct sqlite *q, const char *request_id, const json_t 
             continue;
         r = query_new(q, SQL_QUEUE_DESCRIBE);
         query_str(&r, name);
-        query_text(&r, (struct text){json_string_value(text), json_string_length(text)});
+        query_text(&r, json_string_text(text));
         query_int(&r, now);
         query_str(&r, request_id);
         e = query_run(&r);

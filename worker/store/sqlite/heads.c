@@ -1,6 +1,7 @@
 #include "worker/store/sqlite/heads.h"
 
 #include "common/clock.h"
+#include "worker/encoding/json_string.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,7 @@ static bool excludes(const struct query *r, int column, const struct name *n)
         return true;
     list = query_col_json(r, column); /* the name may be escaped differently */
     json_array_foreach (list, i, name)
-        found = found || text_equal(n->agent, (struct text){json_string_value(name),
-                                                            json_string_length(name)});
+        found = found || text_equal(n->agent, json_string_text(name));
     json_decref(list);
     return found;
 }

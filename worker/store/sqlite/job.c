@@ -1,6 +1,7 @@
 /* A stored job: its texts, its row. */
 #include "worker/store/sqlite/job.h"
 
+#include "worker/encoding/json_string.h"
 #include "worker/validation/bson_size.h"
 
 #include <stdlib.h>
@@ -36,7 +37,7 @@ void sqlite_job_bind(struct query *r, const struct job_text *t)
     const json_t *queue = json_object_get(t->job->data, "job_queue");
 
     query_str(r, t->job->job_id);
-    query_text(r, (struct text){json_string_value(queue), json_string_length(queue)});
+    query_text(r, json_string_text(queue));
     query_int(r, t->job->priority);
     query_int(r, t->job->asked.received_us);
     query_str(r, t->attachments);
@@ -58,7 +59,7 @@ static enum err put_tags(struct sqlite *q, int64_t id, const json_t *tags)
         if (e)
             break;
         r = query_new(q, SQL_TAG_ADD);
-        query_text(&r, (struct text){json_string_value(tag), json_string_length(tag)});
+        query_text(&r, json_string_text(tag));
         query_int(&r, id);
         e = query_run(&r);
     }
