@@ -254,6 +254,7 @@ def test_what_other_fields_there_are(api, db, name):
 
 
 @pytest.mark.stores("mongodb")
+@pytest.mark.slow
 def test_clients_that_cannot_log_in(api, db, name):
     """No secret, or one that is no bcrypt hash, or one that would take a day to check."""
     hashes = [None, "", "my_client_key", "$6$a$b", "$2b$31$" + "a" * 53, "$2b$12$short", 5, ["x"]]

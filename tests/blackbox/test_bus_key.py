@@ -172,6 +172,7 @@ def test_files_hold_what_a_side_needs_and_nothing_more(store, tmp_path):
     assert before == [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
+@pytest.mark.slow
 def test_a_bus_with_a_key_a_side(store, queue, tmp_path):
     """Each side's key opens only its own port, and a webhook worker cannot join as a worker of the API."""
     texts, keys = make_keys(tmp_path / "keys")

@@ -152,6 +152,7 @@ def excluded(api, queue, jobs, names):
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_a_job_behind_3000_that_exclude_the_agent(private):
     """It is found within a few claims, each of which looks at a part of the others only."""
     api = Api(private(workers=2).url)

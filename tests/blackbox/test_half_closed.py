@@ -46,6 +46,7 @@ def test_answers(server, api, queue, pause):
     assert len(expect(api.get(f"/v1/queues/{queue}/jobs"), 200).json()) == 5
 
 
+@pytest.mark.slow
 def test_claim(server, api, queue):
     """An agent that does not wait for jobs gets one, and keeps it."""
     for _ in range(5):

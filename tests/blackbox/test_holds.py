@@ -93,6 +93,7 @@ def test_modes_are_checked(api, agent):
     assert "mode" not in shown(api, agent)
 
 
+@pytest.mark.slow
 def test_a_mode_expires(api, agent):
     job = api.submit(agent)
     held(api, agent, "OFFLINE", comment="lunch", mode_until=later(4))
@@ -102,6 +103,7 @@ def test_a_mode_expires(api, agent):
     assert api.claimed(agent, cookie=cookie(agent)) == job
 
 
+@pytest.mark.slow
 def test_polls_that_stand_when_the_mode_changes(server, api, agent):
     with park(server, agent, agent=agent) as poll:
         held(api, agent, "MAINTENANCE", comment="new disk")
@@ -149,6 +151,7 @@ def test_pauses_are_checked(api):
     expect(api.post("/v1/queues/a%00b/pause", {"reason": "r"}), 422)
 
 
+@pytest.mark.slow
 def test_a_pause_expires(api):
     queue = new_id()
     expect(api.post(f"/v1/queues/{queue}/pause", {"reason": "r", "until": later(3)}), 200)
@@ -245,6 +248,7 @@ def test_an_agent_that_is_silent_for_a_day_is_not_online(server, api, agent):
 
 
 @pytest.mark.parametrize("setting, text", [("refuse", NOBODY), ("offline", NOBODY)])
+@pytest.mark.slow
 def test_the_setting_unknown_queues(private, setting, text):
     api, queue = Api(private("--unknown-queues", setting).url), new_id()
     refused(api, queue, text)

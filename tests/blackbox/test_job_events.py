@@ -88,6 +88,7 @@ def test_any_receiver(api):
     assert names(api, job) == ["200", "404"]
 
 
+@pytest.mark.slow
 def test_lost_agent(api, nobody):
     queue = new_id()
     job, again = api.submit(queue), api.submit(queue, rerun_on_orphan=1)
@@ -138,6 +139,7 @@ def test_other_reads_do_not_show_them(api, nobody):
     assert names(api, job) == ["a", "job_claimed"]
 
 
+@pytest.mark.slow
 def test_gone_with_the_job(private, nobody):
     """Once more of the same id begins without the old ones."""
     stack = private("--expire-jobs", 1, "--sweep-interval", 50, webhooks=1)

@@ -123,6 +123,7 @@ def artifact(api, job_id):
     return api.get(f"/v1/result/{job_id}/artifact")
 
 
+@pytest.mark.slow
 def test_uploads_that_come_late(once, bus, api):
     """Begin, pieces and commit once more, after the commit and after another upload; then after sweeps,
     when what was noted of the upload is gone."""
@@ -245,6 +246,7 @@ def limit_memory(pids, more):
 
 
 @pytest.mark.skipif(SANITIZED, reason="ASan reserves memory without end")
+@pytest.mark.slow
 def test_a_worker_without_memory_for_the_answer(private):
     """It ends, and another one gives the text; or it says that it cannot read, and nothing is lost."""
     stack = private(workers=2)

@@ -113,6 +113,7 @@ def test_writers_at_a_time(server, api, path):
         assert [l for l in lines if l.startswith(f"{writer} ")] == [f"{writer} {i}" for i in range(25)]
 
 
+@pytest.mark.slow
 def test_readers_and_a_writer_at_a_time(server, api, path):
     """Each entry is read by one of the readers."""
     def read(_):

@@ -297,6 +297,7 @@ def reachable(api):
 
 
 @pytest.mark.stores("sqlite", "mongodb")
+@pytest.mark.slow
 def test_jobs_survive_the_death_of_everything(store_uri, queue):
     uri = store_uri()
     first = Stack(uri).start()

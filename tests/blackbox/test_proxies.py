@@ -211,6 +211,7 @@ def test_bad_headers_close(protocol, data):
             pass
 
 
+@pytest.mark.slow
 def test_header_in_time(protocol):
     for part in (b"", SIGNATURE, v2()[:20]):
         with socket.create_connection(("127.0.0.1", protocol.port.number), 10) as c:

@@ -19,6 +19,7 @@ def ended(api, job_id):
     assert api.get(f"/v1/result/{job_id}").json()["end_reason"] == REASON
 
 
+@pytest.mark.slow
 def test_a_job_that_nobody_takes(private, queue):
     """It ends visibly with its event, also while it waits for attachments; others stay."""
     api = Api(private(*SWEEPS, "--webhook-server-events", "yes", webhooks=1).url)
@@ -54,6 +55,7 @@ def test_a_job_that_was_taken(private, queue):
     assert api.claimed(queue, cookie="agent_name=a1") == lost
 
 
+@pytest.mark.slow
 def test_a_job_that_is_submitted_again(private, queue):
     """The timeout is the last submission's."""
     api, job_id = Api(private(*SWEEPS).url), new_id()

@@ -547,6 +547,7 @@ def a_dead_letter(p):
 
 
 @pytest.mark.parametrize("prepare, grows, alike, late", CASES)
+@pytest.mark.slow
 def test_the_second_run_changes_nothing(place, prepare, grows, alike, late):
     request, other = prepare(place)
     status, body = request.send()
