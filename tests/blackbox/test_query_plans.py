@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 import requests
+from bson import Timestamp
 from bson.codec_options import CodecOptions, DatetimeConversion
 
 import auth
@@ -74,6 +75,8 @@ def fill_old(db):
                           "job_data": {"job_queue": "old", "tags": ["old"]}} for i in ids])
     db.output.insert_many([{"job_id": i, "output": ["x"], "updated_at": old} for i in ids])
     db.serial_output.insert_many([{"job_id": i, "serial_output": ["x"], "updated_at": old} for i in ids])
+    db.output.insert_many([{"job_id": ids[0], "output": ["x"], "updated_at": old, "order": Timestamp(1, i)}
+                           for i in range(1000)])  # that nobody has read
     db.logs.insert_many([{"job_id": i, "log_type": "output", "phase": "test", "fragment_number": 0,
                           "timestamp": old, "log_data": "x", "updated_at": old} for i in ids])
     db.fs.files.insert_many([{"filename": f"{i}.artifact", "chunkSize": 261120, "length": 0,

@@ -39,7 +39,7 @@ struct look {
     struct db_found found;
     bson_t docs[SWEEP_MAX]; /* views */
     size_t len;
-    json_t *stay; /* object: ids of jobs whose documents stay */
+    json_t *stay; /* object: by the id of a job, whether its documents stay */
     struct db_batch drop;
 };
 
@@ -56,7 +56,7 @@ static struct text job_of(const struct source *src, const bson_t *doc)
 
 static bool stays(const struct look *l, struct text job_id)
 {
-    return job_id.s && json_object_getn(l->stay, job_id.s, job_id.len);
+    return job_id.s && json_is_true(json_object_getn(l->stay, job_id.s, job_id.len));
 }
 
 /* Collects the job ids of a query's documents. */
@@ -99,7 +99,32 @@ static enum err note_active(struct mongo *m, const struct source *src, struct lo
     return e;
 }
 
-/* Jobs that have a younger document in this collection. */
+/* Whether a job has a younger document: the newest of ours, which are in the order of the index, or
+ * any that others made, which may grow. *ret is as it was where there is none. */
+static enum err look_for_younger(struct mongo *m, const struct source *src, struct text id,
+                                 int64_t before_ms, bool *ret)
+{
+    struct db_found f;
+    enum err e =
+        DB_FIRST(m, &f, .collection = src->collection,
+                 .filter = doc_of("job_id: ?, by: null", v_text(id)), .fields = src->fields,
+                 .sort = "job_id: -1, by: -1, order: -1", .index = IX_OUTPUT, .limit = 1);
+
+    if (!e && doc_date(&f.doc, src->age) >= before_ms) {
+        *ret = true;
+    } else if (!e) {
+        db_end(&f);
+        e = DB_FIRST(m, &f, .collection = src->collection,
+                     .filter = doc_of("job_id: ?, by: null, order: null, ?: {$gte: ?}", v_text(id),
+                                      v_str(src->age), v_date(before_ms)),
+                     .fields = "_id: true", .index = IX_OUTPUT, .limit = 1);
+        *ret = *ret || !e;
+    }
+    db_end(&f);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* Asks once for each job of the step: one may have many documents. */
 static enum err note_grown(struct mongo *m, const struct source *src, struct look *l,
                            int64_t before_ms)
 {
@@ -107,14 +132,11 @@ static enum err note_grown(struct mongo *m, const struct source *src, struct loo
 
     for (size_t i = 0; !e && i < l->len; i++) {
         struct text id = job_of(src, &l->docs[i]);
-        if (id.s && !stays(l, id))
-            e = note(m,
-                     (struct db_query){.collection = src->collection,
-                                       .filter = doc_of("job_id: ?, ?: {$gte: ?}", v_text(id),
-                                                        v_str(src->age), v_date(before_ms)),
-                                       .index = IX_OUTPUT,
-                                       .limit = 1},
-                     l);
+        bool younger = false;
+        if (!id.s || json_object_getn(l->stay, id.s, id.len))
+            continue;
+        e = look_for_younger(m, src, id, before_ms, &younger);
+        json_object_setn_new_nocheck(l->stay, id.s, id.len, json_boolean(younger));
     }
     return e;
 }
