@@ -43,6 +43,9 @@ class MongoStorage:
     def set_age(self, job_id, seconds):
         self._set(job_id, created_at=now() - datetime.timedelta(seconds=seconds))
 
+    def set_created(self, job_id, date):
+        self._set(job_id, created_at=date)
+
     def set_silent(self, agent, seconds):
         """Sets how long ago the agent posted."""
         seen = now() - datetime.timedelta(seconds=seconds)
@@ -132,6 +135,9 @@ class SqliteStorage:
 
     def set_age(self, job_id, seconds):
         self._set(job_id, "created_us", int((now().timestamp() - seconds) * 1e6))
+
+    def set_created(self, job_id, date):
+        self._set(job_id, "created_us", int(date.timestamp() * 1e6))
 
     def set_silent(self, agent, seconds):
         assert self._run("UPDATE agents SET updated_ms = ? WHERE name = ?",

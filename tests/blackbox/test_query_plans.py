@@ -21,6 +21,7 @@ from storage import MongoStorage, now
 from test_metrics import free_ports, samples
 
 JOBS = 100_000
+LOOKED = 10_000  # jobs that a page of GET /v1/jobs looks at: LIST_LOOK_MAX
 EXAMINED = 200  # documents or index entries that an operation may look at beside what it returns
 
 # Collections that may be read as a whole, by queries without a filter, and why.
@@ -121,6 +122,12 @@ def called(ports):
     return counts
 
 
+def is_look(command):
+    """Whether it is a part of a list of jobs whose filters have no index of their own: where the look ends, or jobs
+    to there."""
+    return any("$skip" in stage for stage in command.get("pipeline", ())) or "$nor" in command.get("filter", {})
+
+
 def fault(op):
     """What is wrong with how an operation went, None: nothing."""
     plan = op.get("planSummary", "")
@@ -132,6 +139,8 @@ def fault(op):
         return "it reads jobs, not the index alone" if op.get("docsExamined") or "IXSCAN" not in plan else None
     if op.get("hasSortStage"):
         return "it sorts in memory: it needs an index with this order"
+    if is_look(command):
+        return f"it looks at {op['keysExamined']} jobs" if op["keysExamined"] > LOOKED + EXAMINED else None
     found = max(op.get(n, 0) for n in ("nreturned", "nMatched", "ndeleted", "ninserted"))
     for examined in ("docsExamined", "keysExamined"):
         if op.get(examined, 0) > EXAMINED + 2 * found:
@@ -195,6 +204,16 @@ def searches(api):
         assert found == sorted(found)
     assert [number(i) // 2 % 101 for i in pages(api, "/v1/job/search", "?state=test&limit=20")] == [99] * 60
     pages(api, "/v1/queues/q1/jobs", "?limit=20")
+    for query in ("", "state=active&", "state=test&", "state=complete&state=test&", "tag=often&", "queue=q1&",
+                  "since=2020-01-01T00:00:00Z&"):
+        found = [n for n in map(number, pages(api, "/v1/jobs", f"?{query}limit=20")) if n < JOBS]
+        assert found == sorted(found, reverse=True) != []
+    expect(api.get("/v1/jobs?submitter=nobody"), 200, [])
+    for query in ("agent=nobody", "tag=often&tag=seldom&queue=nothing", "tag=seldom&queue=nothing", "queue=big&state=complete",
+                  "state=active&agent=nobody"):
+        answer = expect(api.get(f"/v1/jobs?{query}"), 200, [])
+        assert ("next" in answer.links) == (query != "tag=seldom&queue=nothing")
+    expect(api.get("/v1/agents?state=nothing"), 200, [])
     expect(api.get("/v1/queues/wait_times"), 200)
 
 

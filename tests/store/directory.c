@@ -289,6 +289,66 @@ static void test_lists_of_jobs(void **state)
     json_decref(tags);
 }
 
+/* Keeps the ids of a list, newest first, joined by blanks. */
+static bool join_id(void *arg, struct text name, json_t *value)
+{
+    char *ids = arg;
+
+    assert_int_equal(name.len, ID_SIZE - 1);
+    assert_int_equal(json_object_size(value), 12);
+    snprintf(ids + strlen(ids), ID_SIZE + 1, "%s ", name.s);
+    json_decref(value);
+    return true;
+}
+
+static void assert_listed(struct store *s, struct job_filter f, const char *first,
+                          const char *second)
+{
+    char found[4 * ID_SIZE] = "", wanted[4 * ID_SIZE];
+    struct list_page page = {.limit = 3, .take = join_id, .arg = found};
+
+    f.until_ms = now_ms() + 60000;
+    assert_int_equal(store_jobs_list(s, &f, &page), ERR_OK);
+    snprintf(wanted, sizeof wanted, "%s%s%s%s", first, *first ? " " : "", second,
+             *second ? " " : "");
+    assert_string_equal(found, wanted);
+    assert_string_equal(page.next, "");
+}
+
+static void test_newest_first(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], old[ID_SIZE], new[ID_SIZE], more[80];
+    json_t *none = json_array(), *test = json_of("['test']");
+
+    new_id(queue);
+    snprintf(more, sizeof more, "'tags': ['%s', 'a\\u0000b']", queue);
+    add_job(t->a, queue, more, old);
+    usleep(2000); /* the order of those of one millisecond is not defined */
+    add_job(t->a, queue, more, new);
+    json_t *tags = json_pack("[s, s#]", queue, "a\0b", 3), *other = json_pack("[s, s]", queue, "a");
+    const struct job_filter here = {.tags = none, .queue = text_of(queue)};
+    assert_listed(t->b, here, new, old);
+    assert_listed(t->b, (struct job_filter){.tags = tags}, new, old);
+    assert_listed(t->b, (struct job_filter){.tags = other}, "", "");
+    assert_next(t->a, queue, old);
+    assert_int_equal(put_result(t->a, old, "{}", "test"), ERR_OK);
+    struct job_filter f = here;
+    f.which = SEARCH_LISTED;
+    f.states = test;
+    assert_listed(t->b, f, old, "");
+    f.which = SEARCH_ACTIVE;
+    assert_listed(t->b, f, new, old);
+    f.agent = text_of("nobody");
+    assert_listed(t->b, f, "", "");
+    struct list_page page = {.limit = 1, .after = "1-x", .take = join_id};
+    assert_int_equal(store_jobs_list(t->b, &here, &page), ERR_INVALID);
+    json_decref(none);
+    json_decref(test);
+    json_decref(tags);
+    json_decref(other);
+}
+
 static bool takes_turn(struct store *s, const char *owner, int64_t now, int64_t end)
 {
     struct sweep_turn turn = {.owner = owner, .now_ms = now, .end_ms = end};
@@ -451,6 +511,6 @@ const struct CMUnitTest directory_suite[] = {
     cmocka_unit_test(test_depths_many),   cmocka_unit_test(test_turn),
     cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
     cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
-    cmocka_unit_test(test_holds),
+    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

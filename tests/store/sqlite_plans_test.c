@@ -79,7 +79,11 @@ static const struct {
     {"SQL_HOLDS_COUNT", "SCAN holds", "likewise"},
     {"SQL_SEARCH_STATES", "SCAN s", "a row a state that there is"},
     {"SQL_SEARCH_STATES", "USE TEMP B-TREE FOR ORDER BY", "a page a state"},
-    {"SQL_SEARCH_ALL_TAGS", "USE TEMP B-TREE FOR GROUP BY", "jobs that have one of the tags"},
+    {"SQL_LIST_STATES", "SCAN s", "a row a state that there is"},
+    {"SQL_LIST_STATES", "USE TEMP B-TREE FOR ORDER BY", "CHUNK jobs a state"},
+    {"SQL_SEARCH_ANY_TAG", "USE TEMP B-TREE FOR ORDER BY", "jobs that have one of the tags"},
+    {"SQL_SEARCH_ALL_TAGS", "USE TEMP B-TREE FOR ORDER BY", "likewise"},
+    {"SQL_SEARCH_ALL_TAGS", "USE TEMP B-TREE FOR GROUP BY", "likewise"},
     {"SQL_SEARCH_ALL_TAGS", "USE TEMP B-TREE FOR count(DISTINCT)", "the tags of the request"},
 };
 enum { ALLOWED = sizeof allowed / sizeof *allowed };
@@ -151,9 +155,13 @@ static void fill(struct store *s)
         "  SELECT printf('11111111-2222-3333-4444-%012d', i),"
         "  CASE WHEN i % 2 THEN 'big' ELSE 'q' || (i % 50) END, 0, i * 1000000, 20,"
         "  CASE WHEN i % 2 THEN 'waiting' ELSE 'complete' END FROM n;"
-        "INSERT INTO job_data (job, data) SELECT id, json_object('job_queue', queue) FROM jobs;"
-        "INSERT INTO job_tags (tag, job) SELECT 'often', id FROM jobs WHERE id % 10 = 0;"
-        "INSERT INTO job_tags (tag, job) SELECT 'seldom', id FROM jobs WHERE id % 1000 = 0;"
+        "INSERT INTO job_data (job, data) SELECT id, CASE WHEN id % 1000 = 0"
+        "  THEN json_object('job_queue', queue, 'tags', json_array('often', 'seldom'))"
+        "  ELSE json_object('job_queue', queue) END FROM jobs;"
+        "INSERT INTO job_tags (tag, created_us, job)"
+        "  SELECT 'often', created_us, id FROM jobs WHERE id % 10 = 0;"
+        "INSERT INTO job_tags (tag, created_us, job)"
+        "  SELECT 'seldom', created_us, id FROM jobs WHERE id % 1000 = 0;"
         "COMMIT";
     char *error = NULL;
 
@@ -162,15 +170,20 @@ static void fill(struct store *s)
 }
 
 /* Fails when a statement of the last calls took too many steps. */
-static void check_steps(struct store *s, const char *what)
+static void check_steps_to(struct store *s, const char *what, int max)
 {
     for (size_t i = 0; i < SQL_COUNT_; i++) {
         sqlite3_stmt *st = sqlite_of(s)->statements[i];
         int runs = st ? sqlite3_stmt_status(st, SQLITE_STMTSTATUS_RUN, 1) : 0;
         int steps = st ? sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 1) : 0;
-        if (steps > STEPS_MAX * (runs ? runs : 1))
+        if (steps > max * (runs ? runs : 1))
             fail_msg("%s: %d steps in %d runs of %s", what, steps, runs, statements[i].text);
     }
+}
+
+static void check_steps(struct store *s, const char *what)
+{
+    check_steps_to(s, what, STEPS_MAX);
 }
 
 /* Takes the members of a list up to its limit. */
@@ -222,6 +235,62 @@ static void check_searches(struct store *s)
     json_decref(seldom);
 }
 
+/* Jobs that a list must not look through. */
+#define LOOKED_STEPS (20 * LIST_LOOK_MAX)
+
+/* Pages through a list to its end or `pages`, which may be short; each takes few steps. `fits`: its
+ * filters have an index. Returns how many jobs it has; *ret_pages: on how many pages. */
+static size_t walk(struct store *s, struct job_filter f, bool fits, int pages, int *ret_pages)
+{
+    char after[LIST_CURSOR_SIZE];
+    struct list_page page = {.limit = PAGE_LEN, .take = take};
+    size_t found = 0;
+
+    f.until_ms = (int64_t)100001 * 1000;
+    for (*ret_pages = 0; *ret_pages < pages; ++*ret_pages) {
+        json_t *jobs = json_array();
+        page.arg = jobs;
+        assert_int_equal(store_jobs_list(s, &f, &page), ERR_OK);
+        found += json_array_size(jobs);
+        json_decref(jobs);
+        check_steps_to(s, "list", fits ? STEPS_MAX : LOOKED_STEPS);
+        if (!*page.next)
+            break;
+        memcpy(after, page.next, sizeof after);
+        page.after = after;
+    }
+    return found;
+}
+
+static void check_lists(struct store *s)
+{
+    json_t *none = json_array(), *over = json_of("['complete']"), *test = json_of("['test']");
+    json_t *seldom = json_of("['seldom']"), *both = json_of("['seldom', 'often']");
+    int pages;
+
+#define WALK(fits, most, ...)                                                                      \
+    walk(s, (struct job_filter){.tags = none, __VA_ARGS__}, fits, most, &pages)
+    assert_int_equal(WALK(true, 3, .since_ms = 0), 30);
+    assert_int_equal(WALK(true, 3, .queue = text_of("q2")), 30);
+    assert_int_equal(WALK(true, 3, .which = SEARCH_ACTIVE), 30);
+    assert_int_equal(WALK(true, 3, .which = SEARCH_LISTED, .states = over), 30);
+    assert_int_equal(WALK(true, 3, .which = SEARCH_LISTED, .states = test), 1);
+    assert_int_equal(WALK(true, 3, .submitter = text_of("nobody")), 0);
+    assert_int_equal(WALK(true, 3, .since_ms = (int64_t)99999 * 1000), 2);
+    assert_int_equal(walk(s, (struct job_filter){.tags = seldom}, true, 99, &pages), 100);
+    assert_int_equal(walk(s, (struct job_filter){.tags = both}, true, 99, &pages), 100);
+    assert_int_equal(WALK(false, 99, .agent = text_of("nobody")), 0);
+    assert_int_equal(pages, 10);
+    assert_int_equal(WALK(false, 99, .queue = text_of("q2"), .which = SEARCH_ACTIVE), 0);
+    assert_int_equal(pages, 0);
+#undef WALK
+    json_decref(none);
+    json_decref(over);
+    json_decref(test);
+    json_decref(seldom);
+    json_decref(both);
+}
+
 static void check_one_job(struct store *s, const char *id)
 {
     struct text job = text_of(id);
@@ -261,6 +330,7 @@ static void test_steps(void **state)
     check_steps(s, "claims");
     check_one_job(s, last);
     check_searches(s);
+    check_lists(s);
     json_t *jobs = json_array();
     struct list_page page = {.limit = PAGE_LEN, .take = take, .arg = jobs};
     assert_int_equal(store_queue_jobs(s, text_of("q2"), &page), ERR_OK);

@@ -34,8 +34,28 @@ static void make_old_file(void)
     exec(db, "PRAGMA application_id = 0x54465343; PRAGMA user_version = 1;"
              "INSERT INTO jobs (id, job_id, queue, state, priority, created_us, data_size)"
              " VALUES (7, 'old', 'q', 'waiting', 0, 1, 17);"
-             "INSERT INTO job_data VALUES (7, '{\"job_queue\":\"q\"}')");
+             "INSERT INTO job_data VALUES (7, '{\"job_queue\":\"q\",\"tags\":[\"t\"]}')");
     sqlite3_close(db);
+}
+
+static bool is_old(void *found, struct text name, json_t *value)
+{
+    *(bool *)found = text_is(name, "old");
+    json_decref(value);
+    return true;
+}
+
+/* Fails unless the job is found by its tag. */
+static void assert_tagged(struct store *s)
+{
+    json_t *tags = json_of("['t']");
+    bool found = false;
+    struct list_page page = {.limit = 9, .take = is_old, .arg = &found};
+
+    assert_int_equal(
+        store_jobs_list(s, &(struct job_filter){.tags = tags, .until_ms = 1000}, &page), ERR_OK);
+    assert_true(found);
+    json_decref(tags);
 }
 
 /* The first version's tables get what they lack. */
@@ -45,6 +65,7 @@ static void test_older_version(void **state)
     make_old_file();
     struct store *s = open_store();
     assert_next(s, "q", "old");
+    assert_tagged(s);
     assert_int_equal(put_result(s, "old", "{'x': 1}", "complete"), ERR_OK);
     store_close(s);
     s = open_store();

@@ -26,7 +26,7 @@ static const struct {
     {"/v1/job/abc/action", -1, OP_JOB_ACTION, "abc", "post only"},
     {"/v1/result/a%2Fb", OP_RESULT_GET, OP_RESULT_PUT, "a%2Fb", "parameters stay encoded"},
     {"/v1/result/x/serial_output/", OP_SERIAL_GET, OP_SERIAL_ADD, "x", "last row of a family"},
-    {"/v1/jobs", -1, -1, NULL, "longer literal"},
+    {"/v1/jobz", -1, -1, NULL, "longer literal"},
     {"/v1/jo", -1, -1, NULL, "shorter literal"},
     {"/V1/job", -1, -1, NULL, "case matters"},
     {"/v1/job//", -1, -1, NULL, "an empty parameter"},
@@ -162,6 +162,8 @@ static const char *const on_the_bus[] = {
     [57] = "OP_QUEUE_PAUSE",
     [58] = "OP_QUEUE_RESUME",
     [59] = "OP_JOBS_CANCEL",
+    [60] = "OP_JOBS_LIST",
+    [61] = "OP_AGENTS_LIST",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

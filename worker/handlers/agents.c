@@ -3,9 +3,9 @@
 #include "worker/auth/security_log.h"
 #include "worker/encoding/json_string.h"
 #include "worker/events/lost_jobs.h"
+#include "worker/handlers/agents_view.h"
 #include "worker/handlers/holds.h"
 #include "worker/http/cookie.h"
-#include "worker/http/dates.h"
 #include "worker/http/jsonbody.h"
 #include "worker/http/listing.h"
 #include "worker/request/call.h"
@@ -146,79 +146,19 @@ void h_agent_put(struct call *calls[], size_t n)
     set_agent_cookie(c, c->request->params[0]);
 }
 
-/* What is shown of agents besides their documents; owned. */
-struct agent_extras {
-    json_t *restricted; /* {QUEUE: OWNERS, ...} of all */
-    json_t *holds;      /* of agents */
-    enum dates dates;
-};
-
-/* Adds restricted_to: the agent's restricted queues, each with the clients that may submit to it,
- * and the mode. Takes and returns the agent. */
-static json_t *show_extras(void *arg, json_t *agent)
-{
-    const struct agent_extras *extras = arg;
-    json_t *shown = json_object(), *owners, *queue;
-    size_t i;
-
-    json_array_foreach (json_object_get(agent, "queues"), i, queue) {
-        const char *name = json_string_value(queue);
-        size_t len = json_string_length(queue);
-        if (name && (owners = json_object_getn(extras->restricted, name, len)))
-            json_object_setn(shown, name, len, owners);
-    }
-    json_object_set_new(agent, "restricted_to", shown);
-    date_show(extras->dates, agent, "updated_at");
-    agent_mode_show(extras->holds, agent);
-    return agent;
-}
-
-/* {QUEUE: OWNERS, ...} of the restricted queues with owners, new reference. */
-static enum err load_restricted(struct store *s, json_t **ret)
-{
-    json_t *list = NULL, *entry, *owners;
-    enum err e = store_restricted_list(s, (struct text){NULL, 0}, &list);
-    size_t i;
-
-    if (e)
-        return e;
-    *ret = json_object();
-    json_array_foreach (list, i, entry) {
-        const json_t *queue = json_object_get(entry, "queue");
-        owners = json_object_get(entry, "owners");
-        if (json_array_size(owners))
-            json_object_setn(*ret, json_string_value(queue), json_string_length(queue), owners);
-    }
-    json_decref(list);
-    return ERR_OK;
-}
-
-static enum err extras_load(struct store *s, struct agent_extras *ret)
-{
-    enum err e = load_restricted(s, &ret->restricted);
-
-    return e ? e : holds_load(s, HOLD_AGENT, &ret->holds);
-}
-
-static void extras_free(struct agent_extras *extras)
-{
-    json_decref(extras->restricted);
-    json_decref(extras->holds);
-}
-
 void h_agents_get(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     const struct text any = {NULL, 0};
-    struct agent_extras extras = {0};
+    struct agent_view view = {0};
     struct listing list;
 
     (void)n;
-    if (!dates_of(c, &extras.dates) || !listing_begin(&list, c, false))
+    if (!dates_of(c, &view.dates) || !listing_begin(&list, c, false))
         return;
-    enum err e = extras_load(c->store, &extras);
-    list.show = show_extras;
-    list.arg = &extras;
+    enum err e = agent_view_load(c->store, &view);
+    list.show = agent_view_show;
+    list.arg = &view;
     if (!e)
         e = store_agents_list(c->store, any, &list.walk);
     if (e)
@@ -226,17 +166,17 @@ void h_agents_get(struct call *calls[], size_t n)
     else
         listing_reply(&list, NULL);
     listing_drop(&list);
-    extras_free(&extras);
+    agent_view_free(&view);
 }
 
 void h_agent_get(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
-    struct agent_extras extras = {0};
+    struct agent_view view = {0};
     json_t *agent = NULL;
 
     (void)n;
-    if (!dates_of(c, &extras.dates))
+    if (!dates_of(c, &view.dates))
         return;
     enum err e = store_agent_get(c->store, c->request->params[0], &agent);
     if (e == ERR_NOT_FOUND) {
@@ -244,14 +184,14 @@ void h_agent_get(struct call *calls[], size_t n)
         return;
     }
     if (!e)
-        e = extras_load(c->store, &extras);
+        e = agent_view_load(c->store, &view);
     if (e) {
         reply_err(c, e);
         json_decref(agent);
     } else {
-        reply_json(c, 200, show_extras(&extras, agent));
+        reply_json(c, 200, agent_view_show(&view, agent));
     }
-    extras_free(&extras);
+    agent_view_free(&view);
 }
 
 /* Adds the client that submitted the entry's job, where that is known. */

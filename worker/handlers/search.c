@@ -1,66 +1,17 @@
 /* Search for jobs by tags and states. */
+#include "worker/handlers/search_states.h"
 #include "worker/http/dates.h"
 #include "worker/http/listing.h"
 #include "worker/http/query.h"
-#include "worker/jobs/states.h"
-#include "worker/request/call.h"
 
-#include <stdio.h>
 #include <string.h>
 
 handler_fn h_job_search;
 
-/* First the states that the reference server knows, in the order of its message, then those that it
- * lacks. */
-static const char *const known_states[] = {
-    "setup",   "provision", "firmware_update", "test",   "allocate", "allocated", "reserve",
-    "cleanup", "cancelled", "completed",       "active", "waiting",  "running",   "complete"};
-static const char bad_state[] =
-    "Must be one of: setup, provision, firmware_update, test, allocate, allocated, reserve, "
-    "cleanup, cancelled, completed, active.";
-
-static bool is_known(const char *state)
-{
-    for (size_t i = 0; i < sizeof known_states / sizeof *known_states; i++)
-        if (strcmp(state, known_states[i]) == 0)
-            return true;
-    return false;
-}
-
-/* Faults of the states by position; NULL: none. */
-static json_t *states_faults(const json_t *states)
-{
-    json_t *faults = NULL, *state;
-    char index[24];
-    size_t i;
-
-    json_array_foreach (states, i, state) {
-        if (is_known(json_string_value(state)) &&
-            strlen(json_string_value(state)) == json_string_length(state))
-            continue;
-        if (!faults)
-            faults = json_object();
-        snprintf(index, sizeof index, "%zu", i);
-        json_object_set_new(faults, index, json_pack("[s]", bad_state));
-    }
-    return faults;
-}
-
-static enum search_states which_states(const json_t *states)
-{
-    json_t *state;
-    size_t i;
-
-    json_array_foreach (states, i, state)
-        if (strcmp(json_string_value(state), "active") == 0)
-            return SEARCH_ACTIVE;
-    return json_array_size(states) ? SEARCH_LISTED : SEARCH_ANY;
-}
-
 /* Reads the parameters; false: answered. */
 static bool load(struct call *c, const json_t *states, struct job_search *s)
 {
-    json_t *errors = json_object(), *faults = states_faults(states);
+    json_t *errors = json_object(), *faults = search_states_faults(states);
     struct text match;
 
     if (query_first(c->request, "match", &match)) {
@@ -75,7 +26,7 @@ static bool load(struct call *c, const json_t *states, struct job_search *s)
         return false;
     }
     json_decref(errors);
-    s->which = which_states(states);
+    s->which = search_states_which(states);
     s->states = states;
     return true;
 }

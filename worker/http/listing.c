@@ -172,18 +172,28 @@ void listing_take_sorted(struct listing *l, const json_t *array, const char *key
     free(members);
 }
 
-/* The cursor after a name. Names of older releases may be too long for a cursor: it then skips all
- * names with the same first NAME_SHOWN bytes. */
-static enum err make_cursor(const char *name, size_t len, struct buf *out)
+void listing_skip(struct listing *l, struct text name)
 {
-    struct buf text = BUF_INIT(LIST_CURSOR_SIZE);
-    size_t end = 0, n;
+    note_last(l, name);
+}
+
+enum err listing_place(const struct listing *l, struct buf *out)
+{
+    const char *name = l->last ? l->last : "";
+    size_t end = 0, n, len = l->last_len;
 
     while (end < len && end < NAME_SHOWN)
         end += (n = utf8_sequence(name + end, len - end)) ? n : 1;
-    enum err e = buf_add(&text, name, end);
-    if (!e && end < len)
-        e = buf_add(&text, LAST_CHAR, strlen(LAST_CHAR));
+    enum err e = buf_add(out, name, end);
+    return e || end == len ? e : buf_add(out, LAST_CHAR, strlen(LAST_CHAR));
+}
+
+/* The cursor behind the last name. */
+static enum err make_cursor(const struct listing *l, struct buf *out)
+{
+    struct buf text = BUF_INIT(LIST_CURSOR_SIZE);
+    enum err e = listing_place(l, &text);
+
     if (!e)
         e = base64_encode(text.data ? text.data : "", text.len, BASE64_URL, out);
     buf_free(&text);
@@ -201,7 +211,7 @@ void listing_reply(struct listing *l, const char *next)
     if (!e)
         e = buf_add(&l->body, l->object ? "}" : "]", 1);
     if (!e && l->more && !next) {
-        e = make_cursor(l->last ? l->last : "", l->last_len, &cursor);
+        e = make_cursor(l, &cursor);
         next = cursor.data;
     }
     if (e)

@@ -40,6 +40,13 @@ bool listing_take(void *listing, struct text name, json_t *value);
  * have under `key`, from where the list begins. The array stays the caller's. */
 void listing_take_sorted(struct listing *l, const json_t *array, const char *key);
 
+/* Notes a member that is not shown: the next page begins behind it, too. */
+void listing_skip(struct listing *l, struct text name);
+
+/* Appends the name behind which the next page begins. Names of older releases may be too long for a
+ * cursor: their end is cut, and the next page skips all names that begin so. */
+enum err listing_place(const struct listing *l, struct buf *out) MUST_CHECK;
+
 /* Answers with the list, and frees it. `next`: the store's cursor, NULL: the last name. */
 void listing_reply(struct listing *l, const char *next);
 void listing_drop(struct listing *l);

@@ -44,6 +44,17 @@ struct job_search {
     struct text submitter; /* client id; s NULL: anybody's */
 };
 
+/* Which jobs a list shows: those that all of these fit. */
+struct job_filter {
+    const json_t *tags; /* array of strings: it has each of them */
+    enum search_states which;
+    const json_t *states;                /* as in struct job_search */
+    struct text queue, agent, submitter; /* s NULL: any */
+    int64_t since_ms, until_ms;          /* created_at: from, and before */
+};
+#define LIST_LOOK_MAX  10000                       /* jobs that one page looks at, about */
+#define LIST_BYTES_MAX ((int64_t)16 * 1024 * 1024) /* of their data that it reads */
+
 struct provision_entry {
     const char *request_id;
     struct text agent;

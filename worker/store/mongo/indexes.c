@@ -19,12 +19,13 @@
 enum flag {
     UNIQUE = 1,
     SPARSE = 2,
-    WAITING = 4,   /* holds jobs that wait: an entry ends with the wait */
-    OPEN = 8,      /* jobs whose claim is open: few at any time */
-    UNREAD = 16,   /* fragments of logs for readers of live output */
-    LEASED = 32,   /* jobs that run */
-    WITH_SUB = 64, /* clients that log in by OpenID */
-    TIMED = 128    /* jobs that wait and have a queue_timeout */
+    WAITING = 4,    /* holds jobs that wait: an entry ends with the wait */
+    OPEN = 8,       /* jobs whose claim is open: few at any time */
+    UNREAD = 16,    /* fragments of logs for readers of live output */
+    LEASED = 32,    /* jobs that run */
+    WITH_SUB = 64,  /* clients that log in by OpenID */
+    TIMED = 128,    /* jobs that wait and have a queue_timeout */
+    SUBMITTED = 256 /* jobs whose submitter is known */
 };
 
 #define NEVER (-1) /* expires */
@@ -63,13 +64,14 @@ static void name_of(const struct index_row *row, const bson_t *keys, char out[NA
 /* The filter of a partial index; NULL: it has all documents. */
 static const char *only(unsigned flags)
 {
-    return flags & WAITING    ? STATE_PATH ": 'waiting'"
-           : flags & OPEN     ? "claim.open: true"
-           : flags & UNREAD   ? "unread: {$exists: true}"
-           : flags & LEASED   ? "lease: {$exists: true}"
-           : flags & TIMED    ? STATE_PATH ": 'waiting', wait_until: {$exists: true}"
-           : flags & WITH_SUB ? "sub: {$exists: true}"
-                              : NULL;
+    return flags & WAITING     ? STATE_PATH ": 'waiting'"
+           : flags & OPEN      ? "claim.open: true"
+           : flags & UNREAD    ? "unread: {$exists: true}"
+           : flags & LEASED    ? "lease: {$exists: true}"
+           : flags & TIMED     ? STATE_PATH ": 'waiting', wait_until: {$exists: true}"
+           : flags & SUBMITTED ? "submitter: {$exists: true}"
+           : flags & WITH_SUB  ? "sub: {$exists: true}"
+                               : NULL;
 }
 
 static enum err create(struct mongo *m, const struct index_row *row, bool unique)

@@ -1,5 +1,6 @@
 /* Lists of jobs: of a queue, by tags and states; page by page in the order of submission. */
-#include "worker/store/mongo/db.h"
+#include "worker/store/mongo/lists.h"
+
 #include "worker/store/mongo/job.h"
 
 #include "worker/jobs/states.h"
@@ -9,13 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The cursor of a page: created_at and _id of its last job. */
-struct place {
-    int64_t created_ms;
-    bson_oid_t id;
-};
-
-static enum err place_parse(const char *cursor, struct place *ret)
+enum err mongo_place_parse(const char *cursor, struct list_place *ret)
 {
     char *end;
     long long ms = strtoll(cursor, &end, 10);
@@ -46,16 +41,16 @@ static json_t *job_shown(const bson_t *doc, bool with_queue)
     return job;
 }
 
-static void note_place(const bson_t *doc, struct list_page *page)
+void mongo_place_print(const bson_t *doc, char out[LIST_CURSOR_SIZE])
 {
     const bson_oid_t *oid = doc_oid(doc, "_id");
     char id[25];
 
-    *page->next = '\0';
+    *out = '\0';
     if (!oid)
         return;
     bson_oid_to_string(oid, id);
-    snprintf(page->next, sizeof page->next, "%" PRId64 "-%s", doc_date(doc, "created_at"), id);
+    snprintf(out, LIST_CURSOR_SIZE, "%" PRId64 "-%s", doc_date(doc, "created_at"), id);
 }
 
 /* Passes on the jobs of the filter (taken) after the page's cursor. */
@@ -63,10 +58,10 @@ static enum err list(struct mongo *m, bson_t *filter, enum db_index index, struc
                      bool with_queue)
 {
     bool more = false, cut = false;
-    struct place place;
+    struct list_place place;
     struct db_found f;
 
-    if (page->after && place_parse(page->after, &place)) {
+    if (page->after && mongo_place_parse(page->after, &place)) {
         bson_destroy(filter);
         return ERR_INVALID;
     }
@@ -90,7 +85,7 @@ static enum err list(struct mongo *m, bson_t *filter, enum db_index index, struc
             !page->take(page->arg, id.s ? id : (struct text){"", 0}, job_shown(&f.doc, with_queue));
         if (more)
             break;
-        note_place(&f.doc, page);
+        mongo_place_print(&f.doc, page->next);
         memcpy(last, page->next, sizeof last);
         more = cut;
     }
@@ -140,28 +135,27 @@ static enum err find_active(struct mongo *m, bson_t *states, size_t *ret_n)
     return ERR_OK;
 }
 
-/* Appends the requested states; *listed: one by one, so that their index can be used. */
-static enum err append_states(struct mongo *m, bson_t *filter, const struct job_search *search,
-                              bool *listed)
+enum err mongo_states_add(struct mongo *m, bson_t *filter, enum search_states which,
+                          const json_t *states, bool list_active, bool *ret_listed)
 {
-    bson_t states = BSON_INITIALIZER;
+    bson_t active = BSON_INITIALIZER;
     size_t n = 0;
     bool ok = true;
     enum err e = ERR_OK;
 
-    if (search->which == SEARCH_LISTED) {
-        ok = doc_add(filter, STATE_PATH ": {$in: ?}", v_json(search->states));
-        *listed = true;
-    } else if (search->which == SEARCH_ACTIVE) {
-        if (json_array_size(search->tags) == 0)
-            e = find_active(m, &states, &n);
-        *listed = n > 0 && n <= STATES_LISTED_MAX;
-        if (*listed)
-            doc_add(filter, STATE_PATH ": {$in: ?}", v_array(&states));
+    *ret_listed = which == SEARCH_LISTED;
+    if (which == SEARCH_LISTED) {
+        ok = doc_add(filter, STATE_PATH ": {$in: ?}", v_json(states));
+    } else if (which == SEARCH_ACTIVE) {
+        if (list_active)
+            e = find_active(m, &active, &n);
+        *ret_listed = n > 0 && n <= STATES_LISTED_MAX;
+        if (*ret_listed)
+            doc_add(filter, STATE_PATH ": {$in: ?}", v_array(&active));
         else
             doc_add(filter, STATE_PATH ": {$nin: ?}", v_strs(states_over(), SIZE_MAX));
     }
-    bson_destroy(&states);
+    bson_destroy(&active);
     return ok ? e : ERR_INTERNAL;
 }
 
@@ -178,7 +172,7 @@ enum err mongo_jobs_search(struct store *s, const struct job_search *search, str
     if (!e && search->submitter.s)
         doc_add(filter, "submitter: ?", v_text(search->submitter));
     if (!e)
-        e = append_states(m, filter, search, &listed);
+        e = mongo_states_add(m, filter, search->which, search->states, !tagged, &listed);
     if (!e)
         return list(m, filter, tagged ? IX_TAG : listed ? IX_JOB_STATE : IX_AGE, page, false);
     bson_destroy(filter);

@@ -169,6 +169,9 @@ enum err sqlite_connect(struct sqlite *q)
     if (code)
         return sqlite_fault(q, code);
     busy_init(q);
+    code = sqlite_functions_add(q->db);
+    if (code)
+        return sqlite_fault(q, code);
     e = use_wal(q);
     if (e)
         return e;

@@ -48,8 +48,9 @@ void sqlite_job_bind(struct query *r, const struct job_text *t)
 }
 
 /* Lists the job under its tags. */
-static enum err put_tags(struct sqlite *q, int64_t id, const json_t *tags)
+static enum err put_tags(struct sqlite *q, int64_t id, const struct job_new *job)
 {
+    const json_t *tags = json_object_get(job->data, "tags");
     enum err e = ERR_OK;
     json_t *tag;
     size_t i;
@@ -60,6 +61,7 @@ static enum err put_tags(struct sqlite *q, int64_t id, const json_t *tags)
             break;
         r = query_new(q, SQL_TAG_ADD);
         query_text(&r, json_string_text(tag));
+        query_int(&r, job->asked.received_us);
         query_int(&r, id);
         e = query_run(&r);
     }
@@ -73,7 +75,7 @@ enum err sqlite_job_data_put(struct sqlite *q, int64_t id, const struct job_text
     query_int(&r, id);
     query_text(&r, (struct text){t->data, t->data_len});
     enum err e = query_run(&r);
-    return e ? e : put_tags(q, id, json_object_get(t->job->data, "tags"));
+    return e ? e : put_tags(q, id, t->job);
 }
 
 enum err sqlite_job_insert(struct sqlite *q, const struct job_text *t, int64_t *ret_id)

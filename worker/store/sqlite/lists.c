@@ -1,4 +1,6 @@
 /* Lists of jobs: of a queue, by tags and states; page by page in the order of submission. */
+#include "worker/store/sqlite/lists.h"
+
 #include "worker/store/sqlite/job.h"
 
 #include <errno.h>
@@ -6,18 +8,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The cursor is the number of the last job. */
-static enum err cursor_parse(const char *cursor, int64_t *ret)
+enum err sqlite_place_parse(const char *cursor, struct list_place *ret)
 {
-    char *end;
+    char *dash, *end;
 
-    if (!cursor) {
-        *ret = 0;
-        return ERR_OK;
-    }
     errno = 0;
-    *ret = strtoll(cursor, &end, 10);
-    return end == cursor || *end || *ret < 0 || errno ? ERR_INVALID : ERR_OK;
+    ret->created_us = strtoll(cursor, &dash, 10);
+    if (dash == cursor || *dash != '_')
+        return ERR_INVALID;
+    ret->id = strtoll(dash + 1, &end, 10);
+    return end == dash + 1 || *end || ret->id < 0 || errno ? ERR_INVALID : ERR_OK;
+}
+
+void sqlite_place_print(const struct list_place *p, char out[LIST_CURSOR_SIZE])
+{
+    snprintf(out, LIST_CURSOR_SIZE, "%" PRId64 "_%" PRId64, p->created_us, p->id);
+}
+
+/* Begins a statement with the place behind which the page begins and its limit. */
+static enum err begin(struct sqlite *q, enum sql which, const struct list_page *page,
+                      struct query *ret)
+{
+    struct list_place after = {.created_us = INT64_MIN};
+    enum err e = page->after ? sqlite_place_parse(page->after, &after) : ERR_OK;
+
+    if (e)
+        return e;
+    *ret = query_new(q, which);
+    query_int(ret, after.created_us);
+    query_int(ret, after.id);
+    query_int(ret, page->limit + 1);
+    return ERR_OK;
 }
 
 static json_t *column(const struct query *r, int at)
@@ -31,7 +52,7 @@ static json_t *column(const struct query *r, int at)
 /* Takes the rows (id, job_id, created_us, state, queue) of a statement and ends it. */
 static enum err collect(struct query *r, struct list_page *page, bool with_queue)
 {
-    int64_t last = 0;
+    struct list_place last = {0};
     json_t *job;
     bool more = false;
     enum err e;
@@ -44,28 +65,25 @@ static enum err collect(struct query *r, struct list_page *page, bool with_queue
         more = !page->take(page->arg, query_col_text(r, 1), job);
         if (more)
             break;
-        last = query_col_int(r, 0);
+        last = (struct list_place){query_col_int(r, 2), query_col_int(r, 0)};
     }
     query_end(r);
     if (e && e != ERR_NOT_FOUND)
         return e;
     *page->next = '\0';
     if (more)
-        snprintf(page->next, sizeof page->next, "%" PRId64, last);
+        sqlite_place_print(&last, page->next);
     return ERR_OK;
 }
 
 enum err sqlite_queue_jobs(struct store *s, struct text queue, struct list_page *page)
 {
-    int64_t after;
-    enum err e = cursor_parse(page->after, &after);
+    struct query r;
+    enum err e = begin(sqlite_of(s), SQL_QUEUE_JOBS, page, &r);
 
     if (e)
         return e;
-    struct query r = query_new(sqlite_of(s), SQL_QUEUE_JOBS);
     query_text(&r, queue);
-    query_int(&r, after);
-    query_int(&r, page->limit + 1);
     return collect(&r, page, true);
 }
 
@@ -81,18 +99,15 @@ enum err sqlite_jobs_search(struct store *s, const struct job_search *search,
 {
     enum sql which = statement_of(search);
     char *tags_text = NULL, *states_text = NULL;
-    size_t tags_len, states_len;
-    int64_t after;
-    enum err e = cursor_parse(page->after, &after);
+    size_t states_len;
+    struct query r;
+    enum err e = sqlite_json_hex(search->tags, &tags_text);
 
-    if (!e)
-        e = sqlite_json(search->tags, &tags_text, &tags_len);
     if (!e && search->which == SEARCH_LISTED)
         e = sqlite_json(search->states, &states_text, &states_len);
+    if (!e)
+        e = begin(sqlite_of(s), which, page, &r);
     if (!e) {
-        struct query r = query_new(sqlite_of(s), which);
-        query_int(&r, after);
-        query_int(&r, page->limit + 1);
         if (which != SQL_SEARCH) {
             query_int(&r, search->which);
             query_str(&r, states_text ? states_text : "[]");

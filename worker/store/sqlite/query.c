@@ -197,6 +197,23 @@ enum err sqlite_json(const json_t *value, char **ret, size_t *ret_len)
     return ERR_OK;
 }
 
+enum err sqlite_json_hex(const json_t *strings, char **ret)
+{
+    json_t *list = json_array(), *text;
+    size_t i, len;
+
+    json_array_foreach (strings, i, text) {
+        size_t bytes = json_string_length(text);
+        char *hex = mem_alloc(2 * bytes + 1);
+        hex_print(json_string_value(text), bytes, hex);
+        json_array_append_new(list, json_string(hex));
+        free(hex);
+    }
+    enum err e = sqlite_json(list, ret, &len);
+    json_decref(list);
+    return e;
+}
+
 bool sqlite_text_is(struct text a, struct text b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.s, b.s, a.len) == 0);

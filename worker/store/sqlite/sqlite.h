@@ -163,4 +163,11 @@ enum err sqlite_json(const json_t *value, char **ret, size_t *ret_len) MUST_CHEC
 
 bool sqlite_text_is(struct text a, struct text b);
 
+/* An array of texts as JSON of their bytes in hexadecimal, for TEXTS_OF (statements.def); owned by
+ * the caller. ERR_TOO_LARGE. */
+enum err sqlite_json_hex(const json_t *strings, char **ret) MUST_CHECK;
+
+/* Adds the functions that statements use to a connection; returns SQLite's code. */
+int sqlite_functions_add(sqlite3 *db) MUST_CHECK;
+
 #endif

@@ -1,0 +1,206 @@
+/* The list of jobs, newest first. */
+#include "worker/store/sqlite/lists.h"
+
+#include "worker/encoding/json_string.h"
+#include "worker/jobs/states.h"
+
+#include <stdlib.h>
+
+/* Jobs that one statement returns. */
+#define CHUNK 100
+
+/* A page in the making. Filters that no index serves look at one job after the other. */
+struct walk {
+    struct sqlite *q;
+    const struct job_filter *filter;
+    struct list_page *page;
+    struct list_place at; /* of the last job that was looked at */
+    int64_t looked, bytes;
+    bool full; /* there are others, which have no place */
+};
+
+/* Columns of LISTED_JOB. */
+enum { ID, CREATED, JOB_ID, STATE, QUEUE, PRIORITY, STARTED, OWNER, SUBMITTER, SIZE };
+/* Columns of SQL_LIST_DETAIL. */
+enum { NAME, TAGS, ENDED, REASON };
+
+static bool has_text(const json_t *list, struct text wanted)
+{
+    json_t *text;
+    size_t i;
+
+    json_array_foreach (list, i, text)
+        if (text_equal(json_string_text(text), wanted))
+            return true;
+    return false;
+}
+
+/* Whether a text is the wanted one; s NULL: any is. */
+static bool is_wanted(struct text wanted, struct text t)
+{
+    return !wanted.s || (t.s && text_equal(wanted, t));
+}
+
+/* Whether the filter wants the job of a row, as far as the row tells. */
+static bool row_matches(const struct job_filter *f, const struct query *r)
+{
+    struct text state = query_col_text(r, STATE);
+
+    if (f->which == SEARCH_LISTED && !has_text(f->states, state))
+        return false;
+    if (f->which == SEARCH_ACTIVE && state_is_over(query_col_str(r, STATE)))
+        return false;
+    return is_wanted(f->queue, query_col_text(r, QUEUE)) &&
+           is_wanted(f->agent, query_col_text(r, OWNER)) &&
+           is_wanted(f->submitter, query_col_text(r, SUBMITTER));
+}
+
+/* Null where the column is. */
+static json_t *text_at(const struct query *r, int column)
+{
+    struct text t = query_col_text(r, column);
+    json_t *value = t.s ? json_stringn(t.s, t.len) : NULL;
+
+    return value ? value : json_null();
+}
+
+static json_t *ms_at(const struct query *r, int column)
+{
+    return query_col_text(r, column).s ? json_integer(query_col_int(r, column)) : json_null();
+}
+
+/* A column of JSON text; null where it is. */
+static json_t *json_at(const struct query *r, int column)
+{
+    json_t *value = query_col_text(r, column).s ? query_col_json(r, column) : NULL;
+
+    return value ? value : json_null();
+}
+
+static json_t *job_of(const struct query *r)
+{
+    return json_pack("{s:o, s:n, s:o, s:o, s:I, s:I, s:o, s:n, s:n, s:o, s:o, s:n}", "job_id",
+                     text_at(r, JOB_ID), "name", "job_queue", text_at(r, QUEUE), "job_state",
+                     text_at(r, STATE), "job_priority", (json_int_t)query_col_int(r, PRIORITY),
+                     "created_at", (json_int_t)(query_col_int(r, CREATED) / 1000), "started_at",
+                     ms_at(r, STARTED), "ended_at", "end_reason", "agent", text_at(r, OWNER),
+                     "submitted_by", text_at(r, SUBMITTER), "tags");
+}
+
+/* Adds what stands in other tables. */
+static enum err add_detail(struct walk *w, const struct query *row, json_t *job)
+{
+    bool over = state_is_over(query_col_str(row, STATE));
+    struct query r = query_new(w->q, SQL_LIST_DETAIL);
+
+    query_int(&r, query_col_int(row, ID));
+    enum err e = query_step(&r);
+    if (!e) {
+        json_object_set_new(job, "name", json_at(&r, NAME));
+        json_object_set_new(job, "tags", json_at(&r, TAGS));
+        json_object_set_new(job, "ended_at", over ? ms_at(&r, ENDED) : json_null());
+        json_object_set_new(job, "end_reason", over ? text_at(&r, REASON) : json_null());
+    }
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static bool has_tags(const struct job_filter *f, const json_t *job)
+{
+    const json_t *tags = json_object_get(job, "tags");
+    json_t *tag;
+    size_t i;
+
+    json_array_foreach (f->tags, i, tag)
+        if (!has_text(tags, json_string_text(tag)))
+            return false;
+    return true;
+}
+
+/* Gives the job of a row to the page where the filter wants it. */
+static enum err take(struct walk *w, const struct query *r)
+{
+    if (!row_matches(w->filter, r))
+        return ERR_OK;
+    json_t *job = job_of(r);
+    enum err e = add_detail(w, r, job);
+    w->bytes += query_col_int(r, SIZE);
+    if (!e && has_tags(w->filter, job))
+        w->full = !w->page->take(w->page->arg, query_col_text(r, JOB_ID), job);
+    else
+        json_decref(job);
+    return e;
+}
+
+/* The statement that looks at the fewest jobs. */
+static enum sql statement_of(const struct job_filter *f)
+{
+    return f->submitter.s             ? SQL_LIST_SUBMITTER
+           : json_array_size(f->tags) ? SQL_LIST_TAG
+           : f->queue.s               ? SQL_LIST_QUEUE
+           : f->which != SEARCH_ANY   ? SQL_LIST_STATES
+                                      : SQL_LIST_ALL;
+}
+
+static void bind_all(struct query *r, const struct walk *w, enum sql which, const char *states)
+{
+    const struct job_filter *f = w->filter;
+
+    query_int(r, w->at.created_us);
+    query_int(r, w->at.id);
+    query_int(r, f->since_ms * 1000);
+    query_int(r, CHUNK);
+    if (which == SQL_LIST_SUBMITTER)
+        query_text(r, f->submitter);
+    else if (which == SQL_LIST_TAG)
+        query_text(r, json_string_text(json_array_get(f->tags, 0)));
+    else if (which == SQL_LIST_QUEUE)
+        query_text(r, f->queue);
+    else if (which == SQL_LIST_STATES) {
+        query_int(r, f->which);
+        query_str(r, states);
+    }
+}
+
+/* Looks at the next jobs, up to CHUNK. *ret_more: there may be others. */
+static enum err look(struct walk *w, enum sql which, const char *states, bool *ret_more)
+{
+    struct query r = query_new(w->q, which);
+    enum err e, taken = ERR_OK;
+    int rows = 0;
+
+    bind_all(&r, w, which, states);
+    while (!taken && !w->full && w->bytes < LIST_BYTES_MAX && (e = query_step(&r)) == ERR_OK) {
+        taken = take(w, &r);
+        if (!taken && !w->full)
+            w->at = (struct list_place){query_col_int(&r, CREATED), query_col_int(&r, ID)};
+        rows++;
+    }
+    query_end(&r);
+    w->looked += rows;
+    *ret_more = w->full || w->bytes >= LIST_BYTES_MAX || rows == CHUNK;
+    return taken ? taken : *ret_more || e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_jobs_list(struct store *s, const struct job_filter *f, struct list_page *page)
+{
+    struct walk w = {.q = sqlite_of(s), .filter = f, .page = page};
+    enum sql which = statement_of(f);
+    char *states = NULL;
+    size_t len;
+    bool more = true;
+    enum err e = ERR_OK;
+
+    w.at = (struct list_place){f->until_ms * 1000, -1};
+    if (page->after)
+        e = sqlite_place_parse(page->after, &w.at);
+    if (!e && f->which == SEARCH_LISTED)
+        e = sqlite_json(f->states, &states, &len);
+    while (!e && more && !w.full && w.looked < LIST_LOOK_MAX && w.bytes < LIST_BYTES_MAX)
+        e = look(&w, which, states, &more);
+    *page->next = '\0';
+    if (!e && more)
+        sqlite_place_print(&w.at, page->next);
+    free(states);
+    return e;
+}
