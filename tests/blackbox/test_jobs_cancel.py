@@ -2,8 +2,11 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
+import bson
 import pytest
+from bson import ObjectId
 
 import auth
 from client import Api, expect, expect_none, invalid, message
@@ -61,6 +64,39 @@ def test_at_most_1000(private, queue):
     first, second = (cancel(api, tags=[queue], dry_run=False).json() for _ in range(2))
     assert [(x["found"], x["cancelled"], len(x["job_ids"])) for x in (first, second)] == [(1000,) * 3, (10,) * 3]
     assert sorted(first["job_ids"] + second["job_ids"]) == sorted(ids)
+
+
+def make_foreign(db, job_id):
+    """Gives a job the document of another server, which has any _id, beside one of an earlier attempt."""
+    job = db.jobs.find_one_and_delete({"job_id": job_id})
+    old = {**job, "_id": ObjectId(), "created_at": job["created_at"] - timedelta(days=1),
+           "result_data": {"job_state": "complete"}}
+    db.jobs.insert_many([old, {**job, "_id": ObjectId()}])
+
+
+@pytest.mark.stores("mongodb")
+def test_trips_to_the_store(api, db, queue):
+    """Their number does not grow with that of the jobs, whoever made them."""
+    ids = [api.submit(queue, tags=[queue]) for _ in range(60)]
+    for job_id in ids[:30]:
+        make_foreign(db, job_id)
+    db.command("profile", 2)
+    try:
+        assert cancel(api, tags=[queue], dry_run=False).json() == answer(ids, False)
+    finally:
+        db.command("profile", 0)
+    assert db.system.profile.count_documents({"ns": f"{db.name}.jobs"}) < 15
+    assert db.jobs.count_documents({"result_data.job_state": "cancelled", "tags": None,
+                                    "job_data.tags": queue, "cancel.waited": True}) == 60
+
+
+@pytest.mark.stores("mongodb")
+def test_a_job_full_of_attempts_is_cancelled_with_others(api, db, queue):
+    ids = [api.submit(queue, tags=[queue]) for _ in range(3)]
+    size = 16 * 1024 * 1024 - 64 - len(bson.encode(db.jobs.find_one({"job_id": ids[1]})))
+    db.jobs.update_one({"job_id": ids[1]}, {"$set": {"attempts": [{"result_data": {"x": "x" * size}}]}})
+    assert cancel(api, tags=[queue], dry_run=False).json() == answer(ids, False)
+    assert [api.state(id_) for id_ in ids] == ["cancelled"] * 3
 
 
 def test_each_job_has_its_event(private, queue):

@@ -38,7 +38,7 @@ UNSEEN = {
     "agents_left": "only with the setting agent-names own, which test_agents_again.py has",
     "job_holders": "only with the setting agent-identity; jobs by their ids, as jobs_get",
     "job_submitter": "only with the setting owner-rules; a job by its id, as jobs_get",
-    "job_unfit": "only of a job that an older release stored; by its id, as job_cancel",
+    "job_unfit": "only of a job that an older release stored; by its id, as jobs_cancel",
     "leases_overdue": "the sweep begins with it only some time after the start",
     "orphan_end": "follows leases_overdue; a job by its id",
     "outbox_look": "only of an event that is posted again; by its id",

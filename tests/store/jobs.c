@@ -379,7 +379,7 @@ static enum err cancel_again(struct store *s, struct job_cancel *c, bool repeat)
 {
     c->asked.repeat = repeat;
     c->waited = false;
-    return store_job_cancel(s, c);
+    return store_jobs_cancel(s, c, 1);
 }
 
 /* As a repeat, or late as a first run: answered as the first, also when the job runs again. */
@@ -425,6 +425,42 @@ static void test_what_is_over_cannot_be_cancelled(void **state)
     }
 }
 
+/* Several jobs in one call have their own outcomes, also when it is repeated. */
+static void test_cancel_many(void **state)
+{
+    enum { N = 6 };
+    static const char *const states[N] = {NULL, "test", "complete", NULL, NULL, "cancelled"};
+    static const enum err errs[N] = {ERR_OK,        ERR_OK, ERR_CONFLICT,
+                                     ERR_NOT_FOUND, ERR_OK, ERR_CONFLICT};
+    struct stores *t = *state;
+    char queue[ID_SIZE], request[ID_SIZE], ids[N][ID_SIZE];
+    struct job_cancel cancels[N];
+
+    new_id(queue);
+    new_id(request);
+    for (size_t i = 0; i < N; i++) {
+        if (errs[i] == ERR_NOT_FOUND)
+            new_id(ids[i]);
+        else
+            add_job(t->a, queue, NULL, ids[i]);
+        if (states[i])
+            assert_int_equal(put_result(t->a, ids[i], "{}", states[i]), ERR_OK);
+        cancels[i] = (struct job_cancel){.asked = asked_now(request), .job_id = text_of(ids[i])};
+    }
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(store_jobs_cancel(round ? t->b : t->a, cancels, N), ERR_OK);
+        for (size_t i = 0; i < N; i++) {
+            assert_int_equal(cancels[i].err, errs[i]);
+            if (errs[i] == ERR_OK) {
+                assert_int_equal(cancels[i].waited, !states[i]);
+                assert_state(t->b, ids[i], "cancelled");
+            }
+        }
+        assert_state(t->b, ids[2], "complete");
+    }
+    assert_next(t->a, queue, NULL);
+}
+
 const struct CMUnitTest jobs_suite[] = {
     cmocka_unit_test(test_data_as_sent),
     cmocka_unit_test(test_attachments_status_is_kept),
@@ -445,5 +481,6 @@ const struct CMUnitTest jobs_suite[] = {
     cmocka_unit_test(test_cancel),
     cmocka_unit_test(test_repeated_cancel),
     cmocka_unit_test(test_what_is_over_cannot_be_cancelled),
+    cmocka_unit_test(test_cancel_many),
 };
 SUITE_LEN(jobs);

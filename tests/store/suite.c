@@ -205,7 +205,7 @@ enum err cancel_job(struct store *s, const char *job_id)
 
     new_id(request);
     struct job_cancel c = {.asked = asked_now(request), .job_id = text_of(job_id)};
-    return store_job_cancel(s, &c);
+    return store_jobs_cancel(s, &c, 1);
 }
 
 enum err append_one(struct store *s, struct output_append *a)

@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
+
+/* Jobs whose data are read, and events that are added, in one trip to the store. */
+#define AT_ONCE 32
 
 /* One entry of the form that agents send. */
 static char *body_of(const struct server_event *n, int64_t now_ms)
@@ -25,70 +29,145 @@ static char *body_of(const struct server_event *n, int64_t now_ms)
     return text;
 }
 
-void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n)
-{
+/* An event that is about to be stored, with the texts that `add` points to. */
+struct letter {
+    struct outbox_add add;
     char id[OUTBOX_TOKEN_SIZE], lane[OUTBOX_LANE_SIZE], receiver[RECEIVER_SIZE];
+    char *body; /* owned */
+};
+
+/* False: nobody gets the event. */
+static bool write_letter(const struct config *cfg, const struct server_event *n, int64_t now_ms,
+                         struct letter *l)
+{
+    if (!n->webhook || !is_url(n->webhook, strlen(n->webhook)) ||
+        !receiver_allowed(receiver_rule(cfg, n->webhook)) || receiver_of(n->webhook, l->receiver) ||
+        outbox_lane(n->job_id, l->receiver, l->lane))
+        return false;
+    l->body = body_of(n, now_ms);
+    mem_check(l->body);
+    if (n->id)
+        snprintf(l->id, sizeof l->id, "%s", n->id);
+    else
+        event_token(l->id); /* a UUID */
+    l->add = (struct outbox_add){.id = l->id,
+                                 .job_id = n->job_id,
+                                 .lane = l->lane,
+                                 .receiver = l->receiver,
+                                 .url = n->webhook,
+                                 .body = l->body,
+                                 .now_ms = now_ms};
+    return true;
+}
+
+/* Adds up to AT_ONCE events to the outbox. */
+static void send_all(const struct config *cfg, struct store *s, const struct server_event *events,
+                     size_t n)
+{
+    struct letter *letters = mem_alloc(AT_ONCE * sizeof *letters);
+    struct outbox_add adds[AT_ONCE];
+    const char *names[AT_ONCE];
+    size_t len = 0;
     int64_t now_ms = store_now_ms(s);
 
-    if (!cfg->webhook_server_events || !n->webhook || !is_url(n->webhook, strlen(n->webhook)) ||
-        !receiver_allowed(receiver_rule(cfg, n->webhook)) || receiver_of(n->webhook, receiver) ||
-        outbox_lane(n->job_id, receiver, lane))
-        return;
-    char *body = body_of(n, now_ms);
-    struct outbox_add add = {.id = id,
-                             .job_id = n->job_id,
-                             .lane = lane,
-                             .receiver = receiver,
-                             .url = n->webhook,
-                             .body = body,
-                             .now_ms = now_ms};
-    if (n->id)
-        snprintf(id, sizeof id, "%s", n->id);
-    else
-        event_token(id); /* a UUID */
-    enum err e = body ? store_outbox_add(s, &add, 1) : ERR_INTERNAL;
-    if (e || add.err)
-        log_warn("the webhook of job %s does not get its event '%s': %s; see the message before",
-                 n->job_id, n->event, err_text(e ? e : add.err));
-    free(body);
+    for (size_t i = 0; i < n; i++)
+        if (write_letter(cfg, &events[i], now_ms, &letters[len])) {
+            adds[len] = letters[len].add;
+            names[len++] = events[i].event;
+        }
+    enum err e = len ? store_outbox_add(s, adds, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++) {
+        if (e || adds[i].err)
+            log_warn(
+                "the webhook of job %s does not get its event '%s': %s; see the message before",
+                adds[i].job_id, names[i], err_text(e ? e : adds[i].err));
+        free(letters[i].body);
+    }
+    free(letters);
+}
+
+void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n)
+{
+    if (cfg->webhook_server_events)
+        send_all(cfg, s, n, 1);
 }
 
 /* ---- jobs that wait ---- */
 
-/* Sends job_end, completed by the job's data. */
-static void send_of(const struct config *cfg, struct store *s, struct server_event *n,
-                    const json_t *data)
+/* Completes an event job_end by the job's data, which it points into. */
+static void complete(struct server_event *n, const json_t *data)
 {
     n->queue = json_string_value(json_object_get(data, "job_queue"));
     n->webhook = json_string_value(json_object_get(data, "job_status_webhook"));
     n->event = "job_end";
-    server_events_send(cfg, s, n);
 }
 
 void server_events_expired(const struct config *cfg, struct store *s, const char *job_id,
                            const char *reason)
 {
+    struct server_event n = {.job_id = job_id, .detail = reason};
     struct job_read read = {.job_id = {job_id, strlen(job_id)}};
 
     if (!cfg->webhook_server_events || store_jobs_get(s, &read, 1) || read.err)
         return;
-    send_of(cfg, s, &(struct server_event){.job_id = job_id, .detail = reason}, read.value);
+    complete(&n, read.value);
+    server_events_send(cfg, s, &n);
     json_decref(read.value);
 }
 
-void server_events_cancelled(const struct config *cfg, struct store *s, const struct job_cancel *c,
-                             const char *event_id)
+/* Makes the id of the event of a request and a job. */
+static void make_id(const char *request_id, struct text job_id, char out[UUID_STR_LEN])
 {
-    struct job_read read = {.job_id = c->job_id};
-    char job_id[JOB_ID_SIZE];
+    uuid_t request, event;
 
-    if (!cfg->webhook_server_events || !c->waited || store_jobs_get(s, &read, 1) || read.err)
+    if (uuid_parse(request_id, request))
+        uuid_clear(request);
+    uuid_generate_sha1(event, request, job_id.s, job_id.len);
+    uuid_unparse_lower(event, out);
+}
+
+/* The same for up to AT_ONCE jobs that waited. */
+static void send_cancelled(const struct config *cfg, struct store *s,
+                           const struct job_cancel *const cancels[], size_t n)
+{
+    char job_ids[AT_ONCE][JOB_ID_SIZE], ids[AT_ONCE][UUID_STR_LEN];
+    struct server_event events[AT_ONCE];
+    struct job_read reads[AT_ONCE] = {0};
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        reads[i].job_id = cancels[i]->job_id;
+    enum err e = n ? store_jobs_get(s, reads, n) : ERR_OK;
+    for (size_t i = 0; !e && i < n; i++) {
+        if (reads[i].err)
+            continue;
+        snprintf(job_ids[len], sizeof job_ids[len], "%.*s", (int)reads[i].job_id.len,
+                 reads[i].job_id.s);
+        make_id(cancels[i]->asked.request_id, reads[i].job_id, ids[len]);
+        events[len] = (struct server_event){.job_id = job_ids[len],
+                                            .detail = "cancelled while it waited for an agent",
+                                            .id = ids[len]};
+        complete(&events[len++], reads[i].value);
+    }
+    send_all(cfg, s, events, len);
+    for (size_t i = 0; i < n; i++)
+        json_decref(reads[i].value);
+}
+
+void server_events_cancelled(const struct config *cfg, struct store *s,
+                             const struct job_cancel *cancels, size_t n)
+{
+    const struct job_cancel *some[AT_ONCE];
+    size_t len = 0;
+
+    if (!cfg->webhook_server_events)
         return;
-    snprintf(job_id, sizeof job_id, "%.*s", (int)c->job_id.len, c->job_id.s);
-    send_of(cfg, s,
-            &(struct server_event){.job_id = job_id,
-                                   .detail = "cancelled while it waited for an agent",
-                                   .id = event_id},
-            read.value);
-    json_decref(read.value);
+    for (size_t i = 0; i < n; i++) {
+        if (!cancels[i].err && cancels[i].waited)
+            some[len++] = &cancels[i];
+        if (len == AT_ONCE || i + 1 == n) {
+            send_cancelled(cfg, s, some, len);
+            len = 0;
+        }
+    }
 }

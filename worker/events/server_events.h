@@ -23,9 +23,9 @@ void server_events_send(const struct config *cfg, struct store *s, const struct 
 void server_events_expired(const struct config *cfg, struct store *s, const char *job_id,
                            const char *reason);
 
-/* Sends job_end for a job that a request cancelled while it waited. A repeat of the request has the
- * same `event_id` (UUID text), other jobs have others: the outbox keeps one event of each. */
-void server_events_cancelled(const struct config *cfg, struct store *s, const struct job_cancel *c,
-                             const char *event_id);
+/* Sends job_end for each of n jobs that a request cancelled while they waited. An event's id is
+ * derived from those of request and job, so a repeat of the request adds no second one. */
+void server_events_cancelled(const struct config *cfg, struct store *s,
+                             const struct job_cancel *cancels, size_t n);
 
 #endif

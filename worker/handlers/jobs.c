@@ -441,9 +441,9 @@ static void cancelled(struct call *c, struct text job_id)
 static void cancel(struct call *c, struct text id)
 {
     struct job_cancel cancel = {.asked = call_asked(c), .job_id = id};
-    enum err e = store_job_cancel(c->store, &cancel);
+    enum err e = store_jobs_cancel(c->store, &cancel, 1);
     if (!e)
-        server_events_cancelled(c->cfg, c->store, &cancel, cancel.asked.request_id);
+        server_events_cancelled(c->cfg, c->store, &cancel, 1);
     if (e == ERR_NOT_FOUND && c->cfg->compat == COMPAT_DOCUMENTED)
         reply_error(c, 404, "Job not found");
     else if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)

@@ -1,4 +1,5 @@
 /* Cancels the jobs that a search finds. */
+#include "common/mem.h"
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/encoding/json_string.h"
@@ -7,8 +8,8 @@
 #include "worker/request/call.h"
 #include "worker/validation/schemas.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 handler_fn h_jobs_cancel;
 
@@ -110,38 +111,25 @@ static enum err find(struct call *c, const struct job_search *search, struct fou
     return e;
 }
 
-/* An id of the event of this request and job. */
-static void event_id_of(const struct call *c, struct text job_id, char out[UUID_STR_LEN])
-{
-    uuid_t request, event;
-
-    if (uuid_parse(c->request->id, request))
-        uuid_clear(request);
-    uuid_generate_sha1(event, request, job_id.s, job_id.len);
-    uuid_unparse_lower(event, out);
-}
-
 /* Cancels the jobs that are not over; *ret_n: how many. */
 static enum err cancel_all(struct call *c, const json_t *ids, size_t *ret_n)
 {
-    char event_id[UUID_STR_LEN];
-    enum err e = ERR_OK;
+    size_t i, n = json_array_size(ids);
+    struct job_cancel *cancels = mem_alloc((n + 1) * sizeof *cancels);
     json_t *id;
-    size_t i;
 
+    json_array_foreach (ids, i, id)
+        cancels[i] = (struct job_cancel){.asked = call_asked(c), .job_id = json_string_text(id)};
+    enum err e = store_jobs_cancel(c->store, cancels, n);
     *ret_n = 0;
-    json_array_foreach (ids, i, id) {
-        struct job_cancel cancel = {.asked = call_asked(c), .job_id = json_string_text(id)};
-        e = store_job_cancel(c->store, &cancel);
-        if (e == ERR_NOT_FOUND || e == ERR_CONFLICT)
-            continue;
-        if (e)
-            return e;
-        ++*ret_n;
-        event_id_of(c, cancel.job_id, event_id);
-        server_events_cancelled(c->cfg, c->store, &cancel, event_id);
+    for (i = 0; i < n; i++) {
+        bool was_over = cancels[i].err == ERR_NOT_FOUND || cancels[i].err == ERR_CONFLICT;
+        *ret_n += !cancels[i].err;
+        e = cancels[i].err && !was_over ? cancels[i].err : e;
     }
-    return ERR_OK;
+    server_events_cancelled(c->cfg, c->store, cancels, n);
+    free(cancels);
+    return e == ERR_NOT_FOUND || e == ERR_CONFLICT ? ERR_OK : e;
 }
 
 static void answer(struct call *c, json_t *ids, bool dry_run)

@@ -113,6 +113,9 @@ struct job_cancel {
     struct asked asked;
     struct text job_id;
     bool waited; /* out: it waited for an agent until this request cancelled it */
+    enum err
+        err; /* out: ERR_OK, ERR_NOT_FOUND, ERR_CONFLICT (over already, and not by this request),
+                     or a fault */
 };
 
 /* Sets the priority of a waiting job, or extends the reservation of a job in the state reserve: its

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CANCELLED_BY "cancel.request" /* the request that cancelled the job last */
-
 /* ---- parts of updates ---- */
 
 /* {$cond: [the state is one of the list, then, otherwise]} */
@@ -171,74 +169,6 @@ static enum err put_with_care(struct mongo *m, const struct result_put *p, unsig
             return ERR_OK;
     }
     return e ? e : ERR_NOT_FOUND;
-}
-
-/* ---- cancel ---- */
-
-/* Cancels unless the job is over, or was cancelled by this request before. Whose request cancelled
- * it last stays with the job, whatever becomes of it: a repeat that comes late must not cancel a
- * new attempt. */
-static bson_t *cancellation(struct mongo *m, const char *request_id, unsigned how)
-{
-    bson_t *keep = doc_of("$or: [{$in: ['$" STATE_PATH "', {$literal: ?}]}, {$eq: "
-                          "['$" CANCELLED_BY "', {$literal: ?}]}]",
-                          v_strs(states_over(), SIZE_MAX), v_str(request_id));
-    bson_t *update =
-        doc_of("[{$set: {" STATE_PATH ": {$cond: [?, '$" STATE_PATH "', 'cancelled']}, "
-               "history: {$cond: [?, '$history', ?]}, lease: {$cond: [?, '$lease', '$$REMOVE']}, "
-               "cancel: {$cond: [?, '$cancel', {request: {$literal: ?}, waited: {$eq: "
-               "['$" STATE_PATH "', 'waiting']}}]}}}, ?]",
-               v_doc(keep), v_doc(keep), v_own(job_history_more(m, "cancelled", NULL)), v_doc(keep),
-               v_doc(keep), v_str(request_id),
-               how & FORGET ? v_own(doc_of("$unset: 'attempts'")) : v_none());
-
-    bson_destroy(keep);
-    return update;
-}
-
-/* What became of a job that was so before the update. */
-static enum err cancelled(const bson_t *before, struct job_cancel *c)
-{
-    const char *state = doc_str(before, STATE_PATH);
-    bool done = doc_text_is(before, CANCELLED_BY, c->asked.request_id);
-
-    if (!done && state && state_is_over(state))
-        return ERR_CONFLICT;
-    c->waited = done ? doc_bool(before, "cancel.waited") : state && strcmp(state, "waiting") == 0;
-    return ERR_OK;
-}
-
-/* ERR_NOT_FOUND. */
-static enum err cancel(struct mongo *m, struct job_cancel *c, unsigned how)
-{
-    struct db_found before;
-    bson_oid_t id;
-
-    oid_of_text(c->job_id, &id);
-    enum err e = DB_MODIFY(m, JOBS, &before,
-                           .filter = how & FOREIGN ? doc_of("job_id: ?", v_text(c->job_id))
-                                                   : doc_of("_id: ?", v_oid(&id)),
-                           .update = cancellation(m, c->asked.request_id, how),
-                           .fields = STATE_PATH ": true, cancel: true",
-                           .index = how & FOREIGN ? IX_JOB_ID : IX_NONE);
-
-    if (e)
-        return e;
-    e = cancelled(&before.doc, c);
-    db_end(&before);
-    if (!e && !c->waited)
-        agent_job_end(m, c->job_id);
-    return e;
-}
-
-enum err mongo_job_cancel(struct store *s, struct job_cancel *c)
-{
-    enum err e = ERR_NOT_FOUND;
-
-    for (size_t i = 0; i < CARES && (e == ERR_NOT_FOUND || e == ERR_TOO_LARGE); i++)
-        if (i == 0 || (cares[i] & FORGET ? e == ERR_TOO_LARGE : e == ERR_NOT_FOUND))
-            e = cancel(mongo_of(s), c, cares[i]);
-    return e;
 }
 
 /* ---- results that come late ---- */

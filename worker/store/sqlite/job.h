@@ -51,6 +51,11 @@ enum err sqlite_job_of_claim(struct sqlite *q, const char *token, int64_t *ret_i
 enum err sqlite_history_add(struct sqlite *q, int64_t id, const char *state,
                             const char *reason) MUST_CHECK;
 
+/* Sets the state of a job and adds it to the history, within a write. `lease_ms`: the end of the
+ * lease; 0: none. `reason` may be NULL. */
+enum err sqlite_state_put(struct sqlite *q, int64_t id, const char *state, int64_t lease_ms,
+                          const char *reason) MUST_CHECK;
+
 /* Ends a job with a reason of the server, put into its result and history, within a write. */
 enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state,
                         const char *reason) MUST_CHECK;

@@ -51,8 +51,7 @@ static enum err load(struct sqlite *q, struct text job_id, struct result *ret)
     return e;
 }
 
-/* `lease_ms`: the end of the lease; 0: none. */
-static enum err put_state(struct sqlite *q, int64_t id, const char *state, int64_t lease_ms,
+enum err sqlite_state_put(struct sqlite *q, int64_t id, const char *state, int64_t lease_ms,
                           const char *reason)
 {
     struct query r = query_new(q, SQL_STATE_PUT);
@@ -77,53 +76,7 @@ enum err sqlite_job_end(struct sqlite *q, int64_t id, const char *state, const c
 {
     enum err e = sqlite_job_reason_put(q, id, reason);
 
-    return e ? e : put_state(q, id, state, 0, reason);
-}
-
-/* ---- cancel ---- */
-
-/* Whose request cancelled the job last stays with it, whatever becomes of it: a repeat that comes
- * late must not cancel a new attempt. */
-static enum err look(struct sqlite *q, struct job_cancel *c, int64_t *ret_id, bool *ret_done)
-{
-    struct query r = query_new(q, SQL_CANCEL_LOOK);
-
-    query_text(&r, c->job_id);
-    enum err e = query_step(&r);
-    if (!e) {
-        const char *state = query_col_str(&r, 1);
-        *ret_id = query_col_int(&r, 0);
-        *ret_done = text_is(query_col_text(&r, 2), c->asked.request_id);
-        c->waited = *ret_done ? query_col_int(&r, 3) : strcmp(state, "waiting") == 0;
-        if (!*ret_done && state_is_over(state))
-            e = ERR_CONFLICT;
-    }
-    query_end(&r);
-    return e;
-}
-
-static enum err cancel(struct sqlite *q, struct job_cancel *c)
-{
-    int64_t id = 0;
-    bool done = false;
-    enum err e = look(q, c, &id, &done);
-
-    if (e || done)
-        return e;
-    struct query r = query_new(q, SQL_CANCEL_NOTE);
-    query_int(&r, id);
-    query_str(&r, c->asked.request_id);
-    query_int(&r, c->waited);
-    e = query_run(&r);
-    return e ? e : put_state(q, id, "cancelled", 0, NULL);
-}
-
-enum err sqlite_job_cancel(struct store *s, struct job_cancel *c)
-{
-    struct sqlite *q = sqlite_of(s);
-    enum err e = sqlite_write_begin(q);
-
-    return e ? e : sqlite_write_end(q, cancel(q, c));
+    return e ? e : sqlite_state_put(q, id, state, 0, reason);
 }
 
 /* ---- results ---- */
@@ -168,11 +121,11 @@ static enum err move(struct sqlite *q, const struct result *old, const struct re
     if (p->job_state && strcmp(p->job_state, old->state) != 0 &&
         state_may_follow(old->state, p->job_state)) {
         bool over = state_is_over(p->job_state);
-        return put_state(q, old->id, p->job_state,
-                         over          ? 0
-                         : p->lease_ms ? p->lease_ms
-                                       : old->lease_ms,
-                         NULL);
+        return sqlite_state_put(q, old->id, p->job_state,
+                                over          ? 0
+                                : p->lease_ms ? p->lease_ms
+                                              : old->lease_ms,
+                                NULL);
     }
     if (state_is_over(old->state) || strcmp(old->state, "waiting") == 0)
         return ERR_OK;
