@@ -23,19 +23,35 @@ static void fail_all(struct call *calls, size_t n, enum err e)
     }
 }
 
+/* Whether a call is still to be run. */
+static bool waits(const struct call *c)
+{
+    return !c->reply.status && !c->later;
+}
+
+/* Whether the store waits for what its handler writes: reads write at most what may be lost. */
+static bool may_write(const struct route *r)
+{
+    return route_method(r) != HTTP_GET || route_op(r) == OP_JOB_CLAIM;
+}
+
 /* Runs calls[first] and, where its row gathers, all later ones of the same row. */
-static void run_from(handler_fn *const handlers[], struct call *calls, size_t first, size_t n)
+static void run_from(handler_fn *const handlers[], struct store *store, struct call *calls,
+                     size_t first, size_t n)
 {
     const struct route *route = calls[first].route;
     bool gather = (route_flags(route) & ROUTE_GATHER) && !calls[first].ask;
     handler_fn *handler = handlers[calls[first].ask ? OP_ASK : route_op(route)];
     struct call *batch[BUS_BUNDLE_MAX];
-    size_t len = 0;
+    size_t len = 0, others = 0;
 
     batch[len++] = &calls[first];
-    for (size_t i = first + 1; gather && i < n && len < BUS_BUNDLE_MAX; i++)
-        if (calls[i].route == route && !calls[i].ask && !calls[i].reply.status && !calls[i].later)
+    for (size_t i = first + 1; i < n; i++)
+        if (gather && calls[i].route == route && !calls[i].ask && waits(&calls[i]))
             batch[len++] = &calls[i];
+        else if (waits(&calls[i]) && may_write(calls[i].route))
+            others++;
+    store->last = others == 0;
     log_set_request(len == 1 ? batch[0]->request->id : NULL);
     if (handler)
         handler(batch, len);
@@ -47,11 +63,11 @@ static void run_from(handler_fn *const handlers[], struct call *calls, size_t fi
     log_set_request(NULL);
 }
 
-static void run_all(handler_fn *const handlers[], struct call *calls, size_t n)
+static void run_all(handler_fn *const handlers[], struct store *store, struct call *calls, size_t n)
 {
     for (size_t i = 0; i < n && !late_found(); i++)
-        if (!calls[i].reply.status && !calls[i].later)
-            run_from(handlers, calls, i, n);
+        if (waits(&calls[i]))
+            run_from(handlers, store, calls, i, n);
 }
 
 void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct call *calls,
@@ -68,7 +84,7 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
     enum err e = grouped ? store_group_begin(store) : ERR_OK;
     if (!e) {
         claim_holder_check(store, calls, n);
-        run_all(handlers, calls, n);
+        run_all(handlers, store, calls, n);
         if (grouped)
             leases_touch(store, calls, n);
         e = grouped ? store_group_commit(store) : ERR_OK;

@@ -49,7 +49,10 @@ static void post_free(struct post *p, struct result_put *put)
 
 static void post_answer(struct call *c, enum err e, const struct result_put *put)
 {
-    c->touch = put->job_state && lease_has_own(put->job_state) ? TOUCH_STATE : TOUCH_AGENT;
+    if (put->job_state && lease_has_own(put->job_state))
+        c->touch = TOUCH_STATE;
+    else if (!put->job_state) /* the job may be in a state with a lease of its own */
+        c->touch = TOUCH_AGENT;
     if (!e || e == ERR_NOT_FOUND) /* agents also post results of expired jobs */
         reply_text(c, 200, "OK");
     else if (e == ERR_TOO_LARGE)

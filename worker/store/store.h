@@ -200,6 +200,8 @@ enum err err_of_all(const enum err *first, size_t stride, size_t n) MUST_CHECK;
 /* Each back end's store begins with this. */
 struct store {
     const struct store_ops *ops;
+    bool last; /* the operations that follow are probably the last ones of the group that write; a
+                * hint that saves work */
 };
 
 /* Opens the store of a URI ("sqlite:PATH" or "mongodb://…/DATABASE") and creates missing tables or

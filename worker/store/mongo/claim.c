@@ -271,7 +271,7 @@ static enum err update_chosen(struct mongo *m, struct wish *group[], size_t n, s
     struct db_done done;
     int64_t now = mongo_now_ms(m);
 
-    b.unordered = true;
+    b.unordered = b.last = true;
     for (size_t i = 0; i < n; i++) {
         const bson_t *job = &group[i]->job;
         if (!group[i]->chosen)

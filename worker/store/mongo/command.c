@@ -256,9 +256,13 @@ enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply)
     return run(m, false, command, NULL, ret_reply);
 }
 
+/* Makes durable what was deferred before, too (transaction.c). */
 enum err mongo_write_durable(struct mongo *m, const bson_t *command, bson_t *ret_reply)
 {
-    return run(m, true, command, NULL, ret_reply);
+    enum err e = run(m, true, command, NULL, ret_reply);
+
+    m->group.deferred = m->group.deferred && (e || m->group.lost);
+    return e;
 }
 
 enum err mongo_write_light(struct mongo *m, const bson_t *command, bson_t *ret_reply)
@@ -273,4 +277,9 @@ enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply)
     enum err e = mongo_write_light(m, command, ret_reply);
     m->group.deferred = m->group.deferred || !e;
     return e;
+}
+
+enum err mongo_write_last(struct mongo *m, const bson_t *command, bson_t *ret_reply)
+{
+    return (m->store.last ? mongo_write_durable : mongo_write)(m, command, ret_reply);
 }

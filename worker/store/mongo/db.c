@@ -263,7 +263,9 @@ static void take_made(const struct db_batch *b, const bson_t *reply)
 static enum err run_once(struct mongo *m, const struct db_batch *b, struct db_done *ret)
 {
     bson_t reply;
-    enum err e = (b->light ? mongo_write_light : mongo_write)(m, &b->command, &reply);
+    enum err e = (b->light  ? mongo_write_light
+                  : b->last ? mongo_write_last
+                            : mongo_write)(m, &b->command, &reply);
 
     if (e)
         return e;

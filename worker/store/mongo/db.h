@@ -119,6 +119,7 @@ struct db_batch {
     const char *collection;
     bool unordered; /* those behind one that fails run, too */
     bool light;     /* acknowledged before they are durable */
+    bool last;      /* of its operation: waits for the disk itself where the group ends with it */
     bool
         twice; /* all once more after ERR_CONFLICT: upserts, of which two made a document at once */
     /* out, one for each statement, the caller's arrays; NULL: nobody asks. With `errs` an error of

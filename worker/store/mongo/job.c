@@ -14,15 +14,40 @@ static enum err find_by(struct mongo *m, bson_t *filter, enum db_index index, co
     return DB_FIRST(m, ret, .collection = JOBS, .filter = filter, .index = index, .fields = fields);
 }
 
+static uint64_t *foreign_at(struct mongo *m, struct text job_id, uint64_t *ret_hash)
+{
+    *ret_hash = fnv_add_text(FNV_START, job_id);
+    return &m->foreign[*ret_hash % FOREIGN_LEN];
+}
+
+void job_foreign_note(struct mongo *m, struct text job_id)
+{
+    uint64_t hash, *at = foreign_at(m, job_id, &hash);
+
+    *at = hash;
+}
+
+bool job_is_foreign(struct mongo *m, struct text job_id)
+{
+    uint64_t hash;
+
+    return *foreign_at(m, job_id, &hash) == hash;
+}
+
 enum err job_find(struct mongo *m, struct text job_id, const char *fields, struct db_found *ret)
 {
     bson_oid_t id;
+    enum err e = ERR_NOT_FOUND;
 
     oid_of_text(job_id, &id);
-    enum err e = find_by(m, doc_of("_id: ?", v_oid(&id)), IX_NONE, fields, ret);
-    return e == ERR_NOT_FOUND
-               ? find_by(m, doc_of("job_id: ?", v_text(job_id)), IX_JOB_ID, fields, ret)
-               : e;
+    if (!job_is_foreign(m, job_id))
+        e = find_by(m, doc_of("_id: ?", v_oid(&id)), IX_NONE, fields, ret);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = find_by(m, doc_of("job_id: ?", v_text(job_id)), IX_JOB_ID, fields, ret);
+    if (!e)
+        job_foreign_note(m, job_id);
+    return e;
 }
 
 /* The id of the i-th job. */

@@ -45,6 +45,11 @@ enum err job_put_given(struct mongo *m, struct job_new *job) MUST_CHECK;
 enum err job_find(struct mongo *m, struct text job_id, const char *fields,
                   struct db_found *ret) MUST_CHECK;
 
+/* Jobs of other servers, which have any _id: look for these by their job_id. A bounded memory of
+ * this process, in which a job may be missing: it is looked for by our _id first. */
+void job_foreign_note(struct mongo *m, struct text job_id);
+bool job_is_foreign(struct mongo *m, struct text job_id);
+
 /* Several jobs, and the callback for their documents, which is called before the function returns.
  */
 struct job_finder {

@@ -59,7 +59,7 @@ enum err mongo_jobs_add(struct store *s, struct job_new *jobs, size_t n)
     struct mongo *m = mongo_of(s);
     struct inserts in = {.batch = DB_BATCH(JOBS)};
 
-    in.batch.unordered = true;
+    in.batch.unordered = in.batch.last = true;
     in.batch.errs = in.errs;
     for (size_t i = 0; i < n; i++)
         if (jobs[i].given)

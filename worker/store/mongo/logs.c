@@ -44,7 +44,7 @@ static void insert(struct mongo *m, struct log_fragment *fragments, size_t n)
     struct db_batch b = DB_BATCH(LOGS);
     enum err *errs = mem_alloc(n * sizeof *errs);
 
-    b.unordered = true;
+    b.unordered = b.last = true;
     for (size_t i = 0; i < n; i++)
         db_add_insert(&b, fragment(m, &fragments[i]));
     db_run_inserts(m, &b, errs, n);

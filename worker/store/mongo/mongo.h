@@ -32,12 +32,11 @@
 /* The order of claims in a queue: the last keys of IX_WAITING. */
 #define CLAIM_ORDER "job_priority: -1, created_at: 1, " ORDER_PATH ": 1, _id: 1"
 
-/* The calls of a group. A single server waits for its disk once at the end instead of at each
- * write: what it acknowledged before is durable by then, as long as it is still the same server
- * process, which the unbroken connection tells. */
+/* The calls of a group. A single server waits for its disk once, at the last write, instead of at
+ * each: transaction.c has the proof. */
 struct mongo_group {
     bool open;
-    bool deferred; /* there are writes that are not known to be durable */
+    bool deferred; /* there are writes that no durable write has followed yet */
     bool lost;     /* the connection broke since */
 };
 
@@ -54,6 +53,8 @@ struct mongo_holds {
     bool some[2];   /* there are any, by enum hold_kind */
     int64_t due_ms; /* clock_mono_ms() of the next read */
 };
+
+#define FOREIGN_LEN 4096 /* jobs of other servers that are remembered */
 
 /* One connection; every process has its own. */
 struct mongo {
@@ -72,6 +73,7 @@ struct mongo {
     struct looks looks; /* of claims */
     struct mongo_clock clock;
     struct mongo_holds holds;
+    uint64_t foreign[FOREIGN_LEN]; /* hashes; job.h */
 };
 
 static inline struct mongo *mongo_of(struct store *s)
@@ -112,6 +114,10 @@ static inline void mongo_clock_doubt(struct mongo *m)
  * store.h, logged; ERR_CONFLICT: duplicate key; ERR_INVALID: not allowed to this user. */
 enum err mongo_read(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 enum err mongo_write(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
+
+/* A write that is the last of its operation: durable where the operation may be the last of its
+ * group, so that the group needs no further write. */
+enum err mongo_write_last(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;
 
 /* The same regardless of the group: acknowledged when durable, or before. */
 enum err mongo_write_durable(struct mongo *m, const bson_t *command, bson_t *ret_reply) MUST_CHECK;

@@ -82,6 +82,7 @@ static void options_set(mongoc_uri_t *uri, const struct config *cfg, bool *ret_d
     if (*ret_durable) {
         mongoc_write_concern_t *majority = mongoc_write_concern_new();
         mongoc_write_concern_set_wmajority(majority, (int32_t)(cfg->store_timeout * 3 / 2));
+        mongoc_write_concern_set_journal(majority, true);
         mongoc_uri_set_write_concern(uri, majority);
         mongoc_write_concern_destroy(majority);
     }

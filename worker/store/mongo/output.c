@@ -80,7 +80,7 @@ static void insert(struct mongo *m, struct output_append *a, size_t n)
     struct db_batch b = DB_BATCH(names[a->type]);
     enum err *errs = mem_alloc(n * sizeof *errs);
 
-    b.unordered = true;
+    b.unordered = b.last = true;
     for (size_t i = 0; i < n; i++)
         db_add_insert(&b, document(m, &a[i]));
     db_run_inserts(m, &b, errs, n);

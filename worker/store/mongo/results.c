@@ -8,6 +8,7 @@
 #include "worker/jobs/states.h"
 #include "worker/store/mongo/oid.h"
 #include "worker/store/mongo/once.h"
+#include "worker/store/mongo/result_plain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,17 +108,30 @@ static struct doc_value not_lost_by(struct text agent)
 }
 
 enum how {
-    FORGET = 1,  /* removes the job's old attempts: they must not keep it from a state */
-    FOREIGN = 2, /* of another server: has any _id */
-    REPORT = 4   /* the agent reports, so its claim has arrived */
+    FORGET = 1, /* removes the job's old attempts: they must not keep it from a state */
+    FOREIGN = 2 /* of another server: has any _id */
 };
 
-/* Appends the update of a put to a batch. */
+static bson_t *job_filter(struct text job_id, unsigned how)
+{
+    bson_oid_t id;
+
+    oid_of_text(job_id, &id);
+    return how & FOREIGN ? doc_of("job_id: ?", v_text(job_id)) : doc_of("_id: ?", v_oid(&id));
+}
+
+static void add_plain(struct mongo *m, struct db_batch *b, const struct result_put *p, unsigned how)
+{
+    DB_ADD_UPDATE(b, .filter = job_filter(p->job_id, how), .update = result_plain(m, p),
+                  .index = how & FOREIGN ? IX_JOB_ID : IX_NONE);
+}
+
+/* Appends the update of a put, any one, to a batch. The agent reports, so its claim has arrived. */
 static void add_put(struct mongo *m, struct db_batch *b, const struct result_put *p, unsigned how)
 {
     bson_t *fields = bson_new(), *odd = bson_new();
-    struct db_change change = {.index = how & FOREIGN ? IX_JOB_ID : IX_NONE};
-    bson_oid_t id;
+    struct db_change change = {.filter = job_filter(p->job_id, how),
+                               .index = how & FOREIGN ? IX_JOB_ID : IX_NONE};
 
     if (p->job_state)
         add_state(m, fields, p);
@@ -126,9 +140,6 @@ static void add_put(struct mongo *m, struct db_batch *b, const struct result_put
                 when_state(states_not_leased(), v_str("$lease"), longer_lease(p->lease_ms)));
     doc_add(fields, "requests: ?", v_own(once_requests(p->asked.request_id)));
     bool ok = add_fields(fields, odd, p->fields);
-    oid_of_text(p->job_id, &id);
-    change.filter =
-        how & FOREIGN ? doc_of("job_id: ?", v_text(p->job_id)) : doc_of("_id: ?", v_oid(&id));
     doc_add(change.filter, "requests: {$ne: ?}, ?", v_str(p->asked.request_id),
             not_lost_by(p->agent));
     if (ok)
@@ -138,7 +149,7 @@ static void add_put(struct mongo *m, struct db_batch *b, const struct result_put
                             : v_own(doc_of("$set: {result_data: {$mergeObjects: ['$result_data', "
                                            "{$literal: ?}]}}",
                                            v_doc(odd))),
-            how & REPORT ? v_own(doc_of("$unset: 'claim.open'")) : v_none(),
+            v_own(doc_of("$unset: 'claim.open'")),
             how & FORGET ? v_own(doc_of("$unset: 'attempts'")) : v_none(),
             p->max && json_object_size(p->fields) ? v_own(job_size_check((int64_t)p->max))
                                                   : v_none());
@@ -153,20 +164,22 @@ static const unsigned cares[] = {0, FORGET, FOREIGN, FOREIGN | FORGET};
 #define CARES (sizeof cares / sizeof *cares)
 
 /* Tries each of these. ERR_NOT_FOUND. */
-static enum err put_with_care(struct mongo *m, const struct result_put *p, unsigned how,
-                              struct db_done *done)
+static enum err put_with_care(struct mongo *m, const struct result_put *p)
 {
+    struct db_done done = {0};
     enum err e = ERR_OK;
 
-    *done = (struct db_done){0};
     for (size_t i = 0; i < CARES; i++) {
         struct db_batch b = DB_BATCH(JOBS);
         if (cares[i] & FORGET ? e != ERR_TOO_LARGE : e != ERR_OK)
             continue;
-        add_put(m, &b, p, how | cares[i]);
-        e = db_run(m, &b, done);
-        if (!e && done->matched)
-            return ERR_OK;
+        add_put(m, &b, p, cares[i]);
+        e = db_run(m, &b, &done);
+        if (e || !done.matched)
+            continue;
+        if (cares[i] & FOREIGN)
+            job_foreign_note(m, p->job_id);
+        return ERR_OK;
     }
     return e ? e : ERR_NOT_FOUND;
 }
@@ -270,7 +283,6 @@ static bool is_empty(const struct result_put *p)
 static enum err put_one(struct mongo *m, const struct result_put *p)
 {
     struct db_found f;
-    struct db_done done;
     enum err e;
 
     if (is_empty(p)) {
@@ -278,7 +290,7 @@ static enum err put_one(struct mongo *m, const struct result_put *p)
         db_end(&f);
         return e;
     }
-    e = put_with_care(m, p, REPORT, &done);
+    e = put_with_care(m, p);
     return e == ERR_NOT_FOUND ? put_late(m, p) : e;
 }
 
@@ -295,20 +307,37 @@ static void end_jobs(struct mongo *m, const struct result_put *puts, size_t n)
     free(over);
 }
 
-/* All puts in one command. If that does not settle all of them, each is put alone: one that went in
- * is known then. */
+/* All puts in one command, the plain ones as such if `plain`. One that went in before changes
+ * nothing. */
+static enum err put_all(struct mongo *m, const struct result_put *puts, size_t n, bool plain,
+                        struct db_done *done)
+{
+    struct db_batch b = DB_BATCH(JOBS);
+
+    b.last = true;
+    for (size_t i = 0; i < n; i++) {
+        unsigned how = job_is_foreign(m, puts[i].job_id) ? FOREIGN : 0;
+        if (!is_empty(&puts[i]))
+            (plain && result_is_plain(&puts[i]) ? add_plain : add_put)(m, &b, &puts[i], how);
+    }
+    return db_run(m, &b, done);
+}
+
+/* Jobs that are no plain cases take a second command. What that does not settle is put alone: one
+ * that went in is known then. */
 enum err mongo_results_put(struct store *s, struct result_put *puts, size_t n)
 {
     struct mongo *m = mongo_of(s);
-    struct db_batch b = DB_BATCH(JOBS);
-    struct db_done done;
+    struct db_done done, rest = {0};
+    size_t sent = 0;
 
     for (size_t i = 0; i < n; i++)
-        if (!is_empty(&puts[i]))
-            add_put(m, &b, &puts[i], REPORT);
-    size_t sent = b.n;
-    enum err e = db_run(m, &b, &done);
-    bool again = e == ERR_TOO_LARGE || e == ERR_INTERNAL || (!e && (size_t)done.matched < sent);
+        sent += !is_empty(&puts[i]);
+    enum err e = put_all(m, puts, n, true, &done);
+    if (!e && (size_t)done.matched == sent && (size_t)done.modified < sent)
+        e = put_all(m, puts, n, false, &rest);
+    bool again = e == ERR_TOO_LARGE || e == ERR_INTERNAL ||
+                 (!e && (size_t)(done.modified + rest.modified) < sent);
     for (size_t i = 0; i < n; i++)
         puts[i].err = again || (!e && is_empty(&puts[i])) ? put_one(m, &puts[i]) : e;
     end_jobs(m, puts, n);

@@ -53,7 +53,24 @@ enum err mongo_transaction(struct mongo *m, mongo_work *work, void *arg)
     return e;
 }
 
-/* ---- groups ---- */
+/* ---- groups ----
+ *
+ * Every acknowledged write has reached the journals of a majority: a write with the write concern
+ * {w: majority, j: true} (the URI's, unless that has its own) was acknowledged after it.
+ *
+ * Replica sets: each write of a group carries that write concern. One write for all would not do: a
+ * primary that steps down between two of them may lose the first, become primary again, and take
+ * the second on the same connection.
+ *
+ * A single server: earlier writes carry {w: 1}, only the last one waits. The journal is one file in
+ * the order of the writes, so when a write has been flushed, all that the same server process has
+ * acknowledged before are, too; also where that write changed nothing, since the server waits for
+ * whatever is in the journal. It is the same process as long as the connection is not broken:
+ * mongo_failed() notes a broken one, and after a pause in which the driver may have made a new one
+ * run() compares the process ids. The group of another process fails, and its requests with it.
+ *
+ * Where the last write is known beforehand (mongo_write_last()) it waits itself; one that comes
+ * after it all the same waits again. Otherwise flush() adds a write. */
 
 /* Makes earlier writes durable by a durable write that changes nothing. */
 static enum err flush(struct mongo *m)
@@ -73,11 +90,11 @@ static enum err flush(struct mongo *m)
 enum err mongo_group_begin(struct store *s)
 {
     mongo_of(s)->group = (struct mongo_group){.open = true};
+    s->last = false;
     return ERR_OK;
 }
 
-/* Writes of the group are visible before this, and may stay if it fails (store.def). Only a single
- * server defers writes: in a replica set each is durable, since a new primary could lack it. */
+/* Writes of the group are visible before this, and may stay if it fails (store.def). */
 enum err mongo_group_commit(struct store *s)
 {
     struct mongo *m = mongo_of(s);
