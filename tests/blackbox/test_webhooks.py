@@ -5,6 +5,7 @@ import hmac
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -238,6 +239,16 @@ def test_any_job_id_in_the_open_mode(api, receiver):
 def test_reference_answers_422(private, receiver):
     api = Api(private("--compat", "reference", webhooks=1).url)
     expect(api.post(f"/v1/job/{new_id()}/events", {}), 422, invalid({"job_status_webhook": [MISSING]}))
+
+
+def test_more_than_are_in_hand(private, receiver):
+    """What is put aside for want of room goes on as soon as there is some, not at the next look."""
+    api = Api(private("--webhook-reply", "queued", "--webhook-transfers", "1", webhooks=1).url)
+    jobs = [new_id() for _ in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda job: post(api, f"{receiver.url}/ok/{job}", job), jobs))
+    assert {state(answer) for answer in answers} == {"queued"}
+    wait_until(lambda: all(len(receiver.requests(job)) == 1 for job in jobs), "all are delivered", 15)
 
 
 def test_queued_reply(private, receiver):

@@ -62,7 +62,8 @@ static void test_claimed_when_added(void **state)
     snprintf(first.id, sizeof first.id, "%s", p[0].id);
     struct outbox_settle o = {
         .event = &first, .outcome = OUTBOX_DONE, .now_ms = f->now, .status = 200};
-    assert_int_equal(store_outbox_settle(f->s, &o, 1), ERR_OK);
+    assert_int_equal(store_outbox_settle(f->s, &o, 1, &f->due), ERR_OK);
+    assert_true(f->due); /* the second came meanwhile */
     claim(f, LIMIT);
     assert_int_equal(f->len, 1);
     assert_string_equal(f->events[0].id, p[1].id);
@@ -94,6 +95,7 @@ static void test_order_of_a_lane(void **state)
         f->events[0] = kept;
         f->len = 1;
         settle(f, 0, i == 2 ? OUTBOX_GIVE_UP : OUTBOX_DONE, 0);
+        assert_int_equal(f->due, i < 4);
     }
     claim(f, LIMIT);
     assert_int_equal(f->len, 0);
@@ -263,9 +265,40 @@ static void test_comes_during_the_last_try(void **state)
     assert_false(f->events[0].more);
     snprintf(late, sizeof late, "%s", add(f, job, "http://r:1", "late"));
     settle(f, 0, OUTBOX_DONE, 0);
+    assert_true(f->due);
     claim(f, LIMIT);
     assert_int_equal(f->len, 1);
     assert_string_equal(f->events[0].id, late);
+}
+
+/* Events of any size come whole, beside small ones, in one claim. */
+static void test_large_events(void **state)
+{
+    enum { LARGE = 4 * 1024 * 1024 };
+    struct fixture *f = *state;
+    char job[64], *body = mem_alloc(LARGE + 1);
+
+    memset(body, 'x', LARGE);
+    name(job, "job");
+    for (int i = 0; i < LIMIT; i++) {
+        char receiver[32];
+        snprintf(receiver, sizeof receiver, "http://r:%d", i / 2 + 1);
+        body[0] = (char)('a' + i);
+        add(f, job, receiver, i < 8 ? body : BODY);
+        usleep(2000);
+    }
+    claim(f, LIMIT);
+    assert_int_equal(f->len, LIMIT / 2);
+    for (size_t i = 0; i < f->len; i++) {
+        bool large = strcmp(f->events[i].receiver, "http://r:5") != 0;
+        assert_int_equal(f->events[i].body_len, large ? LARGE : strlen(BODY));
+        assert_int_equal(strlen(f->events[i].body), f->events[i].body_len);
+        if (large)
+            assert_int_equal(f->events[i].body[0], 'a' + 2 * (f->events[i].receiver[9] - '1'));
+        assert_int_equal(f->events[i].more, large);
+        settle(f, i, OUTBOX_DONE, 0);
+    }
+    free(body);
 }
 
 /* Inside a group, as handlers call it. */
@@ -286,6 +319,6 @@ static void test_group(void **state)
 #define TESTS(row)                                                                                 \
     row(test_way_of_an_event), row(test_claimed_when_added), row(test_order_of_a_lane),            \
         row(test_claim_of_one_lane), row(test_retry), row(test_lost_lease), row(test_receivers),   \
-        row(test_comes_during_the_last_try), row(test_group)
+        row(test_comes_during_the_last_try), row(test_large_events), row(test_group)
 
 OUTBOX_MAIN("outbox lanes", TESTS)

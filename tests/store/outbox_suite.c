@@ -91,7 +91,7 @@ void settle(struct fixture *f, size_t i, enum outbox_outcome outcome, int64_t du
                               .status = 500,
                               .answer = {"a\0\xff", 3}};
 
-    assert_int_equal(store_outbox_settle(f->s, &o, 1), ERR_OK);
+    assert_int_equal(store_outbox_settle(f->s, &o, 1, &f->due), ERR_OK);
 }
 
 /* Ends every lane, so that tests on one database do not meet. */

@@ -23,7 +23,7 @@ struct fixture {
     char path[64];
     struct outbox_event events[LIMIT];
     size_t len;
-    bool more;
+    bool more, due;
     const char *only;        /* the receiver that accept() takes, NULL: all */
     const char *exclude[64]; /* for the next claims */
     size_t exclude_len;

@@ -36,7 +36,7 @@ static void fill(struct event_post *p, const struct call *c)
                                  .receiver = p->receiver,
                                  .url = p->url,
                                  .body = p->body,
-                                 .token = p->token,
+                                 .token = c->crowded ? NULL : p->token,
                                  .now_ms = now,
                                  .lease_end_ms = now + EVENT_LEASE_MS(c->cfg)};
 }

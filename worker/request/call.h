@@ -38,8 +38,9 @@ struct call {
     const struct request *request;
     const struct config *cfg;
     struct store *store;
-    bool ask;    /* only the head has come: says whether the body is wanted (h_ask.c) */
-    bool repeat; /* the request may have been carried out before */
+    bool ask;     /* only the head has come: says whether the body is wanted (h_ask.c) */
+    bool repeat;  /* the request may have been carried out before */
+    bool crowded; /* an event is kept for later: there is no room to try it at once */
     struct caller caller;
     struct reply reply; /* status 0: not answered yet */
     char *body;         /* owned reply body */

@@ -73,7 +73,7 @@ struct outbox_claim {
     void *arg;
     struct outbox_event *events; /* out: the caller's array of `limit` */
     size_t len;                  /* out */
-    bool more;                   /* out: more may be due */
+    bool more;                   /* out: others may be due, also refused ones */
 };
 
 #define OUTBOX_CLAIM_MAX 64

@@ -11,11 +11,11 @@
 #include <utlist.h>
 
 enum {
-    POLL_MS = 1000,         /* between claims of due lanes */
-    CLAIM_MAX = 16,         /* lanes in one claim */
-    SETTLE_MAX = 64,        /* events settled in one call */
-    SETTLE_PAUSE_MS = 1000, /* after a failure */
-    CLOSED_MAX = 64,        /* receivers that a claim excludes, at most */
+    POLL_MS = 1000,               /* between claims of due lanes */
+    CLAIM_MAX = OUTBOX_CLAIM_MAX, /* lanes in one claim */
+    SETTLE_MAX = 64,              /* events settled in one call */
+    SETTLE_PAUSE_MS = 1000,       /* after a failure */
+    CLOSED_MAX = 64,              /* receivers that a claim excludes, at most */
     PUT_BACK_MIN_MS = 500
 };
 #define BYTES_MAX (64 * MIB) /* of bodies in hand; at the limit, claim no further events */
@@ -191,6 +191,12 @@ void attempts_put_back(struct dispatcher *d)
 
 /* ---- settling ---- */
 
+static void claim_by(struct dispatcher *d, int64_t at)
+{
+    if (at < d->claim_at)
+        d->claim_at = at;
+}
+
 static struct outbox_settle settle_of(const struct attempt *a, int64_t now_ms)
 {
     return (struct outbox_settle){.event = &a->event,
@@ -202,31 +208,33 @@ static struct outbox_settle settle_of(const struct attempt *a, int64_t now_ms)
                                   .answer = {a->answer ? a->answer : "", a->answer_len}};
 }
 
+/* Answers its posts, once. */
+static void tell(struct attempt *a)
+{
+    if (!a->told)
+        a->d->attempt_ended(a->d, a->lane, a);
+    a->told = true;
+}
+
 /* Frees an attempt that is settled in the store, or whose lease ends anyway. */
 static void close_attempt(struct dispatcher *d, struct attempt *a)
 {
     struct lane *l = a->lane;
     int64_t now = clock_mono_ms();
 
-    if (!a->told)
-        d->attempt_ended(d, l, a);
+    tell(a);
     if (a->verdict == OUTBOX_GIVE_UP &&
         log_admit("event given up", a->event.receiver, strlen(a->event.receiver)))
         log_warn("gave up event %s of job %s to %s after %lld tries: %s (status %d); see the "
                  "dead letters",
                  a->event.id, a->event.job_id, a->event.receiver, (long long)a->event.tries + 1,
                  fault_rows[a->outcome.fault].reason, a->outcome.status);
-    int64_t due = a->verdict == OUTBOX_RETRY || a->verdict == OUTBOX_PUT_BACK
-                      ? now + a->due_ms - store_now_ms(d->store)
-                      : now;
-    if (due < d->claim_at)
-        d->claim_at = due;
+    if (a->verdict == OUTBOX_RETRY || a->verdict == OUTBOX_PUT_BACK)
+        claim_by(d, now + a->due_ms - store_now_ms(d->store));
+    if (d->behind)
+        claim_by(d, now);
     l->attempt = NULL;
     attempt_free(a);
-    if (l->again)
-        lane_claim(d, l);
-    l->again = false;
-    lane_rest(d, l);
 }
 
 /* The store is away: answer the posts now and settle the events later. */
@@ -238,13 +246,12 @@ static void settle_failed(struct dispatcher *d)
     d->settle_at = now + SETTLE_PAUSE_MS;
     DL_FOREACH_SAFE(d->settled, a, next)
     {
-        if (!a->told)
-            d->attempt_ended(d, a->lane, a);
-        a->told = true;
+        tell(a);
         if (now > a->lease_end) { /* the lease ended: another process may have the event */
+            struct lane *l = a->lane;
             DL_DELETE(d->settled, a);
-            a->lane->again = false;
             close_attempt(d, a);
+            lane_rest(d, l);
         }
     }
 }
@@ -253,6 +260,7 @@ void attempts_settle(struct dispatcher *d)
 {
     struct outbox_settle list[SETTLE_MAX];
     struct attempt *batch[SETTLE_MAX], *a;
+    bool due = false;
     size_t n = 0;
 
     if (!d->settled || clock_mono_ms() < d->settle_at)
@@ -263,15 +271,25 @@ void attempts_settle(struct dispatcher *d)
             break;
         batch[n] = a;
         list[n++] = settle_of(a, now_ms);
+        /* The receiver has it: should this not be stored any more, it gets it again. A dead letter
+         * is told when it is to be found. */
+        if (a->verdict != OUTBOX_GIVE_UP)
+            tell(a);
     }
     struct store *s = dispatcher_store(d);
-    if (!s || store_outbox_settle(s, list, n)) {
+    if (!s || store_outbox_settle(s, list, n, &due)) {
         settle_failed(d);
         return;
     }
+    if (due)
+        claim_by(d, clock_mono_ms());
     for (size_t i = 0; i < n; i++) {
+        struct lane *l = batch[i]->lane;
         DL_DELETE(d->settled, batch[i]);
         close_attempt(d, batch[i]);
+        if (l->posts) /* of its next events */
+            lane_claim(d, l);
+        lane_rest(d, l);
     }
 }
 
@@ -308,6 +326,7 @@ static void claim(struct dispatcher *d, struct store *s, size_t limit)
         return;
     for (size_t i = 0; i < c.len; i++)
         attempt_begin(d, &events[i], now + EVENT_LEASE_MS(d->cfg));
+    d->behind = c.more;
     if (c.more && c.len)
         d->claim_at = now;
 }
@@ -322,6 +341,7 @@ void attempts_claim(struct dispatcher *d)
     d->claim_at = now + POLL_MS;
     struct store *s = dispatcher_store(d);
     size_t room = d->attempts < most && d->bytes < BYTES_MAX ? most - d->attempts : 0;
+    d->behind = !room;
     if (s && room)
         claim(d, s, room < CLAIM_MAX ? room : CLAIM_MAX);
 }

@@ -19,6 +19,8 @@ enum {
     END_MS = 1000,    /* reserve of the grace time (at most half) for closing */
     DRAIN_MS = 100,   /* after BYE: without a request for so long, stop reading */
     TURN_BUNDLES = 8, /* bundles of one broker in a turn of the loop */
+    PUMP_MS = 4,      /* most time of a turn for tries alone */
+    PUMP_REST_MS = 1, /* and without one that ends */
     PURGE_MS = 60000,
     PURGE_MAX = 1000,
     PURGES_TO_MEND = 10,
@@ -31,13 +33,18 @@ static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, s
 {
     struct call calls[BUS_BUNDLE_MAX];
     struct store *s = dispatcher_store(d);
+    /* Posts that wait for a try are bounded by the brokers: they give this process no more. */
+    bool crowded = d->cfg->webhook_reply == WEBHOOK_REPLY_QUEUED &&
+                   d->attempts >= (size_t)d->cfg->webhook_transfers;
 
+    d->behind = d->behind || crowded;
     for (size_t i = 0; i < n; i++) {
         calls[i] = (struct call){.route = route_of(items[i].request.op),
                                  .request = &items[i].request,
                                  .cfg = d->cfg,
                                  .store = s,
-                                 .repeat = items[i].header.attempt > 0};
+                                 .repeat = items[i].header.attempt > 0,
+                                 .crowded = crowded};
         if (!s)
             reply_err(&calls[i], ERR_UNAVAILABLE);
     }
@@ -134,6 +141,29 @@ static void watch_brokers(struct dispatcher *d)
             watch(d, b);
 }
 
+/* ---- tries ---- */
+
+/* While tries wait for their turn at a receiver: lets those that run end, and starts the next ones.
+ * Else events would be accepted faster than they are sent, as the store takes most of a turn. */
+static void pump(struct dispatcher *d)
+{
+    const struct timeval rest = {.tv_usec = PUMP_REST_MS * 1000};
+    int64_t now = clock_mono_ms(), end = now + PUMP_MS, progress = now;
+    const struct attempt *last = d->settled ? d->settled->prev : NULL;
+
+    attempts_turn(d);
+    for (; receivers_waiting(d->receivers) && now < end && now <= progress + PUMP_REST_MS;
+         now = clock_mono_ms()) {
+        event_add(d->wait, &rest);
+        event_base_loop(d->base, EVLOOP_ONCE);
+        attempts_turn(d);
+        if (d->settled && d->settled->prev != last) {
+            last = d->settled->prev;
+            progress = clock_mono_ms();
+        }
+    }
+}
+
 /* ---- upkeep ---- */
 
 static void purge(struct dispatcher *d)
@@ -204,7 +234,7 @@ static bool turn(struct dispatcher *d, int64_t most_ms)
      * events are read. */
     event_base_loop(d->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
     bool any = take_requests(d);
-    attempts_turn(d);
+    pump(d);
     attempts_settle(d);
     attempts_claim(d);
     posts_turn(d);

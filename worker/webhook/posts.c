@@ -67,7 +67,6 @@ void posts_attempt_ended(struct dispatcher *d, struct lane *l, const struct atte
     else if (stuck)
         post_answer(d, p, &a->outcome, (struct text){a->answer, a->answer_len}, OUTBOX_PENDING,
                     false);
-    l->again = l->posts != NULL;
 }
 
 /* Answers from the store if the event is settled there; false: it is not. */

@@ -117,6 +117,11 @@ void receiver_wait(struct receiver *r, struct turn *t, int64_t now)
     r->all->waiting++;
 }
 
+bool receivers_waiting(const struct receivers *all)
+{
+    return all->waiting > 0;
+}
+
 struct turn *receiver_next(struct receiver *r, int64_t now, int64_t wait_ms,
                            enum admission *ret_admission)
 {

@@ -46,6 +46,8 @@ enum admission receiver_admit(struct receiver *r, int64_t now);
 /* Queues a try. */
 void receiver_wait(struct receiver *r, struct turn *t, int64_t now);
 
+/* Whether tries wait at any receiver. */
+bool receivers_waiting(const struct receivers *all);
 /* Takes the first waiting try: ADMIT (counted) if it may begin, ADMIT_CLOSED if it must give up
  * because the receiver is closed or it waited longer than wait_ms. NULL: none. */
 struct turn *receiver_next(struct receiver *r, int64_t now, int64_t wait_ms,

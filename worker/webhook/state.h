@@ -51,7 +51,6 @@ struct lane {
     char receiver[OUTBOX_LANE_SIZE];
     struct attempt *attempt;
     struct post *posts;
-    bool again; /* claim its next event when the attempt ends */
     UT_hash_handle hh;
 };
 
@@ -73,7 +72,8 @@ struct dispatcher {
     size_t attempts;         /* in hand */
     size_t bytes;            /* of their bodies */
     int64_t claim_at;        /* ms, monotonic: next claim of due lanes */
-    int64_t settle_at;       /* ms, monotonic: not before, after a failure */
+    bool behind;       /* lanes may be due that found no room here: claim when there is some */
+    int64_t settle_at; /* ms, monotonic: not before, after a failure */
     int64_t purge_at, rest_at;
     unsigned purges;
     bool stopping;

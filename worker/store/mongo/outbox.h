@@ -36,13 +36,15 @@ struct db_change outbox_revival(const char *id, int64_t now_ms);
  * not wait for the disk: a loss only causes another try. */
 struct outbox_release {
     struct db_batch drop, due; /* `due` holds those of `drop`, too */
+    bool is_due;               /* out: some of the lanes are due at once */
 };
 void outbox_release_init(struct outbox_release *r);
 /* The lane's only event is gone. */
 void outbox_release_empty(struct outbox_release *r, const char *lane, const char *token,
                           int64_t wake, int64_t now_ms);
+/* `at_once`: due_ms is over. */
 void outbox_release_until(struct outbox_release *r, const char *lane, const char *token,
-                          int64_t due_ms);
+                          int64_t due_ms, bool at_once);
 enum err outbox_release_run(struct mongo *m, struct outbox_release *r) MUST_CHECK;
 void outbox_release_free(struct outbox_release *r); /* instead of running it */
 

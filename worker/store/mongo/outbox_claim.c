@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A claimed lane, as read. */
+enum { BIG_EVENT = 64 * 1024 /* bytes */ };
+
+/* A lane to claim, as read. */
 struct lane {
-    bson_t doc; /* a view of what was found */
+    bson_t doc;   /* a view of what was read */
+    bson_t found; /* a view of it with its events, len 0: it was not taken */
     char *id;
-    bool won;
 };
 
 /* The lane, unless a running lease holds it. */
@@ -48,30 +50,10 @@ static size_t choose(const struct outbox_claim *c, struct db_found *f,
     return found;
 }
 
-/* Another dispatcher took some of them: finds out which are ours. */
-static enum err find_won(struct mongo *m, const char *token, struct lane *lanes, size_t n)
-{
-    bson_t ids = BSON_INITIALIZER;
-    struct db_found f;
-
-    for (size_t i = 0; i < n; i++)
-        doc_put_at(&ids, i, v_str(lanes[i].id));
-    enum err e = DB_FIND(m, &f, .collection = LANES,
-                         .filter = doc_of("_id: {$in: ?}, token: ?", v_array(&ids), v_str(token)),
-                         .limit = (int)n);
-    bson_destroy(&ids);
-    while (!e && db_next(&f))
-        for (size_t i = 0; i < n; i++)
-            if (doc_text_is(&f.doc, "_id", lanes[i].id))
-                lanes[i].won = true;
-    db_end(&f);
-    return e;
-}
-
+/* Takes those that nobody has taken meanwhile: they hold the token then. */
 static enum err take(struct mongo *m, const struct outbox_claim *c, struct lane *lanes, size_t n)
 {
     struct db_batch b;
-    struct db_done done;
 
     outbox_batch(&b, LANES);
     b.light = true;
@@ -82,65 +64,112 @@ static enum err take(struct mongo *m, const struct outbox_claim *c, struct lane 
                              v_field(&lanes[i].doc, "due_at"), v_field(&lanes[i].doc, "token")),
             .update =
                 doc_of("$set: {due_at: ?, token: ?}", v_date(c->lease_end_ms), v_str(c->token)));
-    enum err e = db_run(m, &b, &done);
-    if (!e && done.matched < (int64_t)n)
-        return find_won(m, c->token, lanes, n);
+    return db_run(m, &b, NULL);
+}
+
+/* Finds the lanes that hold the token, each with its first two `events`. A large one is `big`
+ * instead, so that the answer stays below 16 MiB. */
+static enum err find_heads(struct mongo *m, const char *token, const struct lane *lanes, size_t n,
+                           struct db_found *ret)
+{
+    bson_t ids = BSON_INITIALIZER;
+
     for (size_t i = 0; i < n; i++)
-        lanes[i].won = !e;
+        doc_put_at(&ids, i, v_str(lanes[i].id));
+    enum err e = db_aggregate(
+        m, LANES,
+        doc_of("[{$match: {_id: {$in: ?}, token: ?}}, {$lookup: {from: '" OUTBOX "', "
+               "let: {lane: '$_id'}, as: 'events', pipeline: ["
+               "{$match: {state: 'pending', $expr: {$eq: ['$lane', '$$lane']}}}, "
+               "{$sort: {created_at: 1, order: 1}}, {$limit: 2}, {$replaceWith: {$cond: "
+               "[{$gt: [{$bsonSize: '$$ROOT'}, ?]}, {big: true}, '$$ROOT']}}]}}]",
+               v_array(&ids), v_str(token), v_int(BIG_EVENT)),
+        IX_ID, ret);
+    bson_destroy(&ids);
     return e;
 }
 
-/* Reads the head of a lane. ERR_NOT_FOUND: it has no pending event. */
-static enum err read_head(struct mongo *m, const struct lane *l, struct outbox_event *ret)
+/* The event of a document, with the lane that it is the head of. */
+static struct outbox_event event_of(const bson_t *doc, const struct lane *l)
 {
-    struct db_query q = {.collection = OUTBOX,
-                         .filter = doc_of("state: 'pending', lane: ?", v_str(l->id)),
-                         .index = IX_LANE,
-                         .in_order = true,
-                         .limit = 2};
-    struct db_found f;
-    enum err e = db_find(m, &q, &f);
+    struct outbox_event e = {.since_ms = doc_date(doc, "at"),
+                             .tries = doc_int(doc, "tries", 0),
+                             .wake = doc_int(&l->doc, "wake", 0),
+                             .lane = mem_strdup(l->id),
+                             .job_id = doc_dup(doc, "job_id"),
+                             .receiver = doc_dup(doc, "receiver"),
+                             .url = doc_dup(doc, "url"),
+                             .body = doc_dup(doc, "body"),
+                             .body_len = doc_text(doc, "body").len};
 
-    if (e)
-        return e;
-    if (db_next(&f)) {
-        *ret = (struct outbox_event){.since_ms = doc_date(&f.doc, "at"),
-                                     .tries = doc_int(&f.doc, "tries", 0),
-                                     .wake = doc_int(&l->doc, "wake", 0),
-                                     .lane = mem_strdup(l->id),
-                                     .job_id = doc_dup(&f.doc, "job_id"),
-                                     .receiver = doc_dup(&f.doc, "receiver"),
-                                     .url = doc_dup(&f.doc, "url"),
-                                     .body = doc_dup(&f.doc, "body"),
-                                     .body_len = doc_text(&f.doc, "body").len};
-        doc_copy(&f.doc, "_id", ret->id, sizeof ret->id);
-        ret->more = db_next(&f);
-    } else {
-        e = ERR_NOT_FOUND;
-    }
+    doc_copy(doc, "_id", e.id, sizeof e.id);
+    return e;
+}
+
+/* Reads a head that is too large to be found with others. ERR_NOT_FOUND: it has gone. */
+static enum err read_big(struct mongo *m, const struct lane *l, struct outbox_event *ret)
+{
+    struct db_found f;
+    enum err e = DB_FIRST(m, &f, .collection = OUTBOX,
+                          .filter = doc_of("state: 'pending', lane: ?", v_str(l->id)),
+                          .index = IX_LANE, .in_order = true);
+
+    if (!e)
+        *ret = event_of(&f.doc, l);
     db_end(&f);
     return e;
 }
 
-/* Fills the claim with the heads of the won lanes; releases empty ones. */
+/* Reads the head of a lane as found. ERR_NOT_FOUND: it has no pending event. */
+static enum err read_head(struct mongo *m, const struct lane *l, struct outbox_event *ret)
+{
+    bson_iter_t events;
+    bson_t head;
+    enum err e = ERR_OK;
+
+    if (!doc_list(&l->found, "events", &events) || !bson_iter_next(&events) ||
+        !doc_view(&events, &head))
+        return ERR_NOT_FOUND;
+    if (bson_has_field(&head, "big"))
+        e = read_big(m, l, ret);
+    else
+        *ret = event_of(&head, l);
+    ret->more = !e && bson_iter_next(&events);
+    return e;
+}
+
+/* Notes with each lane what was found of it. */
+static void note_found(struct db_found *f, struct lane *lanes, size_t n)
+{
+    while (db_next(f))
+        for (size_t i = 0; i < n; i++)
+            if (doc_text_is(&f->doc, "_id", lanes[i].id))
+                bson_init_static(&lanes[i].found, bson_get_data(&f->doc), f->doc.len);
+}
+
+/* Fills the claim with the heads of the lanes that were taken; releases empty ones. */
 static enum err read_heads(struct mongo *m, struct outbox_claim *c, struct lane *lanes, size_t n)
 {
     struct outbox_release empty;
-    enum err e = ERR_OK;
+    struct db_found f;
+    enum err e = find_heads(m, c->token, lanes, n, &f);
 
     outbox_release_init(&empty);
+    if (!e)
+        note_found(&f, lanes, n);
     for (size_t i = 0; !e && i < n; i++) {
-        if (!lanes[i].won)
+        const struct lane *l = &lanes[i];
+        if (!l->found.len) /* another dispatcher has it */
             continue;
-        e = read_head(m, &lanes[i], &c->events[c->len]);
+        e = read_head(m, l, &c->events[c->len]);
         if (!e)
             snprintf(c->events[c->len++].token, OUTBOX_TOKEN_SIZE, "%s", c->token);
         if (e == ERR_NOT_FOUND) {
-            outbox_release_empty(&empty, lanes[i].id, c->token, doc_int(&lanes[i].doc, "wake", 0),
-                                 c->now_ms);
+            outbox_release_empty(&empty, l->id, c->token, doc_int(&l->doc, "wake", 0), c->now_ms);
             e = ERR_OK;
         }
     }
+    db_end(&f);
     enum err let_go = outbox_release_run(m, &empty);
     /* Events that were read can be tried; lanes that were not read become due when the lease ends.
      */
@@ -161,7 +190,7 @@ enum err mongo_outbox_claim(struct store *s, struct outbox_claim *c)
     if (e)
         return e;
     size_t found = choose(c, &f, lanes, &n);
-    c->more = found == 2 * limit || (n == limit && found > n);
+    c->more = found == 2 * limit || found > n;
     if (n)
         e = take(m, c, lanes, n);
     if (n && !e)

@@ -57,11 +57,13 @@ void outbox_release_init(struct outbox_release *r)
     outbox_batch(&r->drop, LANES);
     outbox_batch(&r->due, LANES);
     r->drop.light = r->due.light = true;
+    r->is_due = false;
 }
 
 void outbox_release_until(struct outbox_release *r, const char *lane, const char *token,
-                          int64_t due_ms)
+                          int64_t due_ms, bool at_once)
 {
+    r->is_due = r->is_due || at_once;
     DB_ADD_UPDATE(&r->due, .filter = doc_of("_id: ?, token: ?", v_str(lane), v_str(token)),
                   .update = doc_of("$set: {due_at: ?}, $unset: {token: ''}", v_date(due_ms)));
 }
@@ -72,14 +74,16 @@ void outbox_release_empty(struct outbox_release *r, const char *lane, const char
     db_add_delete(&r->drop,
                   doc_of("_id: ?, token: ?, wake: ?", v_str(lane), v_str(token), v_int64(wake)),
                   false);
-    outbox_release_until(r, lane, token, now_ms);
+    outbox_release_until(r, lane, token, now_ms, false);
 }
 
 enum err outbox_release_run(struct mongo *m, struct outbox_release *r)
 {
     struct db_done dropped;
+    size_t empty = r->drop.n;
     enum err e = db_run(m, &r->drop, &dropped);
 
+    r->is_due = r->is_due || (size_t)dropped.matched < empty; /* an event came meanwhile */
     if (!e && (size_t)dropped.matched < r->due.n)
         return db_run(m, &r->due, NULL);
     db_drop(&r->due);

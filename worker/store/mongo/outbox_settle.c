@@ -20,7 +20,8 @@ static void add_outcome(struct db_batch *events, const struct outbox_settle *o,
                   .update = update);
 }
 
-static enum err settle_some(struct mongo *m, const struct outbox_settle *settled, size_t n)
+static enum err settle_some(struct mongo *m, const struct outbox_settle *settled, size_t n,
+                            bool *ret_due)
 {
     struct outbox_release release;
     struct db_batch events;
@@ -37,21 +38,25 @@ static enum err settle_some(struct mongo *m, const struct outbox_settle *settled
         if (after.over && !ev->more)
             outbox_release_empty(&release, ev->lane, ev->token, ev->wake, o->now_ms);
         else
-            outbox_release_until(&release, ev->lane, ev->token, after.due_ms);
+            outbox_release_until(&release, ev->lane, ev->token, after.due_ms, after.over);
     }
     enum err e = db_run(m, &events, NULL);
-    if (!e)
-        return outbox_release_run(m, &release);
-    outbox_release_free(&release); /* their leases end by themselves */
+    if (e)
+        outbox_release_free(&release); /* their leases end by themselves */
+    else
+        e = outbox_release_run(m, &release);
+    *ret_due = *ret_due || release.is_due;
     return e;
 }
 
-enum err mongo_outbox_settle(struct store *s, const struct outbox_settle *events, size_t n)
+enum err mongo_outbox_settle(struct store *s, const struct outbox_settle *events, size_t n,
+                             bool *ret_due)
 {
     enum err e = ERR_OK;
 
+    *ret_due = false;
     for (size_t i = 0; !e && i < n; i += OUTBOX_CLAIM_MAX)
         e = settle_some(mongo_of(s), events + i,
-                        n - i < OUTBOX_CLAIM_MAX ? n - i : OUTBOX_CLAIM_MAX);
+                        n - i < OUTBOX_CLAIM_MAX ? n - i : OUTBOX_CLAIM_MAX, ret_due);
     return e;
 }

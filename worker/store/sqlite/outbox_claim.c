@@ -58,7 +58,7 @@ static enum err choose(struct sqlite *q, struct outbox_claim *c, const char *exc
         free(receiver);
     }
     query_end(&r);
-    c->more = found == 2 * c->limit || (n == c->limit && found > n);
+    c->more = found == 2 * c->limit || found > n;
     *ret_n = n;
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }

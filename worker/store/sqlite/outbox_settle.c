@@ -36,7 +36,7 @@ static enum err drop(struct sqlite *q, const struct outbox_event *ev, bool *ret_
     return e;
 }
 
-static enum err settle(struct sqlite *q, const struct outbox_settle *o)
+static enum err settle(struct sqlite *q, const struct outbox_settle *o, bool *ret_due)
 {
     const struct outbox_after after = outbox_after(o);
     bool gone = false;
@@ -50,17 +50,20 @@ static enum err settle(struct sqlite *q, const struct outbox_settle *o)
     query_str(&r, o->event->lane);
     query_str(&r, o->event->token);
     query_int(&r, after.due_ms);
+    *ret_due = *ret_due || after.over;
     return query_run(&r);
 }
 
-enum err sqlite_outbox_settle(struct store *s, const struct outbox_settle *events, size_t n)
+enum err sqlite_outbox_settle(struct store *s, const struct outbox_settle *events, size_t n,
+                              bool *ret_due)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
+    *ret_due = false;
     if (e)
         return e;
     for (size_t i = 0; !e && i < n; i++)
-        e = settle(q, &events[i]);
+        e = settle(q, &events[i], ret_due);
     return sqlite_write_end(q, e);
 }
