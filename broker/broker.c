@@ -331,7 +331,7 @@ static void on_pair(struct broker *b, enum bus_side side, struct peer *peer, zmq
     } else if (ok && side == BUS_WORKERS && h.type == BUS_BYE && is_empty(payload)) {
         peers_leave(&b->peers[side], peer, PEER_LEAVING);
     } else {
-        bus_note_version(head, peer_name(peer, name), &b->next_warning);
+        bus_note_version(head, peer_name(peer, name));
         on_garbage(b, side, peer);
     }
 }

@@ -140,17 +140,18 @@ unsigned bus_header_version(const void *data, size_t len)
     return len > 1 && (bytes[0] & 0xf0) == 0x90 && bytes[1] < 0x80 ? bytes[1] : 0;
 }
 
-void bus_note_version(zmq_msg_t *head, const char *peer, int64_t *next_warning)
+void bus_note_version(zmq_msg_t *head, const char *peer)
 {
+    static int64_t next_ms;
     unsigned version = bus_header_version(zmq_msg_data(head), zmq_msg_size(head));
     int64_t now = clock_mono_ms();
 
-    if (!version || version == BUS_VERSION || now < *next_warning)
+    if (!version || version == BUS_VERSION || now < next_ms)
         return;
     log_warn("refused a message of %s: it speaks version %u of the bus, this process %u; run "
              "releases that speak the same",
              peer, version, BUS_VERSION);
-    *next_warning = now + WARNING_MS;
+    next_ms = now + WARNING_MS;
 }
 
 static bool set_int(void *socket, int option, int value)

@@ -92,9 +92,8 @@ enum err bus_header_unpack(const void *data, size_t len, struct bus_header *ret)
 /* The version of the protocol in a header, of whatever release; 0: not a header. */
 unsigned bus_header_version(const void *data, size_t len);
 
-/* Logs that `peer` speaks another version of the protocol, if the header does; not before
- * *next_warning (ms, monotonic), which it sets a second ahead. */
-void bus_note_version(zmq_msg_t *head, const char *peer, int64_t *next_warning);
+/* Logs that `peer` speaks another version of the protocol, if the header does; once a second. */
+void bus_note_version(zmq_msg_t *head, const char *peer);
 
 #define BUS_ENDPOINT_SIZE 256
 /* The endpoint of broker K for one side: "ipc://DIR/broker-K.frontends" where `bus` is a folder; of

@@ -261,7 +261,7 @@ static bool take_message(struct broker *b)
     bool ok = bus_header_unpack(zmq_msg_data(&head), zmq_msg_size(&head), &h) == ERR_OK;
     bool more = zmq_msg_more(&head);
     if (!ok)
-        bus_note_version(&head, "a broker", &b->link->next_warning_ms);
+        bus_note_version(&head, "a broker");
     zmq_msg_close(&head);
     metric_add(M_BUS_MALFORMED, 0, !ok || !more);
     if (!more || !message_receive(b->socket, &payload))

@@ -197,7 +197,7 @@ bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[
         bool more = zmq_msg_more(&head);
         metric_add(M_BUS_MALFORMED, 0, bad || !more);
         if (bad)
-            bus_note_version(&head, "a broker", &l->next_warning_ms);
+            bus_note_version(&head, "a broker");
         struct bus_item *it = *ret_n < BUS_BUNDLE_MAX ? &items[*ret_n] : &extra;
         zmq_msg_close(&head);
         if (!more || !message_receive(socket, &it->payload))
