@@ -121,7 +121,7 @@ static void agent_send(struct agent *a, int64_t now)
     a->busy = true;
     a->reply_len = 0;
     a->sent_ns = now;
-    if (send(a->fd, text, (size_t)n, MSG_NOSIGNAL) != n) /* a socket that is ready takes so little */
+    if (send(a->fd, text, (size_t)n, MSG_NOSIGNAL) != n) /* an empty socket takes so little */
         error_add("not sent", 8);
 }
 
@@ -232,6 +232,18 @@ static void report(void)
            (unsigned long long)fleet.faults, fleet.first_error);
 }
 
+static double number(const char *text)
+{
+    char *end;
+    double n = strtod(text, &end);
+
+    if (end == text || *end || n < 0) {
+        errno = EINVAL;
+        die(text);
+    }
+    return n;
+}
+
 static void arguments(int argc, char **argv)
 {
     static const struct option names[] = {
@@ -243,20 +255,20 @@ static void arguments(int argc, char **argv)
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1)
         switch (c) {
         case 'p':
-            fleet.address.sin_port = htons((uint16_t)atoi(optarg));
+            fleet.address.sin_port = htons((uint16_t)number(optarg));
             break;
         case 'n':
-            fleet.agents = (unsigned)atoi(optarg);
+            fleet.agents = (unsigned)number(optarg);
             break;
         case 's':
-            fleet.seconds = atof(optarg);
+            fleet.seconds = number(optarg);
             break;
         case 't':
-            fleet.period = atof(optarg);
+            fleet.period = number(optarg);
             break;
         case 'w':
-            if (atoi(optarg))
-                snprintf(fleet.wait, sizeof fleet.wait, "&wait=%d", atoi(optarg));
+            if (number(optarg) > 0)
+                snprintf(fleet.wait, sizeof fleet.wait, "&wait=%.0f", number(optarg));
             break;
         default:
             exit(EXIT_FAILURE);

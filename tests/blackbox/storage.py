@@ -79,6 +79,13 @@ class MongoStorage:
     def restrict(self, queue):
         self.db.restricted_queues.insert_one({"queue_name": queue})
 
+    def allow(self, client_id, queue):
+        self.db.client_permissions.update_one({"client_id": client_id}, {"$set": {"allowed_queues": [queue]}})
+
+    def open_claim(self, job_id):
+        """Makes the job look as if nobody knew whether its agent got it."""
+        self._set(job_id, claim__open=True)
+
     def make_files_due(self):
         """What is noted of files for later is due now. Gives what tells how much of it is not swept."""
         at = now() - datetime.timedelta(seconds=1)
@@ -166,6 +173,12 @@ class SqliteStorage:
 
     def restrict(self, queue):
         self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)
+
+    def allow(self, client_id, queue):
+        self._run("INSERT INTO client_queues (queue, client_id) VALUES (?, ?)", queue, client_id)
+
+    def open_claim(self, job_id):
+        self._set(job_id, "open", 1)
 
     def make_files_due(self):
         at = int(now().timestamp() * 1e3) - 1000

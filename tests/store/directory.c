@@ -45,6 +45,13 @@ static json_t *object_of(const char *key, const char *value)
     return object;
 }
 
+static enum err describe(struct store *s, const char *request_id, const json_t *texts)
+{
+    struct asked asked = asked_now(request_id);
+
+    return store_queues_describe(s, &asked, texts);
+}
+
 static void test_descriptions(void **state)
 {
     struct stores *t = *state;
@@ -56,7 +63,7 @@ static void test_descriptions(void **state)
         json_t *texts = object_of(queue, i == 1 ? "'later'" : "'first'");
         if (i < 2)
             new_id(requests[i]);
-        assert_int_equal(store_queues_describe(t->a, requests[i % 2], texts), ERR_OK);
+        assert_int_equal(describe(t->a, requests[i % 2], texts), ERR_OK);
         json_decref(texts);
         struct name_walk w = walk_to(&l, queue);
         assert_int_equal(store_queues_list(t->b, &w), ERR_OK);
@@ -83,9 +90,10 @@ static void test_images(void **state)
     json_t *older = object_of(queue, "{'b': ''}");
     new_id(first);
     new_id(second);
-    assert_int_equal(store_images_put(t->a, first, older), ERR_OK);
-    assert_int_equal(store_images_put(t->a, second, given), ERR_OK);
-    assert_int_equal(store_images_put(t->b, first, older), ERR_OK);
+    struct asked asked[] = {asked_now(first), asked_now(second)};
+    assert_int_equal(store_images_put(t->a, &asked[0], older), ERR_OK);
+    assert_int_equal(store_images_put(t->a, &asked[1], given), ERR_OK);
+    assert_int_equal(store_images_put(t->b, &asked[0], older), ERR_OK);
     json_decref(older);
     json_decref(given);
     assert_int_equal(store_images_get(t->b, text_of(queue), &images), ERR_OK);
@@ -478,7 +486,7 @@ static void test_holds(void **state)
     assert_true(is_held(t->b, HOLD_QUEUE, name));
     assert_int_equal(store_holds_find(t->a, &any, 1), ERR_OK);
     assert_true(any.held);
-    assert_int_equal(store_holds_list(t->b, HOLD_QUEUE, &list), ERR_OK);
+    assert_int_equal(store_holds_list(t->b, HOLD_QUEUE, (struct text){0}, &list), ERR_OK);
     const json_t *shown = json_object_get(list, name);
     assert_string_equal(json_string_value(json_object_get(shown, "reason")), "why");
     assert_true(json_is_null(json_object_get(shown, "until")));

@@ -6,13 +6,13 @@
 
 /* What is shown of agents besides their documents. */
 struct agent_view {
-    json_t *restricted; /* owned: {QUEUE: OWNERS, ...} of all */
-    json_t *holds;      /* owned: of agents */
+    const json_t *restricted; /* of restrictions_get() */
+    json_t *holds;            /* owned: of agents */
     enum dates dates;
 };
 
-/* Reads all but the dates. Call agent_view_free() in any case. */
-enum err agent_view_load(struct store *s, struct agent_view *ret) MUST_CHECK;
+/* Reads all but the dates, of one agent or (s NULL) of all. Call agent_view_free() in any case. */
+enum err agent_view_load(struct store *s, struct text agent, struct agent_view *ret) MUST_CHECK;
 void agent_view_free(struct agent_view *view);
 
 /* Adds restricted_to (the agent's restricted queues, each with the clients that may submit to it)

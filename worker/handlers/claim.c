@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/auth/authorize.h"
+#include "worker/auth/restrictions.h"
 #include "worker/auth/security_log.h"
 #include "worker/clients/permissions.h"
 #include "worker/events/lost_jobs.h"
@@ -86,22 +87,20 @@ static bool find_agent(struct wish *w, struct claim *claim)
 static bool drop_restricted(struct wish *w, struct claim *claim)
 {
     struct call *c = w->call;
-    struct queue_check checks[QUERY_MAX] = {0};
+    const json_t *restricted;
     size_t n = claim->queues_len, left = 0;
 
     if (c->cfg->restricted_claims == RESTRICTED_CLAIMS_ANY)
         return true;
-    for (size_t i = 0; i < n; i++)
-        checks[i].queue = w->queues[i];
-    enum err e = store_queues_restricted(c->store, checks, n);
+    enum err e = restrictions_get(c->store, &restricted);
     if (e) {
         reply_err(c, e);
         return false;
     }
     for (size_t i = 0; i < n; i++)
-        if (!checks[i].restricted ||
-            permissions_allow_queue(c->caller.permissions, checks[i].queue))
-            w->queues[left++] = checks[i].queue;
+        if (!json_object_getn(restricted, w->queues[i].s, w->queues[i].len) ||
+            permissions_allow_queue(c->caller.permissions, w->queues[i]))
+            w->queues[left++] = w->queues[i];
     claim->queues_len = left;
     if (left)
         return true;

@@ -1,5 +1,6 @@
 /* Clients and their permissions. */
 #include "worker/auth/bcrypt.h"
+#include "worker/auth/restrictions.h"
 #include "worker/auth/security_log.h"
 #include "worker/auth/token_issue.h"
 #include "worker/clients/document.h"
@@ -336,6 +337,7 @@ void h_client_delete(struct call *calls[], size_t n)
         return;
     int64_t ended = 0;
     enum err e = store_client_delete(c->store, id, &ended);
+    restrictions_changed();
     if (e == ERR_NOT_FOUND && !c->repeat) {
         tell_deleted(c, "The removal of an unknown client was refused");
         reply_error(c, 404, NO_CLIENT);

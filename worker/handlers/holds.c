@@ -35,15 +35,15 @@ bool holds_spare(struct call *c, struct claim *claim, struct text *queues)
     return left > 0;
 }
 
-enum err holds_load(struct store *s, enum hold_kind kind, json_t **ret)
+enum err holds_load(struct store *s, enum hold_kind kind, struct text name, json_t **ret)
 {
-    struct hold_look any = {.kind = kind};
-    enum err e = store_holds_find(s, &any, 1);
+    struct hold_look look = {.kind = kind, .name = name};
+    enum err e = store_holds_find(s, &look, 1);
 
     if (e)
         return e;
-    if (any.held)
-        return store_holds_list(s, kind, ret);
+    if (look.held)
+        return store_holds_list(s, kind, name, ret);
     *ret = json_object();
     return ERR_OK;
 }
@@ -91,11 +91,9 @@ static void tell(struct call *c, const char *reason)
 
 void holds_tell_paused(struct call *c, struct text queue)
 {
-    struct hold_look look = {.kind = HOLD_QUEUE, .name = queue};
     json_t *list = NULL;
 
-    if (store_holds_find(c->store, &look, 1) || !look.held ||
-        store_holds_list(c->store, HOLD_QUEUE, &list))
+    if (holds_load(c->store, HOLD_QUEUE, queue, &list))
         return;
     const json_t *hold = json_object_getn(list, queue.s, queue.len);
     if (hold)

@@ -8,8 +8,10 @@
  * handed out, since the agent is not online or no queue is left; or a fault was answered. */
 bool holds_spare(struct call *c, struct claim *claim, struct text *queues);
 
-/* The holds of a kind as store_holds_list() gives them, a new reference. */
-enum err holds_load(struct store *s, enum hold_kind kind, json_t **ret) MUST_CHECK;
+/* The holds of a kind, or that of this name (s NULL: all), as store_holds_list() gives them, a new
+ * reference. */
+enum err holds_load(struct store *s, enum hold_kind kind, struct text name,
+                    json_t **ret) MUST_CHECK;
 
 /* Whether reason and end of a hold may be stored; `name` is the field's. Else 422 is answered.
  * NULL: none was sent. */

@@ -105,9 +105,10 @@ static json_t *images_fault(const json_t *body)
 
 /* Stores a body that has no schema. */
 static void put(struct call *c, json_t *(*fault_of)(const json_t *),
-                enum err (*store)(struct store *, const char *, const json_t *))
+                enum err (*store)(struct store *, const struct asked *, const json_t *))
 {
     json_t *body = json_body_object(c), *fault;
+    struct asked asked = call_asked(c);
     enum err e;
 
     if (!body)
@@ -115,7 +116,7 @@ static void put(struct call *c, json_t *(*fault_of)(const json_t *),
     fault = fault_of(body);
     if (fault)
         refuse(c, fault);
-    else if ((e = store(c->store, c->request->id, body)))
+    else if ((e = store(c->store, &asked, body)))
         reply_err(c, e);
     else
         reply_text(c, 200, "OK");
@@ -175,7 +176,7 @@ void h_queues_get(struct call *calls[], size_t n)
     if (!listing_begin(&list, calls[0], true))
         return;
     struct name_walk walk = {.after = list.walk.after, .take = take_described, .arg = &d};
-    enum err e = holds_load(calls[0]->store, HOLD_QUEUE, &d.holds);
+    enum err e = holds_load(calls[0]->store, HOLD_QUEUE, (struct text){0}, &d.holds);
     reply_list(&list, e ? e : store_queues_list(calls[0]->store, &walk));
     json_decref(d.holds);
 }
@@ -224,7 +225,7 @@ void h_queue_agents(struct call *calls[], size_t n)
     if (!listing_begin(&list, c, false))
         return;
     json_t *holds = NULL;
-    enum err e = holds_load(c->store, HOLD_AGENT, &holds);
+    enum err e = holds_load(c->store, HOLD_AGENT, (struct text){0}, &holds);
     list.show = agent_shown;
     list.arg = holds;
     if (!e)

@@ -1,4 +1,5 @@
 /* Queues that only some clients may submit to. */
+#include "worker/auth/restrictions.h"
 #include "worker/auth/security_log.h"
 #include "worker/encoding/json_string.h"
 #include "worker/http/jsonbody.h"
@@ -93,6 +94,7 @@ void h_restricted_add(struct call *calls[], size_t n)
     } else if (name_of_path_is_fine(c, "queue") && !audit_repeat_answered(c) &&
                may_restrict(c, queue, client_id)) {
         enum err e = store_queue_restrict(c->store, queue, client_id);
+        restrictions_changed();
         if (e == ERR_NOT_FOUND)
             reply_error(c, 404, NO_CLIENT);
         else if (e)
@@ -131,6 +133,7 @@ void h_restricted_delete(struct call *calls[], size_t n)
             reply_error(c, 400, NO_CLIENT_ID);
         } else {
             enum err e = store_queue_unrestrict(c->store, queue, client_id);
+            restrictions_changed();
             if (e && !(e == ERR_NOT_FOUND && c->repeat))
                 e == ERR_NOT_FOUND ? reply_error(c, 404, NOT_RESTRICTED) : reply_err(c, e);
             else

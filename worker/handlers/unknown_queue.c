@@ -65,7 +65,7 @@ static bool look_at(void *arg, struct text name, json_t *agent)
 static enum err look(struct call *c, struct text queue, struct search *ret)
 {
     json_t *holds = NULL;
-    enum err e = holds_load(c->store, HOLD_AGENT, &holds);
+    enum err e = holds_load(c->store, HOLD_AGENT, (struct text){0}, &holds);
 
     *ret = (struct search){.holds = holds, .now_ms = store_now_ms(c->store)};
     struct name_walk walk = {.take = look_at, .arg = ret};

@@ -16,6 +16,14 @@ bool hold_id(enum hold_kind kind, struct text name, char out[HOLD_ID_SIZE])
     return true;
 }
 
+bool hold_range_of(enum hold_kind kind, struct text name, char first[HOLD_ID_SIZE],
+                   char last[HOLD_ID_SIZE])
+{
+    if (!name.s)
+        hold_range(kind, first, last);
+    return !name.s || (hold_id(kind, name, first) && hold_id(kind, name, last));
+}
+
 void hold_range(enum hold_kind kind, char first[HOLD_ID_SIZE], char last[HOLD_ID_SIZE])
 {
     snprintf(first, HOLD_ID_SIZE, "%c:", letter_of(kind));

@@ -36,7 +36,10 @@ struct hold_look {
 /* The key of a hold, at most one for each thing; false: nothing of this name can be held. */
 #define HOLD_ID_SIZE (NAME_BYTES_MAX + 3)
 bool hold_id(enum hold_kind kind, struct text name, char out[HOLD_ID_SIZE]);
-/* The keys of a kind lie from `first` to `last`. */
+/* The keys of a kind lie from `first` to `last`; hold_range_of: those of the name, if its s is not
+ * NULL. False: nothing of this name can be held. */
+bool hold_range_of(enum hold_kind kind, struct text name, char first[HOLD_ID_SIZE],
+                   char last[HOLD_ID_SIZE]);
 void hold_range(enum hold_kind kind, char first[HOLD_ID_SIZE], char last[HOLD_ID_SIZE]);
 
 #endif

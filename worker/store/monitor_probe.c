@@ -75,7 +75,7 @@ static enum err print_holds(struct watch *w, struct buf *out)
 
     for (size_t i = 0; !e && i < sizeof rows / sizeof *rows; i++) {
         json_t *list = NULL;
-        if (store_holds_list(w->store, rows[i].kind, &list))
+        if (store_holds_list(w->store, rows[i].kind, (struct text){0}, &list))
             return ERR_OK;
         e = prom_head(out, rows[i].name, "gauge", rows[i].help);
         if (!e)

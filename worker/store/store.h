@@ -37,9 +37,10 @@ struct store;
 #define TAKEN_KEPT_MS ((int64_t)15 * 60 * 1000)
 
 #define STORE_DOCUMENT_MAX (16 * MIB)
-#define AGENT_LOG_MAX      100  /* lines kept of an agent's log */
-#define AGENT_NAMES_MAX    64   /* fields of an agent, beyond which unknown ones are left out */
-#define WAIT_TIMES_MAX     1000 /* newest wait times kept of a queue */
+#define AGENT_LOG_MAX      100   /* lines kept of an agent's log */
+#define AGE_MS             20000 /* renew updated_at of an agent, a queue when it is so old */
+#define AGENT_NAMES_MAX    64    /* fields of an agent, beyond which unknown ones are left out */
+#define WAIT_TIMES_MAX     1000  /* newest wait times kept of a queue */
 
 /* Jobs, agents, queues and refresh tokens keep the ids of the newest requests that changed them. */
 #define REQUESTS_MAX 16

@@ -1,4 +1,5 @@
 /* Agents and queues. */
+#include "worker/store/mongo/age.h"
 #include "worker/store/mongo/db.h"
 
 #include "worker/store/mongo/once.h"
@@ -24,18 +25,57 @@ static struct doc_value submitter_of(const json_t *job_id)
                         v_json(job_id)));
 }
 
-enum err mongo_agent_put(struct store *s, const struct agent_put *a)
+/* Whether the agent has these values already. */
+static bool has(const json_t *agent, const json_t *fields)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)(uintptr_t)fields, name, value)
+        if (!json_equal(json_object_get(agent, name), value))
+            return false;
+    return true;
+}
+
+/* Whether the post changes nothing but perhaps the age, *ret_ms. A repeat is not looked at: where
+ * its first run changed something, the agent's document has its request. */
+static bool is_known(struct mongo *m, const struct agent_put *a, int64_t *ret_ms)
+{
+    struct db_found f;
+
+    if (a->asked.repeat || json_array_size(a->log) ||
+        db_get(m, AGENTS, doc_of("name: ?", v_text(a->name)), "log: false, requests: false", &f))
+        return false;
+    json_t *agent = doc_object(&f.doc);
+    bool known = has(agent, a->fields) && has(agent, a->extra);
+    *ret_ms = doc_date(&f.doc, "updated_at");
+    json_decref(agent);
+    db_end(&f);
+    return known;
+}
+
+static enum err put(struct mongo *m, const struct agent_put *a)
 {
     const json_t *job_id = json_object_get(a->fields, "job_id");
     bson_t *changes =
         doc_of("$mergeObjects: [?, {$literal: ?}, {updated_at: ?, submitted_by: ?, log: {$slice: [{"
                "$concatArrays: [{$ifNull: ['$log', []]}, {$literal: ?}]}, ?]}}]",
-               extra_of(a), v_json(a->fields), v_date(mongo_now_ms(mongo_of(s))),
+               extra_of(a), v_json(a->fields), v_date(mongo_now_ms(m)),
                job_id ? submitter_of(job_id) : v_none(), a->log ? v_json(a->log) : v_texts(NULL, 0),
                v_int(-AGENT_LOG_MAX));
 
-    return db_upsert(mongo_of(s), AGENTS, doc_of("name: ?", v_text(a->name)),
+    return db_upsert(m, AGENTS, doc_of("name: ?", v_text(a->name)),
                      once_update(a->asked.request_id, changes));
+}
+
+enum err mongo_agent_put(struct store *s, const struct agent_put *a)
+{
+    struct mongo *m = mongo_of(s);
+    int64_t updated_ms = 0;
+
+    if (!is_known(m, a, &updated_ms))
+        return put(m, a);
+    return mongo_renew_age(m, AGENTS, &a->name, 1, updated_ms);
 }
 
 enum err mongo_queue_serves(struct store *s, struct text queue, const json_t *exclude, bool *ret)

@@ -21,6 +21,13 @@
 /* Limit of tries when another worker takes the found job first. */
 #define LOST_MAX 4
 
+/* Open claims whose owners are known; of more, each claim looks for itself. */
+#define OPEN_MAX     128
+#define OPEN_LOOK_MS (CLAIM_OPEN_MS - 500)
+
+/* A claim this soon after one that got a job takes the next job without a look. */
+#define BUSY_MS 100
+
 /* Limit of jobs without room for a claim that one request handles. */
 #define UNFIT_MAX 8
 
@@ -140,6 +147,40 @@ static void give_again(struct mongo *m, const bson_t *job, struct wish *wishes, 
     }
 }
 
+/* Reads the owners of open claims where it is time to. A claim that opens after the read is not
+ * given again before CLAIM_OPEN_MS, so the owners read stay good for nearly that long. */
+static void refresh_open(struct mongo *m)
+{
+    int64_t now = clock_mono_ms();
+    struct db_found f;
+    size_t seen = 0;
+
+    if ((m->open.owners && now < m->open.due_ms) ||
+        DB_FIND(m, &f, .collection = JOBS, .filter = doc_of("claim.open: true"),
+                .fields = "_id: false, claim.owner: true", .index = IX_OWNER, .limit = OPEN_MAX))
+        return;
+    json_decref(m->open.owners);
+    m->open.owners = json_object();
+    m->open.due_ms = now + OPEN_LOOK_MS;
+    for (; db_next(&f); seen++) {
+        struct text owner = doc_text(&f.doc, "claim.owner");
+        if (owner.s)
+            json_object_setn_new(m->open.owners, owner.s, owner.len, json_true());
+    }
+    m->open.many = seen == OPEN_MAX;
+    db_end(&f);
+}
+
+/* Whether the agent may have an open claim that it gets again. */
+static bool may_be_open(struct mongo *m, struct text agent)
+{
+    if (!agent.s)
+        return false;
+    refresh_open(m);
+    return !m->open.owners || m->open.many ||
+           json_object_getn(m->open.owners, agent.s, agent.len) != NULL;
+}
+
 /* Jobs that were handed to these agents without a confirmation. */
 static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
 {
@@ -148,7 +189,7 @@ static void serve_again(struct mongo *m, struct wish *wishes, size_t n)
     size_t len = 0;
 
     for (size_t i = 0; i < n; i++)
-        if (wishes[i].open && wishes[i].claim->agent.s)
+        if (wishes[i].open && may_be_open(m, wishes[i].claim->agent))
             owners[len++] = wishes[i].claim->agent;
     if (!len ||
         DB_FIND(m, &f, .collection = JOBS,
@@ -429,6 +470,38 @@ static void store_agents(struct mongo *m, struct wish *wishes, size_t n)
 
 /* ---- all ---- */
 
+/* Most claims find nothing: one look at the index for all, which writes nothing, so that no flush
+ * of the group waits for the journal. Skipped while claims get jobs, when it would be a trip more.
+ */
+static void close_if_none_waits(struct mongo *m, struct wish *wishes, size_t n)
+{
+    struct text *queues;
+    struct db_found f;
+    size_t len = 0, room = 0;
+
+    if (clock_mono_ms() - m->claimed_ms < BUSY_MS)
+        return;
+    for (size_t i = 0; i < n; i++)
+        room += wishes[i].claim->queues_len;
+    queues = mem_alloc((room + 1) * sizeof *queues);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; wishes[i].open && k < wishes[i].claim->queues_len; k++)
+            queues[len++] = wishes[i].claim->queues[k];
+    const struct claim all = {.queues = queues, .queues_len = len};
+    enum err e =
+        len ? DB_FIRST(m, &f, .collection = JOBS, .filter = heads_of_state(&all, "waiting"),
+                       .fields = "_id: true", .index = IX_WAITING)
+            : ERR_OK;
+    for (size_t i = 0; e && i < n; i++)
+        if (wishes[i].open) {
+            wishes[i].claim->err = e;
+            wishes[i].open = false;
+        }
+    if (len && !e)
+        db_end(&f);
+    free(queues);
+}
+
 /* Serves all claims of the same queues as the first open one. */
 static void claim_queues(struct mongo *m, struct wish *wishes, size_t n)
 {
@@ -455,9 +528,13 @@ static void claim_some(struct mongo *m, struct claim *claims, size_t n)
         wishes[i].open = claims[i].err == ERR_NOT_FOUND;
     }
     serve_again(m, wishes, n);
+    close_if_none_waits(m, wishes, n);
     for (size_t i = 0; i < n; i++)
         if (wishes[i].open)
             claim_queues(m, wishes + i, n - i);
+    for (size_t i = 0; i < n; i++)
+        if (!claims[i].err)
+            m->claimed_ms = clock_mono_ms();
     store_waits(m, wishes, n);
     store_agents(m, wishes, n);
 }

@@ -254,27 +254,50 @@ static void add_owner(json_t *queues, const json_t *client)
     }
 }
 
+/* Passes a client that is allowed on some queue to add_owner(). */
+static bool take_owner(void *queues, struct text client_id, json_t *client)
+{
+    (void)client_id;
+    add_owner(queues, client);
+    json_decref(client);
+    return true;
+}
+
+static enum err add_owners(struct mongo *m, json_t *queues)
+{
+    bson_t *filter = doc_of("allowed_queues: {$gte: ''}");
+    const struct mongo_names names = {.collection = CLIENTS,
+                                      .key = "client_id",
+                                      .sort = "client_id: 1",
+                                      .filter = filter,
+                                      .fields = "client_id: true, allowed_queues: true",
+                                      .index = IX_CLIENT,
+                                      .make = doc_object};
+    const struct name_walk walk = {.take = take_owner, .arg = queues};
+    enum err e = json_object_size(queues) ? mongo_walk_names(m, &names, &walk) : ERR_OK;
+
+    bson_destroy(filter);
+    return e;
+}
+
 enum err mongo_restricted_list(struct store *s, struct text queue, json_t **ret)
 {
-    json_t *queues = NULL, *clients = NULL, *list, *value, *owners;
+    json_t *queues = NULL, *list, *owners;
     const char *name;
-    size_t i, len;
+    size_t len;
     enum err e = restricted_names(mongo_of(s), queue, &queues);
 
     if (!e && queue.s && json_object_size(queues) == 0)
         e = ERR_NOT_FOUND;
     if (!e)
-        e = mongo_clients_list(s, &clients);
+        e = add_owners(mongo_of(s), queues);
     if (!e) {
-        json_array_foreach (clients, i, value)
-            add_owner(queues, value);
         list = json_array();
         json_object_keylen_foreach(queues, name, len, owners) json_array_append_new(
             list, json_pack("{s:s#, s:O}", "queue", name, len, "owners", owners));
         *ret = list;
     }
     json_decref(queues);
-    json_decref(clients);
     return e;
 }
 

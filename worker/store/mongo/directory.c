@@ -1,7 +1,11 @@
 /* Lists of queues and agents, and the provision logs. */
+#include "common/mem.h"
+#include "worker/encoding/json_string.h"
+#include "worker/store/mongo/age.h"
 #include "worker/store/mongo/agent_jobs.h"
-
 #include "worker/store/mongo/once.h"
+
+#include <stdlib.h>
 
 #define STATEMENTS_MAX 500 /* in one command */
 
@@ -29,15 +33,55 @@ static enum err put_queues(struct mongo *m, const char *request_id, const json_t
     return e == ERR_CONFLICT ? ERR_UNAVAILABLE : e;
 }
 
-enum err mongo_queues_describe(struct store *s, const char *request_id, const json_t *descriptions)
+/* Takes those descriptions out of `left` that are there already, renews their age. */
+static enum err drop_known(struct mongo *m, json_t *left)
 {
-    return put_queues(mongo_of(s), request_id, descriptions, "description",
-                      mongo_now_ms(mongo_of(s)));
+    size_t n = json_object_size(left), len = 0;
+    struct text *names = mem_alloc((n + 1) * sizeof *names), *known = names;
+    int64_t oldest_ms = INT64_MAX;
+    struct db_found f;
+    const char *name;
+    json_t *value;
+
+    json_object_foreach (left, name, value)
+        names[len++] = (struct text){name, strlen(name)};
+    enum err e =
+        DB_FIND(m, &f, .collection = QUEUES, .filter = doc_of("name: {$in: ?}", v_texts(names, n)),
+                .fields = "name: true, description: true, updated_at: true", .index = IX_QUEUE_NAME,
+                .limit = (int)n);
+    for (len = 0; !e && db_next(&f);) {
+        struct text queue = doc_text(&f.doc, "name"), text = doc_text(&f.doc, "description");
+        const json_t *wanted = json_object_getn(left, queue.s, queue.len);
+        int64_t updated_ms = doc_date(&f.doc, "updated_at");
+        if (!text.s || !text_equal(text, json_string_text(wanted)))
+            continue;
+        known[len++] = queue;
+        oldest_ms = updated_ms < oldest_ms ? updated_ms : oldest_ms;
+        json_object_deln(left, queue.s, queue.len);
+    }
+    if (!e && len)
+        e = mongo_renew_age(m, QUEUES, known, len, oldest_ms);
+    db_end(&f);
+    free(names);
+    return e;
 }
 
-enum err mongo_images_put(struct store *s, const char *request_id, const json_t *images)
+enum err mongo_queues_describe(struct store *s, const struct asked *asked,
+                               const json_t *descriptions)
 {
-    return put_queues(mongo_of(s), request_id, images, "images", 0);
+    struct mongo *m = mongo_of(s);
+    json_t *left = json_copy((json_t *)(uintptr_t)descriptions);
+    enum err e = asked->repeat || !json_object_size(left) ? ERR_OK : drop_known(m, left);
+
+    if (!e)
+        e = put_queues(m, asked->request_id, left, "description", mongo_now_ms(m));
+    json_decref(left);
+    return e;
+}
+
+enum err mongo_images_put(struct store *s, const struct asked *asked, const json_t *images)
+{
+    return put_queues(mongo_of(s), asked->request_id, images, "images", 0);
 }
 
 static json_t *description_of(const bson_t *doc)

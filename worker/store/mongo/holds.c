@@ -136,15 +136,16 @@ static json_t *shown(const bson_t *doc)
     return hold;
 }
 
-enum err mongo_holds_list(struct store *s, enum hold_kind kind, json_t **ret)
+enum err mongo_holds_list(struct store *s, enum hold_kind kind, struct text name, json_t **ret)
 {
     struct mongo *m = mongo_of(s);
     char first[HOLD_ID_SIZE], last[HOLD_ID_SIZE];
     struct db_found f;
 
-    hold_range(kind, first, last);
+    if (!hold_range_of(kind, name, first, last))
+        *first = *last = 0;
     enum err e = DB_FIND(m, &f, .collection = HOLDS,
-                         .filter = doc_of("_id: {$gte: ?, $lt: ?}, " IN_FORCE, v_str(first),
+                         .filter = doc_of("_id: {$gte: ?, $lte: ?}, " IN_FORCE, v_str(first),
                                           v_str(last), v_date(mongo_now_ms(m))),
                          .index = IX_ID, .limit = HOLDS_MAX);
     if (e)

@@ -56,6 +56,13 @@ struct mongo_holds {
 
 #define FOREIGN_LEN 4096 /* jobs of other servers that are remembered */
 
+/* The agents with open claims, as they were a while ago. */
+struct mongo_open {
+    json_t *owners; /* {AGENT: true, ...}; NULL: not read yet */
+    bool many;      /* there are others, too */
+    int64_t due_ms; /* clock_mono_ms() of the next read */
+};
+
 /* One connection; every process has its own. */
 struct mongo {
     struct store store; /* first member */
@@ -74,6 +81,8 @@ struct mongo {
     struct mongo_clock clock;
     struct mongo_holds holds;
     uint64_t foreign[FOREIGN_LEN]; /* hashes; job.h */
+    struct mongo_open open;
+    int64_t claimed_ms; /* clock_mono_ms() of the last claim that got a job */
 };
 
 static inline struct mongo *mongo_of(struct store *s)

@@ -164,6 +164,7 @@ static void mongo_close(struct store *s)
     mongoc_uri_destroy(m->uri);
     bson_destroy(m->light);
     json_decref(m->holds.ids);
+    json_decref(m->open.owners);
     free(m);
 }
 

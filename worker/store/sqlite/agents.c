@@ -133,11 +133,50 @@ static enum err put(struct sqlite *q, const struct agent_put *a)
     return e;
 }
 
+/* Whether the agent has these values already. */
+static bool has(const json_t *agent, const json_t *fields)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)(uintptr_t)fields, name, value)
+        if (!json_equal(json_object_get(agent, name), value))
+            return false;
+    return true;
+}
+
+/* Whether the post changes nothing but perhaps the age: polling agents must not queue for the write
+ * lock. A repeat is not looked at: its first run may have changed something. */
+static bool is_known(struct sqlite *q, const struct agent_put *a, int64_t *ret_ms)
+{
+    bool known = false;
+
+    if (a->asked.repeat || json_array_size(a->log))
+        return false;
+    struct query r = query_new(q, SQL_AGENT_SHOWN);
+    query_text(&r, a->name);
+    if (query_step(&r) == ERR_OK) {
+        json_t *agent = query_col_json(&r, 2);
+        struct text job_id = query_col_text(&r, 3);
+        if (job_id.s)
+            json_object_set_new(agent, "job_id", json_stringn(job_id.s, job_id.len));
+        *ret_ms = query_col_int(&r, 1);
+        known = agent && has(agent, a->fields) && has(agent, a->extra);
+        json_decref(agent);
+    }
+    query_end(&r);
+    return known;
+}
+
 enum err sqlite_agent_put(struct store *s, const struct agent_put *a)
 {
     struct sqlite *q = sqlite_of(s);
-    enum err e = sqlite_write_begin(q);
+    int64_t updated_ms = 0, now = sqlite_now_ms(q);
+    bool known = is_known(q, a, &updated_ms);
 
+    if (known && llabs(now - updated_ms) < AGE_MS)
+        return ERR_OK;
+    enum err e = sqlite_write_begin(q);
     return e ? e : sqlite_write_end(q, put(q, a));
 }
 

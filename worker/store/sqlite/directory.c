@@ -30,12 +30,38 @@ static enum err describe(struct sqlite *q, const char *request_id, const json_t 
     return e;
 }
 
-enum err sqlite_queues_describe(struct store *s, const char *request_id, const json_t *descriptions)
+/* Whether the queues have these descriptions, posted within AGE_MS: polling agents must not queue
+ * for the write lock. */
+static bool are_known(struct sqlite *q, const json_t *descriptions)
+{
+    int64_t now = sqlite_now_ms(q);
+    const char *name;
+    json_t *text;
+    bool known = true;
+
+    json_object_foreach ((json_t *)(uintptr_t)descriptions, name, text) {
+        struct query r;
+        if (!known)
+            break;
+        r = query_new(q, SQL_QUEUE_DESCRIPTION);
+        query_str(&r, name);
+        known = query_step(&r) == ERR_OK &&
+                text_equal(query_col_text(&r, 0), json_string_text(text)) &&
+                llabs(now - query_col_int(&r, 1)) < AGE_MS;
+        query_end(&r);
+    }
+    return known;
+}
+
+enum err sqlite_queues_describe(struct store *s, const struct asked *asked,
+                                const json_t *descriptions)
 {
     struct sqlite *q = sqlite_of(s);
-    enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, describe(q, request_id, descriptions));
+    if (!asked->repeat && are_known(q, descriptions))
+        return ERR_OK;
+    enum err e = sqlite_write_begin(q);
+    return e ? e : sqlite_write_end(q, describe(q, asked->request_id, descriptions));
 }
 
 static enum err put_images(struct sqlite *q, const char *request_id, const json_t *images)
@@ -61,12 +87,12 @@ static enum err put_images(struct sqlite *q, const char *request_id, const json_
     return e;
 }
 
-enum err sqlite_images_put(struct store *s, const char *request_id, const json_t *images)
+enum err sqlite_images_put(struct store *s, const struct asked *asked, const json_t *images)
 {
     struct sqlite *q = sqlite_of(s);
     enum err e = sqlite_write_begin(q);
 
-    return e ? e : sqlite_write_end(q, put_images(q, request_id, images));
+    return e ? e : sqlite_write_end(q, put_images(q, asked->request_id, images));
 }
 
 static json_t *text_value(struct text t)

@@ -120,7 +120,7 @@ static json_t *date_or_null(int64_t ms)
     return json_string(date);
 }
 
-enum err sqlite_holds_list(struct store *s, enum hold_kind kind, json_t **ret)
+enum err sqlite_holds_list(struct store *s, enum hold_kind kind, struct text name, json_t **ret)
 {
     struct sqlite *q = sqlite_of(s);
     struct query r = query_new(q, SQL_HOLDS);
@@ -128,7 +128,8 @@ enum err sqlite_holds_list(struct store *s, enum hold_kind kind, json_t **ret)
     json_t *list = json_object();
     enum err e;
 
-    hold_range(kind, first, last);
+    if (!hold_range_of(kind, name, first, last))
+        *first = *last = 0;
     query_str(&r, first);
     query_str(&r, last);
     query_int(&r, sqlite_now_ms(q));
