@@ -1,5 +1,6 @@
 #include "broker/broker.h"
 
+#include "broker/gather.h"
 #include "broker/peers.h"
 #include "broker/queue.h"
 #include "broker/tally.h"
@@ -35,7 +36,9 @@ struct broker {
     struct peers peers[2]; /* by enum bus_side */
     struct queue queue;
     struct tally tally;
-    int64_t now;
+    int64_t now, now_us; /* ms, us, monotonic */
+    int64_t next_look;   /* us: then requests that were kept for workers at work are looked at */
+    bool hurry;          /* the queue is full: nothing is kept */
     int64_t next_beat, next_warning;
     int64_t settled; /* ms: then the last reply counts as read */
     /* Phases: serving; ending: told to stop, frontends hear BYE but new requests are still taken;
@@ -140,6 +143,7 @@ static void hand_over(struct broker *b, struct peer *worker, struct work *works[
 {
     for (size_t i = 0; i < n; i++)
         metric_time(M_BROKER_WAIT, works[i]->header.service, (b->now - works[i]->came) * 1000);
+    worker->began_us = b->now_us;
     if (n)
         send_bundle(b, worker, works, n);
     peers_put_ready(&b->peers[BUS_WORKERS], worker); /* one with a window may take more */
@@ -152,7 +156,7 @@ static void dispatch_big(struct broker *b)
     struct peer *worker;
 
     while (big_may_run(&b->queue.big, workers->workers[SERVICE_API],
-                       queue_runnable(&b->queue, SERVICE_API), b->now) &&
+                       queue_runnable(&b->queue, SERVICE_API, QUEUE_ALL), b->now) &&
            (worker = peers_take_ready(workers, SERVICE_API))) {
         struct work *w = queue_take_big(&b->queue, worker, b->now);
         hand_over(b, worker, &w, w ? 1 : 0);
@@ -198,16 +202,19 @@ static void dispatch(struct broker *b, enum service service)
     struct peers *workers = &b->peers[BUS_WORKERS];
     struct work *works[BUS_BUNDLE_MAX];
     struct peer *worker;
-    size_t runnable;
 
     learn(b, service);
     dispatch_rare(b, service);
     if (service == SERVICE_API)
         dispatch_big(b);
-    while ((runnable = queue_runnable(&b->queue, service)) &&
-           (worker = peers_take_ready(workers, service))) {
-        size_t share = runnable / workers->workers[service];
-        size_t n = queue_take(&b->queue, service, share ? share : 1, worker, works, b->now);
+    while ((worker = workers->ready[service])) {
+        struct gather g = gather_decide(&b->queue, workers, service, worker, b->hurry, b->now_us);
+        if (g.look_us < b->next_look)
+            b->next_look = g.look_us;
+        if (!g.share)
+            break;
+        peers_take(workers, worker);
+        size_t n = queue_take(&b->queue, service, g.kinds, g.share, worker, works, b->now);
         hand_over(b, worker, works, n);
     }
     if (service == SERVICE_API)
@@ -228,7 +235,9 @@ static void on_request(struct broker *b, struct peer *frontend, const struct bus
     }
     enum err e = h->ttl_ms ? queue_add(&b->queue, h, payload, frontend, b->now) : ERR_TIMEOUT;
     if (e == ERR_FULL && b->peers[BUS_WORKERS].ready[h->service]) {
+        b->hurry = true;
         dispatch(b, h->service); /* workers are free: make room */
+        b->hurry = false;
         e = queue_add(&b->queue, h, payload, frontend, b->now);
     }
     if (e) {
@@ -252,8 +261,10 @@ static void on_reply(struct broker *b, struct peer *worker, const struct bus_hea
         return;
     }
     struct peer *frontend = w->frontend;
-    queue_note_answer(&b->queue, w, zmq_msg_size(payload), b->now);
+    queue_note_answer(&b->queue, w, zmq_msg_size(payload), h->took_us, b->now);
     queue_remove(&b->queue, w);
+    if (!worker->hand && !worker->window)
+        pace_note_turn(&b->queue.pace, b->now_us - worker->began_us);
     peers_put_ready(&b->peers[BUS_WORKERS], worker);
     enum err e = frontend ? wire_begin(&b->wire, BUS_FRONTENDS, frontend) : ERR_NOT_FOUND;
     tally_add(&b->tally, e ? TALLY_UNDELIVERED : TALLY_REPLIES, b->now);
@@ -424,17 +435,6 @@ static bool expire(struct broker *b)
     return queue_due(&b->queue, b->now) != NULL;
 }
 
-/* Sets the gauges. */
-static void show(const struct broker *b)
-{
-    for (unsigned s = SERVICE_API; s < SERVICE_COUNT_; s++) {
-        metric_set(M_BROKER_WAITING, s, b->queue.waiting_of[s]);
-        metric_set(M_BROKER_WORKERS, s, b->peers[BUS_WORKERS].workers[s]);
-    }
-    metric_set(M_BROKER_IN_HAND, 0, b->queue.held - b->queue.waiting);
-    metric_set(M_BROKER_FRONTENDS, 0, b->peers[BUS_FRONTENDS].len);
-}
-
 /* Takes requests back from workers that hang: those that have one for longer than --work-timeout.
  */
 static void take_back_overdue(struct broker *b)
@@ -466,8 +466,8 @@ static void beat(struct broker *b)
     }
     take_back_overdue(b);
     b->next_beat = b->now + b->cfg->heartbeat;
-    show(b);
-    tally_report(&b->tally, b->now, b->queue.waiting, b->queue.held - b->queue.waiting);
+    tally_show(&b->queue, b->peers);
+    tally_report(&b->tally, b->now, &b->queue);
 }
 
 /* Takes the messages of a side, within limits; true: there was one. */
@@ -483,7 +483,9 @@ static bool take_messages(struct broker *b, enum bus_side side)
 /* The chores of a turn, each one bounded; false: nothing is left to do. */
 static bool turn(struct broker *b)
 {
-    b->now = clock_mono_ms();
+    b->now_us = clock_mono_us();
+    b->now = b->now_us / 1000;
+    b->next_look = INT64_MAX;
     bool any = take_messages(b, BUS_WORKERS);
     any |= !b->deaf && take_messages(b, BUS_FRONTENDS);
     if (late_found())
@@ -504,11 +506,14 @@ static bool turn(struct broker *b)
 static long idle_ms(const struct broker *b)
 {
     int64_t due = queue_next_due(&b->queue), now = clock_mono_ms();
+    int64_t look = b->next_look < INT64_MAX ? b->next_look / 1000 + 1 : INT64_MAX;
 
     if (due > b->next_beat)
         due = b->next_beat;
     if (due > now + BEAT_MS)
         due = now + BEAT_MS;
+    if (due > look)
+        due = look;
     if (due > big_next_due(&b->queue.big, now))
         due = big_next_due(&b->queue.big, now);
     return due > now ? (long)(due - now) : 0;

@@ -28,6 +28,8 @@ void peers_leave(struct peers *p, struct peer *peer, enum peer_state state)
 {
     if (peer->state == PEER_READY)
         DL_DELETE(p->ready[peer->service], peer);
+    else if (peer->state == PEER_BUSY)
+        DL_DELETE(p->busy[peer->service], peer);
     if (peer->state == PEER_READY || peer->state == PEER_BUSY) {
         p->workers[peer->service]--;
         p->changed[peer->service] = true;
@@ -41,9 +43,11 @@ void peers_join(struct peers *p, struct peer *peer, const struct bus_header *rea
     peer->service = ready->service;
     peer->window = ready->window;
     peer->ops = ready->ops;
+    peer->one_writer = ready->one_writer;
     p->workers[peer->service]++;
     p->changed[peer->service] = true;
     peer->state = PEER_BUSY;
+    DL_APPEND(p->busy[peer->service], peer);
     peers_put_ready(p, peer);
 }
 
@@ -68,6 +72,7 @@ bool peers_known(struct peers *p, enum service service, struct bus_ops *ret_all,
 void peers_take(struct peers *p, struct peer *peer)
 {
     DL_DELETE(p->ready[peer->service], peer);
+    DL_APPEND(p->busy[peer->service], peer);
     peer->state = PEER_BUSY;
 }
 
@@ -93,6 +98,7 @@ void peers_put_ready(struct peers *p, struct peer *peer)
 {
     if (peer->state != PEER_BUSY || !peer_room(peer))
         return;
+    DL_DELETE(p->busy[peer->service], peer);
     if (peer->window)
         DL_APPEND(p->ready[peer->service], peer);
     else

@@ -15,7 +15,7 @@ struct work;
 enum peer_state {
     PEER_ALONE,  /* frontend, or worker before READY on this connection; then PEER_READY */
     PEER_READY,  /* worker with room for a bundle, in the ready list; then PEER_BUSY */
-    PEER_BUSY,   /* worker without room; PEER_READY after enough answers */
+    PEER_BUSY,   /* worker without room, in the busy list; PEER_READY after enough answers */
     PEER_LEAVING /* worker after BYE: gets no requests, but may answer */
 };
 
@@ -29,8 +29,11 @@ struct peer {
     size_t window;      /* worker: limit of requests in hand; 0: one bundle */
     struct work *hand;  /* worker: requests in hand, oldest first */
     size_t hand_len;
+    size_t writes;            /* worker: requests in hand that may write */
+    bool one_writer;          /* worker: its store takes one writer at a time */
+    int64_t began_us;         /* worker: when it got the last bundle */
     struct work *sent;        /* frontend: its requests */
-    struct peer *prev, *next; /* in peers.ready or peers.gone */
+    struct peer *prev, *next; /* in peers.ready, .busy or .gone */
     UT_hash_handle hh;
 };
 
@@ -41,6 +44,7 @@ struct peers {
     /* Last in, first out: caches stay warm, and light load wakes fewer processes. Workers with
      * a window take turns. */
     struct peer *ready[SERVICE_COUNT_];
+    struct peer *busy[SERVICE_COUNT_];
     struct peer *gone;
     bool changed[SERVICE_COUNT_]; /* workers came or went since the last peers_known */
 };

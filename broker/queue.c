@@ -155,7 +155,7 @@ static void let_run(struct queue *q, struct work *w)
     else if (look_big(q, w))
         big_push(&q->big, w);
     else
-        push_run(w, &q->runnable[w->header.service]);
+        push_run(w, w->writes ? &q->writes[w->header.service] : &q->reads[w->header.service]);
 }
 
 /* Assigns all requests of a heap again. */
@@ -254,6 +254,14 @@ static bool is_full(const struct queue *q, const struct bus_header *h, size_t si
     return q->held && (size > q->limit_bytes || q->bytes > q->limit_bytes - size);
 }
 
+/* An operation of a later release may write. */
+static bool may_write(const struct work *w)
+{
+    const struct route *route = route_of_wire(work_op(w));
+
+    return !route || route_writes(route);
+}
+
 enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *payload,
                    struct peer *frontend, int64_t now)
 {
@@ -265,6 +273,7 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
     w->header = *h;
     zmq_msg_init(&w->payload);
     zmq_msg_move(&w->payload, payload);
+    w->writes = may_write(w);
     w->came = now;
     w->deadline = w->due.key = now + h->ttl_ms;
     w->order.key = ++q->last_number;
@@ -283,15 +292,43 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
     return ERR_OK;
 }
 
-size_t queue_runnable(const struct queue *q, enum service service)
+size_t queue_runnable(const struct queue *q, enum service service, enum queue_kinds kinds)
 {
-    return q->runnable[service].len;
+    return q->reads[service].len + (kinds == QUEUE_ALL ? q->writes[service].len : 0);
+}
+
+bool queue_fills_bundle(const struct queue *q, enum service service, enum queue_kinds kinds)
+{
+    const struct heap *heaps[] = {&q->reads[service], &q->writes[service]};
+    int64_t us = 0;
+    size_t bytes = 0;
+
+    if (queue_runnable(q, service, kinds) >= BUS_BUNDLE_MAX)
+        return true;
+    for (size_t k = 0; k < (kinds == QUEUE_ALL ? 2 : 1); k++)
+        for (size_t i = 0; i < heaps[k]->len; i++) {
+            const struct work *w = OWNER(heaps[k]->nodes[i], order);
+            us += pace_expect(&q->pace, work_op(w));
+            bytes += w->expected;
+        }
+    return us >= BUNDLE_US || bytes >= BUNDLE_BYTES_MAX;
+}
+
+/* The oldest runnable request; NULL: none. */
+static struct heap_node *oldest(const struct queue *q, enum service service, enum queue_kinds kinds)
+{
+    struct heap_node *read = heap_first(&q->reads[service]);
+    struct heap_node *write = kinds == QUEUE_ALL ? heap_first(&q->writes[service]) : NULL;
+
+    return !read || (write && write->key < read->key) ? write : read;
 }
 
 /* A bundle being put together. */
 struct bundle {
     struct work **works;
     size_t len, room, bytes;
+    int64_t us; /* expected */
+    enum queue_kinds kinds;
     struct peer *worker;
     int64_t now;
 };
@@ -303,6 +340,7 @@ static void into_hand(struct queue *q, struct work *w, struct peer *worker, int6
     w->began = now;
     DL_APPEND(worker->hand, w);
     worker->hand_len++;
+    worker->writes += w->writes;
     if (w->lane)
         w->lane->in_hand++;
 }
@@ -310,11 +348,13 @@ static void into_hand(struct queue *q, struct work *w, struct peer *worker, int6
 /* Adds a waiting request; false: it does not fit. */
 static bool bundle_add(struct queue *q, struct bundle *b, struct work *w)
 {
-    if (b->len == b->room || (b->len && b->bytes + w->expected > BUNDLE_BYTES_MAX))
+    if (b->len == b->room || b->us >= BUNDLE_US || (w->writes && b->kinds == QUEUE_READS) ||
+        (b->len && b->bytes + w->expected > BUNDLE_BYTES_MAX))
         return false;
     into_hand(q, w, b->worker, b->now);
     b->works[b->len++] = w;
     b->bytes += w->expected;
+    b->us += pace_expect(&q->pace, work_op(w));
     return true;
 }
 
@@ -329,16 +369,17 @@ static bool bundle_add_lane(struct queue *q, struct bundle *b, struct lane *lane
     return true;
 }
 
-size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
-                  struct work *works[BUS_BUNDLE_MAX], int64_t now)
+size_t queue_take(struct queue *q, enum service service, enum queue_kinds kinds, size_t share,
+                  struct peer *worker, struct work *works[BUS_BUNDLE_MAX], int64_t now)
 {
     struct bundle b = {.works = works,
+                       .kinds = kinds,
                        .worker = worker,
                        .now = now,
                        .room = worker->window ? peer_room(worker) : BUS_BUNDLE_MAX};
     struct heap_node *node;
 
-    for (size_t i = 0; i < share && (node = heap_first(&q->runnable[service]));) {
+    for (size_t i = 0; i < share && (node = oldest(q, service, kinds));) {
         struct work *w = OWNER(node, order);
         if (!all_know(q, w) || look_big(q, w)) { /* learned from a READY or an answer meanwhile */
             heap_remove(w->runs, node);
@@ -391,11 +432,13 @@ struct work *queue_take_big(struct queue *q, struct peer *worker, int64_t now)
     return w;
 }
 
-void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, int64_t now)
+void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, uint32_t took_us,
+                       int64_t now)
 {
     if (w->header.service != SERVICE_API)
         return;
     costs_note(&q->big.costs, &w->header, bytes);
+    pace_note(&q->pace, work_op(w), took_us);
     if (w->is_big)
         big_answered(&q->big, now - w->began, now);
 }
@@ -407,6 +450,7 @@ static void leave_hand(struct queue *q, struct work *w)
     w->is_big = false;
     DL_DELETE(w->worker->hand, w);
     w->worker->hand_len--;
+    w->worker->writes -= w->writes;
     w->worker = NULL;
     if (w->lane)
         w->lane->in_hand--;
@@ -493,7 +537,8 @@ void queue_free(struct queue *q)
         free(lane);
     }
     for (int s = 0; s < SERVICE_COUNT_; s++) {
-        heap_free(&q->runnable[s]);
+        heap_free(&q->reads[s]);
+        heap_free(&q->writes[s]);
         heap_free(&q->rare[s]);
         heap_free(&q->unknown[s]);
     }

@@ -1,7 +1,8 @@
 /* The requests that a broker holds, waiting or in the hands of workers. No sockets and no clock:
  * `now` (ms, monotonic) is an argument.
  *
- * Order. Requests are numbered as they come. Runnable ones stand in one heap a service by number; a
+ * Order. Requests are numbered as they come. Runnable ones stand in two heaps a service by number,
+ * those that may write apart: they can wait alone. A
  * request that is put back keeps its number, so it comes before younger ones. Requests with a key
  * wait in the key's lane: only the lane's oldest is runnable, and none while others of the lane are
  * in hand. So requests of one key run in order, one bundle at a time, and block no other key.
@@ -20,6 +21,7 @@
 #define BROKER_QUEUE_H
 
 #include "broker/big.h"
+#include "broker/pace.h"
 #include "broker/work.h"
 
 #include <stdbool.h>
@@ -34,13 +36,15 @@ struct queue {
     size_t held;  /* requests waiting or in hand */
     size_t bytes; /* of all held requests, with their payloads */
     int64_t last_number;
-    struct heap runnable[SERVICE_COUNT_]; /* of operations that all workers know */
+    /* Of operations that all workers know: requests that only read, and the others. */
+    struct heap reads[SERVICE_COUNT_], writes[SERVICE_COUNT_];
     struct heap rare[SERVICE_COUNT_], unknown[SERVICE_COUNT_];
     struct {
         bool told; /* a worker of the service is connected */
         struct bus_ops all, some;
     } known[SERVICE_COUNT_];
     struct big big; /* SERVICE_API only: workers of the other services have windows */
+    struct pace pace;
     struct heap due;
     struct work *by_id;
     struct lane *lanes;
@@ -66,15 +70,21 @@ struct work *queue_find(struct queue *q, const uint8_t id[BUS_ID_SIZE]);
 enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *payload,
                    struct peer *frontend, int64_t now) MUST_CHECK;
 
+/* What a worker may get now: */
+enum queue_kinds { QUEUE_READS, QUEUE_ALL };
+
 /* Number of requests of a service that may run now; a lane counts as one. */
-size_t queue_runnable(const struct queue *q, enum service service);
+size_t queue_runnable(const struct queue *q, enum service service, enum queue_kinds kinds);
+
+/* Whether they fill a bundle. O(BUS_BUNDLE_MAX). */
+bool queue_fills_bundle(const struct queue *q, enum service service, enum queue_kinds kinds);
 
 /* Puts the next bundle of a service into the hand of `worker` and returns its length: the oldest
  * runnable requests, within the worker's room, BUNDLE_BYTES_MAX (payloads and expected answers, at
- * least one request) and `share`. A lane counts as one towards `share`, with all of its requests
- * that fit. 0: all runnable requests turned out to be big and were moved there. */
-size_t queue_take(struct queue *q, enum service service, size_t share, struct peer *worker,
-                  struct work *works[BUS_BUNDLE_MAX], int64_t now);
+ * least one request), BUNDLE_US and `share`. A lane counts as one towards `share`, with all of its
+ * requests that fit. 0: all runnable requests turned out to be big and were moved there. */
+size_t queue_take(struct queue *q, enum service service, enum queue_kinds kinds, size_t share,
+                  struct peer *worker, struct work *works[BUS_BUNDLE_MAX], int64_t now);
 
 /* Sets which operations all and some workers of a service know. `told` false: no worker, any
  * operation may turn out to be known. O(n log n) of the rare and unknown requests after a change.
@@ -96,8 +106,10 @@ unsigned work_op(const struct work *w);
 /* Puts the first big request into the hand of `worker`; NULL: none. Call it only if big_may_run. */
 struct work *queue_take_big(struct queue *q, struct peer *worker, int64_t now);
 
-/* Records the size of the answer to a request in hand; call it before queue_remove. */
-void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, int64_t now);
+/* Records the size of the answer to a request in hand and the time it took; call it before
+ * queue_remove. */
+void queue_note_answer(struct queue *q, const struct work *w, size_t bytes, uint32_t took_us,
+                       int64_t now);
 
 /* Moves a request from its worker's hand back to its old place. Put a worker's requests back
  * youngest first: each goes to the head of its lane. */

@@ -35,7 +35,7 @@ void tally_add(struct tally *t, enum tally_kind kind, int64_t now)
     t->next_warning[kind] = now + WARNING_MS;
 }
 
-void tally_report(struct tally *t, int64_t now, size_t waiting, size_t in_hand)
+void tally_report(struct tally *t, int64_t now, const struct queue *q)
 {
     struct buf line = BUF_INIT(REPORT_MAX);
     enum log_level level = LOG_DEBUG;
@@ -52,10 +52,20 @@ void tally_report(struct tally *t, int64_t now, size_t waiting, size_t in_hand)
             level = LOG_INFO;
     }
     if (line.len)
-        log_write(level, "last minute%s; now waiting %zu, in hand %zu", line.data, waiting,
-                  in_hand);
+        log_write(level, "last minute%s; now waiting %zu, in hand %zu", line.data, q->waiting,
+                  q->held - q->waiting);
     buf_free(&line);
     memset(t->counts, 0, sizeof t->counts);
+}
+
+void tally_show(const struct queue *q, const struct peers peers[2])
+{
+    for (unsigned s = SERVICE_API; s < SERVICE_COUNT_; s++) {
+        metric_set(M_BROKER_WAITING, s, q->waiting_of[s]);
+        metric_set(M_BROKER_WORKERS, s, peers[BUS_WORKERS].workers[s]);
+    }
+    metric_set(M_BROKER_IN_HAND, 0, q->held - q->waiting);
+    metric_set(M_BROKER_FRONTENDS, 0, peers[BUS_FRONTENDS].len);
 }
 
 void tally_name_metrics(void)

@@ -3,6 +3,9 @@
 #ifndef BROKER_TALLY_H
 #define BROKER_TALLY_H
 
+#include "broker/peers.h"
+#include "broker/queue.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +30,10 @@ void tally_add(struct tally *t, enum tally_kind kind, int64_t now);
 
 /* Logs the counts at the end of a minute, with the numbers of waiting requests and of those in
  * hand. */
-void tally_report(struct tally *t, int64_t now, size_t waiting, size_t in_hand);
+void tally_report(struct tally *t, int64_t now, const struct queue *q);
+
+/* Sets the gauges. `peers`: by enum bus_side. */
+void tally_show(const struct queue *q, const struct peers peers[2]);
 
 /* Names the events for the metrics; call it before children are forked. */
 void tally_name_metrics(void);

@@ -22,12 +22,13 @@ struct work {
     struct peer *worker;                /* has it in hand; NULL: it waits */
     struct lane *lane;                  /* NULL without a key */
     struct heap *runs;                  /* the heap of `order`; NULL: none */
-    struct heap_node order;             /* in queue.runnable, .rare or .unknown, by number */
+    struct heap_node order;             /* in one of the queue's heaps, by number */
     struct heap_node turn;              /* in big.waiting, by turn */
     int64_t charged;                    /* units of turn charged to its client; 0: none */
     size_t expected;                    /* bytes: payload and expected answer */
     int64_t began;                      /* ms: when its worker got it */
     bool is_big;                        /* counted in big.in_hand */
+    bool writes;                        /* may change the store */
     struct heap_node due;               /* in queue.due, by deadline, while it waits */
     struct work *prev, *next;           /* lane.waiting, or peer.hand */
     struct work *sent_prev, *sent_next; /* frontend.sent */

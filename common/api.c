@@ -170,3 +170,8 @@ const char *http_method_name(enum http_method m)
     static const char *const names[HTTP_METHOD_COUNT_] = {"GET", "POST", "PUT", "DELETE"};
     return (unsigned)m < HTTP_METHOD_COUNT_ ? names[m] : "?";
 }
+
+bool route_writes(const struct route *r)
+{
+    return r->method != HTTP_GET || (r->flags & ROUTE_TAKES);
+}

@@ -64,7 +64,9 @@ enum route_flags {
     ROUTE_NO_STORE = 128,
     /* With the setting agent-identity, an agent's token must belong to the agent that holds the
      * claim of the job (first parameter of the path). */
-    ROUTE_HOLDER = 256
+    ROUTE_HOLDER = 256,
+    /* A GET that changes the store. */
+    ROUTE_TAKES = 512
 };
 
 /* A row of the table. All are static: pointers stay valid, and equal pointers mean the same row. */
@@ -91,6 +93,9 @@ size_t route_body_limit(const struct route *r); /* bytes; 0: takes no body */
 const char *route_too_large(const struct route *r);
 unsigned route_flags(const struct route *r);
 const char *route_summary(const struct route *r);
+
+/* Whether requests of the row may change the store. */
+bool route_writes(const struct route *r);
 
 #define ROUTE_PARAMS_MAX 2
 

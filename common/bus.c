@@ -15,8 +15,12 @@
 #include <unistd.h>
 
 enum {
-    HEADER_FIELDS = 10, /* at least; READY has one more. Others, of later releases, are skipped */
-    HEADER_MAX = 512,   /* bytes */
+    /* At least; READY has up to two more. Others, of later releases, are skipped. */
+    HEADER_FIELDS = 10,
+    FIELD_OPS = HEADER_FIELDS,
+    FIELD_ONE_WRITER,
+    READY_FIELDS,
+    HEADER_MAX = 512, /* bytes */
     /* ZMTP heartbeats: ZeroMQ closes a connection whose other end is dead, stopped or unreachable
      * within BUS_PATIENCE_MS and a heartbeat; a broker's send then fails with EHOSTUNREACH. */
     ZMTP_HEARTBEAT_MS = 500,
@@ -39,7 +43,9 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
 
     msgpack_sbuffer_init(&out);
     msgpack_packer_init(&pk, &out, msgpack_sbuffer_write);
-    msgpack_pack_array(&pk, HEADER_FIELDS + (h->type == BUS_READY ? 1 : 0));
+    msgpack_pack_array(&pk, h->type != BUS_READY ? HEADER_FIELDS
+                            : h->one_writer      ? READY_FIELDS
+                                                 : FIELD_ONE_WRITER);
     msgpack_pack_uint8(&pk, BUS_VERSION);
     msgpack_pack_uint8(&pk, (uint8_t)h->type);
     msgpack_pack_uint64(&pk, h->type == BUS_REQUEST ? h->origin : h->instance);
@@ -49,9 +55,13 @@ void bus_header_pack(const struct bus_header *h, zmq_msg_t *msg)
     msgpack_pack_uint32(&pk, h->attempt);
     msgpack_pack_uint8(&pk, (uint8_t)h->err);
     msgpack_pack_bin_with_body(&pk, h->key, h->key_len);
-    msgpack_pack_uint32(&pk, h->type == BUS_REQUEST ? h->subject : h->window);
+    msgpack_pack_uint32(&pk, h->type == BUS_REQUEST ? h->subject
+                             : h->type == BUS_REPLY ? h->took_us
+                                                    : h->window);
     if (h->type == BUS_READY)
         msgpack_pack_bin_with_body(&pk, h->ops.bits, sizeof h->ops.bits);
+    if (h->type == BUS_READY && h->one_writer)
+        msgpack_pack_uint8(&pk, 1);
     mem_check(zmq_msg_init_size(msg, out.size) == 0);
     memcpy(zmq_msg_data(msg), out.data, out.size);
     msgpack_sbuffer_destroy(&out);
@@ -70,7 +80,7 @@ static bool get_uint(const msgpack_object *o, uint64_t max, uint64_t *ret)
  * without the field knows. */
 static void get_ops(const msgpack_object_array *fields, struct bus_ops *ret)
 {
-    const msgpack_object *o = fields->size > HEADER_FIELDS ? &fields->ptr[HEADER_FIELDS] : NULL;
+    const msgpack_object *o = fields->size > FIELD_OPS ? &fields->ptr[FIELD_OPS] : NULL;
 
     if (o && o->type == MSGPACK_OBJECT_BIN)
         memcpy(ret->bits, o->via.bin.ptr,
@@ -78,6 +88,15 @@ static void get_ops(const msgpack_object_array *fields, struct bus_ops *ret)
     else
         for (unsigned op = 0; op <= BUS_OPS_UNTOLD; op++)
             bus_ops_add(ret, op);
+}
+
+/* Whether a READY says that its store has one writer; earlier releases do not say it. */
+static bool get_one_writer(const msgpack_object_array *fields)
+{
+    uint64_t told = 0;
+
+    return fields->size > FIELD_ONE_WRITER &&
+           get_uint(&fields->ptr[FIELD_ONE_WRITER], UINT64_MAX, &told) && told == 1;
 }
 
 static enum err decode(const msgpack_object *o, struct bus_header *ret)
@@ -102,7 +121,7 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
         h.subject = (uint32_t)window;
     } else {
         h.instance = instance;
-        h.window = (uint32_t)window;
+        *(h.type == BUS_REPLY ? &h.took_us : &h.window) = (uint32_t)window;
     }
     h.service = (enum service)service;
     memcpy(h.id, f[4].via.bin.ptr, BUS_ID_SIZE);
@@ -111,8 +130,10 @@ static enum err decode(const msgpack_object *o, struct bus_header *ret)
     h.err = err < ERR_COUNT_ ? (enum err)err : ERR_UNAVAILABLE; /* an error of a later release */
     memcpy(h.key, f[8].via.bin.ptr, f[8].via.bin.size);
     h.key_len = f[8].via.bin.size;
-    if (h.type == BUS_READY)
+    if (h.type == BUS_READY) {
         get_ops(&o->via.array, &h.ops);
+        h.one_writer = get_one_writer(&o->via.array);
+    }
     *ret = h;
     return ERR_OK;
 }

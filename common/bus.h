@@ -66,6 +66,7 @@ struct bus_header {
     uint32_t subject;        /* REQUEST: operation and parameters, see below; 0: unknown */
     enum service service;    /* READY, REQUEST */
     uint32_t window;         /* READY: requests that the worker holds at a time; 0: one bundle */
+    uint32_t took_us;        /* REPLY: time that the request took alone; 0: none, or unknown */
     uint8_t id[BUS_ID_SIZE]; /* REQUEST, REPLY, REJECT: the request id (UUID bytes) */
     uint32_t ttl_ms;         /* REQUEST: time left until its deadline */
     uint32_t attempt;        /* REQUEST: 0, plus 1 for each time that it is sent again */
@@ -73,11 +74,12 @@ struct bus_header {
     char key[BUS_KEY_MAX];   /* REQUEST: requests of one key run one bundle at a time; WAKE */
     size_t key_len;          /* 0: none. HELLO, READY: the sender's release */
     struct bus_ops ops;      /* READY: operations that the worker knows */
+    bool one_writer;         /* READY: the worker's store takes one writer at a time */
 };
 
 /* Subject: the operation's number + 1 in the upper 8 bits, a hash of the parameters below them.
  * On the bus, origin and subject take the places of instance and window, which a REQUEST does not
- * use. */
+ * use; took_us takes the place of window in a REPLY. */
 #define BUS_SUBJECT_OP_SHIFT 24
 
 /* Writes this release into the key of a HELLO or READY. */

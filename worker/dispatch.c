@@ -1,6 +1,7 @@
 #include "worker/dispatch.h"
 
 #include "common/bus.h"
+#include "common/clock.h"
 #include "common/late.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -53,8 +54,12 @@ static void run_from(handler_fn *const handlers[], struct store *store, struct c
             others++;
     store->last = others == 0;
     log_set_request(len == 1 ? batch[0]->request->id : NULL);
+    int64_t began_us = clock_mono_us();
     if (handler)
         handler(batch, len);
+    int64_t took_us = clock_mono_us() - began_us;
+    if (!gather)
+        calls[first].took_us = took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
     for (size_t i = 0; i < len; i++)
         if (!batch[i]->reply.status && !batch[i]->later) {
             log_error("no answer from the handler of %s; this is a defect", route_name(route));

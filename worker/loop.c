@@ -76,7 +76,7 @@ static void serve(struct loop *l, size_t broker)
         if (l->calls[i].reply.status &&
             !bus_client_reply(&l->link, broker, l->items[i].header.id,
                               route_name(l->calls[i].route), &l->calls[i].reply,
-                              whole && i + 1 < l->len))
+                              l->calls[i].took_us, whole && i + 1 < l->len))
             break;
     for (size_t i = 0; i < l->len; i++) {
         for (size_t k = 0; k < l->calls[i].wakes_len; k++)
@@ -209,6 +209,7 @@ static int run(struct loop *l)
     if (bus_client_open(&l->link, l->cfg, l->service, l->service == SERVICE_LOGIN ? 1 : 0,
                         "worker"))
         return EXIT_BAD_SETTING;
+    l->link.one_writer = store_has_one_writer(l->store_uri);
     if (want_store(l) == ERR_INVALID)
         return EXIT_BAD_SETTING;
     while (!l->stopping)

@@ -1,5 +1,6 @@
 /* bench-load: keeps a number of connections busy with one kind of request, each with the next id of
- * a list in its path, checks the status of every reply and prints one line of JSON. */
+ * a list in its path, or with rounds of several, checks the status of every reply and prints one
+ * line of JSON. */
 #include "tests/bench/load_run.h"
 
 #include "tests/bench/stamp.h"
@@ -18,11 +19,14 @@ static const char usage[] =
     "usage: bench-load --connect ADDRESS:PORT --path PATH [--method GET] [--body TEXT]\n"
     "                  [--type MEDIA_TYPE] [--connections 16] [--seconds 5] [--count N]\n"
     "                  [--warm-up 0.5] [--ids FILE] [--expect 200] [--save-ids FILE]\n"
+    "                  [--step --path PATH [--method] [--body] [--type]]...\n"
     "{id} in PATH is replaced by the lines of the --ids file, one after the other, from the\n"
     "beginning again at its end, {now} in TEXT by the time of sending. --count N ends after N "
     "requests if --seconds are not over "
     "before,\n"
     "and measures without warm-up. --save-ids writes the job_id of each reply to a file.\n"
+    "--step adds a request to a round: it is sent when the one before is answered, {id} is the\n"
+    "last job_id that its connection was answered. Latencies and counts are those of rounds.\n"
     "Any other status than the expected one is an error; after 100 errors it ends.\n";
 
 struct request {
@@ -83,6 +87,7 @@ static bool address_read(struct sockaddr_in *ret, const char *text)
 /* Makes the texts before and after the id. */
 static void request_make(struct load *l, const struct request *r)
 {
+    struct load_step *s = &l->steps[l->steps_len++];
     const char *mark = strstr(r->path, ID_MARK);
     int path_len = mark ? (int)(mark - r->path) : (int)strlen(r->path);
     char length[100] = "", *in_body;
@@ -93,12 +98,13 @@ static void request_make(struct load *l, const struct request *r)
     if (r->body)
         snprintf(length, sizeof length, "Content-Type: %.40s\r\nContent-Length: %zu\r\n", r->type,
                  strlen(body));
-    if (asprintf(&l->before, "%s %.*s", r->method, path_len, r->path) < 0 ||
-        asprintf(&l->after, "%s HTTP/1.1\r\nHost: %s\r\n%s\r\n%s",
+    if (asprintf(&s->before, "%s %.*s", r->method, path_len, r->path) < 0 ||
+        asprintf(&s->after, "%s HTTP/1.1\r\nHost: %s\r\n%s\r\n%s",
                  mark ? mark + strlen(ID_MARK) : "", r->connect, length, body) < 0)
         die("memory");
     if (in_body)
-        l->stamp = l->after + strlen(l->after) - strlen(in_body);
+        s->stamp = s->after + strlen(s->after) - strlen(in_body);
+    s->has_id = mark != NULL;
     free(body);
 }
 
@@ -164,6 +170,12 @@ static bool option_take(struct load *l, struct request *r, int c, const char *va
     case 'S':
         l->save = file_open(value, "w");
         return true;
+    case '+':
+        if (!r->path || l->steps_len + 1 == LOAD_STEPS_MAX)
+            return false;
+        request_make(l, r);
+        *r = (struct request){.connect = r->connect, .method = "GET", .type = r->type};
+        return true;
     default:
         return false;
     }
@@ -172,19 +184,13 @@ static bool option_take(struct load *l, struct request *r, int c, const char *va
 static bool options_read(struct load *l, struct request *r, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"connect", required_argument, NULL, 'C'},
-        {"method", required_argument, NULL, 'm'},
-        {"path", required_argument, NULL, 'p'},
-        {"body", required_argument, NULL, 'b'},
-        {"type", required_argument, NULL, 't'},
-        {"connections", required_argument, NULL, 'c'},
-        {"seconds", required_argument, NULL, 's'},
-        {"count", required_argument, NULL, 'n'},
-        {"warm-up", required_argument, NULL, 'w'},
-        {"ids", required_argument, NULL, 'i'},
-        {"expect", required_argument, NULL, 'e'},
-        {"save-ids", required_argument, NULL, 'S'},
-        {NULL, 0, NULL, 0},
+        {"connect", required_argument, NULL, 'C'}, {"method", required_argument, NULL, 'm'},
+        {"path", required_argument, NULL, 'p'},    {"body", required_argument, NULL, 'b'},
+        {"type", required_argument, NULL, 't'},    {"connections", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'n'},
+        {"warm-up", required_argument, NULL, 'w'}, {"ids", required_argument, NULL, 'i'},
+        {"expect", required_argument, NULL, 'e'},  {"save-ids", required_argument, NULL, 'S'},
+        {"step", no_argument, NULL, '+'},          {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -208,8 +214,10 @@ int main(int argc, char **argv)
     report(&l);
     if (l.save && fclose(l.save) != 0)
         die("saving ids");
-    free(l.before);
-    free(l.after);
+    for (size_t i = 0; i < l.steps_len; i++) {
+        free(l.steps[i].before);
+        free(l.steps[i].after);
+    }
     free(l.ids);
     return l.errors ? EXIT_FAILURE : EXIT_SUCCESS;
 }

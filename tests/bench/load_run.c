@@ -22,7 +22,9 @@
 struct connection {
     int fd;
     bool busy; /* a request is on its way */
-    int64_t sent_ns;
+    size_t step;
+    int64_t began_ns, sent_ns; /* of the round, of the request */
+    char job_id[LOAD_ID_SIZE];
     char *request;
     size_t request_len, request_sent;
     size_t reply_len;
@@ -103,7 +105,21 @@ static bool is_over(const struct run *r, int64_t now)
            (r->l->count && r->started >= r->l->count);
 }
 
-/* Sends the next request, when there is to be one. */
+static void send_step(struct run *r, struct connection *c, const char *id, int64_t now)
+{
+    const struct load_step *s = &r->l->steps[c->step];
+
+    if (s->stamp)
+        stamp_write(s->stamp, now);
+    c->reply_len = 0;
+    c->request_sent = 0;
+    c->request_len = (size_t)snprintf(c->request, r->request_max, "%s%s%s", s->before,
+                                      s->has_id ? id : "", s->after);
+    c->sent_ns = now;
+    connection_write(r, c);
+}
+
+/* Begins the next round, when there is to be one. */
 static void connection_next(struct run *r, struct connection *c, int64_t now)
 {
     const struct load *l = r->l;
@@ -118,20 +134,15 @@ static void connection_next(struct run *r, struct connection *c, int64_t now)
     r->started++;
     r->busy++;
     c->busy = true;
-    if (l->stamp)
-        stamp_write(l->stamp, now);
-    c->reply_len = 0;
-    c->request_sent = 0;
-    c->request_len =
-        (size_t)snprintf(c->request, r->request_max, "%s%s%s", l->before, id, l->after);
-    c->sent_ns = now;
-    connection_write(r, c);
+    c->step = 0;
+    c->began_ns = now;
+    send_step(r, c, id, now);
 }
 
-static void save_id(const struct load *l, const struct http_reply *reply)
+static void save_id(const struct load *l, struct connection *c, const struct http_reply *reply)
 {
     static const char name[] = "\"job_id\"";
-    const char *at = l->save && reply->body_len
+    const char *at = (l->save || l->steps_len > 1) && reply->body_len
                          ? memmem(reply->body, reply->body_len, name, sizeof name - 1)
                          : NULL;
 
@@ -140,8 +151,11 @@ static void save_id(const struct load *l, const struct http_reply *reply)
     const char *last = reply->body + reply->body_len;
     at = memchr(at + sizeof name - 1, '"', (size_t)(last - at) - (sizeof name - 1));
     const char *end = at ? memchr(at + 1, '"', (size_t)(last - at - 1)) : NULL;
-    if (end && end - at - 1 < LOAD_ID_SIZE)
-        fprintf(l->save, "%.*s\n", (int)(end - at - 1), at + 1);
+    if (!end || end - at - 1 >= LOAD_ID_SIZE)
+        return;
+    snprintf(c->job_id, sizeof c->job_id, "%.*s", (int)(end - at - 1), at + 1);
+    if (l->save)
+        fprintf(l->save, "%s\n", c->job_id);
 }
 
 /* The request of this connection has ended, in one way or other: on with the next. */
@@ -161,12 +175,17 @@ static void reply_take(struct run *r, struct connection *c, const struct http_re
     struct load *l = r->l;
     int64_t now = hist_now_ns();
 
-    if (reply->status != l->expect)
+    bool ok = reply->status == l->expect;
+    save_id(l, c, reply);
+    if (!ok)
         error_add(l, "unexpected: ", c->reply, reply->len);
-    else if (l->count || (now >= r->start_ns && now <= r->end_ns))
-        hist_add(&l->hist, (uint64_t)(now - c->sent_ns) / 1000);
+    if (ok && !reply->close && ++c->step < l->steps_len) {
+        send_step(r, c, c->job_id, now);
+        return;
+    }
+    if (ok && (l->count || (now >= r->start_ns && now <= r->end_ns)))
+        hist_add(&l->hist, (uint64_t)(now - c->began_ns) / 1000);
     l->answered++;
-    save_id(l, reply);
     connection_done(r, c, reply->close);
 }
 
@@ -241,7 +260,10 @@ void load_run(struct load *l)
 
     if (r.epoll < 0)
         die("epoll");
-    r.request_max = strlen(l->before) + strlen(l->after) + LOAD_ID_SIZE;
+    for (size_t i = 0; i < l->steps_len; i++) {
+        size_t size = strlen(l->steps[i].before) + strlen(l->steps[i].after) + LOAD_ID_SIZE;
+        r.request_max = size > r.request_max ? size : r.request_max;
+    }
     r.all = allocate(l->connections, sizeof *r.all);
     for (unsigned i = 0; i < l->connections; i++) {
         r.all[i].request = allocate(1, r.request_max);

@@ -5,6 +5,7 @@
 #include "tests/bench/hist.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,16 +13,26 @@
 #define LOAD_CONNECTIONS_MAX 1024
 #define LOAD_ERRORS_MAX      100 /* then it gives up */
 #define LOAD_ID_SIZE         64
+#define LOAD_STEPS_MAX       4
+
+/* One request of a round: its text, before and after the id where it has one. */
+struct load_step {
+    char *before, *after;
+    bool has_id;
+    char *stamp; /* in `after`: takes the time of sending; NULL: none */
+};
 
 struct load {
     /* what to do */
     struct sockaddr_in address;
     unsigned connections;
     double seconds, warm_up;
-    uint64_t count;       /* requests at most, without warm-up; 0: as many as `seconds` allow */
-    int expect;           /* status; any other is an error */
-    char *before, *after; /* the request's text, before and after the id */
-    char *stamp;          /* in `after`: takes the time of sending; NULL: none */
+    uint64_t count; /* rounds at most, without warm-up; 0: as many as `seconds` allow */
+    int expect;     /* status; any other is an error */
+    /* A round: each is sent when the one before is answered. The id is the next of `ids` in the
+     * first step, the last job id that the connection was answered in the others. */
+    struct load_step steps[LOAD_STEPS_MAX];
+    size_t steps_len;
     char (*ids)[LOAD_ID_SIZE];
     size_t ids_len;
     FILE *save; /* takes the job ids of the replies, a line each; may be NULL */
@@ -29,7 +40,7 @@ struct load {
     /* what came of it */
     struct hist hist;
     double measured_s;
-    uint64_t answered; /* those of the warm-up and of the end too */
+    uint64_t answered; /* rounds, those of the warm-up and of the end too */
     uint64_t errors;
     char first_error[200];
 };

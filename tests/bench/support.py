@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -90,12 +92,37 @@ def cpu_by_role(stack, mongod=None):
     return used
 
 
-def run_tool(name, **options):
+def switches(stack):
+    """Context switches of all threads of the server so far."""
+    found = 0
+    for pid in stack.tree():
+        for status in Path(f"/proc/{pid}/task").glob("*/status"):
+            found += sum(map(int, re.findall(r"ctxt_switches:\s*(\d+)", status.read_text())))
+    return found
+
+
+def commits(stack):
+    """Transactions of an SQLite store so far, each one a wait for the disk with --sqlite-sync full;
+    None: another store. The counter is iChange in the WAL's index."""
+    if not stack.store.startswith("sqlite:"):
+        return None
+    with open(stack.store.removeprefix("sqlite:") + "-shm", "rb") as index:
+        return struct.unpack_from("=I", index.read(12), 8)[0]
+
+
+def launcher_default(name):
+    """The default of a setting that is a number."""
+    rows = (ROOT / "common/config.def").read_text()
+    return int(re.search(rf'CFG_UINT\({name},[^\n]*?"(\d+)"', rows)[1])
+
+
+def run_tool(name, *more, **options):
     """Runs one of this folder's programs; its line of JSON as a dict. It ends with the bench."""
     command = [tool(name)]
     for key, value in options.items():
         if value is not None:
             command += [f"--{key.replace('_', '-')}", str(value)]
+    command += more
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           stdin=subprocess.DEVNULL)
     try:

@@ -33,7 +33,8 @@ FIELDS = ("version", "type", "instance", "service", "id", "ttl", "attempt", "err
 def pack(type_, **given):
     fields = {"version": 1, "instance": 0, "service": API, "id": bytes(16), "ttl": 5000,
               "attempt": 0, "err": 0, "key": b"", "window": 0, **given, "type": type_}
-    return msgpack.packb([fields[f] for f in FIELDS])
+    ready = [b"\xff" * 32, given["one_writer"]] if "one_writer" in given else []
+    return msgpack.packb([fields[f] for f in FIELDS] + ready)
 
 
 def unpack(head):
@@ -105,14 +106,14 @@ class Worker(Peer):
         if ready:
             self.ready(service, window)
 
-    def ready(self, service=API, window=0):
-        self.send(pack(READY, service=service, window=window), b"")
+    def ready(self, service=API, window=0, **fields):
+        self.send(pack(READY, service=service, window=window, **fields), b"")
 
     def bundle(self, **how):
         return self.get(PING, HELLO, want=REQUEST, **how)
 
-    def ids(self):
-        return [r["id"] for r in self.bundle()]
+    def ids(self, **how):
+        return [r["id"] for r in self.bundle(**how)]
 
     def reply(self, *ids, payload=b"done"):
         self.send(*(frame for i in ids for frame in (pack(REPLY, id=i), payload)))
@@ -333,19 +334,6 @@ def test_bundle(broker):
     assert [frontend.answer()["id"] for _ in range(32)] == ids[:32]
 
 
-def test_workers_share(broker):
-    frontend, workers = broker.frontend(), [broker.worker(), broker.worker()]
-    busy = [frontend.request(), frontend.request()]
-    first = [worker.ids() for worker in workers]
-    assert sorted(sum(first, [])) == sorted(busy)
-    ids = frontend.requests(8)
-    time.sleep(BEAT)
-    workers[0].reply(*first[0])
-    assert workers[0].ids() == ids[:4]
-    workers[1].reply(*first[1])
-    assert workers[1].ids() == ids[4:6]
-
-
 def test_bundle_bytes(broker):
     frontend = broker.frontend()
     ids = [frontend.request(bytes(size << 10)) for size in (100, 100, 100, 400, 1)]
@@ -372,28 +360,6 @@ def test_key_runs_one_bundle_at_a_time(broker):
     assert workers[0].ids() == [plain]
     workers[1].reply(first)
     assert workers[1].ids() == more
-
-
-def test_key_is_gathered(broker):
-    """A lane counts as one request for the share of a worker, all of it goes along."""
-    frontend, workers = broker.frontend(), [broker.worker() for _ in range(4)]
-    busy = [frontend.request() for _ in workers]
-    hands = {worker: worker.ids() for worker in workers}
-    assert sorted(sum(hands.values(), [])) == sorted(busy)
-    a = [frontend.request(key=b"a")]
-    plain = frontend.requests(3)
-    a += frontend.requests(35, key=b"a")
-    time.sleep(BEAT)
-    workers[0].reply(*hands[workers[0]])
-    assert workers[0].ids() == a[:32]
-    workers[1].reply(*hands[workers[1]])
-    assert workers[1].ids() == plain[:1]
-    workers[0].reply(*a[:32])
-    assert workers[0].ids() == plain[1:2]  # older than the rest of the lane
-    workers[0].reply(plain[1])
-    assert workers[0].ids() == plain[2:3]
-    workers[0].reply(plain[2])
-    assert workers[0].ids() == a[32:]
 
 
 def test_key_is_of_a_service(broker):

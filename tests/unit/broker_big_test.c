@@ -84,7 +84,7 @@ static void take(struct fixture *f, const char *expected)
 {
     struct work *works[BUS_BUNDLE_MAX];
     char got[BUS_BUNDLE_MAX + 1] = "";
-    size_t n = queue_take(&f->q, SERVICE_API, BUS_BUNDLE_MAX, &f->worker, works, NOW);
+    size_t n = queue_take(&f->q, SERVICE_API, QUEUE_ALL, BUS_BUNDLE_MAX, &f->worker, works, NOW);
 
     for (size_t i = 0; i < n; i++)
         got[i] = (char)works[i]->header.id[0];
@@ -152,7 +152,7 @@ static void test_big_ones_wait_apart(void **state)
     put(f, '1', BOB, OP(1));
     put(f, '2', BOB, OP(2));
     put(f, '3', BOB, OP(1));
-    assert_int_equal(queue_runnable(&f->q, SERVICE_API), 1);
+    assert_int_equal(queue_runnable(&f->q, SERVICE_API, QUEUE_ALL), 1);
     take(f, "2");
     take_big(f, "13");
     assert_null(queue_take_big(&f->q, &f->worker, NOW));
@@ -165,7 +165,7 @@ static void test_found_out_later(void **state)
 
     put(f, '1', BOB, OP(1));
     put(f, '2', BOB, OP(2));
-    assert_int_equal(queue_runnable(&f->q, SERVICE_API), 2);
+    assert_int_equal(queue_runnable(&f->q, SERVICE_API, QUEUE_ALL), 2);
     learn(f, ANN, OP(1), 2 * MIB);
     take(f, "2");
     take_big(f, "1");
@@ -274,10 +274,10 @@ static void test_lane(void **state)
     assert_int_equal(add(f, '3', ANN, OP(2), "k"), ERR_OK);
     assert_null(queue_take_big(&f->q, &f->worker, NOW));
     take(f, "1");
-    assert_int_equal(queue_runnable(&f->q, SERVICE_API), 0);
+    assert_int_equal(queue_runnable(&f->q, SERVICE_API, QUEUE_ALL), 0);
     assert_non_null(w = queue_take_big(&f->q, &f->worker, NOW));
     assert_int_equal(w->header.id[0], '2');
-    assert_int_equal(queue_runnable(&f->q, SERVICE_API), 0);
+    assert_int_equal(queue_runnable(&f->q, SERVICE_API, QUEUE_ALL), 0);
     queue_put_back(&f->q, w); /* its worker is gone */
     assert_int_equal(f->q.big.in_hand, 0);
     take_big(f, "2");
@@ -316,13 +316,13 @@ static void test_a_single_worker_takes_turns(void **state)
     for (char id = '1'; id <= '3'; id++)
         put(f, id, ANN, OP(1));
     struct work *w = queue_take_big(&f->q, &f->worker, NOW);
-    queue_note_answer(&f->q, w, 10 * MIB, NOW + 300);
+    queue_note_answer(&f->q, w, 10 * MIB, 0, NOW + 300);
     queue_remove(&f->q, w);
     assert_true(big_may_run(&f->q.big, 1, 0, NOW + 300)); /* nobody else */
     assert_false(big_may_run(&f->q.big, 1, 1, NOW + 300));
     assert_true(big_may_run(&f->q.big, 2, 1, NOW + 300));
     put(f, 's', BOB, OP(2));
-    assert_int_equal(queue_take(&f->q, SERVICE_API, 1, &f->worker, works, NOW + 300), 1);
+    assert_int_equal(queue_take(&f->q, SERVICE_API, QUEUE_ALL, 1, &f->worker, works, NOW + 300), 1);
     queue_remove(&f->q, works[0]);
     assert_false(big_may_run(&f->q.big, 1, 0, NOW + 599)); /* they may go on */
     assert_true(big_next_due(&f->q.big, NOW + 400) == NOW + 600);

@@ -81,7 +81,7 @@ static void take(struct fixture *f, int worker, size_t share, const char *expect
 {
     struct work *works[BUS_BUNDLE_MAX];
     char got[BUS_BUNDLE_MAX + 1];
-    size_t n = queue_take(&f->q, SERVICE_API, share, &f->workers[worker], works, NOW);
+    size_t n = queue_take(&f->q, SERVICE_API, QUEUE_ALL, share, &f->workers[worker], works, NOW);
 
     for (size_t i = 0; i < n; i++) {
         got[i] = (char)works[i]->header.id[0];
@@ -152,13 +152,15 @@ static void test_bundle_max(void **state)
             struct bus_header h = header_of(id, key ? "k" : "");
             assert_int_equal(add_sized(f, &h, 1), ERR_OK);
         }
-        assert_int_equal(queue_take(&f->q, SERVICE_API, 1000, &f->workers[0], works, NOW),
-                         BUS_BUNDLE_MAX);
+        assert_int_equal(
+            queue_take(&f->q, SERVICE_API, QUEUE_ALL, 1000, &f->workers[0], works, NOW),
+            BUS_BUNDLE_MAX);
         for (int i = 0; i < BUS_BUNDLE_MAX; i++) {
             assert_int_equal(works[i]->header.id[0], i + 1);
             queue_remove(&f->q, works[i]);
         }
-        assert_int_equal(queue_take(&f->q, SERVICE_API, 1000, &f->workers[0], works, NOW), 8);
+        assert_int_equal(
+            queue_take(&f->q, SERVICE_API, QUEUE_ALL, 1000, &f->workers[0], works, NOW), 8);
         for (int i = 0; i < 8; i++)
             queue_remove(&f->q, works[i]);
     }
@@ -193,11 +195,11 @@ static void test_lane(void **state)
     add(f, "1a");
     take(f, 0, 1, "1");
     add(f, "2a 3 4a");
-    assert_int_equal(queue_runnable(&f->q, SERVICE_API), 1);
+    assert_int_equal(queue_runnable(&f->q, SERVICE_API, QUEUE_ALL), 1);
     take(f, 1, 9, "3");
     take(f, 2, 9, "");
     answer(f, "1");
-    assert_int_equal(queue_runnable(&f->q, SERVICE_API), 1);
+    assert_int_equal(queue_runnable(&f->q, SERVICE_API, QUEUE_ALL), 1);
     add(f, "5");
     take(f, 0, 1, "24"); /* older than 5 */
     add(f, "6a");
@@ -220,8 +222,9 @@ static void test_services_do_not_mix(void **state)
     h.service = SERVICE_WEBHOOK;
     assert_int_equal(add_sized(f, &h, 1), ERR_OK);
     take(f, 0, 9, "2");
-    assert_int_equal(queue_runnable(&f->q, SERVICE_WEBHOOK), 1);
-    assert_int_equal(queue_take(&f->q, SERVICE_WEBHOOK, 9, &f->workers[1], works, NOW), 1);
+    assert_int_equal(queue_runnable(&f->q, SERVICE_WEBHOOK, QUEUE_ALL), 1);
+    assert_int_equal(queue_take(&f->q, SERVICE_WEBHOOK, QUEUE_ALL, 9, &f->workers[1], works, NOW),
+                     1);
 }
 
 /* Logins may take a part of the places only. */
@@ -241,7 +244,7 @@ static void test_logins_leave_room(void **state)
         struct bus_header other = header_of((char)('0' + i), "");
         assert_int_equal(add_sized(f, &other, 1), ERR_OK);
     }
-    assert_int_equal(queue_take(&f->q, SERVICE_LOGIN, 1, &f->workers[0], works, NOW), 1);
+    assert_int_equal(queue_take(&f->q, SERVICE_LOGIN, QUEUE_ALL, 1, &f->workers[0], works, NOW), 1);
     assert_int_equal(add_sized(f, &h, 1), ERR_OK); /* one that is in hand does not wait */
     f->q.limit_count = kept;
 }
@@ -405,7 +408,7 @@ static void test_random(void **state)
             memcpy(h.id, &added, sizeof added);
             assert_int_equal(add_sized(f, &h, (size_t)random() % 4000), ERR_OK);
         } else if (dice < 6 && !worker->hand) {
-            queue_take(&f->q, SERVICE_API, 1 + (size_t)random() % 8, worker, works, NOW);
+            queue_take(&f->q, SERVICE_API, QUEUE_ALL, 1 + (size_t)random() % 8, worker, works, NOW);
         } else if (dice == 6 && worker->hand) {
             struct work *w = worker->hand;
             uint32_t number;

@@ -53,6 +53,9 @@ static const struct {
      {.type = BUS_READY, .service = SERVICE_LOGIN, .window = 7, .key = "1.2.3", .key_len = 5},
      {2, 54, 254}},
     {"READY-bare", {.type = BUS_READY, .service = SERVICE_API}, {0}},
+    {"READY-one-writer",
+     {.type = BUS_READY, .service = SERVICE_API, .one_writer = true},
+     {2, 54, 254}},
     {"PING", {.type = BUS_PING, .instance = 0x0123456789abcdef}, {0}},
     {"BYE", {.type = BUS_BYE, .instance = 0x0123456789abcdef}, {0}},
     {"BYE-bare", {.type = BUS_BYE}, {0}},
@@ -69,6 +72,7 @@ static const struct {
      {0}},
     {"REQUEST-bare", {.type = BUS_REQUEST, .service = SERVICE_WEBHOOK, .id = {1}}, {0}},
     {"REPLY", {.type = BUS_REPLY, .id = "0123456789abcde"}, {0}},
+    {"REPLY-took", {.type = BUS_REPLY, .id = "0123456789abcde", .took_us = UINT32_MAX}, {0}},
     {"REJECT", {.type = BUS_REJECT, .id = "0123456789abcde", .err = ERR_NO_WORKER}, {0}},
     {"WAKE", {.type = BUS_WAKE, .key = "queue", .key_len = 5}, {0}},
 };
@@ -193,6 +197,8 @@ static void say_header(FILE *out, const struct bus_header *h)
     say_number(out, "subject", h->subject);
     say_number(out, "service", h->service);
     say_number(out, "window", h->window);
+    say_number(out, "took_us", h->took_us);
+    say_number(out, "one_writer", h->one_writer);
     hex_print(h->id, BUS_ID_SIZE, id);
     if (strspn(id, "0") < strlen(id))
         fprintf(out, "id %s\n", id);

@@ -39,7 +39,8 @@ static void send_header(struct bus_client *l, size_t broker, const struct bus_he
 
 static void send_simple(struct bus_client *l, size_t broker, enum bus_type type)
 {
-    struct bus_header h = {.type = type, .service = l->service, .window = l->window};
+    struct bus_header h = {
+        .type = type, .service = l->service, .window = l->window, .one_writer = l->one_writer};
     const struct route *route;
 
     if (type == BUS_READY) {
@@ -124,7 +125,7 @@ static void refuse(struct bus_client *l, size_t broker, const struct bus_header 
         l->refused = 0;
         l->next_warning_ms = now + WARNING_MS;
     }
-    bus_client_reply(l, broker, h->id, "(not read)", &reply, false);
+    bus_client_reply(l, broker, h->id, "(not read)", &reply, 0, false);
 }
 
 static void on_control(struct bus_client *l, size_t broker, const struct bus_header *h)
@@ -239,9 +240,9 @@ static void pack_fitting(const uint8_t id[BUS_ID_SIZE], const char *route, const
 }
 
 bool bus_client_reply(struct bus_client *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
-                      const char *route, const struct reply *reply, bool more)
+                      const char *route, const struct reply *reply, uint32_t took_us, bool more)
 {
-    struct bus_header h = {.type = BUS_REPLY};
+    struct bus_header h = {.type = BUS_REPLY, .took_us = took_us};
     void *socket = bus_client_socket(l, broker);
     msgpack_sbuffer out;
     zmq_msg_t head, payload;

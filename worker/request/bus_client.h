@@ -11,6 +11,7 @@
 struct bus_client {
     enum service service;
     uint32_t window; /* most requests in hand, of each broker; 0: one bundle */
+    bool one_writer; /* told to the brokers: set it right after bus_client_open */
     struct bus_brokers bus;
     int64_t silence_ms;              /* a broker that is silent for longer counts as dead */
     int64_t trust_ms;                /* what came longer ago may be in the hands of others */
@@ -43,11 +44,12 @@ void bus_client_step(struct bus_client *l);
 bool bus_client_take(struct bus_client *l, size_t broker, struct bus_item items[BUS_BUNDLE_MAX],
                      size_t *ret_n);
 
-/* Sends the reply to the request with this id; `more`: another one follows in the same message. One
- * that no message can hold becomes a 500; `route` names the request in the log line. False: the
- * broker is gone, it or another one gives the request out again. */
+/* Sends the reply to the request with this id, which took `took_us` (0: unknown); `more`: another
+ * one follows in the same message. One that no message can hold becomes a 500; `route` names the
+ * request in the log line. False: the broker is gone, it or another one gives the request out
+ * again. */
 bool bus_client_reply(struct bus_client *l, size_t broker, const uint8_t id[BUS_ID_SIZE],
-                      const char *route, const struct reply *reply, bool more);
+                      const char *route, const struct reply *reply, uint32_t took_us, bool more);
 
 /* Number of brokers that are alive. */
 size_t bus_client_alive(const struct bus_client *l);

@@ -45,6 +45,7 @@ struct call {
     struct reply reply; /* status 0: not answered yet */
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
+    uint32_t took_us; /* in its handler; 0: less, or together with others (ROUTE_GATHER) */
     enum touch touch; /* the job of the first parameter */
     char **wakes;     /* owned: queues in which this call lets jobs wait, each once */
     size_t wakes_len;

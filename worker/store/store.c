@@ -13,11 +13,30 @@ typedef enum err open_fn(const char *uri, const struct config *cfg, struct store
 static const struct {
     const char *scheme;
     open_fn *open;
+    bool one_writer;
 } back_ends[] = {
-    {"sqlite:", sqlite_open},
-    {"mongodb://", mongo_open},
-    {"mongodb+srv://", mongo_open},
+    {"sqlite:", sqlite_open, true},
+    {"mongodb://", mongo_open, false},
+    {"mongodb+srv://", mongo_open, false},
 };
+
+/* The number of the URI's row in back_ends, or that of rows. */
+static size_t back_end_of(const char *uri)
+{
+    size_t i = 0;
+
+    while (i < sizeof back_ends / sizeof *back_ends &&
+           strncmp(uri, back_ends[i].scheme, strlen(back_ends[i].scheme)) != 0)
+        i++;
+    return i;
+}
+
+bool store_has_one_writer(const char *uri)
+{
+    size_t i = back_end_of(uri);
+
+    return i < sizeof back_ends / sizeof *back_ends && back_ends[i].one_writer;
+}
 
 /* Building indexes and migrations may take minutes. */
 static enum err open_excused(open_fn *open, const char *uri, const struct config *cfg,
@@ -36,9 +55,10 @@ unsigned store_longest_s(const struct config *cfg)
 
 enum err store_open(const char *uri, const struct config *cfg, struct store **ret)
 {
-    for (size_t i = 0; i < sizeof back_ends / sizeof *back_ends; i++)
-        if (strncmp(uri, back_ends[i].scheme, strlen(back_ends[i].scheme)) == 0)
-            return open_excused(back_ends[i].open, uri, cfg, ret);
+    size_t i = back_end_of(uri);
+
+    if (i < sizeof back_ends / sizeof *back_ends)
+        return open_excused(back_ends[i].open, uri, cfg, ret);
     log_error("the store's URI must begin with sqlite: or mongodb://; set --store");
     return ERR_INVALID;
 }

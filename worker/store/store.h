@@ -210,6 +210,10 @@ struct store {
  * ERR_UNAVAILABLE: it does not answer yet. */
 enum err store_open(const char *uri, const struct config *cfg, struct store **ret) MUST_CHECK;
 
+/* Whether the store of a URI has one writer at a time, as SQLite: writes of several processes wait
+ * for each other. */
+bool store_has_one_writer(const char *uri);
+
 /* Seconds within which each operation ends, also of a store that does not answer. */
 unsigned store_longest_s(const struct config *cfg);
 void store_close(struct store *s); /* may be NULL */

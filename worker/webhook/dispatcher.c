@@ -56,7 +56,7 @@ static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, s
             post_begin(d, &calls[i], &items[i], broker);
         if (calls[i].reply.status)
             bus_client_reply(&d->link, broker, items[i].header.id, route_name(calls[i].route),
-                             &calls[i].reply, false);
+                             &calls[i].reply, 0, false);
         call_done(&calls[i]);
         bus_item_free(&items[i]);
     }

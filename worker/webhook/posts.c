@@ -33,7 +33,7 @@ static void post_reply(struct dispatcher *d, struct post *p, struct call *c,
 {
     answer_state(c, p->event_id, state);
     bus_client_reply(&d->link, p->broker, p->request_id, route_name(route_of(OP_JOB_EVENTS)),
-                     &c->reply, false);
+                     &c->reply, 0, false);
     call_done(c);
     post_free(d, p);
 }

@@ -1,0 +1,77 @@
+"""Which worker a broker gives requests, and when (docs/protocol.md, "Order and bundles")."""
+
+import re
+import time
+
+from stack import ROOT
+from test_broker import BEAT, broker, start  # noqa: F401 (fixtures)
+
+
+def subject(operation):
+    """Of a request; it stands at the place of the window."""
+    row = re.search(rf"{operation},[^)]*?\.wire = (\d+)", (ROOT / "common/api.def").read_text())
+    return int(row[1]) + 1 << 24
+
+
+def occupy(frontend, workers):
+    """One request in the hand of each worker, whom nobody waits for any more."""
+    for _ in workers:
+        time.sleep(BEAT)
+        frontend.request()
+    return [worker.ids() for worker in workers]
+
+
+def test_workers_gather(broker):
+    """The first worker that is ready gets all that waits."""
+    frontend, workers = broker.frontend(), [broker.worker(), broker.worker()]
+    first = occupy(frontend, workers)
+    ids = frontend.requests(8)
+    time.sleep(BEAT)
+    workers[0].reply(*first[0])
+    assert workers[0].ids() == ids
+    workers[1].reply(*first[1])
+    assert workers[1].silent()
+
+
+def test_one_writer(broker):
+    """Workers whose store has one writer write in turn; others read meanwhile."""
+    frontend, workers = broker.frontend(), [broker.worker(ready=False) for _ in range(3)]
+    for worker in workers:
+        worker.ready(one_writer=1)
+    time.sleep(BEAT)
+    first = frontend.request(window=subject("OP_JOB_ADD"))
+    assert workers[2].ids() == [first]
+    writes = frontend.requests(2, window=subject("OP_JOB_ADD"))
+    assert workers[1].silent(BEAT)
+    read = frontend.request(window=subject("OP_JOB_GET"))
+    assert workers[1].ids() == [read]
+    workers[2].reply(first)
+    assert workers[2].ids() == writes
+    claim = frontend.request(window=subject("OP_JOB_CLAIM"))
+    assert workers[0].silent(BEAT)
+    assert workers[0].ids() == [claim]  # the writer may hang
+
+
+def test_many_writers(broker):
+    """Workers of an earlier release, or with another store, do not wait for each other."""
+    frontend, workers = broker.frontend(), [broker.worker() for _ in range(2)]
+    ids = []
+    for worker in reversed(workers):
+        ids.append(frontend.request(window=subject("OP_JOB_ADD")))
+        assert worker.ids(seconds=BEAT) == ids[-1:]
+
+
+def test_key_is_gathered(broker):
+    """A lane goes along as a whole."""
+    frontend, workers = broker.frontend(), [broker.worker() for _ in range(4)]
+    hands = occupy(frontend, workers)
+    a = [frontend.request(key=b"a")]
+    plain = frontend.requests(3)
+    a += frontend.requests(35, key=b"a")
+    time.sleep(BEAT)
+    workers[0].reply(*hands[0])
+    assert workers[0].ids() == a[:32]
+    workers[1].reply(*hands[1])
+    assert workers[1].ids() == plain
+    workers[0].reply(*a[:32])
+    assert workers[0].ids() == a[32:]
