@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "common/message.h"
 #include "common/op.h"
+#include "common/random.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <utlist.h>
-#include <uuid/uuid.h>
 
 enum {
     WATCH_MS = 250,  /* without a reset for so long after the answer: arrived */
@@ -102,11 +102,9 @@ static void send_notice(struct deliveries *d, struct notice *n, struct text line
 {
     struct request *r = mem_alloc(sizeof *r);
     msgpack_sbuffer out;
-    uuid_t id;
 
-    uuid_generate_random(id);
-    memcpy(n->link.id, id, sizeof n->link.id);
-    uuid_unparse_lower(id, r->id);
+    random_uuid(n->link.id);
+    uuid_print(n->link.id, r->id);
     r->op = OP_CLAIMS_SETTLE;
     r->received_us = clock_wall_us();
     r->peer = (struct text){"", 0};

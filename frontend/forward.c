@@ -5,6 +5,7 @@
 #include "common/message.h"
 #include "common/metrics.h"
 #include "common/op.h"
+#include "common/random.h"
 #include "frontend/client.h"
 #include "frontend/download.h"
 #include "frontend/local.h"
@@ -247,8 +248,8 @@ static void ask(struct exchange *x, struct request *r)
 
     complete(x, r);
     snprintf(about, sizeof about, "%s %s", route_name(x->route), x->id);
-    uuid_generate_random(id);
-    uuid_unparse_lower(id, r->id);
+    random_uuid(id);
+    uuid_print(id, r->id);
     r->op = OP_ASK;
     r->body = (struct text){about, strlen(about)};
     msgpack_sbuffer_init(&out);

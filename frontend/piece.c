@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "frontend/subject.h"
 
 #include <inttypes.h>
@@ -88,8 +89,8 @@ static void start(struct piece *p)
     char id[REQUEST_ID_SIZE];
     uuid_t binary;
 
-    uuid_generate_random(binary);
-    uuid_unparse_lower(binary, id);
+    random_uuid(binary);
+    uuid_print(binary, id);
     if (!p->give_up)
         p->give_up = clock_mono_ms() + p->server->cfg->request_timeout;
     p->link = (struct link_request){.service = route_service(route_of(p->op)),

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/op.h"
+#include "common/random.h"
 #include "frontend/answer.h"
 #include "frontend/client.h"
 #include "frontend/delivery.h"
@@ -11,15 +12,6 @@
 #include "frontend/request.h"
 
 #include <string.h>
-#include <uuid/uuid.h>
-
-static void new_id(char text[REQUEST_ID_SIZE])
-{
-    uuid_t id;
-
-    uuid_generate_random(id);
-    uuid_unparse_lower(id, text);
-}
 
 /* Answers without a worker. Refuses a body that has not come yet. */
 static void answer_here(struct conn *c, struct evhttp_request *req, const struct intake_item *item,
@@ -73,7 +65,7 @@ void serve_request(struct evhttp_request *req, void *server)
 
     if (!item)
         return;
-    new_id(id);
+    random_uuid_text(id);
     delivery_next(c);
     request_parse(req, (struct text){item->target, item->target_len}, item->verdict != 405, &p);
     if (!client_of_request(c, req)) {

@@ -1,6 +1,7 @@
 #include "worker/admin/draft.h"
 
 #include "common/mem.h"
+#include "common/random.h"
 #include "worker/admin/prompt.h"
 #include "worker/auth/bcrypt.h"
 #include "worker/clients/document.h"

@@ -1,6 +1,7 @@
 /* testflinger-admin: clients and refresh tokens, straight in the store. */
 #include "common/clock.h"
 #include "common/config.h"
+#include "common/random.h"
 #include "worker/admin/admin.h"
 
 #include <pwd.h>
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uuid/uuid.h>
 
 #define PROGRAM "testflinger-admin"
 
@@ -54,9 +54,8 @@ int admin_print(json_t *value)
 void admin_audit(struct admin *a, const char *action, const char *target, json_t *detail)
 {
     const struct passwd *user = getpwuid(geteuid());
-    char name[128], id[UUID_STR_LEN];
+    char name[128], id[UUID_TEXT_SIZE];
     int64_t now_us = clock_wall_us();
-    uuid_t uuid;
     struct audit_entry entry = {.at_ms = now_us / 1000,
                                 .role = "",
                                 .action = action,
@@ -65,8 +64,7 @@ void admin_audit(struct admin *a, const char *action, const char *target, json_t
 
     snprintf(name, sizeof name, PROGRAM ":%s", user ? user->pw_name : "?");
     entry.actor = (struct text){name, strlen(name)};
-    uuid_generate_random(uuid);
-    uuid_unparse_lower(uuid, id);
+    random_uuid_text(id);
     snprintf(entry.id, sizeof entry.id, "%016llx-%s", (unsigned long long)now_us, id);
     enum err e = store_audit_add(a->store, &entry);
     if (e)

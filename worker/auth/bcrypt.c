@@ -1,6 +1,7 @@
 #include "worker/auth/bcrypt.h"
 
 #include "common/log.h"
+#include "common/random.h"
 
 #include <crypt.h>
 #include <openssl/crypto.h>
@@ -30,14 +31,6 @@ static struct {
 } remembered;
 
 static int rounds_seen;
-
-void random_fill(void *out, size_t len)
-{
-    if (getrandom(out, len, 0) == (ssize_t)len)
-        return;
-    log_error("the system gives no random numbers (getrandom); nothing can be signed or hashed");
-    abort();
-}
 
 /* Rounds of a bcrypt hash; 0: not bcrypt, or above BCRYPT_ROUNDS_MAX. */
 static int rounds_of(const char *hash)

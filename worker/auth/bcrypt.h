@@ -26,7 +26,4 @@ enum err bcrypt_hash(struct text secret, int rounds, char out[BCRYPT_HASH_SIZE])
  * keyed digest for BCRYPT_REMEMBERED s; `now_ms` is monotonic. */
 bool bcrypt_check(const char *hash, struct text secret, int rounds, int64_t now_ms);
 
-/* Fills `out` from getrandom(); aborts when that fails. */
-void random_fill(void *out, size_t len);
-
 #endif

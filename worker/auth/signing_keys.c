@@ -1,6 +1,7 @@
 #include "worker/auth/signing_keys.h"
 
 #include "common/log.h"
+#include "common/random.h"
 #include "worker/auth/bcrypt.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #include "worker/auth/token_issue.h"
 
 #include "common/log.h"
+#include "common/random.h"
 #include "worker/auth/bcrypt.h"
 #include "worker/auth/security_log.h"
 #include "worker/auth/signing_keys.h"

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "worker/events/receiver.h"
 #include "worker/store/event_post.h"
 #include "worker/validation/fieldtypes.h"
@@ -123,7 +124,7 @@ static void make_id(const char *request_id, struct text job_id, char out[UUID_ST
     if (uuid_parse(request_id, request))
         uuid_clear(request);
     uuid_generate_sha1(event, request, job_id.s, job_id.len);
-    uuid_unparse_lower(event, out);
+    uuid_print(event, out);
 }
 
 /* The same for up to AT_ONCE jobs that waited. */

@@ -4,10 +4,10 @@
 #include "common/log.h"
 #include "common/message.h"
 #include "common/metrics.h"
+#include "common/random.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 enum {
     DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
@@ -224,12 +224,12 @@ static void pack_fitting(const uint8_t id[BUS_ID_SIZE], const char *route, const
                                   .headers = {{"Content-Type", "application/json"}},
                                   .headers_len = 1,
                                   .body = {body, sizeof body - 1}};
-    char text[UUID_STR_LEN];
+    char text[UUID_TEXT_SIZE];
 
     msgpack_sbuffer_init(out);
     if (reply_pack(r, out) == ERR_OK && out->size <= BUS_MESSAGE_MAX)
         return;
-    uuid_unparse_lower(id, text);
+    uuid_print(id, text);
     log_error("request %s, %s: the answer has %zu bytes, a message takes %zu; 500 is answered "
               "instead, report it as a defect",
               text, route, out->size, BUS_MESSAGE_MAX);

@@ -1,11 +1,11 @@
 #include "worker/request/bus_item.h"
 
 #include "common/mem.h"
+#include "common/random.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uuid/uuid.h>
 
 enum { ZONE_CHUNK = 1024 };
 
@@ -33,7 +33,7 @@ static bool same_id(const struct bus_item *it)
 {
     char text[REQUEST_ID_SIZE];
 
-    uuid_unparse_lower(it->header.id, text);
+    uuid_print(it->header.id, text);
     return strcmp(text, it->request.id) == 0;
 }
 

@@ -1,7 +1,8 @@
 #include "worker/store/event_post.h"
 
+#include "common/random.h"
+
 #include <stdlib.h>
-#include <uuid/uuid.h>
 
 void event_post_free(struct event_post *p)
 {
@@ -16,8 +17,5 @@ void event_post_free(struct event_post *p)
 
 void event_token(char out[OUTBOX_TOKEN_SIZE])
 {
-    uuid_t id;
-
-    uuid_generate_random(id);
-    uuid_unparse_lower(id, out);
+    random_uuid_text(out);
 }

@@ -4,11 +4,11 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
+#include "common/random.h"
 #include "worker/events/lost_jobs.h"
 #include "worker/events/server_events.h"
 
 #include <stdlib.h>
-#include <uuid/uuid.h>
 
 /* A turn lasts TURN_INTERVALS sweep intervals, at least TURN_MIN_MS. If its owner dies, nothing is
  * swept until the turn ends. */
@@ -258,10 +258,8 @@ long sweep_due(const struct sweeper *w)
 struct sweeper *sweep_new(const struct config *cfg, sweep_wake_fn *wake, void *arg)
 {
     struct sweeper *w = mem_alloc(sizeof *w);
-    uuid_t id;
 
-    uuid_generate_random(id);
-    uuid_unparse_lower(id, w->id);
+    random_uuid_text(w->id);
     w->cfg = cfg;
     w->wake = wake;
     w->arg = arg;
