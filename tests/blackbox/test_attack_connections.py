@@ -38,7 +38,7 @@ def open_files(pid):
 @pytest.fixture
 def metrics_port():
     """A port with free ones for the other roles after it."""
-    port = Port()
+    port = Port(4)
     yield port
     port.release()
 

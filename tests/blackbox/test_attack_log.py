@@ -8,7 +8,7 @@ import requests
 
 import auth
 from client import Api
-from stack import Stack
+from stack import Port, Stack
 
 pytestmark = pytest.mark.stores("sqlite")
 LIMIT, CALLS = 10, 400
@@ -32,9 +32,10 @@ def left_out(port):
 
 @pytest.mark.slow
 def test_refused_calls(store_uri):
+    ports = Port(4)
     # At most two minutes' worth of lines: the test may begin at the end of a minute.
     with Stack(store_uri(), "--auth", "login", "--log-limit", LIMIT, "--login-failures", 0,
-               "--login-failures-address", 0, "--metrics-port", 19500, env=auth.ENV) as stack:
+               "--login-failures-address", 0, "--metrics-port", ports.number, env=auth.ENV) as stack:
         auth.introduce(stack)
         api = Api(stack.url)
         api.session.headers.update(auth.as_role("contributor"))

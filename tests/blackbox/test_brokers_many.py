@@ -14,8 +14,7 @@ import requests
 from client import Api, expect, expect_none, new_id
 from stack import BIN, FAULTS, Port, descendants, processes, wait_until
 from test_bus_key import make_key
-from test_metrics import free_ports, monitored, samples  # noqa: F401 (monitored is a fixture)
-from test_roles_apart import two_ports
+from test_metrics import monitored, samples  # noqa: F401 (monitored is a fixture)
 
 pytestmark = pytest.mark.stores("sqlite")
 
@@ -105,7 +104,8 @@ class Named:
     NAME = "brokers.test"
 
     def __init__(self, folder, bus):
-        self.folder, self.bus, self.port, self.ports = folder, bus, Port(), free_ports()
+        self.folder, self.bus, self.port, self.monitors = folder, bus, Port(), Port(4)
+        self.ports = self.monitors.number
         self.hosts = folder / "hosts"
         self.env = {**os.environ, "TESTFLINGER_BUS_KEY": make_key()}
         self.running = []
@@ -174,10 +174,11 @@ class Named:
 def named(tmp_path):
     if os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"]).returncode:
         pytest.skip("a mount namespace takes root")
-    with two_ports() as bus:
-        named = Named(tmp_path, bus)
-        yield named
-        named.close()
+    bus = Port(2)
+    named = Named(tmp_path, bus.number)
+    yield named
+    named.close()
+    bus.release()
 
 
 @pytest.mark.slow

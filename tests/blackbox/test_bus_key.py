@@ -34,7 +34,7 @@ class TcpStack(Stack):
     """The bus on a TCP port, the key from the environment."""
 
     def __init__(self, key, *options, **counts):
-        self.bus_port = Port()
+        self.bus_port = Port(2)  # of both sides
         super().__init__("sqlite:{folder}/data.db", *options, env={"TESTFLINGER_BUS_KEY": key},
                          **counts)
 

@@ -165,7 +165,7 @@ def test_runs_again(private, queue):
 @pytest.mark.slow
 def test_webhook_and_metrics(private, queue):
     """The receiver of the job's events hears of both; so do the counters."""
-    port = Port()
+    port = Port(4)
     with Receiver() as receiver:
         server = private(*OPTIONS, "--metrics-port", port.number, "--webhook-server-events", "yes", webhooks=1)
         api = Api(server.url)

@@ -46,7 +46,8 @@ class Monitored:
     """A server with metrics ports."""
 
     def __init__(self, private, *options, **counts):
-        self.ports = free_ports()
+        self.locked = Port(4)
+        self.ports = self.locked.number
         self.stack = private("--metrics-port", self.ports, "--heartbeat", 100, *options, **counts)
         self.api = Api(self.stack.url)
         for role in ROLES:  # the monitor of a role starts beside its children, HTTP may be up before
@@ -62,20 +63,6 @@ class Monitored:
     def value(self, role, name, **labels):
         found = samples(expect(self.get(role, "/metrics"), 200).text)
         return found.get((name, frozenset(labels.items())), 0)
-
-
-def free_ports():
-    """The first of four ports in a row that are free."""
-    while True:
-        port = Port()
-        port.release()
-        try:
-            for number in range(port.number, port.number + 4):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-            return port.number
-        except OSError:
-            continue
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import auth
 from apipage import examples, variables
 from client import Api, expect
 from curl import run
-from stack import ROOT, wait_until
+from stack import ROOT, Port, wait_until
 from storage import MongoStorage, now
-from test_metrics import free_ports, samples
+from test_metrics import samples
 
 JOBS = 100_000
 LOOKED = 10_000  # jobs that a page of GET /v1/jobs looks at: LIST_LOOK_MAX
@@ -154,7 +154,8 @@ def fault(op):
 def test_every_operation_with_100_000_jobs(private, store_uri, tmp_path):
     uri = store_uri()
     fill(MongoStorage(uri).db)
-    ports = free_ports()
+    locked = Port(4)
+    ports = locked.number
     server = private("--sweep-interval", 100, "--metrics-port", ports, store=uri, env=auth.ENV, webhooks=1)
     api = Api(server.url)
     wait_until(lambda: api.get("/readyz").status_code == 200, "the indexes are made", 60)

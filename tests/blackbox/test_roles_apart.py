@@ -16,19 +16,6 @@ pytestmark = pytest.mark.stores("sqlite")
 ROLES = ("frontend", "broker", "worker")
 
 
-@contextlib.contextmanager
-def two_ports():
-    """A port whose follower is free, too: brokers take both."""
-    with contextlib.ExitStack() as ports:
-        for _ in range(50):
-            port = Port()
-            ports.callback(port.release)
-            with contextlib.suppress(RuntimeError):
-                ports.callback(Port([port.number + 1]).release)
-                break
-        yield port.number
-
-
 class Roles:
     """Each role's master with its own options; its log is a file in `folder`."""
 
@@ -74,10 +61,11 @@ class Roles:
 
 @pytest.fixture
 def roles(tmp_path, store_uri):
-    with two_ports() as bus:
-        roles = Roles(tmp_path, bus, store_uri())
-        yield roles
-        roles.close()
+    bus = Port(2)
+    roles = Roles(tmp_path, bus.number, store_uri())
+    yield roles
+    roles.close()
+    bus.release()
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(ROLES)), ids="-".join)

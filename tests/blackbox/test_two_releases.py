@@ -11,7 +11,6 @@ import requests
 from client import Api, expect, new_id
 from second_release import ADDED, REMOVED, ROLES, second_release
 from stack import BIN, FAULTS, SANITIZED, Port, wait_until
-from test_roles_apart import two_ports
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,10 +72,11 @@ class Mix:
 
 @pytest.fixture
 def mix(tmp_path, store_uri, second):
-    with two_ports() as bus:
-        mix = Mix(tmp_path, bus, store_uri(), {"first": BIN, "second": second})
-        yield mix
-        mix.close()
+    bus = Port(2)
+    mix = Mix(tmp_path, bus.number, store_uri(), {"first": BIN, "second": second})
+    yield mix
+    mix.close()
+    bus.release()
 
 
 class Load:

@@ -11,8 +11,8 @@ import requests
 import auth
 from client import Api, expect, message, new_id
 from receiver import Receiver
-from stack import BIN, Stack, secret, wait_until
-from test_metrics import free_ports, samples
+from stack import BIN, Port, Stack, secret, wait_until
+from test_metrics import samples
 from test_webhooks import post, state
 
 USER = secret("user-of-the-receiver")
@@ -26,7 +26,9 @@ def receiver():
 
 @pytest.fixture(scope="module")
 def ports():
-    return free_ports()
+    port = Port(4)
+    yield port.number
+    port.release()
 
 
 @pytest.fixture(scope="module")

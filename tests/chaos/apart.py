@@ -22,19 +22,6 @@ ROLLED = ("worker", "broker", "frontend")
 ROLLS = [*((role, True) for role in ROLLED), *((role, False) for role in ROLLED[::-1])]
 
 
-def ports(n):
-    """The first of n free ports in a row, with all of them."""
-    while True:
-        found = [Port()]
-        try:
-            while len(found) < n:
-                found.append(Port([found[0].number + len(found)]))
-            return found
-        except RuntimeError:
-            for port in found:
-                port.release()
-
-
 class ApartStack(Stack):
     """`clocks`: two further workers, a minute ahead and a minute behind. `second`: the BIN of another
     release, to which roll() takes frontends, brokers and workers; then these are masters, too."""
@@ -46,8 +33,8 @@ class ApartStack(Stack):
                          for name, value in settings}
         self.clocks, self.second, self.rolled, self.binaries = clocks, second, 0, {}
         self.masters, self.lock, self.roll_faults = {}, threading.RLock(), []
-        self.relayed, self.bus = ports(2 * brokers), ports(2 * brokers)
-        self.relay = Relay({a.number: b.number for a, b in zip(self.relayed, self.bus, strict=True)})
+        self.relayed, self.bus = Port(2 * brokers), Port(2 * brokers)
+        self.relay = Relay({self.relayed.number + n: self.bus.number + n for n in range(2 * brokers)})
 
     def command(self):
         """The launcher's processes use brokers that it does not start."""
@@ -59,7 +46,7 @@ class ApartStack(Stack):
 
     @staticmethod
     def _address(which):
-        return f"tcp://127.0.0.1:{which[0].number}"
+        return f"tcp://127.0.0.1:{which.number}"
 
     def launch(self):
         with self.lock:
@@ -148,7 +135,7 @@ class ApartStack(Stack):
         self.masters = masters
         self._wait(signal.SIGTERM)
         self.relay.close()
-        for port in [*self.relayed, *self.bus]:
+        for port in (self.relayed, self.bus):
             port.release()
         return found + self.roll_faults
 
