@@ -173,6 +173,7 @@ class Stack:
         env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
                "UBSAN_OPTIONS": "print_stacktrace=1",
                "TESTFLINGER_AGENT_NAMES": "shared",  # most tests take many jobs under one name
+               "TESTFLINGER_REQUEST_TIMEOUT": "25000",  # no 504 because the machine is busy
                **self.env}
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(

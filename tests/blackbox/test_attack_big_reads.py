@@ -98,6 +98,7 @@ def test_a_single_worker_takes_turns(broker):
     assert worker.ids() == [other]
 
 
+@pytest.mark.alone
 def test_a_single_worker_without_others_does_not_rest(broker):
     frontend, worker = broker.frontend(), broker.worker()
     teach(frontend, worker)

@@ -45,6 +45,7 @@ def metrics_port():
 
 # A frontend that goes on accepting
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_accepting_goes_on_after_emfile(private, metrics_port):
     """Without free descriptors connections wait and /readyz fails; once some are free, both recover within a
@@ -72,6 +73,7 @@ def test_accepting_goes_on_after_emfile(private, metrics_port):
         c.close()
 
 
+@pytest.mark.alone
 def test_accepting_goes_on_when_connections_end(private):
     """As above, but closed connections free the descriptors."""
     stack = private()

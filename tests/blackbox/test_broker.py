@@ -799,6 +799,7 @@ def test_bye_with_a_window(broker):
 # The end
 
 
+@pytest.mark.alone
 def test_stop_when_idle(broker):
     broker.serves()
     begin = time.monotonic()
@@ -840,6 +841,7 @@ def test_stop_is_told(broker):
     assert broker.process.wait(5) == 0
 
 
+@pytest.mark.alone
 def test_stop_has_an_end(start):
     broker = start("--grace", 1)
     frontend, worker = broker.frontend(), broker.worker()

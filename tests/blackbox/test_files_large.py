@@ -167,6 +167,7 @@ def begin_download(server, job):
     return connection, int(length.split(b":")[1])
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_slow_readers_hold_no_worker(private):
     """More of them than workers, each reading a little."""

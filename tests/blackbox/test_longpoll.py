@@ -31,6 +31,7 @@ def test_no_job_comes(api, queue, wait):
     assert wait - 0.05 <= time.monotonic() - start < wait + 1
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("query", ["", "&wait=0"])
 def test_without_waiting(api, queue, query):
     start = time.monotonic()
@@ -44,6 +45,7 @@ def test_bad_wait(api, queue, wait):
     expect(api.get(f"/v1/job?queue={queue}&wait={wait}"), 400, {})
 
 
+@pytest.mark.alone
 def test_a_job_that_is_there(api, queue):
     job_id = api.submit(queue)
     start = time.monotonic()
@@ -51,6 +53,7 @@ def test_a_job_that_is_there(api, queue):
     assert time.monotonic() - start < 0.9
 
 
+@pytest.mark.alone
 def test_head_does_not_wait(api, queue):
     start = time.monotonic()
     api.head(f"/v1/job?queue={queue}&wait=20")
@@ -127,6 +130,7 @@ def test_excluded_agent_goes_on_waiting(server, api, queue):
         assert excluded.reply().status_code == 204
 
 
+@pytest.mark.alone
 @pytest.mark.stores("sqlite")  # the frontend holds them, no store
 @pytest.mark.slow
 def test_setting_holds_plain_polls(private, queue):

@@ -77,6 +77,7 @@ def timed(url):
     return response, time.monotonic() - start
 
 
+@pytest.mark.alone
 def test_full_queue_and_deadline(busy):
     """503 at once when the queue is full, 504 for requests that waited too long."""
     url = f"{busy.url}/v1/job/{new_id()}"
@@ -93,6 +94,7 @@ def test_full_queue_and_deadline(busy):
         assert isinstance(response.json()["message"], str)
 
 
+@pytest.mark.alone
 def test_frontends_answer_while_workers_are_busy(busy):
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(timed, f"{busy.url}/v1/job/{new_id()}") for _ in range(8)]

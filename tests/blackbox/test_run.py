@@ -1,6 +1,7 @@
-"""deploy/run as a user calls it: in a terminal, from any folder. It builds into a folder that only these
-tests use (the next run finds it there), since others run the programs of the tests' own build."""
+"""deploy/run as a user calls it: in a terminal, from any folder. It finds the tests' own build, which others
+run meanwhile, where that is up to date; else it builds into a folder that only these tests use."""
 
+import functools
 import os
 import pty
 import re
@@ -11,9 +12,8 @@ import time
 import pytest
 import requests
 
-from stack import ROOT, SANITIZED, Port, descendants, processes, wait_until
+from stack import BIN, ROOT, SANITIZED, Port, descendants, processes, wait_until
 
-BUILD = ROOT / "build-run"
 BUILD_SECONDS = 500
 pytestmark = [
     pytest.mark.stores("sqlite"),  # the store takes no part in this
@@ -21,6 +21,12 @@ pytestmark = [
     pytest.mark.timeout(BUILD_SECONDS + 60),
     pytest.mark.skipif(SANITIZED, reason="deploy/run always makes a release, and the release run has these"),
 ]
+
+
+@functools.cache
+def build():
+    done = subprocess.run(["ninja", "-C", BIN.parent, "-n", "testflinger-server"], capture_output=True, text=True)
+    return str(BIN.parent if "no work to do" in done.stdout else ROOT / "build-run")
 
 
 class Terminal:
@@ -36,7 +42,7 @@ class Terminal:
             os.chdir(folder)
             out = os.open("stdout", os.O_CREAT | os.O_WRONLY, 0o600)
             os.dup2(out, 1)
-            os.execve(command[0], [str(c) for c in command], {**os.environ, "BUILD_DIR": str(BUILD)})
+            os.execve(command[0], [str(c) for c in command], {**os.environ, "BUILD_DIR": build()})
         self.folder = folder
         self.status = None
 
@@ -67,7 +73,7 @@ class Terminal:
 def run(*options, folder=None):
     return subprocess.run([ROOT / "deploy/run", *options], cwd=folder, capture_output=True, text=True,
                           timeout=BUILD_SECONDS, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "BUILD_DIR": str(BUILD)})
+                          env={**os.environ, "BUILD_DIR": build()})
 
 
 @pytest.fixture

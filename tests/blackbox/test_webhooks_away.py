@@ -70,6 +70,7 @@ def test_all_arrive_in_order_when_it_is_back(private):
         assert [len(json.loads(r["body"])["events"]) for r in got] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_timeout_is_told_once(private):
     """504 for the first post of an event that timed out. 202 at once for the same again, and for the next one."""
