@@ -48,6 +48,8 @@ int main(void)
         "| `testflinger_queue_oldest_waiting_seconds` | gauge | `queue` | worker | Age of the "
         "oldest job that waits, of the same queues |\n"
         "| `testflinger_agents_held` | gauge |  | worker | Agents whose mode is not ONLINE |\n"
+        "| `testflinger_agents_silent` | gauge |  | worker | Agents of which nothing was heard for "
+        "`--agent-silent` seconds |\n"
         "| `testflinger_queues_paused` | gauge |  | worker | Queues that are paused |\n"
         "| `testflinger_webhook_backlog` | gauge |  | webhook | Events that are not delivered yet "
         "|\n"

@@ -9,6 +9,7 @@
 #include "worker/auth/authorize.h"
 #include "worker/auth/claim_holder.h"
 #include "worker/auth/security_log.h"
+#include "worker/events/silence.h"
 #include "worker/http/compress.h"
 #include "worker/lease_touch.h"
 
@@ -96,6 +97,8 @@ void dispatch_bundle(handler_fn *const handlers[], struct store *store, struct c
     }
     if (e)
         fail_all(calls, n, e);
+    else if (grouped)
+        agents_heard(calls, n);
     /* Publish wakes, metrics and security events only after the commit. */
     security_release();
     for (size_t i = 0; i < n; i++) {

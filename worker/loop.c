@@ -7,6 +7,7 @@
 #include "common/metrics.h"
 #include "common/prefork.h"
 #include "worker/dispatch.h"
+#include "worker/events/silence.h"
 #include "worker/handlers.h"
 #include "worker/request/ask.h"
 #include "worker/request/bus_client.h"
@@ -149,9 +150,13 @@ static void on_wake(void *arg, const char *queue)
         }
 }
 
-/* One step of the sweep, when it is due. */
-static void sweep(struct loop *l)
+/* Stores who was heard of, and makes a step of the sweep, when these are due. */
+static void sweep(struct loop *l, bool heard)
 {
+    if (l->sweeper && !heard)
+        sweep_unheard(l->sweeper);
+    if (l->sweeper && l->store)
+        agents_heard_store(l->cfg, l->store);
     if (l->sweeper && sweep_due(l->sweeper) == 0 && want_store(l) == ERR_OK)
         sweep_step(l->sweeper, l->store);
 }
@@ -185,7 +190,7 @@ static bool turn(struct loop *l)
     if (brokers && l->store)
         prefork_ready();
     if (!l->stopping)
-        sweep(l);
+        sweep(l, brokers > 0);
     return served;
 }
 

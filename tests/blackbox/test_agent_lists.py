@@ -13,7 +13,7 @@ def test_one_agent(api, queue):
     agent = expect(api.get(f"/v1/agents/data/{queue}"), 200).json()
     assert date_of(agent.pop("updated_at"))
     assert agent == {"name": queue, "state": "waiting", "queues": [queue], "mode": "ONLINE",
-                     "comment": "c", "restricted_to": {}}
+                     "comment": "c", "restricted_to": {}, "silent": False}
 
 
 def test_all_agents(api, queue):

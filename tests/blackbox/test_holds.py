@@ -8,7 +8,6 @@ import pytest
 import auth
 from client import Api, expect, expect_none, invalid, new_id
 from stack import Stack, wait_until
-from storage import storage_of
 from test_longpoll import park
 
 LAG = 1.3  # seconds until every worker knows of a hold, on MongoDB; docs/api.md says up to 1 s
@@ -234,17 +233,6 @@ def test_jobs_say_what_becomes_of_them_in_unknown_queues(api):
     refused(api, queue, OFFLINE, unknown_queue="offline")
     api.agent(new_id(), queues=[queue], state="test")
     api.submit(queue, unknown_queue="offline")
-
-
-def test_an_agent_that_is_silent_for_a_day_is_not_online(server, api, agent):
-    api.submit(agent, unknown_queue="offline")
-    storage_of(server).set_silent(agent, 24 * 3600)
-    api.submit(agent, unknown_queue="offline")
-    storage_of(server).set_silent(agent, 26 * 3600)
-    refused(api, agent, OFFLINE, unknown_queue="offline")
-    api.submit(agent, unknown_queue="refuse")
-    api.agent(agent, state="waiting")
-    api.submit(agent, unknown_queue="offline")
 
 
 @pytest.mark.parametrize("setting, text", [("refuse", NOBODY), ("offline", NOBODY)])

@@ -12,7 +12,8 @@ from stack import wait_until
 from storage import storage_of
 from test_query_plans import seen, watch
 
-QUIET = ("--sweep-interval", "3600000")
+# Who is heard of is stored for all agents together, every twelfth of --agent-silent.
+QUIET = ("--agent-silent", 86400, "--sweep-interval", "3600000")
 AGENTS = 20
 AGE_S = 20  # a post that changes nothing renews an older age
 

@@ -35,6 +35,8 @@ LISTED = {
 
 # Operations of the store that no call below reaches, and why that may be.
 UNSEEN = {
+    "agents_heard": "only some seconds after a call; agents by their names",
+    "agents_silent": "the sweep begins with it only some time after the start",
     "agents_left": "only with the setting agent-names own, which test_agents_again.py has",
     "job_holders": "only with the setting agent-identity; jobs by their ids, as jobs_get",
     "job_submitter": "only with the setting owner-rules; a job by its id, as jobs_get",

@@ -2,6 +2,7 @@
 #include "tests/store/suite.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void put(struct store *s, const char *name, const char *fields, const char *log)
 {
@@ -101,6 +102,76 @@ static void test_repeats(void **state)
     json_decref(agent);
 }
 
+/* ---- silence ---- */
+
+/* Notes that the agent was heard of; true: that ended its silence. */
+static bool hear(struct store *s, const char *name, int64_t before_ms, char *job_id)
+{
+    struct agent_heard agents[2] = {{.name = text_of("no such agent")}, {.name = text_of(name)}};
+
+    assert_int_equal(store_agents_heard(s, agents, 2, before_ms), ERR_OK);
+    assert_false(agents[0].was_silent);
+    snprintf(job_id, JOB_ID_SIZE, "%s", agents[1].job_id);
+    return agents[1].was_silent;
+}
+
+/* Whether a look marks the agent; passes on what else it finds. */
+static bool falls_silent(struct store *s, const char *name, int64_t before_ms, char *job_id)
+{
+    struct agent_silent agents[SWEEP_MAX];
+    bool found = false;
+    size_t n;
+
+    do {
+        assert_int_equal(store_agents_silent(s, before_ms, agents, &n), ERR_OK);
+        for (size_t i = 0; i < n; i++)
+            if (strcmp(agents[i].name, name) == 0) {
+                snprintf(job_id, JOB_ID_SIZE, "%s", agents[i].job_id);
+                found = true;
+            }
+    } while (n == SWEEP_MAX);
+    return found;
+}
+
+static bool is_silent(struct store *s, const char *name)
+{
+    json_t *agent = NULL;
+
+    assert_int_equal(store_agent_get(s, text_of(name), &agent), ERR_OK);
+    bool is = json_is_true(json_object_get(agent, "silent"));
+    assert_true(json_is_boolean(json_object_get(agent, "silent")));
+    assert_null(json_object_get(agent, "heard_at"));
+    json_decref(agent);
+    return is;
+}
+
+static void test_silence(void **state)
+{
+    struct stores *t = *state;
+    char name[ID_SIZE], job_id[JOB_ID_SIZE];
+    const int64_t long_ago = store_now_ms(t->a) - 60000, soon = store_now_ms(t->a) + 60000;
+    int64_t n = 0, more = 0;
+
+    new_id(name);
+    put(t->a, name, "{'job_id': 'j1'}", NULL);
+    assert_false(falls_silent(t->b, name, long_ago, job_id));
+    assert_false(hear(t->a, name, long_ago, job_id));
+    assert_false(falls_silent(t->b, name, long_ago, job_id));
+    assert_true(falls_silent(t->b, name, soon, job_id));
+    assert_string_equal(job_id, "j1");
+    assert_false(falls_silent(t->a, name, soon, job_id)); /* once */
+    assert_true(is_silent(t->a, name));
+    put(t->a, name, "{'job_id': 'j2'}", NULL); /* a post alone does not end it */
+    assert_true(is_silent(t->a, name));
+    assert_int_equal(store_agents_silent_count(t->a, &n), ERR_OK);
+    assert_true(hear(t->a, name, long_ago, job_id));
+    assert_string_equal(job_id, "j2");
+    assert_false(hear(t->b, name, long_ago, job_id));
+    assert_false(is_silent(t->b, name));
+    assert_int_equal(store_agents_silent_count(t->b, &more), ERR_OK);
+    assert_int_equal(more, n - 1);
+}
+
 static void test_no_queue_is_restricted(void **state)
 {
     struct stores *t = *state;
@@ -129,6 +200,6 @@ static void test_ping(void **state)
 const struct CMUnitTest agents_suite[] = {
     cmocka_unit_test(test_queue_serves), cmocka_unit_test(test_put),
     cmocka_unit_test(test_repeats),      cmocka_unit_test(test_no_queue_is_restricted),
-    cmocka_unit_test(test_ping),
+    cmocka_unit_test(test_silence),      cmocka_unit_test(test_ping),
 };
 SUITE_LEN(agents);

@@ -7,8 +7,8 @@
 static void add(struct store *s, const char *job_id, const char *events)
 {
     json_t *list = json_of(events);
-    const struct job_events_post posts[] = {{text_of("no such job"), list},
-                                            {text_of(job_id), list}};
+    const struct job_events_post posts[] = {{.job_id = text_of("no such job"), .events = list},
+                                            {.job_id = text_of(job_id), .events = list}};
 
     assert_int_equal(store_job_events_add(s, posts, 2), ERR_OK);
     json_decref(list);
@@ -81,7 +81,7 @@ static void test_bytes(void **state)
     for (; *name < 'e'; ++*name) {
         event =
             json_pack("[{s:s, s:s, s:s}]", "event_name", name, "timestamp", "", "detail", detail);
-        const struct job_events_post post = {text_of(id), event};
+        const struct job_events_post post = {.job_id = text_of(id), .events = event};
         assert_int_equal(store_job_events_add(t->a, &post, 1), ERR_OK);
         json_decref(event);
     }

@@ -66,6 +66,8 @@ static const struct {
     {"SQL_QUEUE_DEPTHS", "USE TEMP B-TREE FOR ORDER BY", "a row a queue"},
     {"SQL_CLAIM_OVERDUE", "SCAN jobs USING INDEX jobs_open",
      "the index holds only claims on their way to their agents"},
+    {"SQL_AGENTS_SILENT_COUNT", "SCAN agents_heard USING INDEX agents_heard_silent",
+     "a scrape of the metrics counts them, by the index of just that"},
     {"SQL_EVENT_SAME", "USE TEMP B-TREE FOR ORDER BY", "events of one job and receiver"},
     {"SQL_CLIENTS", "SCAN clients", "lists all"},
     {"SQL_RESTRICTED_LIST", "SCAN r", "lists all"},

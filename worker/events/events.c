@@ -142,8 +142,8 @@ static enum err keep(struct store *s, struct event_post *posts[], struct outbox_
     enum err e = store_outbox_add(s, adds, n);
 
     for (size_t i = 0; i < n; i++)
-        kept[i] = (struct job_events_post){{posts[i]->job_id, strlen(posts[i]->job_id)},
-                                           posts[i]->events};
+        kept[i] = (struct job_events_post){.job_id = {posts[i]->job_id, strlen(posts[i]->job_id)},
+                                           .events = posts[i]->events};
     return e ? e : store_job_events_add(s, kept, n);
 }
 

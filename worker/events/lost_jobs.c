@@ -12,9 +12,6 @@
 
 #define REASON_SIZE 256
 
-/* Bytes of a name in a reason, with the NUL. */
-#define SHOWN_SIZE 81
-
 /* ---- the setting: NAME or NAME=TIMES, separated by commas ---- */
 
 /* Takes the entry at `text`; returns where the next one begins. *ret_times: -1 where it is wrong.
@@ -78,9 +75,7 @@ static bool may_run_again(const struct config *cfg, const struct orphan *o)
     return o->reruns < (allowed < RERUNS_MAX ? allowed : RERUNS_MAX);
 }
 
-/* Cuts at a character boundary and replaces invalid UTF-8 (names of older releases) by '?': invalid
- * UTF-8 in the reason would make the job's result unreadable. */
-static const char *shown(const char *name, char out[SHOWN_SIZE])
+const char *lost_jobs_shown(const char *name, char out[SHOWN_SIZE])
 {
     size_t left = name ? strlen(name) : 0, len = 0, n;
 
@@ -103,10 +98,11 @@ static void write_reason(const struct orphan *o, enum loss why, char reason[REAS
     char agent[SHOWN_SIZE], state[SHOWN_SIZE];
 
     if (why == STARTED_AGAIN)
-        snprintf(reason, REASON_SIZE, "agent %s was started again", shown(o->owner, agent));
+        snprintf(reason, REASON_SIZE, "agent %s was started again",
+                 lost_jobs_shown(o->owner, agent));
     else
         snprintf(reason, REASON_SIZE, "orphaned: agent %s was not heard of in state %s",
-                 shown(o->owner, agent), shown(o->state, state));
+                 lost_jobs_shown(o->owner, agent), lost_jobs_shown(o->state, state));
 }
 
 static enum err end_one(const struct config *cfg, struct store *s, struct orphan *o, enum loss why,

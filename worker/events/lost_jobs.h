@@ -21,6 +21,11 @@ enum err lost_jobs_sweep(const struct config *cfg, struct store *s, struct sweep
  * failure is only logged: the leases of the jobs end them later. Wakes go to the call. */
 void lost_jobs_left(struct call *c, const struct agent_since *agents, size_t n);
 
+/* An agent's name or a state for a text that is stored: cut at a character boundary, with invalid
+ * UTF-8 (names of older releases), which would make a result unreadable, replaced by '?'. */
+#define SHOWN_SIZE 81
+const char *lost_jobs_shown(const char *name, char out[SHOWN_SIZE]);
+
 /* How often a lost job of the queue runs again by the setting's text; for tests. */
 int64_t lost_jobs_reruns_of(const char *setting, const char *queue);
 

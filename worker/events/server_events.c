@@ -15,16 +15,20 @@
 /* Jobs whose data are read, and events that are added, in one trip to the store. */
 #define AT_ONCE 32
 
-/* One entry of the form that agents send. */
-static char *body_of(const struct server_event *n, int64_t now_ms)
+/* One event of the form that agents send. */
+static json_t *event_of(const struct server_event *n, int64_t now_ms)
 {
     char when[CLOCK_TEXT_SIZE];
 
     clock_rfc3339(now_ms, when);
-    json_t *body =
-        json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}]}", "agent_id", n->agent ? n->agent : "",
-                  "job_queue", n->queue ? n->queue : "", "events", "event_name", n->event,
-                  "timestamp", when, "detail", n->detail);
+    return json_pack("{s:s, s:s, s:s}", "event_name", n->event, "timestamp", when, "detail",
+                     n->detail);
+}
+
+static char *body_of(const struct server_event *n, int64_t now_ms)
+{
+    json_t *body = json_pack("{s:s, s:s, s:[o]}", "agent_id", n->agent ? n->agent : "", "job_queue",
+                             n->queue ? n->queue : "", "events", event_of(n, now_ms));
     char *text = body ? json_dumps(body, JSON_ENSURE_ASCII) : NULL;
     json_decref(body);
     return text;
@@ -93,27 +97,43 @@ void server_events_send(const struct config *cfg, struct store *s, const struct 
         send_all(cfg, s, n, 1);
 }
 
-/* ---- jobs that wait ---- */
+/* ---- events completed by the job's data ---- */
 
-/* Completes an event job_end by the job's data, which it points into. */
+/* Completes an event by the job's data, which it points into. */
 static void complete(struct server_event *n, const json_t *data)
 {
     n->queue = json_string_value(json_object_get(data, "job_queue"));
     n->webhook = json_string_value(json_object_get(data, "job_status_webhook"));
-    n->event = "job_end";
+}
+
+static void send_of(const struct config *cfg, struct store *s, struct server_event *n)
+{
+    struct job_read read = {.job_id = {n->job_id, strlen(n->job_id)}};
+
+    if (!cfg->webhook_server_events || store_jobs_get(s, &read, 1) || read.err)
+        return;
+    complete(n, read.value);
+    server_events_send(cfg, s, n);
+    json_decref(read.value);
+}
+
+void server_events_tell(const struct config *cfg, struct store *s, const struct server_event *n)
+{
+    struct server_event sent = *n;
+    json_t *events = json_pack("[o]", event_of(n, store_now_ms(s)));
+    struct job_events_post post = {
+        .job_id = {n->job_id, strlen(n->job_id)}, .events = events, .max = JOB_EVENTS_MAX / 2};
+
+    if (store_job_events_add(s, &post, 1))
+        log_warn("job %s lacks the event '%s'; see the message before", n->job_id, n->event);
+    json_decref(events);
+    send_of(cfg, s, &sent);
 }
 
 void server_events_expired(const struct config *cfg, struct store *s, const char *job_id,
                            const char *reason)
 {
-    struct server_event n = {.job_id = job_id, .detail = reason};
-    struct job_read read = {.job_id = {job_id, strlen(job_id)}};
-
-    if (!cfg->webhook_server_events || store_jobs_get(s, &read, 1) || read.err)
-        return;
-    complete(&n, read.value);
-    server_events_send(cfg, s, &n);
-    json_decref(read.value);
+    send_of(cfg, s, &(struct server_event){.job_id = job_id, .event = "job_end", .detail = reason});
 }
 
 /* Makes the id of the event of a request and a job. */
@@ -146,6 +166,7 @@ static void send_cancelled(const struct config *cfg, struct store *s,
                  reads[i].job_id.s);
         make_id(cancels[i]->asked.request_id, reads[i].job_id, ids[len]);
         events[len] = (struct server_event){.job_id = job_ids[len],
+                                            .event = "job_end",
                                             .detail = "cancelled while it waited for an agent",
                                             .id = ids[len]};
         complete(&events[len++], reads[i].value);

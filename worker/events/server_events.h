@@ -19,6 +19,10 @@ struct server_event {
  * worker delivers it. Failures are only logged: the event is lost. */
 void server_events_send(const struct config *cfg, struct store *s, const struct server_event *n);
 
+/* Adds an event about a running job to those that are kept with it, unless it has many, and sends
+ * it likewise. */
+void server_events_tell(const struct config *cfg, struct store *s, const struct server_event *n);
+
 /* Sends job_end for a job that was cancelled because it waited too long. */
 void server_events_expired(const struct config *cfg, struct store *s, const char *job_id,
                            const char *reason);

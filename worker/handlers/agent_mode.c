@@ -157,7 +157,7 @@ static const char *state_of(const char *mode)
     return strcmp(mode, MODE_RESTART) == 0 ? "restart" : "maintenance";
 }
 
-void agent_mode_show(const json_t *holds, json_t *agent)
+void agent_mode_show(const struct config *cfg, const json_t *holds, json_t *agent)
 {
     static const struct {
         const char *field, *as;
@@ -166,6 +166,8 @@ void agent_mode_show(const json_t *holds, json_t *agent)
     const json_t *hold = json_object_getn(holds, json_string_value(name), json_string_length(name));
     const char *mode = json_string_value(json_object_get(hold, "mode"));
 
+    if (!cfg->agent_silent || cfg->compat == COMPAT_REFERENCE)
+        json_object_del(agent, "silent");
     if (!mode)
         return;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {

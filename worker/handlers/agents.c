@@ -156,7 +156,7 @@ void h_agents_get(struct call *calls[], size_t n)
     (void)n;
     if (!dates_of(c, &view.dates) || !listing_begin(&list, c, false))
         return;
-    enum err e = agent_view_load(c->store, any, &view);
+    enum err e = agent_view_load(c, any, &view);
     list.show = agent_view_show;
     list.arg = &view;
     if (!e)
@@ -184,7 +184,7 @@ void h_agent_get(struct call *calls[], size_t n)
         return;
     }
     if (!e)
-        e = agent_view_load(c->store, c->request->params[0], &view);
+        e = agent_view_load(c, c->request->params[0], &view);
     if (e) {
         reply_err(c, e);
         json_decref(agent);

@@ -68,7 +68,7 @@ static void answer(struct list_query *q, struct page *p)
     struct buf place = BUF_INIT(LIST_CURSOR_SIZE);
 
     listing_init(&p->list, q->c, q->limit);
-    enum err e = agent_view_load(q->c->store, (struct text){NULL, 0}, &p->view);
+    enum err e = agent_view_load(q->c, (struct text){NULL, 0}, &p->view);
     if (!e)
         e = store_agents_list(q->c->store, list_query_text(q, "queue"), &walk);
     if (!e && p->list.more)

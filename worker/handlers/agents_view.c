@@ -19,15 +19,16 @@ json_t *agent_view_show(void *arg, json_t *agent)
     }
     json_object_set_new(agent, "restricted_to", shown);
     date_show(view->dates, agent, "updated_at");
-    agent_mode_show(view->holds, agent);
+    agent_mode_show(view->cfg, view->holds, agent);
     return agent;
 }
 
-enum err agent_view_load(struct store *s, struct text agent, struct agent_view *ret)
+enum err agent_view_load(struct call *c, struct text agent, struct agent_view *ret)
 {
-    enum err e = restrictions_get(s, &ret->restricted);
+    enum err e = restrictions_get(c->store, &ret->restricted);
 
-    return e ? e : holds_load(s, HOLD_AGENT, agent, &ret->holds);
+    ret->cfg = c->cfg;
+    return e ? e : holds_load(c->store, HOLD_AGENT, agent, &ret->holds);
 }
 
 void agent_view_free(struct agent_view *view)

@@ -9,10 +9,11 @@ struct agent_view {
     const json_t *restricted; /* of restrictions_get() */
     json_t *holds;            /* owned: of agents */
     enum dates dates;
+    const struct config *cfg;
 };
 
 /* Reads all but the dates, of one agent or (s NULL) of all. Call agent_view_free() in any case. */
-enum err agent_view_load(struct store *s, struct text agent, struct agent_view *ret) MUST_CHECK;
+enum err agent_view_load(struct call *c, struct text agent, struct agent_view *ret) MUST_CHECK;
 void agent_view_free(struct agent_view *view);
 
 /* Adds restricted_to (the agent's restricted queues, each with the clients that may submit to it)

@@ -43,7 +43,8 @@ bool agent_mode_take(struct call *c, struct text name, json_t *fields, struct ag
 bool agent_mode_store(struct call *c, struct agent_mode *m, bool *ret_audited);
 void agent_mode_free(struct agent_mode *m);
 
-/* Shows the mode of an agent's document where one is in force: old agents read `state`. */
-void agent_mode_show(const json_t *holds, json_t *agent);
+/* Shows the mode of an agent's document where one is in force: old agents read `state`. Leaves
+ * `silent` out where nobody asks for it. */
+void agent_mode_show(const struct config *cfg, const json_t *holds, json_t *agent);
 
 #endif

@@ -196,19 +196,26 @@ void h_images_get(struct call *calls[], size_t n)
 
 /* ---- who serves a queue ---- */
 
+struct served {
+    const struct config *cfg;
+    json_t *holds;
+};
+
 /* The agent's fields shown here; clients of both eras read `state` without asking for it. */
-static json_t *agent_shown(void *holds, json_t *agent)
+static json_t *agent_shown(void *arg, json_t *agent)
 {
-    static const char *const names[] = {"name",           "state",  "queues",  "location",
-                                        "provision_type", "job_id", "comment", "submitted_by"};
+    static const char *const names[] = {"name",     "state",          "queues",
+                                        "location", "provision_type", "silent",
+                                        "job_id",   "comment",        "submitted_by"};
+    const struct served *served = arg;
     json_t *shown = json_object();
 
-    agent_mode_show(holds, agent);
+    agent_mode_show(served->cfg, served->holds, agent);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         json_t *value = json_object_get(agent, names[i]);
-        if (value)
+        if (value && !json_is_false(value)) /* silent: clients compare the answer without it */
             json_object_set(shown, names[i], value);
-        else if (strcmp(names[i], "state") == 0)
+        else if (!value && strcmp(names[i], "state") == 0)
             json_object_set_new(shown, "state", json_string("unknown"));
     }
     json_decref(agent);
@@ -224,10 +231,10 @@ void h_queue_agents(struct call *calls[], size_t n)
     (void)n;
     if (!listing_begin(&list, c, false))
         return;
-    json_t *holds = NULL;
-    enum err e = holds_load(c->store, HOLD_AGENT, (struct text){0}, &holds);
+    struct served served = {.cfg = c->cfg};
+    enum err e = holds_load(c->store, HOLD_AGENT, (struct text){0}, &served.holds);
     list.show = agent_shown;
-    list.arg = holds;
+    list.arg = &served;
     if (!e)
         e = store_agents_list(c->store, queue, &list.walk);
     if (!e && !list.last && !list.walk.after.s && c->cfg->auth != AUTH_OPEN) {
@@ -237,7 +244,7 @@ void h_queue_agents(struct call *calls[], size_t n)
         reply_list(&list, e);
         holds_tell_paused(c, queue);
     }
-    json_decref(holds);
+    json_decref(served.holds);
 }
 
 void h_queue_jobs(struct call *calls[], size_t n)

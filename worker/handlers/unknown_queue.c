@@ -1,11 +1,9 @@
 #include "worker/handlers/unknown_queue.h"
 
 #include "worker/encoding/json_string.h"
-#include "worker/handlers/holds.h"
+#include "worker/events/online.h"
 
 #include <string.h>
-
-#define SILENT_MS (25 * 3600 * (int64_t)1000) /* idle agents post their state once a day */
 
 static const char *const choices[] = {"accept", "refuse", "offline"}; /* enum unknown_queues */
 enum { CHOICES = sizeof choices / sizeof *choices };
@@ -32,49 +30,6 @@ bool unknown_queue_is_fine(struct call *c, const json_t *data)
     return false;
 }
 
-/* A walk of the agents of a queue up to the first that is online. */
-struct search {
-    const json_t *holds;
-    int64_t now_ms;
-    bool served, online;
-};
-
-static bool is_online(const struct search *s, json_t *agent)
-{
-    agent_mode_show(s->holds, agent);
-    const char *state = json_string_value(json_object_get(agent, "state"));
-    const json_t *updated = json_object_get(agent, "updated_at"); /* ms; of others, anything */
-    int64_t at_ms = json_is_integer(updated) ? json_integer_value(updated) : s->now_ms;
-
-    return s->now_ms - at_ms < SILENT_MS &&
-           !(state && (strcmp(state, "offline") == 0 || strcmp(state, "maintenance") == 0 ||
-                       strcmp(state, "restart") == 0));
-}
-
-static bool look_at(void *arg, struct text name, json_t *agent)
-{
-    struct search *s = arg;
-
-    (void)name;
-    s->served = true;
-    s->online = is_online(s, agent);
-    json_decref(agent);
-    return !s->online;
-}
-
-static enum err look(struct call *c, struct text queue, struct search *ret)
-{
-    json_t *holds = NULL;
-    enum err e = holds_load(c->store, HOLD_AGENT, (struct text){0}, &holds);
-
-    *ret = (struct search){.holds = holds, .now_ms = store_now_ms(c->store)};
-    struct name_walk walk = {.take = look_at, .arg = ret};
-    if (!e)
-        e = store_agents_list(c->store, queue, &walk);
-    json_decref(holds);
-    return e;
-}
-
 static bool is_there(struct call *c, const char *job_id)
 {
     struct job_read job = {.job_id = {job_id, strlen(job_id)}};
@@ -91,11 +46,11 @@ bool unknown_queue_takes(struct call *c, const json_t *data, const char *job_id)
     const json_t *name = json_object_get(data, "job_queue");
     struct text queue = json_string_text(name);
     int choice = field ? choice_of(field) : c->cfg->unknown_queues;
-    struct search s;
+    struct queue_agents s = {0};
 
     if (choice == UNKNOWN_QUEUES_ACCEPT)
         return true;
-    enum err e = look(c, queue, &s);
+    enum err e = online_look(c->store, queue, &s);
     if (e) {
         reply_err(c, e);
         return false;

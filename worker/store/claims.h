@@ -6,6 +6,8 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "worker/jobs/lease.h"
+#include "worker/validation/job_id.h"
+#include "worker/validation/names.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,6 +69,19 @@ struct agent_since {
     struct text name;
     int64_t before_ms;  /* it has lost the jobs that it claimed before */
     struct text job_id; /* but for this one; s NULL: all */
+};
+
+/* An agent that was heard of. */
+struct agent_heard {
+    struct text name;
+    bool was_silent;          /* out: this call, even if it fails, has ended its silence */
+    char job_id[JOB_ID_SIZE]; /* out, then: its job; "": none */
+};
+
+/* An agent that was not heard of. */
+struct agent_silent {
+    char name[NAME_BYTES_MAX + 1]; /* "": longer than that */
+    char job_id[JOB_ID_SIZE];      /* "": none */
 };
 
 /* How it ends, or (`rerun`) starts again. */

@@ -16,6 +16,7 @@
 struct job_events_post {
     struct text job_id;
     const json_t *events; /* array of job_events_fit(); borrowed */
+    int max;              /* none is added to so many; 0: JOB_EVENTS_MAX */
 };
 
 /* Both oldest first, times in ms since 1970. */

@@ -85,6 +85,17 @@ static enum err print_holds(struct watch *w, struct buf *out)
     return e;
 }
 
+static enum err print_silent(struct watch *w, struct buf *out)
+{
+    int64_t n;
+
+    if (store_agents_silent_count(w->store, &n))
+        return ERR_OK;
+    enum err e = prom_head(out, "testflinger_agents_silent", "gauge",
+                           "Agents of which nothing was heard for --agent-silent seconds");
+    return e ? e : buf_printf(out, "testflinger_agents_silent %lld\n", (long long)n);
+}
+
 static enum err more_jobs(void *arg, struct buf *out)
 {
     struct watch *w = arg;
@@ -102,6 +113,8 @@ static enum err more_jobs(void *arg, struct buf *out)
                          store_now_ms(w->store));
     if (!e && up)
         e = print_holds(w, out);
+    if (!e && up)
+        e = print_silent(w, out);
     for (size_t i = 0; i < n; i++)
         free(depths[i].queue);
     return e;

@@ -7,6 +7,7 @@
 #include "common/random.h"
 #include "worker/events/lost_jobs.h"
 #include "worker/events/server_events.h"
+#include "worker/events/silence.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,9 @@
 
 /* Slow tasks run in one of so many rounds, beginning with the first. */
 #define SLOW_ROUNDS 10
+
+/* Looks for silent agents within --agent-silent. */
+#define SILENCE_LOOKS 20
 
 /* Chunks of files that one step removes at most. */
 #define CHUNKS_MAX 64
@@ -33,15 +37,17 @@ struct sweeper {
     sweep_wake_fn *wake;
     void *arg;
     char id[REQUEST_ID_SIZE];
-    int64_t next;         /* ms, monotonic: time of the next step */
-    int64_t turn_end;     /* likewise; 0: another process has the turn */
-    size_t task;          /* index of the next task; walks follow tasks[] */
-    int64_t served_since; /* ms, monotonic: start of the leases' grace period */
-    unsigned round;       /* of all tasks, counted */
-    int64_t stepped;      /* ms, monotonic: step of the store's clock; claims wait, too; 0: none */
-    int64_t last;         /* ms of clock_boot_us(): time of the last step of the sweep; 0: none */
-    int64_t offset;       /* ms, of the store's clock to that of `last` at that time */
-    int64_t skew;         /* ms, of the machine's clock to the store's, when last logged */
+    int64_t next;           /* ms, monotonic: time of the next step */
+    int64_t turn_end;       /* likewise; 0: another process has the turn */
+    size_t task;            /* index of the next task; walks follow tasks[] */
+    int64_t served_since;   /* ms, monotonic: start of the leases' grace period */
+    int64_t silence_looked; /* ms, monotonic: last look for silent agents */
+    bool silence_more;      /* it did not find all */
+    unsigned round;         /* of all tasks, counted */
+    int64_t stepped; /* ms, monotonic: step of the store's clock; claims wait, too; 0: none */
+    int64_t last;    /* ms of clock_boot_us(): time of the last step of the sweep; 0: none */
+    int64_t offset;  /* ms, of the store's clock to that of `last` at that time */
+    int64_t skew;    /* ms, of the machine's clock to the store's, when last logged */
     struct expiry walk;
 };
 
@@ -67,6 +73,20 @@ static enum err lost_jobs(struct sweeper *w, struct store *s, struct sweep *swee
     if (!w->cfg->job_lease || clock_mono_ms() - w->served_since < w->cfg->job_lease * 1000)
         return ERR_OK;
     return lost_jobs_sweep(w->cfg, s, sweep);
+}
+
+/* Marks agents that are silent, once each could have been heard of. */
+static enum err silence(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    int64_t now = clock_mono_ms(), pause = w->cfg->agent_silent * 1000 / SILENCE_LOOKS;
+
+    if (!w->cfg->agent_silent || now - w->served_since < silence_ms(w->cfg) ||
+        (now - w->silence_looked < pause && !w->silence_more))
+        return ERR_OK;
+    w->silence_looked = now;
+    enum err e = silence_sweep(w->cfg, s, sweep);
+    w->silence_more = sweep->more;
+    return e;
 }
 
 /* Jobs that no agent took within their queue_timeout. */
@@ -143,14 +163,11 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
 }
 
 static enum err (*const tasks[])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
-    claims,
-    lost_jobs,
-    queue_timeouts,
-    files,
+    claims, lost_jobs, silence, queue_timeouts, files,
 };
 
 /* The walks follow the tasks. From SLOW_FIRST on they are for slow rounds. */
-enum { SLOW_FIRST = 3, WALK_FIRST = sizeof tasks / sizeof *tasks };
+enum { SLOW_FIRST = 4, WALK_FIRST = sizeof tasks / sizeof *tasks };
 
 static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
@@ -246,6 +263,11 @@ void sweep_step(struct sweeper *w, struct store *s)
         next_task(w);
     if (w->task || sweep.more)
         w->next = now; /* the loop serves pending requests first */
+}
+
+void sweep_unheard(struct sweeper *w)
+{
+    w->served_since = clock_mono_ms();
 }
 
 long sweep_due(const struct sweeper *w)

@@ -17,6 +17,9 @@ void sweep_free(struct sweeper *w); /* may be NULL */
 /* Milliseconds until the next step; 0: now. */
 long sweep_due(const struct sweeper *w);
 
+/* No agent can be heard of: the grace period of leases and of silence begins anew. */
+void sweep_unheard(struct sweeper *w);
+
 /* Makes one step, which is bounded. */
 void sweep_step(struct sweeper *w, struct store *s);
 

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/prefork.h"
 #include "worker/dispatch.h"
+#include "worker/events/silence.h"
 #include "worker/webhook/attempts.h"
 #include "worker/webhook/handlers.h"
 #include "worker/webhook/posts.h"
@@ -190,6 +191,8 @@ static void upkeep(struct dispatcher *d)
     int64_t now = clock_mono_ms();
 
     purge(d);
+    if (d->store)
+        agents_heard_store(d->cfg, d->store);
     if (now >= d->rest_at) {
         d->rest_at = now + REST_MS;
         receivers_rest(d->receivers, now);

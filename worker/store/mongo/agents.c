@@ -5,15 +5,17 @@
 #include "worker/store/mongo/once.h"
 
 /* What the server keeps in the document of an agent beside its fields. */
-enum { OWN_NAMES = 7 };
+enum { OWN_NAMES = 9 };
 
 /* An expression: the fields whose names nobody knows, none of them where they become too many. */
 static struct doc_value extra_of(const struct agent_put *a)
 {
     if (!json_object_size(a->extra))
         return v_own(bson_new());
+    /* Those that come and go count in any case. */
     return v_own(doc_of("$cond: [{$gt: [{$size: {$objectToArray: {$mergeObjects: ['$$ROOT', "
-                        "{$literal: ?}]}}}, ?]}, {}, {$literal: ?}]",
+                        "{" AGENT_HEARD ": 0, " AGENT_SILENT ": 0}, {$literal: ?}]}}}, ?]}, {}, "
+                        "{$literal: ?}]",
                         v_json(a->extra), v_int(AGENT_NAMES_MAX + OWN_NAMES), v_json(a->extra)));
 }
 

@@ -134,6 +134,8 @@ static json_t *agent_shown(const bson_t *doc)
     json_object_del(agent, "log");
     json_object_del(agent, "requests");
     json_object_del(agent, AGENT_CLAIMED);
+    json_object_del(agent, AGENT_HEARD);
+    json_object_set_new(agent, AGENT_SILENT, json_boolean(doc_bool(doc, AGENT_SILENT)));
     if (!json_is_string(json_object_get(agent, "submitted_by")))
         json_object_del(agent, "submitted_by");
     return agent;

@@ -2,17 +2,18 @@
 #include "worker/store/mongo/job.h"
 
 /* Appends those that are not there. Without room in the job's document nothing changes. */
-static bson_t *more(struct mongo *m, const json_t *events)
+static bson_t *more(struct mongo *m, const struct job_events_post *post)
 {
     return doc_of(
         "[{$set: {events: {$cond: [{$or: [{$gte: [{$bsonSize: {e: {$ifNull: ['$events', []]}}}, "
-        "?]}, {$gt: [{$bsonSize: '$$ROOT'}, ?]}]}, '$events', {$slice: [{$concatArrays: "
+        "?]}, {$gte: [{$size: {$ifNull: ['$events', []]}}, ?]}, {$gt: [{$bsonSize: '$$ROOT'}, "
+        "?]}]}, '$events', {$slice: [{$concatArrays: "
         "[{$ifNull: ['$events', []]}, {$map: {input: {$filter: {input: {$literal: ?}, as: 'e', "
         "cond: {$not: [{$in: ['$$e', {$ifNull: ['$events.event', []]}]}]}}}, as: 'e', in: {at: "
         "?, event: '$$e'}}}]}, ?]}]}}}]",
-        v_int(JOB_EVENTS_BYTES),
+        v_int(JOB_EVENTS_BYTES), v_int(post->max ? post->max : JOB_EVENTS_MAX),
         v_int64(STORE_DOCUMENT_MAX - JOB_STATE_ROOM - 4 * (int64_t)JOB_EVENTS_BYTES),
-        v_json(events), v_date(mongo_now_ms(m)), v_int(JOB_EVENTS_MAX));
+        v_json(post->events), v_date(mongo_now_ms(m)), v_int(JOB_EVENTS_MAX));
 }
 
 enum err mongo_job_events_add(struct store *s, const struct job_events_post *posts, size_t n)
@@ -23,7 +24,7 @@ enum err mongo_job_events_add(struct store *s, const struct job_events_post *pos
     for (size_t i = 0; i < n; i++)
         if (json_array_size(posts[i].events))
             DB_ADD_UPDATE(&b, .filter = doc_of("job_id: ?", v_text(posts[i].job_id)),
-                          .update = more(m, posts[i].events), .index = IX_JOB_ID);
+                          .update = more(m, &posts[i]), .index = IX_JOB_ID);
     return db_run(m, &b, NULL);
 }
 

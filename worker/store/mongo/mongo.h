@@ -25,6 +25,10 @@
 /* The state of a job in its document. */
 #define STATE_PATH "result_data.job_state"
 
+/* Fields of an agent: when it was heard of last; true: it is marked as silent. */
+#define AGENT_HEARD  "heard_at"
+#define AGENT_SILENT "silent"
+
 /* Order of arrival (microseconds) of waiting jobs within a created_at, which has only milliseconds.
  */
 #define ORDER_PATH "claim.order"

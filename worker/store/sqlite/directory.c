@@ -142,7 +142,7 @@ enum err sqlite_images_get(struct store *s, struct text queue, json_t **ret)
 
 /* ---- agents ---- */
 
-/* The agent of a row (name, updated_ms, fields, job_id, submitted_by); NULL: unreadable, logged. */
+/* The agent of a row (AGENT_SHOWN); NULL: unreadable, logged. */
 static json_t *agent_of(const struct query *r)
 {
     json_t *agent = query_col_json(r, 2);
@@ -155,6 +155,7 @@ static json_t *agent_of(const struct query *r)
         json_object_set_new(agent, "job_id", text_value(query_col_text(r, 3)));
     if (query_col_text(r, 4).s)
         json_object_set_new(agent, "submitted_by", text_value(query_col_text(r, 4)));
+    json_object_set_new(agent, "silent", json_boolean(query_col_int(r, 5)));
     return agent;
 }
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static enum err add(struct sqlite *q, struct text job_id, const json_t *event)
+static enum err add(struct sqlite *q, const struct job_events_post *post, const json_t *event)
 {
     struct query r;
     char *text;
@@ -13,10 +13,10 @@ static enum err add(struct sqlite *q, struct text job_id, const json_t *event)
     if (e)
         return e;
     r = query_new(q, SQL_JOB_EVENT_ADD);
-    query_text(&r, job_id);
+    query_text(&r, post->job_id);
     query_int(&r, sqlite_now_ms(q));
     query_text(&r, (struct text){text, len});
-    query_int(&r, JOB_EVENTS_MAX);
+    query_int(&r, post->max ? post->max : JOB_EVENTS_MAX);
     query_int(&r, JOB_EVENTS_BYTES);
     e = query_run(&r);
     free(text);
@@ -35,7 +35,7 @@ enum err sqlite_job_events_add(struct store *s, const struct job_events_post *po
     for (size_t i = 0; i < n; i++)
         json_array_foreach ((json_t *)(uintptr_t)posts[i].events, k, event)
             if (!e)
-                e = add(q, posts[i].job_id, event);
+                e = add(q, &posts[i], event);
     return sqlite_write_end(q, e);
 }
 
