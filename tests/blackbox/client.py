@@ -8,6 +8,8 @@ import uuid
 
 import requests
 
+import openapi
+
 NOT_FOUND = (
     "Not found: 404 Not Found: The requested URL was not found on the server. If you entered the "
     "URL manually please check your spelling and try again.\n"
@@ -73,13 +75,17 @@ class Api:
 
     def __init__(self, url):
         self.url = url
+        self.documented = True  # answers are as docs/openapi.json has them
         self.session = requests.Session()
         self.session.trust_env = False  # proxies and passwords of the environment: looked up each time
         self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
     def request(self, method, path, **options):
         options = {"timeout": 30, "allow_redirects": False, **options}
-        return self.session.request(method, self.url + path, **options)
+        response = self.session.request(method, self.url + path, **options)
+        if self.documented and not options.get("stream"):
+            openapi.check(method, path, response)
+        return response
 
     def get(self, path, **options):
         return self.request("GET", path, **options)

@@ -2,6 +2,7 @@
  * schemas of bodies and details.def. */
 #include "common/api.h"
 #include "common/op.h"
+#include "worker/openapi/answers.h"
 #include "worker/openapi/schema.h"
 #include "worker/validation/fieldtable.h"
 #include "worker/validation/schemas.h"
@@ -124,14 +125,14 @@ static const struct {
 
 static json_t *responses(const struct route *r)
 {
-    json_t *all = json_pack("{s:{s:s}}", "2XX", "description", "It was done");
+    json_t *all = openapi_answers(route_op(r));
     char ref[64];
 
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         bool takes_part = answers[i].status[0] == '5' ? route_service(r) != SERVICE_LOCAL
                                                       : i == 0 || route_body_limit(r) > 0;
         snprintf(ref, sizeof ref, "#/components/responses/%s", answers[i].name);
-        if (takes_part)
+        if (takes_part && !json_object_get(all, answers[i].status))
             json_object_set_new(all, answers[i].status, json_pack("{s:s}", "$ref", ref));
     }
     return all;
@@ -257,12 +258,10 @@ static json_t *error_responses(void)
 
 static json_t *components(void)
 {
-    return json_pack(
-        "{s:{s:{s:s, s:s, s:s}, s:{s:s, s:s}}, s:{s:{s:s, s:[ss], s:{s:{}, s:{s:s}}}}, s:o}",
-        "securitySchemes", "token", "type", "http", "scheme", "bearer", "bearerFormat", "JWT",
-        "client", "type", "http", "scheme", "basic", "schemas", "Error", "type", "object",
-        "required", "message", "detail", "properties", "message", "detail", "type", "object",
-        "responses", error_responses());
+    return json_pack("{s:{s:{s:s, s:s, s:s}, s:{s:s, s:s}}, s:o, s:o}", "securitySchemes", "token",
+                     "type", "http", "scheme", "bearer", "bearerFormat", "JWT", "client", "type",
+                     "http", "scheme", "basic", "schemas", openapi_shapes(), "responses",
+                     error_responses());
 }
 
 int main(void)
@@ -271,7 +270,7 @@ int main(void)
         "{s:s, s:{s:s, s:s, s:s}, s:o, s:o}", "openapi", "3.0.3", "info", "title",
         "Testflinger Server", "version", PROJECT_VERSION, "description",
         "Made from common/api.def by openapi-document: ninja -C build openapi-docs. docs/api.md "
-        "describes the answers of each endpoint. HEAD is served wherever GET is. "
+        "explains all endpoints. HEAD is served wherever GET is. "
         "x-roles: who may call it unless the server runs in the open mode (an empty list: "
         "anyone). x-body-limit: bodies of this many bytes or more are refused (0: a setting "
         "decides).",
