@@ -117,10 +117,14 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     struct conn *c = arg;
 
     /* The client has ended its sending side, and may wait for its answer. Whether it has left shows
-     * when the answer is written; the end comes again when the library reads on. */
-    if ((what & BEV_EVENT_EOF) && !(what & BEV_EVENT_ERROR) && !c->tls && !c->polls &&
-        owes_answer(c))
+     * when the answer is written; the end comes again when the library reads on. TLS tells it only
+     * once (close_notify), and has stopped to write. */
+    if ((what & BEV_EVENT_EOF) && !(what & BEV_EVENT_ERROR) && !c->polls && owes_answer(c)) {
+        c->ended = c->tls;
+        if (c->tls)
+            bufferevent_enable(bev, EV_WRITE);
         return;
+    }
     c->library.event(bev, what, c->evcon);
 }
 
@@ -312,7 +316,7 @@ static void on_answered(struct evhttp_request *req, void *arg)
     place_lasts(c, false);
     client_answered(c);
     pace_look(c);
-    c->broken |= c->intake.over;
+    c->broken |= c->intake.over || (c->ended && !intake_waiting(&c->intake));
     if (intake_waiting(&c->intake) || c->broken)
         event_active(c->hook, EV_TIMEOUT, 0);
 }

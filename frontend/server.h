@@ -89,6 +89,7 @@ struct conn {
     bool opening; /* its PROXY header or TLS handshake is under way */
     bool failed;  /* that header is bad: the hook closes the connection */
     bool broken;  /* the library and the intake disagree: the hook closes the connection */
+    bool ended;   /* TLS: its client sends no more, but waits for its answers */
     bool polls;   /* its request may wait long: a client that ends its sending side has left */
     struct library {
         bufferevent_data_cb read, write; /* NULL: none */

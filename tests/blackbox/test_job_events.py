@@ -78,6 +78,16 @@ def test_posted_again(api, nobody):
     assert events(api, job) == [a, b, {**c, "detail": ""}]
 
 
+def test_a_client_that_has_them(api, nobody):
+    job = api.submit(new_id())
+    path = f"/v1/events/job/{job}"
+    same = {"If-None-Match": expect(api.get(path), 200).headers["ETag"]}
+    assert expect(api.get(path, headers=same), 304).content == b""
+    post(api, job, nobody, one("job_start"))
+    later = expect(api.get(path, headers=same), 200)
+    assert later.headers["ETag"] != same["If-None-Match"] and len(later.json()["events"]) == 1
+
+
 def test_any_receiver(api):
     """What the receiver answers does not matter."""
     job = api.submit(new_id())

@@ -1,5 +1,6 @@
 /* What happened to a job: the events that its agent posted, and its changes of state. */
 #include "worker/jobs/job_events.h"
+#include "worker/http/etag.h"
 #include "worker/request/call.h"
 #include "worker/store/store.h"
 #include "worker/validation/job_id.h"
@@ -26,6 +27,7 @@ void h_events_get(struct call *calls[], size_t n)
         reply_json(c, 200,
                    json_pack("{s:o, s:o}", "job_id", json_stringn(id.s, id.len), "events",
                              job_events_merged(found.posted, found.changes)));
+        reply_tag(c);
         json_decref(found.posted);
         json_decref(found.changes);
     }
