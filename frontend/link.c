@@ -174,6 +174,13 @@ void link_send(struct link *l, struct link_request *r)
     dispatch(l, r, now);
 }
 
+/* A broker came or went: what it had for us on the old connection may be lost. */
+static void doubt_wakes(struct link *l)
+{
+    if (l->wake)
+        l->wake(l->wake_arg, (struct text){NULL, 0});
+}
+
 /* ---- receiving ---- */
 
 static void warn_unreadable(struct link *l)
@@ -232,6 +239,7 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
         if (h->type == BUS_HELLO || h->instance != b->instance) {
             b->instance = h->instance;
             dispatch_again(l, (int)(b - l->brokers), now);
+            doubt_wakes(l);
         }
         if (!was_alive)
             dispatch_again(l, -1, now);
@@ -334,6 +342,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             b->alive = false;
             b->instance = 0; /* if it comes back, it gets its requests again */
             dispatch_again(l, (int)i, now);
+            doubt_wakes(l);
         }
     }
     bus_brokers_step(&l->bus, now);
@@ -378,6 +387,7 @@ static void on_closing(void *arg, size_t slot)
         event_free(b->readable);
     *b = (struct broker){.link = l};
     dispatch_again(l, (int)slot, clock_mono_ms());
+    doubt_wakes(l);
 }
 
 static bool is_alive(void *arg, size_t slot)

@@ -41,7 +41,8 @@ struct link_request {
     UT_hash_handle hh;
 };
 
-/* Called when a job waits in the queue of this key (see struct link_request). */
+/* Called when a job waits in the queue of this key (see struct link_request); s NULL: such calls
+ * may have been missed. */
 typedef void link_wake_fn(void *arg, struct text key);
 
 /* Sets who hears it. */

@@ -11,22 +11,28 @@
 
 enum {
     TICK_MS = 100,
-    LOOK_MS = 3000,   /* a poll asks again after so long without a WAKE */
+    LOOK_MS = 15000,  /* a poll asks again after so long without a WAKE, or */
+    SPREAD_MS = 5000, /* up to so much later: not all at a time */
+    DOUBT_MS = 3000,  /* all ask within so long of a moment in which a WAKE may have been lost */
+    PASS_MAX = 4,     /* polls that one WAKE lets ask, as long as they get no job */
     SPARE_S = 5,      /* left of the time after which a silent client is given up */
     RECENT_MAX = 1024 /* last WAKEs kept, for polls that just asked a worker */
 };
 
 /* States: asked (a worker has it) -> parked, after a reply without a job -> asked again, on a WAKE
- * or after LOOK_MS -> answered: with a job, at its end, or by park_close(). */
+ * or at `look` -> answered: with a job, at its end, or by park_close(). */
 struct poll {
     struct exchange x; /* first member */
     zmq_msg_t payload; /* as it was sent */
     bool kept;         /* payload is initialised */
     bool parked;       /* it is in the list */
     int64_t end;       /* ms; 0: do not wait */
-    int64_t asked;     /* ms */
+    int64_t look;      /* ms: when it asks again without a WAKE */
     uint64_t words;    /* value of park.words when it asked */
-    uint32_t *queues;  /* hashes of its queues' keys */
+    uint64_t doubts;   /* likewise of park.doubts */
+    uint64_t word;     /* the WAKE that made it ask */
+    unsigned passed; /* which one of the polls of that WAKE it is, from 1; 0: no WAKE made it ask */
+    uint32_t *queues; /* hashes of its queues' keys */
     size_t queues_len;
     struct poll *prev, *next;
 };
@@ -36,7 +42,8 @@ struct park {
     struct poll *polls; /* longest parked first */
     struct event *tick;
     bool ticking, closed;
-    uint64_t words; /* that have come */
+    uint64_t words;  /* that have come */
+    uint64_t doubts; /* moments in which some may have been lost */
     uint32_t recent[RECENT_MAX];
 };
 
@@ -81,13 +88,27 @@ static void answer_none(struct poll *p)
     exchange_end(&p->x, ERR_OK, &none.reply);
 }
 
-static void ask(struct poll *p)
+/* A time within so long from now, another one for each poll. */
+static int64_t within(const struct poll *p, int64_t ms)
+{
+    return clock_mono_ms() + (int64_t)(fnv_32((const char *)p->x.link.id, BUS_ID_SIZE) % ms);
+}
+
+static void asks(struct park *park, struct poll *p)
+{
+    p->look = LOOK_MS + within(p, SPREAD_MS);
+    p->words = park->words;
+    p->doubts = park->doubts;
+}
+
+static void ask(struct poll *p, uint64_t word, unsigned passed)
 {
     struct park *park = p->x.server->park;
 
     unpark(park, p);
-    p->asked = clock_mono_ms();
-    p->words = park->words;
+    asks(park, p);
+    p->word = word;
+    p->passed = passed;
     zmq_msg_init(&p->x.link.payload);
     zmq_msg_copy(&p->x.link.payload, &p->payload); /* shares the content */
     link_send(p->x.server->link, &p->x.link);
@@ -117,9 +138,11 @@ static void stand(struct park *park, struct poll *p)
     const struct timeval every = {.tv_usec = TICK_MS * 1000};
 
     if (missed_word(park, p)) {
-        ask(p);
+        ask(p, 0, 0);
         return;
     }
+    if (p->doubts != park->doubts)
+        p->look = within(p, DOUBT_MS);
     p->parked = true;
     p->x.client_gone = on_gone;
     DL_APPEND(park->polls, p);
@@ -128,11 +151,29 @@ static void stand(struct park *park, struct poll *p)
     park->ticking = true;
 }
 
+/* Lets the poll ask that waits longest of those that want the queue and have not asked since this
+ * WAKE. */
+static void wake_one(struct park *park, uint64_t word, unsigned passed)
+{
+    uint32_t queue = park->recent[word % RECENT_MAX];
+    struct poll *p;
+
+    DL_FOREACH (park->polls, p)
+        if (p->words <= word && wants(p, queue)) {
+            ask(p, word, passed);
+            return;
+        }
+}
+
 static void on_reply(struct link_request *r, enum err e, const struct reply *reply)
 {
     struct poll *p = (struct poll *)r;
     struct park *park = p->x.server->park;
 
+    /* The job may be one that excludes this agent only. */
+    if ((e || reply->status != 200) && p->passed && p->passed < PASS_MAX &&
+        park->words - p->word <= RECENT_MAX)
+        wake_one(park, p->word, p->passed + 1);
     if (!e && reply->status == 204 && p->x.req && clock_mono_ms() < p->end && !park->closed)
         stand(park, p);
     else
@@ -185,8 +226,7 @@ static bool on_begin(struct exchange *x, const struct request *r)
         p->end = clock_mono_ms() + wait_s * 1000;
     place_lasts(x->conn, p->end != 0);
     x->conn->polls = p->end != 0;
-    p->words = x->server->park->words;
-    p->asked = clock_mono_ms();
+    asks(x->server->park, p);
     return true;
 }
 
@@ -210,19 +250,29 @@ const struct exchange_kind park_kind = {.size = sizeof(struct poll),
 
 /* ---- all polls ---- */
 
-/* A job waits in a queue: its oldest poll asks. */
+/* All polls ask soon. */
+static void doubt(struct park *park)
+{
+    struct poll *p;
+
+    park->doubts++;
+    DL_FOREACH (park->polls, p) {
+        int64_t look = within(p, DOUBT_MS);
+        p->look = look < p->look ? look : p->look;
+    }
+}
+
+/* A job waits in a queue, or (key.s NULL) in any. */
 static void on_wake(void *arg, struct text key)
 {
     struct park *park = arg;
-    uint32_t queue = hash_of(key);
-    struct poll *p;
 
-    park->recent[park->words++ % RECENT_MAX] = queue;
-    DL_FOREACH (park->polls, p)
-        if (wants(p, queue)) {
-            ask(p);
-            return;
-        }
+    if (!key.s) {
+        doubt(park);
+        return;
+    }
+    park->recent[park->words++ % RECENT_MAX] = hash_of(key);
+    wake_one(park, park->words - 1, 1);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -237,8 +287,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     {
         if (now >= p->end)
             answer_none(p);
-        else if (now - p->asked >= LOOK_MS)
-            ask(p);
+        else if (now >= p->look)
+            ask(p, 0, 0);
     }
     if (!park->polls) {
         event_del(park->tick);
@@ -270,6 +320,7 @@ void park_free(struct park *park)
 {
     if (!park)
         return;
+    link_on_wake(park->server->link, NULL, NULL);
     event_free(park->tick);
     free(park);
 }

@@ -1,5 +1,6 @@
 /* Long polls: claims that wait for a job in the frontend, without a worker. A claim asks again on a
- * WAKE for one of its queues and every 3 s, so a lost WAKE costs at most 3 s. */
+ * WAKE for one of its queues, soon after a broker came or went, and 15 to 20 s after it asked last:
+ * so late it gets a job that another program has put into the store. */
 #ifndef FRONTEND_PARK_H
 #define FRONTEND_PARK_H
 

@@ -2,14 +2,17 @@
 
 import sqlite3
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import bson
 import pytest
 
 import auth
 from client import Api, expect, expect_none
 from stack import wait_until
-from storage import storage_of
+from storage import now, storage_of
+from test_longpoll import park
 from test_query_plans import seen, watch
 
 # Who is heard of is stored for all agents together, every twelfth of --agent-silent.
@@ -191,3 +194,71 @@ def test_a_restriction_is_seen_by_all_within_a_second(private, queue, by):
         storage.allow("owner", queue)
     time.sleep(1.05)
     assert shown() == {"['owner']"}
+
+
+# Held polls
+
+def insert(stack, queue):
+    """A job as the existing server would put it into the database; tells nobody."""
+    job_id = str(uuid.uuid4())
+    storage_of(stack).db.jobs.insert_one({
+        "_id": bson.ObjectId(), "job_id": job_id, "created_at": now(), "job_priority": 0,
+        "job_data": {"job_queue": queue}, "result_data": {"job_state": "waiting"}})
+    return job_id
+
+
+@pytest.mark.stores("mongodb")  # whose profiler counts
+@pytest.mark.slow
+def test_held_polls_ask_nothing(private, queue):
+    stack = private(*QUIET)
+    connections = [park(stack, f"{queue}-{i}", 20, f"agent-{i}") for i in range(AGENTS)]
+    with Cost(stack) as cost:
+        time.sleep(5)
+    assert len(cost.of("jobs")) < AGENTS / 2
+    job_id = Api(stack.url).submit(f"{queue}-7")
+    assert connections[7].reply().json()["job_id"] == job_id
+    for connection in connections:
+        connection.socket.close()
+
+
+@pytest.mark.stores("mongodb")
+@pytest.mark.slow
+def test_a_wake_that_was_lost_with_a_broker(private, queue):
+    """A poll asks soon after a broker has come: what the old one did not pass on is not waited for."""
+    stack = private(*QUIET, workers=1)
+    with park(stack, queue, 20) as connection:
+        time.sleep(0.5)
+        begun = time.monotonic()
+        job_id = insert(stack, queue)
+        stack.kill("broker")
+        assert connection.reply().json()["job_id"] == job_id
+        assert time.monotonic() - begun < 12
+    wait_until(stack.is_complete, "a new broker")
+
+
+@pytest.mark.stores("mongodb")
+@pytest.mark.slow
+def test_a_job_of_another_server(private, queue):
+    """Nobody tells of it: a held poll finds it when it asks by itself."""
+    stack = private(*QUIET, workers=1)
+    with park(stack, queue, 25) as connection:
+        connection.socket.settimeout(40)
+        time.sleep(0.5)
+        job_id = insert(stack, queue)
+        assert connection.reply().json()["job_id"] == job_id
+
+
+def test_a_wake_is_passed_on(private, queue):
+    """A job that excludes those who wait longest is not kept from the next one."""
+    stack = private(*QUIET)
+    api = Api(stack.url)
+    excluded = [f"{queue}-{i}" for i in range(3)]
+    for name in (*excluded, f"{queue}-other"):
+        api.agent(name, queues=[queue])
+    polls = [park(stack, queue, 20, name) for name in (*excluded, f"{queue}-other")]
+    begun = time.monotonic()
+    job_id = api.submit(queue, exclude_agents=excluded)
+    assert polls[3].reply().json()["job_id"] == job_id
+    assert time.monotonic() - begun < 3
+    for poll in polls:
+        poll.socket.close()
