@@ -1,8 +1,8 @@
 /* Fuzz target: JSON bodies against the schemas of the API. The first byte of the input chooses the
  * schema, the second one the settings; the rest is the body.
  *
- * A body is refused with a reason or accepted, never both. What is accepted can be written and read
- * again as the same, holds nothing but what the schema lets through, and is accepted as it is. */
+ * A body is either refused with a reason or accepted. An accepted body survives being written and
+ * read again, holds only what the schema allows, and is accepted again unchanged. */
 #include "tests/fuzz/require.h"
 #include "worker/http/jsonbody.h"
 #include "worker/validation/bson_size.h"
@@ -34,7 +34,7 @@ static const struct {
 };
 enum { BODIES = sizeof bodies / sizeof *bodies };
 
-/* A refusal is text, or {"detail": {"json": {FIELD: FAULTS, ...}}, "message"}: never without. */
+/* A refusal has a reason: a text, or {"detail": {"json": {FIELD: FAULTS, ...}}, "message"}. */
 static void check_refusal(const struct call *c)
 {
     const struct reply *r = &c->reply;
@@ -49,7 +49,7 @@ static void check_refusal(const struct call *c)
     json_decref(body);
 }
 
-/* Written as JSON and read again it is the same, and its size in BSON is known. */
+/* The body must be the same after writing and reading it as JSON, and have a size in BSON. */
 static void check_packs(const json_t *value)
 {
     size_t len = json_dumpb(value, NULL, 0, JSON_COMPACT);
@@ -63,7 +63,7 @@ static void check_packs(const json_t *value)
     free(text);
 }
 
-/* Coerced values need no coercion. Dates do: they come as text and are kept as numbers. */
+/* Coerced values need no further coercion, except dates: text becomes a number. */
 static void check_stays(unsigned body, json_t *value, unsigned flags)
 {
     json_t *errors = NULL, *again = NULL;
@@ -75,7 +75,7 @@ static void check_stays(unsigned body, json_t *value, unsigned flags)
     json_decref(again);
 }
 
-/* What handlers rely on. */
+/* Checks what handlers rely on. */
 static void check_fields(unsigned body, json_t *value)
 {
     static const char *const made[] = {"attachments_status", "client_id", "started_at",
@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned flags = bodies[body].is & KEEPS_UNKNOWN && cfg->compat == COMPAT_DOCUMENTED
                          ? SCHEMA_KEEP_UNKNOWN
                          : 0;
-    /* Exactly as long as it is, so that a byte read beyond it is found. */
+    /* A copy of exact size, so that AddressSanitizer finds reads beyond its end. */
     char *bytes = malloc(size - 2);
     memcpy(bytes, data + 2, size - 2);
     r.body = (struct text){bytes, size - 2};

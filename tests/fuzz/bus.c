@@ -1,5 +1,5 @@
-/* Fuzz target: what a peer on the bus may send. The first byte of the input chooses the decoder.
- * What one of them takes must survive being packed and read again. */
+/* Fuzz target: messages of a peer on the bus. The first byte of the input chooses the decoder. A
+ * message that it accepts must survive being packed and read again. */
 #include "common/bus.h"
 #include "common/envelope.h"
 #include "common/op.h"

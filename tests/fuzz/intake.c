@@ -1,8 +1,8 @@
 /* Fuzz target: the framing of HTTP. The intake and the HTTP library run as in the frontend, on a
- * real socket; what is served is recorded instead of forwarded. The same bytes in other pieces, and
- * with answers that take longer, must give the same requests and the same answers.
+ * real socket; requests are recorded instead of forwarded. The same bytes must give the same
+ * requests and answers however they are cut, and however late the answers come.
  *
- * Input: one byte of flags, the number of sizes (up to 15), the sizes, and what the client sends.
+ * Input: one byte of flags, the number of sizes (up to 15), the sizes, the client's bytes.
  */
 #include "common/config.h"
 #include "frontend/acceptor.h"
@@ -25,14 +25,14 @@
 #include <event2/keyvalq_struct.h>
 
 enum {
-    LATE = 1,         /* answers come some turns of the loop later, a yes to a body too */
-    REFUSE = 2,       /* bodies that need a yes get a no */
-    BODIES = 4 << 20, /* bytes of bodies that memory holds */
-    UPLOADS = 1000,   /* bytes of one that goes to a file */
+    LATE = 1,   /* answers, and the permission for a body, come some turns of the loop later */
+    REFUSE = 2, /* bodies that need a permission are refused */
+    BODIES = 4 << 20, /* limit of bytes of bodies in memory */
+    UPLOADS = 1000,   /* a body of more bytes goes to a file */
     TURNS = 3         /* of the loop after each piece */
 };
 
-/* What is compared. */
+/* Requests and answers, which are compared. */
 struct record {
     struct evbuffer *requests, *answers;
     bool closed; /* by the server */
@@ -43,8 +43,9 @@ static struct server server = {.cfg = &cfg};
 static struct sockaddr_un address;
 static socklen_t address_len;
 static struct record *now;
-static struct evhttp_request *waiting; /* for its answer */
-static struct exchange asking; /* the request whose body needs a yes, or comes; req NULL: none */
+static struct evhttp_request *waiting; /* waits for its answer */
+static struct exchange
+    asking; /* the request whose body needs a permission or is being read; req NULL: none */
 static bool late, refusing;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -79,7 +80,7 @@ static void answer_soon(struct conn *c, struct evhttp_request *req)
     }
 }
 
-/* As in the frontend, the exchange frees the request of a client that goes. */
+/* As in the frontend, the exchange frees the request when the client disconnects. */
 static void asked(struct conn *c, struct evhttp_request *req)
 {
     asking.req = req;
@@ -87,7 +88,7 @@ static void asked(struct conn *c, struct evhttp_request *req)
     c->exchange = req ? &asking : NULL;
 }
 
-/* The body of the request that asks comes, or does not. */
+/* Permits or refuses the body of `asking`. */
 static void decide(struct conn *c)
 {
     struct evhttp_request *req = asking.req;
@@ -103,7 +104,7 @@ static void decide(struct conn *c)
     answer(req);
 }
 
-/* In the place of forward_body. */
+/* Replaces forward_body. */
 static void on_body(struct conn *c)
 {
     struct evhttp_request *req = asking.req;
@@ -119,7 +120,7 @@ static void on_body(struct conn *c)
     answer_soon(c, req);
 }
 
-/* In the place of serve_request. */
+/* Replaces serve_request. */
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct conn *c = conn_of(&server, req);
@@ -197,7 +198,7 @@ static void turn(int fd)
     read_answers(fd);
 }
 
-/* Turns until nothing changes. */
+/* Runs the loop until nothing changes. */
 static void settle(int fd)
 {
     size_t before;
@@ -209,8 +210,7 @@ static void settle(int fd)
     } while (before != evbuffer_get_length(now->requests) + evbuffer_get_length(now->answers));
 }
 
-/* Sends in pieces of these sizes, one after the other and again from the first; none: all at once.
- */
+/* Sends in pieces of these sizes, in rotation; no sizes: all at once. */
 static void converse(const uint8_t *data, size_t size, const uint8_t *sizes, size_t sizes_len,
                      struct record *ret)
 {
@@ -254,7 +254,7 @@ static void free_record(struct record *r)
     evbuffer_free(r->answers);
 }
 
-/* What is in order must be served: else the comparisons below say nothing. */
+/* Valid requests must be served, else the comparisons below prove nothing. */
 static void self_check(void)
 {
     static const char text[] = "GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -312,7 +312,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     compare("requests", whole.requests, pieces.requests);
     compare("answers", whole.answers, pieces.answers);
     require(whole.closed == pieces.closed);
-    /* No page of the library's own; our answers have no bodies. */
+    /* No error page of the library; our answers have no bodies. */
     require(evbuffer_search(whole.answers, "<HTML>", 6, NULL).pos < 0);
     free_record(&whole);
     free_record(&pieces);

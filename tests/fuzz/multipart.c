@@ -1,5 +1,5 @@
-/* Fuzz target: the body of an upload, after the line with its content type. It must be read the
- * same whether it comes at once or in small blocks. */
+/* Fuzz target: a line with the content type, then the body of an upload. The result must be the
+ * same whether the body comes at once or in small blocks. */
 #include "frontend/multipart.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static void scan(struct multipart *m, const uint8_t *body, size_t size, size_t b
     while (more) {
         size_t left = size - (size_t)m->offset, n = left < want ? left : want;
         uint64_t before = m->offset;
-        char *copy = malloc(n + !n); /* so that a look behind its end is seen */
+        char *copy = malloc(n + !n); /* so that AddressSanitizer finds reads beyond its end */
         if (!copy)
             abort();
         memcpy(copy, body + m->offset, n);

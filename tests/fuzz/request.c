@@ -1,5 +1,5 @@
-/* Fuzz target: a head and what is made of it: the head for the HTTP library, the route with its
- * decoded parts, the range of a file.
+/* Fuzz target: a head and what the frontend derives from it: the head for the HTTP library, the
+ * route with its decoded parts, the range of a file.
  *
  * Input: a head without its last CRLF. */
 #include "frontend/request.h"
@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char *text_of(struct text s)
 {
-    char *text = malloc(s.len + 1); /* so that a look behind its end is seen */
+    char *text = malloc(s.len + 1); /* so that AddressSanitizer finds reads beyond its end */
 
     require(text);
     memcpy(text, s.s, s.len);
@@ -30,7 +30,7 @@ static char *text_of(struct text s)
     return text;
 }
 
-/* What the library gets says the same as the client's head. */
+/* The library's head must mean the same as the client's. */
 static void check_written(const struct head *h)
 {
     char *target = text_of(h->target);
@@ -136,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(text);
     memcpy(text, data, size);
     memcpy(text + size, "\r\n", 2);
-    /* As the intake does: only lines that line_scan takes come here. */
+    /* As in the intake, only lines that line_scan accepts get here. */
     for (size_t end = 0; at < size + 2; at += end, end = 0)
         if (line_scan(text + at, size + 2 - at, &end) != LINE_DONE)
             break;

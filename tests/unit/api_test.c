@@ -77,7 +77,7 @@ static void test_rows_are_distinct(void **state)
     assert_null(route_of(OP_COUNT_));
 }
 
-/* "/v1/job/search" is a path of "/v1/job/<job_id>", too. */
+/* "/v1/job/search" also matches "/v1/job/<job_id>". */
 static void test_no_row_hides_another(void **state)
 {
     (void)state;
@@ -101,8 +101,8 @@ static void test_each_row_says_who_may_call_it(void **state)
             fail_msg("%s has no roles: nobody may call it", route_name(route_of(i)));
 }
 
-/* The numbers of operations on the bus, for ever: append, change none. The name of a row that is
- * gone becomes "", so that nobody takes its number again. */
+/* Operations by their number on the bus. Append only: numbers never change. Replace the name of a
+ * removed row by "", so that its number is never reused. */
 static const char *const on_the_bus[] = {
     [2] = "OP_READYZ",
     [3] = "OP_JOB_ADD",

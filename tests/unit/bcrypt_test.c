@@ -44,7 +44,7 @@ static void test_what_cannot_be_hashed(void **state)
 
 static void test_known_hashes(void **state)
 {
-    /* From the test vectors of the bcrypt implementations: crypt_blowfish's own. */
+    /* Test vectors of crypt_blowfish. */
     static const struct {
         const char *hash, *secret;
     } rows[] = {
@@ -85,7 +85,7 @@ static void test_no_bcrypt_hashes(void **state)
             fail_msg("%s", rows[i]);
 }
 
-/* bcrypt looks at 72 bytes; what is longer is cut, as the existing tools do. */
+/* bcrypt uses 72 bytes: longer secrets are cut, as by the existing tools. */
 static void test_long_secrets(void **state)
 {
     char hash[BCRYPT_HASH_SIZE], secret[200];
@@ -110,7 +110,7 @@ static double seconds_of(const char *hash, struct text secret, int64_t now_ms)
     return (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
 }
 
-/* The least of a few tries: what else the machine does only adds to it. */
+/* The fastest of a few tries: load on the machine only adds time. */
 static double least(const char *hash, const char *secret)
 {
     double best = 1e9;
@@ -130,7 +130,7 @@ static void test_refusals_cost_the_same(void **state)
     (void)state;
     assert_int_equal(bcrypt_hash(TEXT("secret"), 5, cheap), ERR_OK);
     assert_int_equal(bcrypt_hash(TEXT("secret"), 10, dear), ERR_OK);
-    double base = least(dear, "wrong"); /* from here on, 10 rounds are the measure */
+    double base = least(dear, "wrong"); /* the reference is now 10 rounds */
     const double others[] = {least(cheap, "wrong"), least(NULL, "wrong"), least("junk", "wrong"),
                              least(cheap, "")};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -151,7 +151,7 @@ static void test_memory_of_right_secrets(void **state)
     double late = seconds_of(hash, TEXT("another secret"), 1000 + later);
     assert_true(second < first / 10);
     assert_true(late > first / 4);
-    /* a new secret of the client is another hash, so the old one is not right any more */
+    /* with a new hash of the client, the old secret is wrong */
     assert_int_equal(bcrypt_hash(TEXT("a new secret"), ROUNDS, hash), ERR_OK);
     assert_false(bcrypt_check(hash, TEXT("another secret"), ROUNDS, 1000 + later));
 }

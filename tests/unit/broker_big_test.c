@@ -59,7 +59,7 @@ static enum err add(struct fixture *f, char id, uint64_t origin, uint32_t subjec
     return e;
 }
 
-/* Adds, and checks that it is taken. */
+/* Adds a request, which must be accepted. */
 static void put(struct fixture *f, char id, uint64_t origin, uint32_t subject)
 {
     assert_int_equal(add(f, id, origin, subject, ""), ERR_OK);
@@ -79,7 +79,7 @@ static size_t expect(struct fixture *f, uint64_t origin, uint32_t subject)
     return costs_expect(&f->q.big.costs, &h);
 }
 
-/* The bundle that a worker gets; it is answered. */
+/* Returns the bundle that a worker gets, and answers it. */
 static void take(struct fixture *f, const char *expected)
 {
     struct work *works[BUS_BUNDLE_MAX];
@@ -103,7 +103,7 @@ static void take_big(struct fixture *f, const char *expected)
     }
 }
 
-/* The client whose turn it is; its request is answered. */
+/* Returns the client whose turn it is, and answers its request. */
 static uint64_t take_client(struct fixture *f)
 {
     struct work *w = queue_take_big(&f->q, &f->worker, NOW);
@@ -196,7 +196,7 @@ static void test_clients_take_turns(void **state)
         put(f, id, BOB, OP(1));
     assert_true(take_client(f) + take_client(f) == ANN + BOB);
     assert_true(take_client(f) + take_client(f) == ANN + BOB);
-    for (char id = 'u'; id <= 'w'; id++) /* who asks for less gets more of them */
+    for (char id = 'u'; id <= 'w'; id++) /* clients with smaller requests get more of them served */
         put(f, id, 33, OP(2));
     take_big(f, "u");
     take_big(f, "v");
@@ -224,7 +224,7 @@ static void test_dropped_requests_are_not_charged(void **state)
         put(f, '2', BOB, OP(1));
         assert_true(take_client(f) + take_client(f) == ANN + BOB);
         assert_true(take_client(f) == BOB);
-        put(f, 'f', ANN, OP(1)); /* so that both have paid for as many */
+        put(f, 'f', ANN, OP(1)); /* both have paid for equally many */
         assert_true(take_client(f) == ANN);
     }
 }
@@ -243,7 +243,7 @@ static void test_put_back_is_charged_once(void **state)
     queue_put_back(&f->q, w);
     put(f, 'b', ANN, OP(1));
     assert_true(take_client(f) + take_client(f) == ANN + BOB);
-    for (int i = 0; i < 4; i++) /* what the five times larger answer of 'a' costs */
+    for (int i = 0; i < 4; i++) /* the answer of 'a' is five times larger, and so is its cost */
         assert_true(take_client(f) == BOB);
     assert_true(take_client(f) == ANN);
 }
@@ -318,13 +318,13 @@ static void test_a_single_worker_takes_turns(void **state)
     struct work *w = queue_take_big(&f->q, &f->worker, NOW);
     queue_note_answer(&f->q, w, 10 * MIB, 0, NOW + 300);
     queue_remove(&f->q, w);
-    assert_true(big_may_run(&f->q.big, 1, 0, NOW + 300)); /* nobody else */
+    assert_true(big_may_run(&f->q.big, 1, 0, NOW + 300)); /* nobody else waits */
     assert_false(big_may_run(&f->q.big, 1, 1, NOW + 300));
     assert_true(big_may_run(&f->q.big, 2, 1, NOW + 300));
     put(f, 's', BOB, OP(2));
     assert_int_equal(queue_take(&f->q, SERVICE_API, QUEUE_ALL, 1, &f->worker, works, NOW + 300), 1);
     queue_remove(&f->q, works[0]);
-    assert_false(big_may_run(&f->q.big, 1, 0, NOW + 599)); /* they may go on */
+    assert_false(big_may_run(&f->q.big, 1, 0, NOW + 599)); /* the others still have their time */
     assert_true(big_next_due(&f->q.big, NOW + 400) == NOW + 600);
     assert_true(big_may_run(&f->q.big, 1, 1, NOW + 600));
     assert_true(big_next_due(&f->q.big, NOW + 600) == INT64_MAX);

@@ -112,7 +112,7 @@ static void test_idle(void **state)
     assert_null(a->hand);
 }
 
-/* Requests are kept for a worker at work, and all go along when it is ready. */
+/* Requests wait for a busy worker and go to it in one bundle. */
 static void test_gathers(void **state)
 {
     struct fixture *f = *state;
@@ -149,7 +149,7 @@ static void test_patience(void **state)
     assert_int_equal(take(f, NOW_US + patience), 1);
 }
 
-/* What fills a bundle waits for nobody: by number, bytes or expected time. */
+/* A full bundle (number, bytes or expected time) is sent at once. */
 static void test_full(void **state)
 {
     static const struct {
@@ -228,7 +228,7 @@ static void test_one_writer(void **state)
     assert_int_equal(take(f, NOW_US + PATIENCE_MIN_US), BUS_BUNDLE_MAX);
 }
 
-/* A writer that hangs does not stop the others for long; the queue's limit not at all. */
+/* A hanging writer blocks others only for a while, and not once the queue is full. */
 static void test_writer_hangs(void **state)
 {
     struct fixture *f = *state;
@@ -281,7 +281,7 @@ static void test_averages(void **state)
     (void)state;
     assert_int_equal(pace_expect(&p, 3), 0);
     pace_note(&p, 3, 800);
-    pace_note(&p, 3, 0); /* says nothing */
+    pace_note(&p, 3, 0); /* no information */
     assert_int_equal(pace_expect(&p, 3), 800);
     pace_note(&p, 3, 1600);
     assert_int_equal(pace_expect(&p, 3), 900);

@@ -125,7 +125,7 @@ static void test_order(void **state)
         {"1 2 3", 2, {"12", "3", ""}},
         {"1 2 3", BUS_BUNDLE_MAX, {"123", ""}},
         {"1 2 3", 0, {""}},
-        /* a lane goes along as a whole, counts as one, and runs once at a time */
+        /* a lane is taken as a whole, counts as one, and has one bundle at a time */
         {"1a 2 3a 4", 1, {"13", "2", "4", ""}},
         {"1a 2 3a 4", 2, {"132", "4", ""}},
         {"1a 2b 3a 4b", 1, {"13", "24", ""}},
@@ -227,7 +227,7 @@ static void test_services_do_not_mix(void **state)
                      1);
 }
 
-/* Logins may take a part of the places only. */
+/* Logins may take only a share of the places. */
 static void test_logins_leave_room(void **state)
 {
     struct fixture *f = *state;
@@ -245,7 +245,7 @@ static void test_logins_leave_room(void **state)
         assert_int_equal(add_sized(f, &other, 1), ERR_OK);
     }
     assert_int_equal(queue_take(&f->q, SERVICE_LOGIN, QUEUE_ALL, 1, &f->workers[0], works, NOW), 1);
-    assert_int_equal(add_sized(f, &h, 1), ERR_OK); /* one that is in hand does not wait */
+    assert_int_equal(add_sized(f, &h, 1), ERR_OK); /* a request in hand does not count as waiting */
     f->q.limit_count = kept;
 }
 
@@ -296,7 +296,7 @@ static void test_limit_of_count(void **state)
     queue_init(&f->q, 3, MIB);
     add(f, "1 2a 3a");
     assert_int_equal(add_sized(f, &h, 1), ERR_FULL);
-    take(f, 0, 1, "1"); /* in hand does not count */
+    take(f, 0, 1, "1"); /* requests in hand do not count */
     add(f, "4");
     assert_int_equal(add_sized(f, &h, 1), ERR_FULL);
     put_back_hand(f, 0); /* never refused */
@@ -311,10 +311,10 @@ static void test_limit_of_bytes(void **state)
     struct bus_header large = header_of('1', ""), small = header_of('2', "k");
 
     queue_init(&f->q, 100, MIB);
-    assert_int_equal(add_sized(f, &large, 2 * MIB), ERR_OK); /* alone: it must pass somehow */
+    assert_int_equal(add_sized(f, &large, 2 * MIB), ERR_OK); /* larger than the limit, but alone */
     assert_int_equal(add_sized(f, &small, 1), ERR_FULL);
     assert_ptr_equal(queue_take_big(&f->q, &f->workers[0], NOW), find(f, '1'));
-    assert_int_equal(add_sized(f, &small, 1), ERR_FULL); /* in hand counts */
+    assert_int_equal(add_sized(f, &small, 1), ERR_FULL); /* bytes in hand count */
     answer(f, "1");
     assert_int_equal(f->q.bytes, 0);
     assert_int_equal(add_sized(f, &small, MIB - sizeof(struct work)), ERR_OK);
@@ -348,7 +348,7 @@ static void test_deadlines(void **state)
     }
     assert_null(queue_due(&f->q, NOW + 300));
     take(f, 0, 1, "1");
-    assert_true(queue_next_due(&f->q) == NOW + 400); /* in hand has none */
+    assert_true(queue_next_due(&f->q) == NOW + 400); /* requests in hand have no deadline */
     put_back_hand(f, 0);
     struct work *w = queue_due(&f->q, NOW + 400);
     assert_int_equal(w->header.id[0], '2');
@@ -390,7 +390,7 @@ static void test_frontend_gone(void **state)
     assert_int_equal(f->q.held, 2);
 }
 
-/* Thousands of random steps; each key runs in order and once at a time, and nothing is lost. */
+/* After thousands of random steps, each key has run in order, one bundle at a time, without loss. */
 static void test_random(void **state)
 {
     struct fixture *f = *state;
@@ -491,7 +491,7 @@ static void test_operations_that_some_know(void **state)
     set_known(f, true);
     add_of(f, '3', NEW_OP, "");
     add_of(f, '4', NOBODYS_OP, "");
-    add(f, "5"); /* its operation is not told */
+    add(f, "5"); /* without an operation */
     take(f, 0, 8, "25");
     assert_rare(f, 0, 0);
     assert_rare(f, 1, '1');
@@ -502,7 +502,7 @@ static void test_operations_that_some_know(void **state)
     assert_rare(f, 1, '3');
 }
 
-/* A request that no worker knows ends before its deadline, unless a worker that does joins. */
+/* A request of an operation that no worker knows ends before its deadline, unless one joins. */
 static void test_operation_that_nobody_knows(void **state)
 {
     struct fixture *f = *state;

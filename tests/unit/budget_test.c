@@ -18,7 +18,7 @@ static struct tenant *join(struct budget *b, uint8_t number)
     return budget_join(b, &key);
 }
 
-/* Tenants and shares of a test that it does not give back itself; leave_all() does. */
+/* Tenants and shares that leave_all() gives back after the test. */
 static struct tenant *visitors[1000];
 static struct budget_share shares[100000];
 static size_t visitors_len, shares_len;
@@ -73,7 +73,7 @@ static void test_tenants_are_shared_by_address(void **state)
     leave_all(&b);
 }
 
-/* Takes in steps of `step` as often as it gets them; one share each. */
+/* Takes shares of `step` bytes until one is refused. */
 static uint64_t take_all(struct tenant *t, uint64_t step)
 {
     uint64_t sum = 0;

@@ -1,4 +1,4 @@
-/* The framing of chunked bodies: the same result wherever the bytes are cut. */
+/* The framing of chunked bodies: the result does not depend on where the bytes are cut. */
 #include "frontend/chunked.h"
 
 #include <setjmp.h>
@@ -90,7 +90,7 @@ static void test_bodies(void **state)
         }
 }
 
-/* Adds `line` until the framing refuses, at most `most` times; returns how often it was taken. */
+/* Adds `line` until the framing refuses it, at most `most` times; returns how often it took it. */
 static size_t repeat(const char *begin, const char *line, size_t most)
 {
     struct evbuffer *raw = evbuffer_new();

@@ -50,7 +50,7 @@ static void test_flag_wins_over_environment_over_default(void **state)
     config_free(&cfg);
 }
 
-/* A value that equals the default was given all the same; an empty variable gives nothing. */
+/* A value counts as given also if it equals the default; an empty variable does not. */
 static void test_what_was_given(void **state)
 {
     struct config cfg;

@@ -1,4 +1,4 @@
-/* Documents made of a text and values: compared with what libbson reads from JSON. */
+/* Documents made of a text and values, compared with what libbson reads from JSON. */
 #include "worker/store/mongo/doc.h"
 
 #include <setjmp.h>
@@ -66,7 +66,7 @@ static void test_values(void **state)
           "\"subType\": \"00\"}}}");
 }
 
-/* Values that are not given are left out, of arrays too. */
+/* Values that are not given are left out, also in arrays. */
 static void test_left_out(void **state)
 {
     (void)state;

@@ -41,7 +41,7 @@ static void test_fate(void **state)
     }
 }
 
-/* Things that stay are counted by the time at which the walk goes on. */
+/* The walk counts the things that stay by the time from which it continues. */
 static void test_walk(void **state)
 {
     struct expiry x = {.limits = {.before_ms = 9, .waiting_before_ms = 7}};

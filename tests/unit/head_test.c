@@ -1,4 +1,4 @@
-/* The head of a request: what is read, what is refused, and what the HTTP library gets instead. */
+/* The head of a request: what is accepted, refused, and passed to the HTTP library. */
 #include "frontend/head.h"
 
 #include "frontend/host.h"
@@ -202,7 +202,7 @@ static void test_written_anew(void **state)
     }
 }
 
-/* The outcome is the same wherever the bytes are cut. */
+/* The outcome does not depend on where the bytes are cut. */
 static void test_lines(void **state)
 {
     static const struct {

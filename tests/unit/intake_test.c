@@ -1,4 +1,4 @@
-/* The intake: which requests it passes on, one at a time, and what it keeps of what comes. */
+/* The intake passes on one request at a time and buffers what follows. */
 #include "frontend/intake.h"
 
 #include <setjmp.h>
@@ -69,7 +69,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(intake_waiting(&in), strlen("GET /v1/"));
 }
 
-/* An item belongs to the head of its number, and to no other. */
+/* An item belongs only to the head with its number. */
 static void test_claims(void **state)
 {
     static const char *const others[] = {"/2", "/0", "/11", "/", "1", "", "/v1/", "/1 "};
@@ -117,7 +117,7 @@ static void test_large_number(void **state)
     assert_null(in.item);
 }
 
-/* Bytes that come one by one are copied together: one chain of the buffer holds many. */
+/* Bytes that arrive one by one are copied into shared chains of the buffer. */
 static void test_small_pieces(void **state)
 {
     struct evbuffer_iovec chains[64];
@@ -223,7 +223,7 @@ static void test_a_body_that_is_let(void **state)
     assert_true(feed(GET));
 }
 
-/* Dropped bytes do not belong to the next request, whenever the answer is sent. */
+/* Dropped bytes never become part of the next request, whenever the answer is sent. */
 static void test_a_body_that_is_refused(void **state)
 {
     (void)state;
@@ -268,7 +268,7 @@ static void test_a_body_that_is_not_waited_for(void **state)
     }
 }
 
-/* Chunks that are none, behind an answer: the connection is over. */
+/* Malformed chunks after an answer end the connection. */
 static void test_a_refused_body_that_is_broken(void **state)
 {
     (void)state;

@@ -52,7 +52,7 @@ static int stopped_shortly(void)
     return late_found();
 }
 
-/* A call that takes long is no pause. */
+/* A long call does not count as a pause. */
 static int busy(void)
 {
     late_watch(PATIENCE_MS);

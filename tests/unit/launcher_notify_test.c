@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-/* A manager's socket: `name` as in $NOTIFY_SOCKET. */
+/* Opens a service manager's socket; `name` as in $NOTIFY_SOCKET. */
 static int manager(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

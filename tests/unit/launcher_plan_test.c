@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
-/* What a row of test_check changes in a configuration that is in order. */
+/* A row of test_check changes a valid configuration so. */
 struct change {
     const char *listen, *bus, *uri;
     int64_t brokers, workers, frontends;
     bool insecure;
-    const char *says; /* part of the reason; NULL: it is in order */
+    const char *says; /* part of the reason; NULL: valid */
 };
 
 #define LONG_BUS                                                                                   \

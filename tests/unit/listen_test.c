@@ -107,7 +107,7 @@ static void test_open(void **state)
     close(mine);
 }
 
-/* In a process of its own, since descriptor 3 is taken: passes a socket on and takes it again. */
+/* Runs in a process of its own, since it needs descriptor 3: passes a socket on and takes it. */
 static void pass_and_take(int fd, const char *text)
 {
     char now[LISTEN_TEXT_SIZE];
@@ -123,7 +123,7 @@ static void pass_and_take(int fd, const char *text)
         _exit(3);
     if (getenv("LISTEN_PID") || getenv("LISTEN_FDS") || getenv("LISTEN_FDNAMES"))
         _exit(4);
-    /* Variables that were meant for another process mean nothing. */
+    /* Variables meant for another process are ignored. */
     setenv("LISTEN_PID", "1", 1);
     setenv("LISTEN_FDS", "1", 1);
     _exit(listen_open("test", "nonsense", &got) == ERR_INVALID ? 0 : 5);

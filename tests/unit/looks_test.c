@@ -79,7 +79,7 @@ static void test_a_job_behind_many(void **state)
     }
 }
 
-/* After the end it begins again: a job that came meanwhile is found. */
+/* After its end the second look starts again, so a job added meanwhile is found. */
 static void test_it_begins_again(void **state)
 {
     struct queue q = {.jobs = jobs, .n = MANY, .good = MANY};
@@ -89,7 +89,7 @@ static void test_it_begins_again(void **state)
     memset(&looks, 0, sizeof looks);
     for (int i = 0; i < 3; i++)
         assert_int_equal(looks_find(&looks, 1, i, look, &q), ERR_NOT_FOUND);
-    q.good = 1500; /* behind the first look, before where the second one stands */
+    q.good = 1500; /* after the first look, before the place of the second one */
     assert_in_range(claims_until(&looks, 1, &q), 2, 4);
 }
 

@@ -211,7 +211,7 @@ static void say_header(FILE *out, const struct bus_header *h)
     say_operations(out, &h->ops);
 }
 
-/* What the texts of files say to both sides. */
+/* Writes what the texts of files mean to both sides. */
 static void say_file(FILE *out, struct text t)
 {
     struct file_info f;
@@ -221,7 +221,7 @@ static void say_file(FILE *out, struct text t)
             f.date_ms, f.name);
 }
 
-/* What the bodies and the query of frontends' own requests say. */
+/* Writes what the bodies and queries of frontends' own requests mean. */
 static void say_own(FILE *out, const struct request *r)
 {
     unsigned flags = route_flags(route_of(r->op));

@@ -145,7 +145,7 @@ static struct text text_of(const char *s)
     return (struct text){s, strlen(s)};
 }
 
-/* Every series has labels of its own: two equal ones cost the whole scrape. */
+/* Labels of series are unique: Prometheus rejects a scrape with a duplicate. */
 static void test_endpoints_are_told_apart(void **state)
 {
     static char labels[4096][METRIC_LABEL_SIZE];
@@ -188,7 +188,7 @@ static void count_more_queues(void)
     }
 }
 
-/* The table is shared and bounded; what does not fit is one series. */
+/* The table is shared and bounded; labels that do not fit share one series. */
 static void test_queues(void **state)
 {
     static const char *const lines[] = {"testflinger_jobs_total{queue=\"a\\\"b\"} 2\n",
@@ -228,7 +228,7 @@ static char *value_of(struct text t)
     return out.data;
 }
 
-/* Two values that cannot stand as they are, and would be one if they were only cut or mended. */
+/* Two values must be changed, and would be equal if they were only cut or repaired. */
 static void assert_two(struct text a, struct text b)
 {
     char *one = value_of(a), *other = value_of(b);

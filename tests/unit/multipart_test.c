@@ -25,8 +25,8 @@ static void begin(struct multipart *m, const char *type)
 }
 
 /* Scans a body as the caller does, in blocks of at most `block` bytes that begin at m->offset; a
- * block that moves nothing is asked for again with more in it. Each block is a copy of its own, so
- * that a sanitizer sees a look behind its end. */
+ * block that moves nothing is repeated with more bytes. Each block is a copy, so that
+ * AddressSanitizer finds reads beyond its end. */
 static void scan_by(struct multipart *m, const char *body, size_t len, size_t block)
 {
     size_t want = block;
@@ -41,7 +41,7 @@ static void scan_by(struct multipart *m, const char *body, size_t len, size_t bl
         free(copy);
         if (!more)
             return;
-        assert_true(n < left); /* what is not the end, only that can want more */
+        assert_true(n < left); /* it may want more only before the end */
         assert_true(m->offset >= before && m->offset <= before + n);
         want = m->offset == before ? want + block : block;
     }
@@ -247,7 +247,7 @@ static void test_broken(void **state)
     }
 }
 
-/* The result is the same when the body is cut at any byte, or comes in pieces of any size. */
+/* The result does not depend on where the body is cut or on the size of its pieces. */
 static void test_cut_anywhere(void **state)
 {
     static const char body[] =
@@ -275,7 +275,7 @@ static void test_cut_anywhere(void **state)
     }
 }
 
-/* Cut off at every byte: broken until the last boundary is whole, never more than that. */
+/* A truncated body is broken until its last boundary is complete. */
 static void test_truncated_anywhere(void **state)
 {
     static const char body[] = "--cut\r\n" FILE_AT "\r\nhello\r\n--cut--\r\n";
@@ -294,7 +294,7 @@ static void test_truncated_anywhere(void **state)
 
 /* ---- limits ---- */
 
-/* Padding behind a boundary: as much as fits, then it is no boundary, however the body comes. */
+/* With too much padding after it, a line is no boundary, whatever the size of the pieces. */
 static void test_padding(void **state)
 {
     static char body[3 * MULTIPART_HEADERS_MAX];

@@ -1,4 +1,4 @@
-/* Ids of documents made of the ids of jobs: they are stored, so that they must stay the same. */
+/* _id values derived from the ids of jobs. They are stored, so they must never change. */
 #include "worker/store/mongo/oid.h"
 
 #include <setjmp.h>

@@ -39,14 +39,14 @@ static void test_sites(void **state)
     static const char other[] = "another site", unsaid[] = "which site";
     /* clang-format off */
     static const struct row rows[] = {
-        /* No browser: whatever it does. */
+        /* A client that is no browser is always served. */
         {{HOST = "tf:8000", GET}, NULL},
         {{HOST = "tf:8000", POST}, NULL},
         {{HOST = "tf:8000", CLAIM}, NULL},
         {{HOST = NULL, POST}, NULL},
         {{HOST = "tf:8000", CLAIM, .user_agent = "python-requests/2.31"}, NULL},
         {{HOST = "tf:8000", CLAIM, .user_agent = "curl/8 Mozilla/5.0"}, NULL},
-        /* The browser's own word. */
+        /* Sec-Fetch-Site, which the browser sets. */
         {{HOST = "tf:8000", POST, SITE = "same-origin"}, NULL},
         {{HOST = "tf:8000", CLAIM, SITE = "same-origin"}, NULL},
         {{HOST = "tf:8000", GET, SITE = "none", MODE = "navigate", DEST = "document"}, NULL},
@@ -62,10 +62,10 @@ static void test_sites(void **state)
         {{HOST = "tf:8000", GET, SITE = "same-site", MODE = "navigate"}, NULL},
         {{HOST = "tf:8000", GET, SITE = "cross-site", MODE = "navigate", DEST = "iframe"}, other},
         {{HOST = "tf:8000", CLAIM, SITE = "cross-site", MODE = "navigate", DEST = "document"}, other},
-        /* It counts more than Origin, which a strict referrer policy makes null. */
+        /* It wins over Origin, which is null under a strict referrer policy. */
         {{HOST = "tf:8000", POST, SITE = "same-origin", ORIGIN = "null"}, NULL},
         {{HOST = "tf:8000", POST, SITE = "cross-site", ORIGIN = "http://tf:8000"}, other},
-        /* Where it is not sent. */
+        /* Without Sec-Fetch-Site. */
         {{HOST = "tf:8000", POST, ORIGIN = "http://tf:8000"}, NULL},
         {{HOST = "TF:8000", POST, ORIGIN = "http://tf:8000"}, NULL},
         {{HOST = "tf", POST, ORIGIN = "http://tf"}, NULL},
@@ -89,7 +89,7 @@ static void test_sites(void **state)
         {{HOST = NULL, POST, ORIGIN = "http://tf:8000"}, other},
         {{HOST = "tf:8000", GET, ORIGIN = "http://evil.example"}, other},
         {{HOST = "tf:8000", CLAIM, ORIGIN = "http://tf:8000"}, NULL},
-        /* A browser that says nothing: an image, a link, the address bar, over plain HTTP. */
+        /* A browser sends neither for an image, a link or the address bar over plain HTTP. */
         {{HOST = "tf:8000", GET, .user_agent = "Mozilla/5.0 (X11)"}, NULL},
         {{HOST = "tf:8000", POST, .user_agent = "Mozilla/5.0 (X11)"}, NULL},
         {{HOST = "tf:8000", CLAIM, .user_agent = "Mozilla/5.0 (X11)"}, unsaid},

@@ -1,4 +1,4 @@
-/* What a try makes of a webhook event. */
+/* The state of a webhook event after a try. */
 #include "worker/store/outbox.h"
 
 #include <setjmp.h>

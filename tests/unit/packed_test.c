@@ -94,7 +94,7 @@ static void test_depth(void **state)
     assert_true(packed_is_sound(data, 100));
 }
 
-/* The check agrees with the decoder, on bytes that are mostly sound. */
+/* The check and the decoder agree on bytes that are mostly valid. */
 static void test_against_the_decoder(void **state)
 {
     uint8_t data[24];
@@ -109,10 +109,10 @@ static void test_against_the_decoder(void **state)
         for (size_t i = 0; i < len; i++)
             data[i] = (uint8_t)(random() % 3 ? random() % 4 : random());
         bool ours = packed_is_sound(data, len);
-        if (!ours && data[0] >= 0xdd) /* it may ask for a lot of memory */
+        if (!ours && data[0] >= 0xdd) /* the decoder might allocate too much memory */
             continue;
         assert_true(msgpack_zone_init(&zone, 512));
-        /* What is unsound may make it allocate, too: only short announcements are tried. */
+        /* Invalid input may make it allocate, too: try only short lengths. */
         bool huge = false;
         for (size_t i = 0; i < len; i++)
             huge |= data[i] == 0xdd || data[i] == 0xdf;

@@ -45,7 +45,7 @@ static const struct {
      "403 Not enough permissions to push to lab with priority 1"},
     {"{\"max_priority\": {\"lab\": 9223372036854775806}}", false, INT64_MAX, 0,
      "403 Not enough permissions to push to lab with priority 9223372036854775807"},
-    /* restricted queues: the wildcard is none here */
+    /* restricted queues: a wildcard does not apply */
     {NULL, true, 0, 0, "401 Authentication required to push to restricted queue: lab"},
     {"{" CLIENT "}", true, 0, 0, "403 Not enough permissions to push to the restricted queue: lab"},
     {"{\"allowed_queues\": [\"a\", \"lab\"]}", true, 0, 0, NULL},
@@ -61,7 +61,7 @@ static const struct {
     {"{\"max_reservation_time\": {\"*\": 1, \"lab\": 30000}}", false, 0, 30000, NULL},
     {"{\"max_reservation_time\": {\"*\": 30000, \"lab\": 1}}", false, 0, 30001,
      "403 Not enough permissions to push to lab with reservation timeout 30001"},
-    /* several: the first in this order tells */
+    /* several faults: the first in this order is reported */
     {NULL, true, 2, 30000, "401 Authentication required for setting priority: 2"},
     {"{\"max_priority\": {\"*\": 2}}", true, 2, 30000,
      "403 Not enough permissions to push to the restricted queue: lab"},

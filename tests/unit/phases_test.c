@@ -1,4 +1,4 @@
-/* In which phase a job was at a time. */
+/* The phase of a job at a given time. */
 #include "worker/jobs/phases.h"
 
 #include <setjmp.h>

@@ -66,7 +66,7 @@ static int child_hangs(const struct config *cfg, unsigned slot, int stop_fd, voi
     return 0;
 }
 
-/* Ready when the test says so by USR2. */
+/* A child that is ready once the test sends USR2. */
 static int child_gets_ready_late(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
 {
     sigset_t usr2;
@@ -85,7 +85,7 @@ static int child_gets_ready_late(const struct config *cfg, unsigned slot, int st
     return 0;
 }
 
-/* Goes on after PREFORK_RETIRE. */
+/* A child that continues after PREFORK_RETIRE. */
 static int child_tells_signals(const struct config *cfg, unsigned slot, int stop_fd, void *arg)
 {
     struct signalfd_siginfo told = {0};
@@ -155,7 +155,7 @@ static int wait_status(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* After a test that failed: its master, and with it the children. */
+/* Ends the master of a failed test, and with it the children. */
 static int end_master(void **state)
 {
     (void)state;
@@ -192,7 +192,7 @@ static void test_hup_replaces_every_child(void **state)
     expect('b');
     kill(master, SIGHUP);
     int serve = 2, began = 0, ended = 0;
-    while (ended < 2) { /* never fewer than before: the new one first */
+    while (ended < 2) { /* a new child starts before an old one ends */
         struct event e = next_event();
         began += e.what == 'b';
         ended += e.what == 'e';
@@ -241,7 +241,7 @@ static void test_hup_waits_for_the_new_child(void **state)
     assert_int_equal(wait_status(master), 0);
 }
 
-/* With `retire`, the old child is told that it has time, and by TERM when the master ends. */
+/* With `retire`, the old child may finish its work, and gets TERM when the master ends. */
 static void test_retiring_children(void **state)
 {
     pid_t master = start(&(struct prefork){.child = child_tells_signals, .retire = true}, 1);
@@ -291,7 +291,7 @@ static void test_one_more_one_less(void **state)
     assert_int_equal(wait_status(master), 0);
 }
 
-/* Special children have their own slots and are replaced; their number never changes. */
+/* Special children have their own slots and are replaced one for one. */
 static void test_special_children(void **state)
 {
     pid_t master = start(&(struct prefork){.child = child_waits, .special = 2}, 1);
@@ -367,8 +367,8 @@ static void test_child_that_is_stopped_is_replaced(void **state)
     assert_int_equal(wait_status(master), 0);
 }
 
-/* Nothing happens to a child that is stopped for less than a second, again and again, or together
- * with its master, which goes on before the child. */
+/* The master keeps a child that is stopped repeatedly for less than a second, or together with the
+ * master, which continues first. */
 static void test_child_that_is_stopped_shortly_stays(void **state)
 {
     pid_t master = start_master(child_waits, 1);

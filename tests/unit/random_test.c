@@ -27,7 +27,7 @@ static void test_form(void **state)
             missed[k] &= id[k];
         }
     }
-    for (size_t k = 0; k < 16; k++) { /* each bit that is free takes both values */
+    for (size_t k = 0; k < 16; k++) { /* each random bit takes both values */
         assert_int_equal(seen[k], k == 6 ? 0x4f : k == 8 ? 0xbf : 0xff);
         assert_int_equal(missed[k], k == 6 ? 0x40 : k == 8 ? 0x80 : 0);
     }

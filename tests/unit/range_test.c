@@ -32,7 +32,7 @@ static void test_ranges(void **state)
         {"bytes=99999999999999999999999-", 100, {416, 0, 0}},
         {"bytes=0-", 0, {416, 0, 0}},
         {"bytes=-5", 0, {416, 0, 0}},
-        /* not understood: all of it */
+        /* not understood: the whole file */
         {"", 100, {200, 0, 100}},
         {"bytes=", 100, {200, 0, 100}},
         {"bytes=-", 100, {200, 0, 100}},

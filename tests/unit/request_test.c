@@ -1,4 +1,4 @@
-/* From a request's target to its route and its parts. */
+/* Splits a request's target into route, parameters and query. */
 #include "frontend/request.h"
 
 #include "common/op.h"

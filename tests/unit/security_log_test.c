@@ -1,4 +1,4 @@
-/* Events of completed actions wait for the store; those of refusals do not. */
+/* Events of completed actions are logged after the commit, refusals at once. */
 #include "worker/auth/security_log.h"
 
 #include "common/log.h"
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* What was written to the log since the last call. */
+/* Returns what was logged since the last call. */
 static const char *logged(void)
 {
     static char text[8192];

@@ -157,7 +157,7 @@ static void test_signature(void **state)
     (void)state;
     assert_int_equal(fault_of(other, KEY), TOKEN_SIGNATURE);
     assert_int_equal(fault_of(none, KEY), TOKEN_SIGNATURE);
-    assert_int_equal(fault_of(forged, KEY), TOKEN_SIGNATURE); /* its header is written otherwise */
+    assert_int_equal(fault_of(forged, KEY), TOKEN_SIGNATURE);     /* its header has other bytes */
     for (size_t i = strlen(token) - 42; i < strlen(token); i++) { /* 42 digits hold whole bits */
         char kept = token[i];
         token[i] = kept == 'A' ? 'B' : 'A';
@@ -254,7 +254,7 @@ static void test_encode(void **state)
     token_keys_free(&keys);
 }
 
-/* The old key is accepted until it is removed, so a new key logs nobody out. */
+/* The old key is accepted until it is removed, so tokens survive a change of keys. */
 static void test_rotation(void **state)
 {
     struct token_keys first = keys_of(OTHER), both = keys_of(KEY "\n" OTHER);

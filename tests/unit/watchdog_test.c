@@ -34,7 +34,7 @@ static void test_still(void **state)
     assert_int_equal(watchdog_look(&w, &b, false, false, LIMIT), WATCHDOG_STILL);
 }
 
-/* Beats and looks have the same period: a slightly late beat is no fault, whatever the limit. */
+/* Beats and checks have the same period: tolerate a slightly late beat at any limit. */
 static void test_a_beat_that_is_late(void **state)
 {
     struct watchdog w = {0};
@@ -48,7 +48,7 @@ static void test_a_beat_that_is_late(void **state)
     assert_int_equal(watchdog_look(&w, &b, false, false, 1), WATCHDOG_STILL);
 }
 
-/* A child that never begins to beat is found, too. */
+/* A child that never beats is found, too. */
 static void test_never_began(void **state)
 {
     struct watchdog w = {0};
@@ -79,17 +79,17 @@ static void test_deaf(void **state)
     struct beat b = {0};
 
     (void)state;
-    for (int i = 0; i < 10; i++) { /* nobody waits */
+    for (int i = 0; i < 10; i++) { /* no connection waits */
         b.turned++;
         assert_int_equal(watchdog_look(&w, &b, false, false, LIMIT), WATCHDOG_WELL);
     }
-    for (int i = 0; i < 10; i++) { /* they wait, and are accepted */
+    for (int i = 0; i < 10; i++) { /* connections wait and are accepted */
         b.turned++;
         b.accepted++;
         assert_int_equal(watchdog_look(&w, &b, false, true, LIMIT), WATCHDOG_WELL);
     }
     b.paused = 1;
-    for (int i = 0; i < 10; i++) { /* it accepts none on purpose */
+    for (int i = 0; i < 10; i++) { /* the child does not accept on purpose */
         b.turned++;
         assert_int_equal(watchdog_look(&w, &b, false, true, LIMIT), WATCHDOG_WELL);
     }

@@ -1,4 +1,4 @@
-/* Where events may go, and how they are signed. */
+/* Allowed receivers, and signatures. */
 #include "common/address.h"
 #include "worker/events/receiver.h"
 #include "worker/webhook/sign.h"
@@ -226,7 +226,7 @@ static void test_rules(void **state)
     }
 }
 
-/* The example of the specification of Standard Webhooks, and what it does not have. */
+/* The example of the Standard Webhooks specification, and cases beyond it. */
 static void test_signatures(void **state)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* The verdict on a try, and which receivers are closed. */
+/* The verdict on a try, and when a receiver is closed (no tries for a while). */
 #include "worker/webhook/receivers.h"
 
 #include <setjmp.h>
@@ -69,7 +69,7 @@ static void test_faults_of_statuses(void **state)
         assert_int_equal(fault_of_status(rows[i].status), rows[i].fault);
 }
 
-/* Lets a try at "r" end like this; its admission is expected. */
+/* Ends a try at "r" like this; the try must have been admitted. */
 static void try_once(struct receivers *all, enum fault fault, int64_t retry_after, int64_t now)
 {
     const struct outcome o = {.fault = fault, .retry_after_ms = retry_after};
@@ -96,7 +96,7 @@ static void test_breaker(void **state)
         assert_string_equal(names[0], "r");
         assert_false(receivers_promise(all, "r", now));
         now += pause;
-        /* one decides */
+        /* one try decides */
         assert_int_equal(receiver_admit(r, now), ADMIT);
         assert_int_equal(receiver_admit(r, now), ADMIT_CLOSED);
         assert_false(receivers_promise(all, "r", now));
@@ -105,10 +105,10 @@ static void test_breaker(void **state)
     }
     assert_int_equal(receiver_last(r)->fault, FAULT_REFUSED);
     now += pause;
-    try_once(all, FAULT_STATUS, 0, now); /* any answer of its own is a sign of life */
+    try_once(all, FAULT_STATUS, 0, now); /* any answer of the receiver shows that it is alive */
     for (int i = 0; i < 8; i++)
         assert_int_equal(receiver_admit(r, now), ADMIT);
-    /* those under way when it fails do not count twice */
+    /* tries under way when it fails do not count twice */
     for (int i = 0; i < 8; i++)
         receiver_done(r, &(struct outcome){.fault = FAULT_TIMEOUT}, now);
     assert_int_equal(receiver_closed_until(r), now + BREAKER_PAUSE_MS);
@@ -155,10 +155,10 @@ static void test_turns(void **state)
     assert_ptr_equal(receiver_next(r, 5000, 5000, &may), &turns[0]);
     assert_int_equal(may, ADMIT);
     assert_null(receiver_next(r, 5000, 5000, &may));
-    /* waits for too long */
+    /* the event waits too long */
     assert_ptr_equal(receiver_next(r, 6001, 5000, &may), &turns[1]);
     assert_int_equal(may, ADMIT_CLOSED);
-    /* waits at a receiver that is closed meanwhile */
+    /* the event waits at a receiver that is closed meanwhile */
     receiver_done(r, &(struct outcome){.fault = FAULT_BUSY, .retry_after_ms = 9000}, 6001);
     assert_ptr_equal(receiver_next(r, 6001, 5000, &may), &turns[2]);
     assert_int_equal(may, ADMIT_CLOSED);
@@ -189,7 +189,7 @@ static void test_presence(void **state)
     receivers_free(all);
 }
 
-/* Many receivers do not take much memory; one with a try under way, or closed, is not dropped. */
+/* The number of receivers is bounded; those with a try under way, or closed, are kept. */
 static void test_bound(void **state)
 {
     struct receivers *all = receivers_new(8);
