@@ -60,6 +60,7 @@ def test_head_does_not_wait(api, queue):
     assert time.monotonic() - start < 0.9
 
 
+@pytest.mark.alone
 def test_woken_by_a_submission(server, api, queue):
     """Well before it would look by itself."""
     delays = []
@@ -79,6 +80,7 @@ def test_other_queues_do_not_wake(server, api, queue):
         assert connection.reply().status_code == 204
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_each_job_to_one(private, queue):
     """Two frontends with waiting agents; every job is handed out once and at once."""
