@@ -390,7 +390,7 @@ static void test_frontend_gone(void **state)
     assert_int_equal(f->q.held, 2);
 }
 
-/* After thousands of random steps, each key has run in order, one bundle at a time, without loss. */
+/* After thousands of random steps, each key has run in order, one bundle at a time. */
 static void test_random(void **state)
 {
     struct fixture *f = *state;
