@@ -309,6 +309,27 @@ def test_database_with_doubles(private, store_uri, queue):
     use(private(store=uri), queue)
 
 
+def test_indexes_of_earlier_versions_are_removed(private, store_uri, queue):
+    """Those that a version before made, and none that has their name or their keys."""
+    uri = store_uri()
+    db = pymongo.MongoClient(uri).get_default_database()
+    for collection in (db.output, db.serial_output):
+        collection.create_index([("job_id", 1), ("_id", 1)])
+    db.logs.create_index([("job_id", 1), ("fragment_number", 1)], name="testflinger_unread")
+    db.jobs.create_index([("job_id", 1), ("_id", 1)], name="theirs")
+    stack = private(store=uri)
+    use(stack, queue)
+    assert "job_id_1__id_1" not in db.output.index_information()
+    assert "job_id_1__id_1" not in db.serial_output.index_information()
+    assert "testflinger_unread" in db.logs.index_information()
+    assert "theirs" in db.jobs.index_information()
+    assert "index theirs of collection jobs is used by no query" in stack.log()
+    db.logs.drop_index("testflinger_unread")
+    db.logs.create_index([("job_id", 1), ("log_type", 1), ("fragment_number", 1)], name="testflinger_unread")
+    use(private(store=uri), queue)
+    assert "testflinger_unread" not in db.logs.index_information()
+
+
 def test_indexes_of_a_new_database(private, queue):
     """No index conflicts with the reference's; the database expires nothing of jobs but what was read of
     live output."""

@@ -10,6 +10,7 @@ import pytest
 
 from client import (BAD_ID, BAD_REQUEST, MISSING, NOT_FOUND, NULL, PHASES, UNKNOWN, WRONG_TYPE, Api,
                     expect, expect_none, invalid, message, new_id)
+from storage import now
 
 AT = "2025-01-02T03:04:05.678901+00:00"
 PHASE = f"Must be one of: {', '.join(PHASES)}."
@@ -427,6 +428,41 @@ def test_documents(api, db, job, kind):
     assert document["fragment_number"] == 7 and document["log_data"] == "x\0"
     assert document["timestamp"].isoformat() == "2025-01-02T03:04:05.678000+00:00"
     assert abs(document["updated_at"].timestamp() - time.time()) < 60
+
+
+def tag_of_result(api, job_id, times=4):
+    """The ETag of a result, the same in several reads in a row."""
+    tags = {api.get(f"/v1/result/{job_id}").headers["ETag"] for _ in range(times)}
+    assert len(tags) == 1
+    return tags.pop()
+
+
+def test_each_fragment_of_a_large_log_changes_the_tag(api, job):
+    """Workers remember how many fragments a large log has."""
+    for number in range(80):
+        post(api, job, number * 2, f"{number}\n")
+    tags = [tag_of_result(api, job)]
+    late = [(3, "setup", "output"), (160, "setup", "output"), (3, "test", "output"), (0, "setup", "serial"),
+            (5, "setup", "output")]
+    for number, phase, kind in late:
+        post(api, job, number, f"late {phase} {number}\n", phase, kind=kind)
+        tags.append(tag_of_result(api, job))
+        assert f"late {phase} {number}\n" in result(api, job)[f"{phase}_{kind}"]
+    post(api, job, 5, "late setup 5\n")  # a repeat
+    assert tag_of_result(api, job) == tags[-1]
+    assert len(set(tags)) == len(tags)
+
+
+@pytest.mark.stores("mongodb")
+def test_documents_of_another_server_in_a_large_log(api, db, job):
+    for number in range(80):
+        post(api, job, number, f"{number}\n")
+    tag = tag_of_result(api, job)
+    db.logs.insert_one({"job_id": job, "log_type": "output", "phase": "setup", "fragment_number": 7,
+                        "timestamp": now(), "log_data": "theirs\n", "updated_at": now()})
+    for _ in range(8):  # whichever worker answers
+        answer = api.get(f"/v1/result/{job}", headers={"If-None-Match": tag})
+        assert "theirs\n" in expect(answer, 200).json()["setup_output"]
 
 
 @pytest.mark.stores("mongodb")

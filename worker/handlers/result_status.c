@@ -22,14 +22,14 @@ static json_t *status_of(const json_t *shown)
     return status;
 }
 
-static void reply_status(struct call *c, enum err e, json_t *result)
+static void reply_status(struct call *c, enum err e, const struct job_read *read)
 {
     if (e && e != ERR_NOT_FOUND) {
         reply_err(c, e);
         return;
     }
-    result_touch(c, result);
-    json_t *shown = result_shown(c, result), *status = status_of(shown);
+    result_touch(c, read);
+    json_t *shown = result_shown(c, read->value), *status = status_of(shown);
     if (json_object_size(status)) {
         reply_json(c, 200, json_incref(status));
         reply_tag(c);
@@ -38,7 +38,7 @@ static void reply_status(struct call *c, enum err e, json_t *result)
     }
     json_decref(status);
     json_decref(shown);
-    json_decref(result);
+    json_decref(read->value);
 }
 
 void h_result_status(struct call *calls[], size_t n)
@@ -51,5 +51,5 @@ void h_result_status(struct call *calls[], size_t n)
         reads[i].part = RESULT_FIELDS;
     enum err all = len ? store_results_get(calls[0]->store, reads, len) : ERR_OK;
     for (size_t i = 0; i < len; i++)
-        reply_status(reading[i], all ? all : reads[i].err, reads[i].value);
+        reply_status(reading[i], all ? all : reads[i].err, &reads[i]);
 }

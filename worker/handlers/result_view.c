@@ -2,6 +2,7 @@
 
 #include "worker/encoding/json_string.h"
 #include "worker/http/etag.h"
+#include "worker/jobs/lease.h"
 #include "worker/jobs/states.h"
 #include "worker/logs/fragments.h"
 #include "worker/request/answer.h"
@@ -30,11 +31,18 @@ static void move(json_t *to, json_t *from, const char *name)
     }
 }
 
-void result_touch(struct call *c, const json_t *result)
+/* The store would not renew such a lease: lease_is_due(). */
+static bool is_fresh(const struct call *c, const char *state, int64_t lease_ms)
 {
-    const char *state = json_string_value(json_object_get(result, "job_state"));
+    return !lease_has_own(state) && lease_ms >= lease_end_ms(c) - c->cfg->job_lease * 1000 / 2;
+}
 
-    if (state && strcmp(state, "waiting") != 0 && !state_is_over(state))
+void result_touch(struct call *c, const struct job_read *read)
+{
+    const char *state = json_string_value(json_object_get(read->value, "job_state"));
+
+    if (state && strcmp(state, "waiting") != 0 && !state_is_over(state) &&
+        !is_fresh(c, state, read->lease_ms))
         c->touch = TOUCH_ASKED;
 }
 

@@ -4,8 +4,9 @@
 
 #include "worker/handlers/result_fields.h"
 
-/* Renews the lease of a running job, whose agent reads it. `result`: as stored; NULL: none. */
-void result_touch(struct call *c, const json_t *result);
+/* Renews the lease of a running job, whose agent reads it, unless that is fresh. read->value may be
+ * NULL. */
+void result_touch(struct call *c, const struct job_read *read);
 
 /* The stored result with flat fields by phase, then the rest; new reference. Moves some fields out
  * of `result`. */

@@ -168,7 +168,7 @@ static void reply_result(const struct get *g, struct job_read *read)
     enum err e = read->err;
 
     if (!e)
-        result_touch(g->call, read->value);
+        result_touch(g->call, read);
     if (e == ERR_NOT_FOUND || (!e && !g->fields.names && json_object_size(read->value) == 0))
         reply_none(g->call);
     else if (e || (e = look->err))

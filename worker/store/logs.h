@@ -34,12 +34,14 @@ struct log_fragment {
 };
 
 /* Count and last number of each type. Both change with every new fragment. */
+struct log_extent {
+    int64_t count;
+    int64_t last; /* the highest number, -1: none */
+};
+
 struct log_look {
     struct text job_id;
-    struct {
-        int64_t count;
-        int64_t last; /* the highest number, -1: none */
-    } types[OUTPUT_TYPES];
+    struct log_extent types[OUTPUT_TYPES];
     enum err err; /* out */
 };
 

@@ -106,6 +106,7 @@ struct job_read {
     struct text job_id;
     enum result_part part; /* of results_get */
     json_t *value;         /* out: new reference; untouched unless err is ERR_OK */
+    int64_t lease_ms;      /* out, of results_get: of a confirmed claim; untouched: not known */
     enum err err;          /* out: ERR_OK, ERR_NOT_FOUND or a fault */
 };
 

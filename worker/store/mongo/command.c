@@ -33,6 +33,7 @@ static const struct {
     {18, ERR_INVALID},      /* AuthenticationFailed */
     {24, ERR_UNAVAILABLE},  /* LockTimeout */
     {26, ERR_NOT_FOUND},    /* NamespaceNotFound */
+    {27, ERR_NOT_FOUND},    /* IndexNotFound */
     {48, ERR_CONFLICT},     /* NamespaceExists */
     {50, ERR_UNAVAILABLE},  /* MaxTimeMSExpired */
     {64, ERR_UNAVAILABLE},  /* WriteConcernFailed */

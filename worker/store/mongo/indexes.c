@@ -135,8 +135,93 @@ static enum err make(struct mongo *m, const struct index_row *row)
     return e == ERR_CONFLICT ? ERR_OK : e;
 }
 
-/* Warns of existing indexes that delete by age, whatever the state of the job. */
-static enum err warn_of_expiry(struct mongo *m, const char *collection)
+/* ---- indexes that are there ---- */
+
+/* Of earlier versions: no query uses them, and each write moves them. */
+static const struct {
+    const char *collection, *name, *keys;
+} dropped[] = {
+#define DROPPED(collection, name, keys) {collection, name, keys},
+#define INDEX(...)
+#define EXPIRING(...)
+#include "worker/store/mongo/indexes.def"
+#undef INDEX
+#undef EXPIRING
+};
+
+/* Only with just these keys: another program may have made one of that name. */
+static bool is_dropped(const char *collection, const char *name, const bson_t *keys)
+{
+    bool found = false;
+
+    for (size_t i = 0; !found && i < sizeof dropped / sizeof *dropped; i++) {
+        bson_t *old = doc_of(dropped[i].keys);
+        found = strcmp(dropped[i].collection, collection) == 0 &&
+                strcmp(dropped[i].name, name) == 0 && bson_equal(old, keys);
+        bson_destroy(old);
+    }
+    return found;
+}
+
+/* Removes an index; another process may be faster. */
+static void drop(struct mongo *m, const char *collection, const char *name)
+{
+    bson_t reply;
+    enum err e =
+        db_write(m, doc_of("dropIndexes: ?, index: ?", v_str(collection), v_str(name)), &reply);
+
+    if (!e) {
+        bson_destroy(&reply);
+        log_info("removed index %s of collection %s, which an earlier version made and no query "
+                 "uses",
+                 name, collection);
+    } else if (e != ERR_NOT_FOUND) {
+        log_warn("cannot remove index %s of collection %s, which only costs time; remove it in "
+                 "mongosh: db.getCollection(\"%s\").dropIndex(\"%s\")",
+                 name, collection, collection, name);
+    }
+}
+
+static bool is_made(const char *collection, const char *name)
+{
+    char own[NAME_SIZE];
+    bool made = strcmp(name, "_id_") == 0;
+
+    for (size_t i = 0; !made && i < ROWS; i++) {
+        bson_t *keys = doc_of(rows[i].keys);
+        name_of(&rows[i], keys, own);
+        bson_destroy(keys);
+        made = strcmp(rows[i].collection, collection) == 0 && strcmp(own, name) == 0;
+    }
+    return made;
+}
+
+/* Removes an index of an earlier version. Tells of those that other programs made: some delete by
+ * age, whatever the state of the job, the others cost time at each write. */
+static void inspect(struct mongo *m, const char *collection, const bson_t *index)
+{
+    int64_t seconds = doc_int(index, "expireAfterSeconds", -1);
+    const char *name = doc_str(index, "name");
+    bson_t keys;
+
+    if (!name || !doc_inner(index, "key", &keys))
+        return;
+    if (is_dropped(collection, name, &keys))
+        drop(m, collection, name);
+    else if (is_made(collection, name))
+        return;
+    else if (seconds >= 0)
+        log_warn("index %s of collection %s deletes data %lld s after its date, that of active "
+                 "jobs too; remove it in mongosh: db.getCollection(\"%s\").dropIndex(\"%s\")",
+                 name, collection, (long long)seconds, collection, name);
+    else
+        log_info("index %s of collection %s is used by no query of this server and makes its "
+                 "writes slower; unless another program needs it, remove it in mongosh: "
+                 "db.getCollection(\"%s\").dropIndex(\"%s\")",
+                 name, collection, collection, name);
+}
+
+static enum err inspect_all(struct mongo *m, const char *collection)
 {
     bson_t reply, index;
     bson_iter_t batch;
@@ -145,15 +230,8 @@ static enum err warn_of_expiry(struct mongo *m, const char *collection)
     if (e)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
     if (doc_list(&reply, "cursor.firstBatch", &batch))
-        while (bson_iter_next(&batch) && doc_view(&batch, &index)) {
-            int64_t seconds = doc_int(&index, "expireAfterSeconds", -1);
-            const char *name = doc_str(&index, "name");
-            if (seconds >= 0 && name && strcmp(name, "taken_at_1") != 0)
-                log_warn("index %s of collection %s deletes data %lld s after its date, that of "
-                         "active jobs too; remove it in mongosh: "
-                         "db.getCollection(\"%s\").dropIndex(\"%s\")",
-                         name, collection, (long long)seconds, collection, name);
-        }
+        while (bson_iter_next(&batch) && doc_view(&batch, &index))
+            inspect(m, collection, &index);
     bson_destroy(&reply);
     return ERR_OK;
 }
@@ -193,6 +271,6 @@ enum err mongo_indexes_make(struct mongo *m)
             e = audit_make(m);
         while (once_more(e, &tries));
     for (size_t i = 0; !e && i < sizeof kept / sizeof *kept; i++)
-        e = warn_of_expiry(m, kept[i]);
+        e = inspect_all(m, kept[i]);
     return e == ERR_INTERNAL ? ERR_UNAVAILABLE : e;
 }

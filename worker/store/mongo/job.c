@@ -189,6 +189,8 @@ static void take_field(void *arg, size_t i, const bson_t *doc)
 
     r->reads[i].value = json_is_object(value) ? value : json_object();
     r->reads[i].err = ERR_OK;
+    if (!doc_bool(doc, "claim.open"))
+        r->reads[i].lease_ms = doc_date(doc, "lease");
     if (!json_is_object(value))
         json_decref(value);
 }

@@ -4,6 +4,7 @@
 #include "worker/store/mongo/db.h"
 
 #include "common/mem.h"
+#include "worker/store/mongo/log_look.h"
 #include "worker/store/mongo/oid.h"
 
 #include <stdlib.h>
@@ -12,9 +13,6 @@
 /* Limits of one insert, and of one read. */
 #define INSERT_BYTES_MAX (8 * MIB)
 #define READ_MAX         1000
-
-/* Entries of the index that a look fetches. */
-#define LOOK_HERE_MAX 500
 
 /* A batch of fewer bytes is the last one: another document would have fitted. */
 #define BATCH_NOT_FULL ((size_t)256 * 1024)
@@ -64,94 +62,9 @@ enum err mongo_logs_add(struct store *s, struct log_fragment *fragments, size_t 
     return ERR_OK;
 }
 
-/* ---- looking: by the index alone ---- */
-
-static bson_t *look_filter(const struct log_look *looks, size_t n)
-{
-    bson_t list = BSON_INITIALIZER;
-
-    for (size_t i = 0; i < n; i++)
-        doc_put_at(&list, i, v_text(looks[i].job_id));
-    bson_t *filter = doc_of("job_id: {$in: ?}, fragment_number: {$gte: 0}", v_array(&list));
-    bson_destroy(&list);
-    return filter;
-}
-
-/* Adds fragments of a job and type, whose names stand at the paths. */
-static void add_look(struct log_look *looks, size_t n, const bson_t *doc, const char *job_path,
-                     const char *type_path, int64_t count, int64_t last)
-{
-    struct text job_id = doc_text(doc, job_path);
-
-    for (int type = 0; job_id.s && type < OUTPUT_TYPES; type++) {
-        if (!doc_text_is(doc, type_path, output_type_names[type]))
-            continue;
-        for (size_t i = 0; i < n; i++)
-            if (text_equal(job_id, looks[i].job_id)) {
-                looks[i].types[type].count += count;
-                if (last > looks[i].types[type].last)
-                    looks[i].types[type].last = last;
-            }
-    }
-}
-
-static void looks_clear(struct log_look *looks, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        looks[i].err = ERR_OK;
-        for (int type = 0; type < OUTPUT_TYPES; type++) {
-            looks[i].types[type].count = 0;
-            looks[i].types[type].last = -1;
-        }
-    }
-}
-
-/* Counts the index entries here, which takes half as long as grouping by the server. *ret_all
- * false: there are more. */
-static enum err look_here(struct mongo *m, struct log_look *looks, size_t n, bool *ret_all)
-{
-    struct db_found f;
-    int found = 0;
-    enum err e = DB_FIND(m, &f, .collection = LOGS, .filter = look_filter(looks, n),
-                         .fields = "_id: false, job_id: true, log_type: true, fragment_number: "
-                                   "true",
-                         .index = IX_FRAGMENT, .limit = LOOK_HERE_MAX);
-
-    for (; !e && db_next(&f); found++)
-        add_look(looks, n, &f.doc, "job_id", "log_type", 1, doc_int(&f.doc, "fragment_number", 0));
-    *ret_all = found < LOOK_HERE_MAX;
-    db_end(&f);
-    return e;
-}
-
-/* Lets the server count. */
-static enum err look_there(struct mongo *m, struct log_look *looks, size_t n)
-{
-    struct db_found f;
-    enum err e = db_aggregate(
-        m, LOGS,
-        doc_of("[{$match: ?}, {$group: {_id: {job_id: '$job_id', log_type: '$log_type'}, count: "
-               "{$sum: 1}, last: {$max: '$fragment_number'}}}]",
-               v_own(look_filter(looks, n))),
-        IX_FRAGMENT, &f);
-
-    if (e)
-        return e;
-    looks_clear(looks, n);
-    while (db_next(&f))
-        add_look(looks, n, &f.doc, "_id.job_id", "_id.log_type", doc_int(&f.doc, "count", 0),
-                 doc_int(&f.doc, "last", 0));
-    db_end(&f);
-    return ERR_OK;
-}
-
 enum err mongo_logs_look(struct store *s, struct log_look *looks, size_t n)
 {
-    bool all = false;
-
-    looks_clear(looks, n);
-    enum err e = look_here(mongo_of(s), looks, n, &all);
-    return e || all ? e : look_there(mongo_of(s), looks, n);
+    return log_look(mongo_of(s), looks, n);
 }
 
 /* ---- reading ---- */

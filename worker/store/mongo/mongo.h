@@ -58,6 +58,14 @@ struct mongo_holds {
     int64_t due_ms; /* clock_mono_ms() of the next read */
 };
 
+/* A large log, as it was when it had so many fragments (log_look.c). */
+struct log_known {
+    uint64_t hash; /* of the job's id */
+    int64_t total; /* -1: not counted yet */
+    struct log_extent types[OUTPUT_TYPES];
+};
+#define LOGS_KNOWN 1024
+
 #define FOREIGN_LEN 4096 /* jobs of other servers that are remembered */
 
 /* The agents with open claims, as they were a while ago. */
@@ -87,6 +95,7 @@ struct mongo {
     uint64_t foreign[FOREIGN_LEN]; /* hashes; job.h */
     struct mongo_open open;
     int64_t claimed_ms; /* clock_mono_ms() of the last claim that got a job */
+    struct log_known logs[LOGS_KNOWN];
 };
 
 static inline struct mongo *mongo_of(struct store *s)

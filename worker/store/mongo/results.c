@@ -357,9 +357,10 @@ static const char without_texts[] =
 
 enum err mongo_results_get(struct store *s, struct job_read *reads, size_t n)
 {
-    static const char *const fields[] = {[RESULT_ALL] = "result_data: true",
-                                         [RESULT_FIELDS] = without_texts,
-                                         [RESULT_STATE] = STATE_PATH ": true"};
+    static const char *const fields[] = {
+        [RESULT_ALL] = "result_data: true, lease: true, claim.open: true",
+        [RESULT_FIELDS] = without_texts,
+        [RESULT_STATE] = STATE_PATH ": true, lease: true, claim.open: true"};
     enum result_part part = RESULT_STATE;
 
     for (size_t i = 0; i < n; i++) /* one trip reads what any of them needs */
