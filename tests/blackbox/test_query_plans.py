@@ -43,6 +43,7 @@ UNSEEN = {
     "job_submitter": "only with the setting owner-rules; a job by its id, as jobs_get",
     "job_unfit": "only of a job that an older release stored; by its id, as jobs_cancel",
     "leases_overdue": "the sweep begins with it only some time after the start",
+    "orphan_get": "only of a job that asks for retries; by its id, as jobs_get",
     "orphan_end": "follows leases_overdue; a job by its id",
     "outbox_look": "only of an event that is posted again; by its id",
     "outbox_purge": "a webhook worker does it once a minute",

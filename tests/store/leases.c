@@ -248,6 +248,48 @@ static void test_adjust(void **state)
 }
 
 /* How many jobs the agent has lost that it claimed before this time. */
+/* A run that ends for another one: what is known of it, and who must not get the job again. */
+static void test_exclude(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], id[ID_SIZE];
+    int64_t at = now_ms() + DAY_MS;
+    struct orphan o = {0};
+
+    new_id(queue);
+    add_job(t->a, queue, NULL, id);
+    assert_int_equal(store_orphan_get(t->b, text_of("no such job"), &o), ERR_NOT_FOUND);
+    claim_until(t->a, queue, "a1", at);
+    assert_int_equal(store_orphan_get(t->b, text_of(id), &o), ERR_OK);
+    assert_string_equal(o.owner, "a1");
+    assert_string_equal(o.queue, queue);
+    assert_int_equal(o.lease_ms, at);
+    assert_int_equal(o.reruns, 0);
+    assert_true(o.claimed_ms > 0);
+    orphan_free(&o);
+    struct orphan_end e = {
+        .job_id = text_of(id), .lease_ms = at, .reason = "r", .rerun = true, .exclude = "a1"};
+    assert_int_equal(store_orphan_end(t->b, &e), ERR_OK);
+    struct job_read read = {.job_id = text_of(id)};
+    assert_int_equal(store_jobs_get(t->a, &read, 1), ERR_OK);
+    json_t *excluded = json_pack("[s]", "a1");
+    assert_true(json_equal(json_object_get(read.value, "exclude_agents"), excluded));
+    json_decref(excluded);
+    json_decref(read.value);
+    assert_int_equal(store_orphan_get(t->a, text_of(id), &o), ERR_OK);
+    assert_string_equal(o.state, "waiting");
+    assert_int_equal(o.lease_ms, 0);
+    assert_int_equal(o.reruns, 1);
+    orphan_free(&o);
+    char request[ID_SIZE];
+    struct text name = text_of(queue);
+    new_id(request);
+    struct claim c = claim_of(request, &name, "a1");
+    assert_int_equal(store_jobs_claim(t->a, &c, 1), ERR_NOT_FOUND);
+    claim_until(t->a, queue, "a2", at);
+    put_until(t->a, id, "complete", 0);
+}
+
 static size_t left_by(struct store *s, const char *agent, int64_t before_ms)
 {
     const struct agent_since since = {.name = text_of(agent), .before_ms = before_ms};
@@ -291,5 +333,6 @@ const struct CMUnitTest leases_suite[] = {
     cmocka_unit_test(test_adjust),         cmocka_unit_test(test_renewal),
     cmocka_unit_test(test_states),         cmocka_unit_test(test_orphan),
     cmocka_unit_test(test_returned_claim), cmocka_unit_test(test_left),
+    cmocka_unit_test(test_exclude),
 };
 SUITE_LEN(leases);

@@ -16,6 +16,7 @@
 #include "worker/handlers/unknown_queue.h"
 #include "worker/http/etag.h"
 #include "worker/http/jsonbody.h"
+#include "worker/jobs/retry.h"
 #include "worker/request/call.h"
 #include "worker/request/doc_limits.h"
 #include "worker/validation/job_id.h"
@@ -148,6 +149,7 @@ static bool submission_load(struct submission *s, struct call *c)
     if (child_jobs_only(c) && !(s->parent_rights = child_jobs_rights(c, s->data)))
         return false;
     if (!own_field_is_fine(c, s->data, RERUN_FIELD, 0, RERUNS_MAX) ||
+        !own_field_is_fine(c, s->data, RETRY_FIELD, 0, RETRIES_MAX) ||
         !own_field_is_fine(c, s->data, QUEUE_TIMEOUT_FIELD, 1, QUEUE_TIMEOUT_MAX) ||
         !unknown_queue_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
         excluded_leave_nobody(c, s->data))

@@ -2,6 +2,7 @@
 #include "common/bus.h"
 #include "common/text.h"
 #include "worker/handlers/job_reads.h"
+#include "worker/handlers/provision_retry.h"
 #include "worker/handlers/result_view.h"
 #include "worker/http/cookie.h"
 #include "worker/http/jsonbody.h"
@@ -137,7 +138,10 @@ static void post_load(struct bundle *b, struct call *c)
         reply_error(c, 400, INVALID_JOB_ID);
     else
         fine = doc_fits(c, fields, put.max) && answer_fits(c, fields, b);
-    if (!fine) {
+    bool ends = fine && provision_retry_may_be(c, &put);
+    if (ends)
+        store_earlier(c->store, b, id); /* provision_retry() must read that */
+    if (!fine || (ends && provision_retry(c, &put))) {
         post_free(&p, &put);
         return;
     }

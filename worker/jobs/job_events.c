@@ -62,6 +62,8 @@ static const char *name_of(const char *state, const char *reason)
 {
     if (strcmp(state, "running") == 0)
         return "job_claimed";
+    if (strcmp(state, "waiting") == 0 && reason && strncmp(reason, "retry ", 6) == 0)
+        return "job_retried";
     if (strcmp(state, "waiting") == 0)
         return reason ? "job_orphaned" : "job_returned";
     if (strcmp(state, "cancelled") == 0)

@@ -60,6 +60,7 @@ struct orphan {
     int64_t lease_ms;
     int64_t reruns;  /* how often it was put back in its queue for that reason */
     int64_t allowed; /* reruns that the job asks for (RERUN_FIELD); 0: none */
+    int64_t claimed_ms;
 };
 
 void orphan_free(struct orphan *o);
@@ -90,6 +91,7 @@ struct orphan_end {
     int64_t lease_ms; /* as leases_overdue found it */
     const char *reason;
     bool rerun;
+    const char *exclude; /* an agent that must not get it again; NULL: none */
 };
 
 /* A claimed job that is larger than any message on the bus. */

@@ -83,7 +83,8 @@ static struct orphan orphan_of(const bson_t *doc)
                            .webhook = copy_at(doc, WEBHOOK_PATH),
                            .lease_ms = doc_date(doc, "lease"),
                            .reruns = doc_int(doc, "claim.reruns", 0),
-                           .allowed = doc_int(doc, RERUN_PATH, 0)};
+                           .allowed = doc_int(doc, RERUN_PATH, 0),
+                           .claimed_ms = doc_date(doc, "claim.at")};
 }
 
 enum err mongo_leases_overdue(struct store *s, int64_t before_ms, struct orphan *orphans,
@@ -139,16 +140,39 @@ enum err mongo_agents_left(struct store *s, const struct agent_since *agents, si
     return ERR_OK;
 }
 
+enum err mongo_orphan_get(struct store *s, struct text job_id, struct orphan *ret)
+{
+    struct db_found f;
+    enum err e = job_find(mongo_of(s), job_id, ORPHAN_FIELDS, &f);
+
+    if (!e)
+        *ret = orphan_of(&f.doc);
+    db_end(&f);
+    return e;
+}
+
+/* A stage that adds an agent to those that must not get the job; none where it is NULL. */
+static struct doc_value exclusion(const char *agent)
+{
+    if (!agent)
+        return v_none();
+    return v_own(doc_of("$set: {job_data.exclude_agents: {$concatArrays: [{$ifNull: "
+                        "['$job_data.exclude_agents', []]}, [{$literal: ?}]]}}",
+                        v_str(agent)));
+}
+
 /* The pipeline that makes the job wait again and keeps the present run as an attempt. */
-static bson_t *rerun(struct mongo *m, const char *reason, int keep)
+static bson_t *rerun(struct mongo *m, const struct orphan_end *end, int keep)
 {
     return doc_of(
-        "[{$set: {result_data." END_REASON ": {$literal: ?}}}, ?, {$set: {result_data: {$literal: "
+        "[{$set: {result_data." END_REASON
+        ": {$literal: ?}}}, ?, ?, {$set: {result_data: {$literal: "
         "{job_state: 'waiting'}}, claim.reruns: {$add: [{$ifNull: ['$claim.reruns', 0]}, 1]}, "
         "history: ?}}, {$unset: ['started_at', 'lease', 'wait_until', 'claim.token', "
         "'claim.owner', 'claim.at', "
         "'claim.open']}, ?]",
-        v_str(reason), v_own(job_attempts(keep)), v_own(job_history_more(m, "waiting", reason)),
+        v_str(end->reason), v_own(job_attempts(keep)), exclusion(end->exclude),
+        v_own(job_history_more(m, "waiting", end->reason)),
         keep > 0 ? v_own(job_size_check(STORE_DOCUMENT_MAX - JOB_STATE_ROOM)) : v_none());
 }
 
@@ -159,8 +183,7 @@ static enum err end_with(struct mongo *m, const struct orphan_end *end, int keep
     enum err e = DB_UPDATE(
         m, JOBS, &done,
         .filter = doc_of("lease: ?, job_id: ?", v_date(end->lease_ms), v_text(end->job_id)),
-        .update = end->rerun ? rerun(m, end->reason, keep) : job_ended(m, end->reason),
-        .index = IX_LEASE);
+        .update = end->rerun ? rerun(m, end, keep) : job_ended(m, end->reason), .index = IX_LEASE);
 
     return e || done.matched ? e : ERR_NOT_FOUND;
 }

@@ -69,7 +69,8 @@ static enum err take_orphans(struct query *r, struct orphan *orphans, size_t *n)
                                           .lease_ms = query_col_int(r, 4),
                                           .reruns = query_col_int(r, 5),
                                           .webhook = query_col_given(r, 6),
-                                          .allowed = query_col_int(r, 7)};
+                                          .allowed = query_col_int(r, 7),
+                                          .claimed_ms = query_col_int(r, 8)};
     query_end(r);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
@@ -101,6 +102,35 @@ enum err sqlite_agents_left(struct store *s, const struct agent_since *agents, s
     return e;
 }
 
+enum err sqlite_orphan_get(struct store *s, struct text job_id, struct orphan *ret)
+{
+    struct query r = query_new(sqlite_of(s), SQL_ORPHAN);
+    struct orphan found[SWEEP_MAX];
+    size_t n = 0;
+
+    query_text(&r, job_id);
+    enum err e = take_orphans(&r, found, &n);
+    if (!e && !n)
+        return ERR_NOT_FOUND;
+    if (!e)
+        *ret = found[0];
+    return e;
+}
+
+static enum err exclude(struct sqlite *q, int64_t id, const char *agent)
+{
+    struct query data = query_new(q, SQL_EXCLUDE_DATA);
+
+    query_int(&data, id);
+    query_str(&data, agent);
+    enum err e = query_run(&data);
+    if (e)
+        return e;
+    struct query r = query_new(q, SQL_EXCLUDE);
+    query_int(&r, id);
+    return query_run(&r);
+}
+
 /* Makes the job wait again, as a new attempt. */
 static enum err rerun(struct sqlite *q, int64_t id, const char *reason)
 {
@@ -128,6 +158,10 @@ static enum err end_orphan(struct sqlite *q, const struct orphan_end *end)
     if (!e)
         id = query_col_int(&r, 0);
     query_end(&r);
+    if (e)
+        return e;
+    if (end->rerun && end->exclude)
+        e = exclude(q, id, end->exclude);
     if (e)
         return e;
     return end->rerun ? rerun(q, id, end->reason) : sqlite_job_end(q, id, "cancelled", end->reason);
