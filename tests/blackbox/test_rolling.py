@@ -142,6 +142,7 @@ def test_more_and_fewer_workers(private, queue):
     assert len(stack.children("worker")) == 1
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.stores("sqlite")
 @pytest.mark.parametrize("role", ROLES)
