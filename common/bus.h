@@ -37,8 +37,12 @@
 #include <stdint.h>
 #include <zmq.h>
 
-#define BUS_VERSION     1
-#define BUS_ID_SIZE     16
+#define BUS_VERSION 1
+#define BUS_ID_SIZE 16
+/* Header of the answer to a claim that a pause or a mode keeps from jobs. Both may end by their
+ * time, of which no WAKE tells: its poll asks again soon. */
+#define BUS_CLAIM_HELD "X-Claim-Held"
+
 #define BUS_KEY_MAX     128 /* longer keys are cut; equal cut keys only serialise requests */
 #define BUS_BUNDLE_MAX  32  /* requests in one message to a worker, at most */
 #define BUS_MESSAGE_MAX (20 * MIB)

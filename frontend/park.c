@@ -133,7 +133,16 @@ static bool missed_word(const struct park *park, const struct poll *p)
     return false;
 }
 
-static void stand(struct park *park, struct poll *p)
+/* Whether a pause or a mode keeps the claim from jobs. */
+static bool is_held(const struct reply *reply)
+{
+    for (size_t i = 0; i < reply->headers_len; i++)
+        if (strcmp(reply->headers[i].name, BUS_CLAIM_HELD) == 0)
+            return true;
+    return false;
+}
+
+static void stand(struct park *park, struct poll *p, bool held)
 {
     const struct timeval every = {.tv_usec = TICK_MS * 1000};
 
@@ -141,7 +150,7 @@ static void stand(struct park *park, struct poll *p)
         ask(p, 0, 0);
         return;
     }
-    if (p->doubts != park->doubts)
+    if (held || p->doubts != park->doubts)
         p->look = within(p, DOUBT_MS);
     p->parked = true;
     p->x.client_gone = on_gone;
@@ -175,7 +184,7 @@ static void on_reply(struct link_request *r, enum err e, const struct reply *rep
         park->words - p->word <= RECENT_MAX)
         wake_one(park, p->word, p->passed + 1);
     if (!e && reply->status == 204 && p->x.req && clock_mono_ms() < p->end && !park->closed)
-        stand(park, p);
+        stand(park, p, is_held(reply));
     else
         exchange_end(&p->x, e, reply);
 }

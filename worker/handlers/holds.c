@@ -1,6 +1,7 @@
 /* Pause and resume of queues; what holds mean to claims. */
 #include "worker/handlers/holds.h"
 
+#include "common/bus.h"
 #include "common/clock.h"
 #include "worker/auth/security_log.h"
 #include "worker/encoding/json_string.h"
@@ -26,11 +27,12 @@ bool holds_spare(struct call *c, struct claim *claim, struct text *queues)
         reply_err(c, e);
         return false;
     }
-    if (claim->agent.s && looks[n].held)
-        return false;
-    for (size_t i = 0; i < n; i++)
+    bool agent_held = claim->agent.s && looks[n].held;
+    for (size_t i = 0; i < n && !agent_held; i++)
         if (!looks[i].held)
             queues[left++] = queues[i];
+    if (left < n)
+        reply_header(c, BUS_CLAIM_HELD, "yes");
     claim->queues_len = left;
     return left > 0;
 }
