@@ -1,6 +1,7 @@
 /* Live output: appended, read once, in pieces that fit an answer. */
 #include "tests/store/suite.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static enum err append(struct store *s, const char *job_id, enum output_type type, struct text text)
@@ -245,6 +246,65 @@ static void test_many_entries(void **state)
     assert_int_equal(entries, N);
 }
 
+/* A reader in a thread of its own. */
+struct reader {
+    struct store *s;
+    const char *job_id;
+    size_t want, *found; /* both readers */
+    size_t mine;
+    pthread_mutex_t *mutex;
+};
+
+static bool is_done(const struct reader *r)
+{
+    pthread_mutex_lock(r->mutex);
+    bool done = *r->found >= r->want;
+    pthread_mutex_unlock(r->mutex);
+    return done;
+}
+
+/* Takes a few entries at a time until all are found, at most 200 times. */
+static void *read_all(void *arg)
+{
+    struct reader *r = arg;
+
+    for (int i = 0; i < 200 && !is_done(r); i++) {
+        json_t *entries = json_array();
+        enum err e =
+            take_live(store_output_take, r->s, r->job_id, OUTPUT_OUTPUT, 20, false, entries);
+        size_t n = e ? 0 : json_array_size(entries);
+        json_decref(entries);
+        r->mine += n;
+        pthread_mutex_lock(r->mutex);
+        *r->found += n;
+        pthread_mutex_unlock(r->mutex);
+    }
+    return NULL;
+}
+
+/* Each entry goes to one of two readers at a time, also where both want the same ones. */
+static void test_two_readers(void **state)
+{
+    enum { N = 100, ROUNDS = 5 };
+    struct stores *t = *state;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    char id[ID_SIZE];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t found = 0;
+        struct reader readers[] = {{t->a, id, N, &found, 0, &mutex},
+                                   {t->b, id, N, &found, 0, &mutex}};
+        pthread_t other;
+        new_id(id);
+        for (int i = 0; i < N; i++)
+            assert_int_equal(append(t->a, id, OUTPUT_OUTPUT, text_of("x")), ERR_OK);
+        assert_int_equal(pthread_create(&other, NULL, read_all, &readers[1]), 0);
+        read_all(&readers[0]);
+        assert_int_equal(pthread_join(other, NULL), 0);
+        assert_int_equal(found, N);
+    }
+}
+
 const struct CMUnitTest output_suite[] = {
     cmocka_unit_test(test_taken_once),
     cmocka_unit_test(test_an_empty_entry_is_one),
@@ -256,5 +316,6 @@ const struct CMUnitTest output_suite[] = {
     cmocka_unit_test(test_more_than_fits),
     cmocka_unit_test(test_too_large),
     cmocka_unit_test(test_many_entries),
+    cmocka_unit_test(test_two_readers),
 };
 SUITE_LEN(output);

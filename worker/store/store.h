@@ -145,10 +145,12 @@ struct result_put {
     struct text job_id;
     json_t *fields;        /* object without job_state; borrowed; any names */
     const char *job_state; /* NULL: not sent; set only where states.h allows it */
-    int64_t lease_ms;      /* new end of the lease while the job is active; 0: no change */
-    struct text agent;     /* who posts; s NULL: unknown */
-    size_t max;            /* bytes of the job with these fields; 0: the limit of the store */
-    enum err err;          /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
+    /* new end of the lease while the job is active; 0: no change. While the state stays, a store may
+     * leave one of which less than a quarter is over. */
+    int64_t lease_ms;
+    struct text agent; /* who posts; s NULL: unknown */
+    size_t max;        /* bytes of the job with these fields; 0: the limit of the store */
+    enum err err;      /* out: ERR_OK, ERR_NOT_FOUND (nothing is stored) or a fault */
 };
 
 struct output_append {

@@ -145,11 +145,17 @@ bson_t *job_attempts(int keep)
                   v_int(-keep));
 }
 
+bson_t *job_time(struct mongo *m)
+{
+    return doc_of("$max: [?, {$max: '$history.at'}, {$max: '$events.at'}]",
+                  v_date(mongo_now_ms(m)));
+}
+
 bson_t *job_history_more(struct mongo *m, const char *state, const char *reason)
 {
     return doc_of("$slice: [{$concatArrays: [{$ifNull: ['$history', []]}, [{state: {$literal: ?}, "
                   "at: ?, reason: ?}]]}, ?]",
-                  v_str(state), v_date(mongo_now_ms(m)),
+                  v_str(state), v_own(job_time(m)),
                   reason ? v_own(doc_of("$literal: ?", v_str(reason))) : v_none(),
                   v_int(-HISTORY_MAX));
 }

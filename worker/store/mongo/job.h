@@ -16,6 +16,10 @@ extern const int attempts_kept[ATTEMPTS_TRIES];
 bson_t *job_attempts(int keep);
 bson_t *job_size_check(int64_t max);
 
+/* The expression of the time, but no earlier than what was added to the job before: two processes
+ * may know the server's clock some milliseconds apart. */
+bson_t *job_time(struct mongo *m);
+
 /* The expression of the history plus one entry; `reason` may be NULL. */
 bson_t *job_history_more(struct mongo *m, const char *state, const char *reason);
 

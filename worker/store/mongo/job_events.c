@@ -13,7 +13,7 @@ static bson_t *more(struct mongo *m, const struct job_events_post *post)
         "?, event: '$$e'}}}]}, ?]}]}}}]",
         v_int(JOB_EVENTS_BYTES), v_int(post->max ? post->max : JOB_EVENTS_MAX),
         v_int64(STORE_DOCUMENT_MAX - JOB_STATE_ROOM - 4 * (int64_t)JOB_EVENTS_BYTES),
-        v_json(post->events), v_date(mongo_now_ms(m)), v_int(JOB_EVENTS_MAX));
+        v_json(post->events), v_own(job_time(m)), v_int(JOB_EVENTS_MAX));
 }
 
 enum err mongo_job_events_add(struct store *s, const struct job_events_post *posts, size_t n)

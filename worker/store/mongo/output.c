@@ -5,8 +5,8 @@
  * of other servers hold many texts and may grow.
  *
  * One that was taken has the job id "! ID", `by`, the request, and `taken_at`. When another request
- * takes, it loses its text and the rest of its job id; the database removes it TAKEN_KEPT_MS after
- * taken_at. */
+ * takes, it loses its text and the rest of its job id, and `by` becomes `was`; the database removes it
+ * TAKEN_KEPT_MS after taken_at. */
 #include "worker/store/mongo/job.h"
 
 #include "common/log.h"
@@ -284,27 +284,82 @@ static enum err mark(struct mongo *m, struct taking *k, struct marks *marks)
     return !e && (size_t)done.modified < marks->len ? ERR_CONFLICT : e;
 }
 
-/* Takes from the next documents, as many as fit. ERR_NOT_FOUND: there are none; ERR_CONFLICT: as
- * mark(). */
+/* Adds the identities of those documents that this request has taken to the keys of `won`. */
+static enum err find_won(struct mongo *m, const struct taking *k, const bson_t *ids, json_t *won)
+{
+    struct db_found f;
+    enum err e = DB_FIND(m, &f, .collection = k->name,
+                         .filter = doc_of("_id: {$in: ?}, $or: [{by: ?}, {was: ?}]", v_array(ids),
+                                          v_oid(&k->by), v_oid(&k->by)),
+                         .fields = "_id: true", .index = IX_ID, .limit = TAKE_MAX);
+
+    while (!e && db_next(&f))
+        json_object_setn_new_nocheck(won, (const char *)bson_get_data(&f.doc), f.doc.len,
+                                     json_true());
+    db_end(&f);
+    return e;
+}
+
+static bool is_won(const json_t *won, const bson_t *doc)
+{
+    bson_t *id = doc_of("_id: ?", v_field(doc, "_id"));
+    bool is = json_object_getn(won, (const char *)bson_get_data(id), id->len) != NULL;
+
+    bson_destroy(id);
+    return is;
+}
+
+/* Others took a part of the first `len` documents from `begin` on, whose texts are the entries
+ * behind the first `before`: keeps the rest. Does not read the texts again, which the next request
+ * to take may have removed meanwhile. ERR_CONFLICT: the others have all. */
+static enum err keep_won(struct mongo *m, struct taking *k, const bson_iter_t *begin, size_t len,
+                         size_t before)
+{
+    bson_t ids = BSON_INITIALIZER;
+    json_t *won = json_object();
+    size_t i, n;
+
+    k->f.batch = *begin;
+    for (i = 0; i < len && db_next(&k->f); i++)
+        doc_put_at(&ids, i, v_field(&k->f.doc, "_id"));
+    enum err e = find_won(m, k, &ids, won);
+    bson_destroy(&ids);
+    for (i = json_array_size(k->t->entries); i > before; i--)
+        json_array_remove(k->t->entries, i - 1);
+    k->f.batch = *begin;
+    for (i = 0; !e && i < len && db_next(&k->f); i++)
+        if (is_won(won, &k->f.doc))
+            (void)add_texts(k, &k->f.doc, &n); /* they fitted with the others */
+    json_decref(won);
+    return e || json_array_size(k->t->entries) > before ? e : ERR_CONFLICT;
+}
+
+/* Takes from the next documents, as many as fit. ERR_NOT_FOUND: there are none; ERR_CONFLICT:
+ * others took them meanwhile. */
 static enum err take_some(struct mongo *m, struct taking *k, enum whose whose)
 {
     struct marks marks = {.batch = DB_BATCH(k->name), .ids = BSON_INITIALIZER};
+    size_t n, before = json_array_size(k->t->entries), size = k->size;
     enum err e = find(m, k, whose, NULL);
     bool ours = false;
-    size_t n;
 
     if (e)
         return e;
+    const bson_iter_t begin = k->f.batch;
     marks.batch.light = true;
     while (next(k) && !(ours = doc_oid(&k->f.doc, "by")) && add_texts(k, &k->f.doc, &n))
         mark_one(m, k, &marks, &k->f.doc, n);
+    if (!ours && marks.len == 0)
+        e = ERR_NOT_FOUND;
+    else if (!ours && !k->t->peek)
+        e = mark(m, k, &marks);
+    if (e == ERR_CONFLICT) {
+        k->size = size;
+        e = keep_won(m, k, &begin, marks.len, before);
+    }
     db_end(&k->f);
     if (ours)
         e = take_again(m, k);
-    else if (marks.len == 0)
-        e = ERR_NOT_FOUND;
-    else if (!k->t->peek)
-        e = mark(m, k, &marks);
     db_drop(&marks.batch);
     bson_destroy(&marks.ids);
     return e;
@@ -318,10 +373,10 @@ static void forget_others(struct mongo *m, const struct taking *k)
     struct db_batch b = DB_BATCH(k->name);
 
     b.light = true;
-    DB_ADD_UPDATE(
-        &b, .filter = doc_of("job_id: ?, by: {$ne: ?}", v_text(taken), v_oid(&k->by)),
-        .update = doc_of("$set: {job_id: '" TAKEN "', ?: []}, $unset: {by: true}", v_str(k->name)),
-        .index = IX_OUTPUT, .all = true);
+    DB_ADD_UPDATE(&b, .filter = doc_of("job_id: ?, by: {$ne: ?}", v_text(taken), v_oid(&k->by)),
+                  .update = doc_of("$set: {job_id: '" TAKEN "', ?: []}, $rename: {by: 'was'}",
+                                   v_str(k->name)),
+                  .index = IX_OUTPUT, .all = true);
     if (db_run(m, &b, NULL))
         log_debug("texts that were read before stay a while");
 }
@@ -337,10 +392,9 @@ enum err mongo_output_take(struct store *s, struct live_take *t)
     t->again = false;
     do {
         e = take_some(m, &k, whose);
-        if (e == ERR_CONFLICT) { /* what we did get of it */
-            e = take_again(m, &k);
-            k.more = e == ERR_NOT_FOUND && ++lost < TAKE_TRIES;
-            e = k.more ? ERR_OK : e;
+        if (e == ERR_CONFLICT) {
+            k.more = ++lost < TAKE_TRIES;
+            e = k.more ? ERR_OK : ERR_NOT_FOUND;
         }
         whose = FRESH;
     } while (!e && k.more && !k.full && !t->peek && !t->again);
