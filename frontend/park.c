@@ -11,8 +11,8 @@
 
 enum {
     TICK_MS = 100,
-    LOOK_MS = 15000,  /* a poll asks again after so long without a WAKE, or */
-    SPREAD_MS = 5000, /* up to so much later: not all at a time */
+    LOOK_MS = 15000,  /* a poll asks again after so long without a WAKE, or up to a third later */
+    SILENT_PART = 3,  /* and within this part of --agent-silent, of which it reminds the workers */
     DOUBT_MS = 3000,  /* all ask within so long of a moment in which a WAKE may have been lost */
     PASS_MAX = 4,     /* polls that one WAKE lets ask, as long as they get no job */
     SPARE_S = 5,      /* left of the time after which a silent client is given up */
@@ -96,7 +96,11 @@ static int64_t within(const struct poll *p, int64_t ms)
 
 static void asks(struct park *park, struct poll *p)
 {
-    p->look = LOOK_MS + within(p, SPREAD_MS);
+    int64_t every = LOOK_MS, silent = p->x.server->cfg->agent_silent * 1000 / SILENT_PART;
+
+    if (silent && silent < every)
+        every = silent;
+    p->look = every + within(p, every / 3); /* not all at a time */
     p->words = park->words;
     p->doubts = park->doubts;
 }

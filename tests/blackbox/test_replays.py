@@ -122,7 +122,8 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(store_uri):
-    options = ("--webhook-tries", 1, "--refresh-rotation", "yes", "--refresh-grace", 0)
+    # Notes of agents that were heard of are stored now and then.
+    options = ("--webhook-tries", 1, "--refresh-rotation", "yes", "--refresh-grace", 0, "--agent-silent", 0)
     with Receiver() as receiver, Stack(store_uri(), *options, env=auth.ENV, webhooks=1) as stack:
         place = Place(stack, receiver)
         yield place

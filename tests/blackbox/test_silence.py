@@ -106,17 +106,19 @@ def test_events_of_its_job(api, queue):
     assert api.state(job) == "test"
 
 
-def test_agents_that_ask_are_not_silent(listening, api):
+def test_agents_that_ask_are_not_silent(private):
     """One polls, one holds a long poll, one asks for its job, one is in a job and posts output."""
+    server = private("--agent-silent", 8, "--sweep-interval", 50)
+    api = Api(server.url)
     poller, holder, asker, poster = agents = [new_id() for _ in range(4)]
     for name in agents:
         api.agent(name, queues=[name])
     asked, posted = take(api, asker), take(api, poster)
-    end = time.monotonic() + 6
+    end = time.monotonic() + 15
 
     def hold():
         while time.monotonic() < end:
-            Api(listening.url).get(f"/v1/job?queue={holder}&wait=1", headers=cookie(holder))
+            Api(server.url).get(f"/v1/job?queue={holder}&wait=1", headers=cookie(holder))
 
     waiting = threading.Thread(target=hold)
     waiting.start()
@@ -132,15 +134,15 @@ def test_agents_that_ask_are_not_silent(listening, api):
 
 def test_an_agent_whose_poll_is_held(private, queue):
     """The frontend asks again for it."""
-    api = Api(private("--agent-silent", 6, "--sweep-interval", 50).url)
+    api = Api(private("--agent-silent", 9, "--sweep-interval", 50).url)
     api.agent(queue, queues=[queue])
-    poll = threading.Thread(target=lambda: api.get(f"/v1/job?queue={queue}&wait=13", headers=cookie(queue)))
+    poll = threading.Thread(target=lambda: api.get(f"/v1/job?queue={queue}&wait=16", headers=cookie(queue)))
     poll.start()
     other = Api(api.url)
     while poll.is_alive():
         assert shown(other, queue) == {False}
         time.sleep(0.3)
-    falls_silent(other, queue)
+    wait_until(lambda: is_silent(other, queue), "it is silent", 30)
 
 
 def test_calls_of_others_do_not_count(private):
@@ -224,7 +226,7 @@ def ask_until(server, job, agent, seconds):
 def test_the_server_was_away(private, queue):
     """Stopped for longer than the lease and started again: each agent gets its time anew. One that
     is gone is found afterwards."""
-    server = private("--job-lease", 3, *OPTIONS)
+    server = private("--job-lease", 6, *OPTIONS)
     api = Api(server.url)
     gone = queue + "-gone"
     for name in (queue, gone):
@@ -232,18 +234,18 @@ def test_the_server_was_away(private, queue):
     jobs = {name: take(api, name) for name in (queue, gone)}
     ask_until(server, jobs[queue], queue, 1)
     assert server.faults() == []
-    time.sleep(5)
+    time.sleep(8)
     server.start()
     began = time.monotonic()
     assert shown(api, queue) == shown(api, gone) == {False}
     time.sleep(1)
     assert {name: api.state(job) for name, job in jobs.items()} == dict.fromkeys(jobs, "test")
-    ask_until(server, jobs[queue], queue, 6)
+    ask_until(server, jobs[queue], queue, 9)
     assert api.state(jobs[queue]) == "test" and shown(api, queue) == {False}
     assert names(api, jobs[queue]) == ["job_claimed"]
-    assert api.state(jobs[gone]) == "cancelled" and is_silent(api, gone)
+    wait_until(lambda: api.state(jobs[gone]) == "cancelled" and is_silent(api, gone), "it is lost", 20)
     assert names(api, jobs[gone])[-2:] == ["agent_silent", "job_lost"]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.stores("mongodb")
@@ -265,14 +267,14 @@ def test_the_store_was_away(private, mongod, queue):
 @pytest.mark.stores("sqlite")
 def test_no_broker(private, queue):
     """No worker hears anybody while the broker is away."""
-    server = private("--job-lease", 3, *OPTIONS)
+    server = private("--job-lease", 8, "--agent-silent", 6, "--sweep-interval", 50)
     api = Api(server.url)
     api.agent(queue, queues=[queue])
     job = take(api, queue)
     ask_until(server, job, queue, 4)
     brokers = server.pids("broker")
     server.signal(19, brokers)
-    ask_until(server, job, queue, 6)
+    ask_until(server, job, queue, 12)
     server.signal(18, [p for p in brokers if p in server.tree()])
     ask_until(server, job, queue, 6)
     assert api.state(job) == "test" and names(api, job) == ["job_claimed"]
