@@ -145,8 +145,8 @@ struct result_put {
     struct text job_id;
     json_t *fields;        /* object without job_state; borrowed; any names */
     const char *job_state; /* NULL: not sent; set only where states.h allows it */
-    /* new end of the lease while the job is active; 0: no change. While the state stays, a store may
-     * leave one of which less than a quarter is over. */
+    /* new end of the lease while the job is active; 0: no change. While the state stays, a store
+     * may leave one of which less than a quarter is over. */
     int64_t lease_ms;
     struct text agent; /* who posts; s NULL: unknown */
     size_t max;        /* bytes of the job with these fields; 0: the limit of the store */

@@ -5,8 +5,8 @@
  * of other servers hold many texts and may grow.
  *
  * One that was taken has the job id "! ID", `by`, the request, and `taken_at`. When another request
- * takes, it loses its text and the rest of its job id, and `by` becomes `was`; the database removes it
- * TAKEN_KEPT_MS after taken_at. */
+ * takes, it loses its text and the rest of its job id, and `by` becomes `was`; the database removes
+ * it TAKEN_KEPT_MS after taken_at. */
 #include "worker/store/mongo/job.h"
 
 #include "common/log.h"
