@@ -182,6 +182,9 @@ struct agent_put {
     json_t *log;    /* array of lines to append, may be NULL; borrowed */
 };
 
+/* Whether the agent, as stored, has all these values already. */
+bool agent_put_is_known(const json_t *agent, const struct agent_put *a);
+
 struct queue_check {
     struct text queue;
     bool restricted; /* out */

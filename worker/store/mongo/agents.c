@@ -27,18 +27,6 @@ static struct doc_value submitter_of(const json_t *job_id)
                         v_json(job_id)));
 }
 
-/* Whether the agent has these values already. */
-static bool has(const json_t *agent, const json_t *fields)
-{
-    const char *name;
-    json_t *value;
-
-    json_object_foreach ((json_t *)(uintptr_t)fields, name, value)
-        if (!json_equal(json_object_get(agent, name), value))
-            return false;
-    return true;
-}
-
 /* Whether the post changes nothing but perhaps the age, *ret_ms. A repeat is not looked at: where
  * its first run changed something, the agent's document has its request. */
 static bool is_known(struct mongo *m, const struct agent_put *a, int64_t *ret_ms)
@@ -49,7 +37,7 @@ static bool is_known(struct mongo *m, const struct agent_put *a, int64_t *ret_ms
         db_get(m, AGENTS, doc_of("name: ?", v_text(a->name)), "log: false, requests: false", &f))
         return false;
     json_t *agent = doc_object(&f.doc);
-    bool known = has(agent, a->fields) && has(agent, a->extra);
+    bool known = agent_put_is_known(agent, a);
     *ret_ms = doc_date(&f.doc, "updated_at");
     json_decref(agent);
     db_end(&f);

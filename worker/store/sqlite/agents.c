@@ -133,18 +133,6 @@ static enum err put(struct sqlite *q, const struct agent_put *a)
     return e;
 }
 
-/* Whether the agent has these values already. */
-static bool has(const json_t *agent, const json_t *fields)
-{
-    const char *name;
-    json_t *value;
-
-    json_object_foreach ((json_t *)(uintptr_t)fields, name, value)
-        if (!json_equal(json_object_get(agent, name), value))
-            return false;
-    return true;
-}
-
 /* Whether the post changes nothing but perhaps the age: polling agents must not queue for the write
  * lock. A repeat is not looked at: its first run may have changed something. */
 static bool is_known(struct sqlite *q, const struct agent_put *a, int64_t *ret_ms)
@@ -161,7 +149,7 @@ static bool is_known(struct sqlite *q, const struct agent_put *a, int64_t *ret_m
         if (job_id.s)
             json_object_set_new(agent, "job_id", json_stringn(job_id.s, job_id.len));
         *ret_ms = query_col_int(&r, 1);
-        known = agent && has(agent, a->fields) && has(agent, a->extra);
+        known = agent && agent_put_is_known(agent, a);
         json_decref(agent);
     }
     query_end(&r);
