@@ -177,7 +177,7 @@ def test_who_is_online(listening, api, agent):
 
 
 def test_metric(private):
-    port = Port()
+    port = Port(4)
     server = private(*OPTIONS, "--metrics-port", port.number)
     api = Api(server.url)
 
@@ -186,7 +186,7 @@ def test_metric(private):
         return [line.split()[1] for line in text.splitlines() if line.startswith("testflinger_agents_silent ")]
 
     api.agent("a1", queues=["a1"])
-    assert count() == ["0"]
+    wait_until(lambda: count() == ["0"], "it is there")
     wait_until(lambda: count() == ["1"], "it is counted", 8)
     api.agent("a1", state="waiting")
     wait_until(lambda: count() == ["0"], "it is not any more", 4)
