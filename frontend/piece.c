@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <utlist.h>
-#include <uuid/uuid.h>
 
 enum {
     UNDER_WAY_MAX = 6, /* limit of a process; each takes up to FILE_PIECE bytes */
@@ -87,17 +86,15 @@ static bool pack(struct piece *p, const char id[REQUEST_ID_SIZE], zmq_msg_t *pay
 static void start(struct piece *p)
 {
     char id[REQUEST_ID_SIZE];
-    uuid_t binary;
 
-    random_uuid(binary);
-    uuid_print(binary, id);
     if (!p->give_up)
         p->give_up = clock_mono_ms() + p->server->cfg->request_timeout;
     p->link = (struct link_request){.service = route_service(route_of(p->op)),
                                     .origin = p->origin,
                                     .timeout_ms = p->server->cfg->request_timeout,
                                     .done = on_answer};
-    memcpy(p->link.id, binary, BUS_ID_SIZE);
+    random_uuid(p->link.id);
+    uuid_print(p->link.id, id);
     if (pack(p, id, &p->link.payload))
         link_send(p->server->link, &p->link);
     else

@@ -4,6 +4,7 @@
 #include "worker/auth/security_log.h"
 #include "worker/encoding/json_string.h"
 #include "worker/events/server_events.h"
+#include "worker/handlers/search_states.h"
 #include "worker/http/jsonbody.h"
 #include "worker/request/call.h"
 #include "worker/validation/schemas.h"
@@ -36,17 +37,6 @@ static bool limit_to_own(struct call *c, struct job_search *search)
     return false;
 }
 
-static bool names_active(const json_t *states)
-{
-    json_t *state;
-    size_t i;
-
-    json_array_foreach (states, i, state)
-        if (strcmp(json_string_value(state), "active") == 0)
-            return true;
-    return json_array_size(states) == 0;
-}
-
 /* An array of the body; [] where there is none. */
 static json_t *array_of(json_t *body, const char *name)
 {
@@ -67,7 +57,8 @@ static bool load(struct call *c, json_t *body, struct job_search *search, int64_
         return false;
     }
     search->all_tags = match && strcmp(json_string_value(match), "all") == 0;
-    search->which = names_active(search->states) ? SEARCH_ACTIVE : SEARCH_LISTED;
+    search->which =
+        search_states_which(search->states) == SEARCH_LISTED ? SEARCH_LISTED : SEARCH_ACTIVE;
     *limit = max ? json_integer_value(max) : JOBS_MAX;
     if (*limit < 1 || *limit > JOBS_MAX) {
         reply_invalid(c, json_pack("{s:[s]}", "limit", "Must be an integer from 1 to 1000."));
