@@ -253,9 +253,11 @@ class Stack:
         self.frozen.clear()
 
     def kill(self, role):
-        """Kills one child of a role with SIGKILL and returns its id."""
-        pid = self.children(role)[0]
+        """Kills one child of a role with SIGKILL and returns its id. There is one, and when this returns
+        it is gone: what is seen later of the role is the child that came after it."""
+        pid = wait_until(lambda: self.children(role), f"a child of the {role}")[0]
         self.signal(signal.SIGKILL, [pid])
+        wait_until(lambda: pid not in self.children(role), f"the end of a killed child of the {role}")
         return pid
 
     # Logs
