@@ -12,10 +12,10 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/prefork.h"
+#include "common/random.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <utlist.h>
 
 enum {
@@ -569,8 +569,7 @@ static bool serve_anew(struct broker *b, unsigned slot, int stop_fd, enum err *r
     *b = (struct broker){.cfg = cfg, .now = clock_mono_ms()};
     queue_init(&b->queue, (size_t)cfg->queue_limit, (size_t)cfg->queue_bytes);
     tally_init(&b->tally, b->now);
-    if (getrandom(&b->instance, sizeof b->instance, 0) != sizeof b->instance)
-        b->instance = (uint64_t)clock_wall_us();
+    random_fill(&b->instance, sizeof b->instance);
     *ret_e = wire_open(&b->wire, cfg->bus, slot);
     if (!*ret_e) {
         prefork_ready();

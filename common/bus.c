@@ -5,13 +5,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/packed.h"
+#include "common/random.h"
 
 #include <errno.h>
 #include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -222,8 +222,7 @@ void *bus_connect(void *ctx, const char *endpoint, const char *role)
     char identity[128];
     uint64_t unique = 0;
 
-    if (getrandom(&unique, sizeof unique, 0) != sizeof unique)
-        unique = (uint64_t)clock_wall_us();
+    random_fill(&unique, sizeof unique);
     int n = snprintf(identity, sizeof identity, "%s-%d-%016llx", role, (int)getpid(),
                      (unsigned long long)unique);
     /* IMMEDIATE: a send without a connection fails. PROBE_ROUTER: makes the broker send HELLO at

@@ -13,10 +13,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The driver makes its counters, a file named by process id, before main() can tell it not to; one that
-# kill -9 has left makes a later process of that number complain.
-os.environ.setdefault("MONGOC_DISABLE_SHM", "1")
-
 BIN = Path(os.environ.get("BUILD_DIR", ROOT / "build")).absolute() / "bin"
 ROLES = ("server", "frontend", "broker", "worker", "webhook")
 START_SECONDS = 60

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -499,3 +500,10 @@ def test_many_workers_on_one_store(store_uri, queue):
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(work, range(8)))
+
+
+@pytest.mark.stores("mongodb")
+def test_no_file_of_the_driver(server):
+    """The MongoDB driver's counters would stay in /dev/shm after kill -9, for the next process with that id."""
+    pids = server.pids("worker")
+    assert len(pids) > 1 and not [p for p in pids if Path(f"/dev/shm/mongoc-{p}").exists()]

@@ -1,13 +1,13 @@
 #include "worker/webhook/attempts.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "worker/events/receiver.h"
 #include "worker/webhook/lanes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <utlist.h>
 
 enum {
@@ -22,11 +22,9 @@ enum {
 
 static uint64_t random_number(void)
 {
-    uint64_t n = 0;
+    uint64_t n;
 
-    /* The fallback is predictable, which is harmless: the number only spreads retries. */
-    if (getrandom(&n, sizeof n, GRND_NONBLOCK) < 0)
-        n = (uint64_t)clock_mono_us();
+    random_fill(&n, sizeof n);
     return n;
 }
 

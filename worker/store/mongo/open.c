@@ -5,8 +5,11 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define APP_NAME "testflinger-worker"
 
@@ -36,6 +39,17 @@ static void driver_log(mongoc_log_level_t level, const char *domain, const char 
         log_debug("MongoDB driver (%s): %s", domain, message);
 }
 
+/* The driver's library makes a file of counters in /dev/shm, named by process id, before main(). It
+ * would stay after kill -9 and disturb the next process with that id, and nobody here reads it: it
+ * loses its name at once. Constructors of a program run after those of its libraries. */
+__attribute__((constructor)) static void counters_unlink(void)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "/mongoc-%d", (int)getpid());
+    shm_unlink(name);
+}
+
 static void driver_init(void)
 {
     static bool done;
@@ -43,9 +57,6 @@ static void driver_init(void)
     if (done)
         return;
     done = true;
-    /* Remove the driver's counters: a file in /dev/shm, named by process id, that stays after kill
-     * -9 and disturbs the next process with that id. */
-    setenv("MONGOC_DISABLE_SHM", "1", 0);
     mongoc_init();
     atexit(mongoc_cleanup);
     mongoc_log_set_handler(driver_log, NULL);
