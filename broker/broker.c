@@ -141,8 +141,10 @@ static void send_bundle(struct broker *b, struct peer *worker, struct work *work
 
 static void hand_over(struct broker *b, struct peer *worker, struct work *works[], size_t n)
 {
+    int64_t now_us = clock_mono_us();
+
     for (size_t i = 0; i < n; i++)
-        metric_time(M_BROKER_WAIT, works[i]->header.service, (b->now - works[i]->came) * 1000);
+        metric_time(M_BROKER_WAIT, works[i]->header.service, now_us - works[i]->came_us);
     worker->began_us = b->now_us;
     if (n)
         send_bundle(b, worker, works, n);

@@ -1,6 +1,7 @@
 #include "broker/queue.h"
 
 #include "broker/peers.h"
+#include "common/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -274,7 +275,7 @@ enum err queue_add(struct queue *q, const struct bus_header *h, zmq_msg_t *paylo
     zmq_msg_init(&w->payload);
     zmq_msg_move(&w->payload, payload);
     w->writes = may_write(w);
-    w->came = now;
+    w->came_us = clock_mono_us();
     w->deadline = w->due.key = now + h->ttl_ms;
     w->order.key = ++q->last_number;
     w->lane = lane_of(q, h);

@@ -16,7 +16,7 @@ struct work {
     struct bus_header header;           /* as received; each death adds 1 to `attempt` */
     zmq_msg_t payload;                  /* kept until the answer, for a repeat */
     int64_t deadline;                   /* ms */
-    int64_t came;                       /* ms */
+    int64_t came_us;                    /* us, monotonic */
     unsigned deaths;                    /* workers that were lost with it in hand */
     struct peer *frontend;              /* gets the answer; NULL: gone */
     struct peer *worker;                /* has it in hand; NULL: it waits */

@@ -19,6 +19,13 @@ enum {
     RECENT_MAX = 1024 /* last WAKEs kept, for polls that just asked a worker */
 };
 
+/* A WAKE. One poll at a time asks for it; it is open while none was parked that could. */
+struct word {
+    uint32_t queue; /* hash of its key */
+    unsigned asked; /* polls that have asked for it, at most PASS_MAX */
+    bool open;
+};
+
 /* States: asked (a worker has it) -> parked, after a reply without a job -> asked again, on a WAKE
  * or at `look` -> answered: with a job, at its end, or by park_close(). */
 struct poll {
@@ -31,8 +38,8 @@ struct poll {
     uint64_t words;    /* value of park.words when it asked */
     uint64_t doubts;   /* likewise of park.doubts */
     uint64_t word;     /* the WAKE that made it ask */
-    unsigned passed; /* which one of the polls of that WAKE it is, from 1; 0: no WAKE made it ask */
-    uint32_t *queues; /* hashes of its queues' keys */
+    bool woken;        /* a WAKE made it ask */
+    uint32_t *queues;  /* hashes of its queues' keys */
     size_t queues_len;
     struct poll *prev, *next;
 };
@@ -44,7 +51,7 @@ struct park {
     bool ticking, closed;
     uint64_t words;  /* that have come */
     uint64_t doubts; /* moments in which some may have been lost */
-    uint32_t recent[RECENT_MAX];
+    struct word recent[RECENT_MAX];
 };
 
 static uint32_t hash_of(struct text key)
@@ -105,14 +112,13 @@ static void asks(struct park *park, struct poll *p)
     p->doubts = park->doubts;
 }
 
-static void ask(struct poll *p, uint64_t word, unsigned passed)
+static void ask(struct poll *p)
 {
     struct park *park = p->x.server->park;
 
     unpark(park, p);
     asks(park, p);
-    p->word = word;
-    p->passed = passed;
+    p->woken = false;
     zmq_msg_init(&p->x.link.payload);
     zmq_msg_copy(&p->x.link.payload, &p->payload); /* shares the content */
     link_send(p->x.server->link, &p->x.link);
@@ -124,16 +130,31 @@ static void on_gone(struct exchange *x)
     exchange_free(x);
 }
 
-/* True when a WAKE arrived since the poll asked: the reply may be older than the job. */
-static bool missed_word(const struct park *park, const struct poll *p)
+/* Lets the poll ask for a WAKE, whose next poll it is. */
+static void ask_for(struct park *park, struct poll *p, uint64_t number)
 {
-    uint64_t from = p->words;
+    struct word *word = &park->recent[number % RECENT_MAX];
 
-    if (park->words - from > RECENT_MAX)
+    word->open = false;
+    word->asked++;
+    ask(p);
+    p->word = number;
+    p->woken = true;
+}
+
+/* A WAKE that arrived since the poll asked and is open: the reply may be older than its job. True:
+ * the poll asks again. */
+static bool ask_for_missed(struct park *park, struct poll *p)
+{
+    if (park->words - p->words > RECENT_MAX) {
+        ask(p);
         return true;
-    for (; from < park->words; from++)
-        if (wants(p, park->recent[from % RECENT_MAX]))
+    }
+    for (uint64_t n = p->words; n < park->words; n++)
+        if (park->recent[n % RECENT_MAX].open && wants(p, park->recent[n % RECENT_MAX].queue)) {
+            ask_for(park, p, n);
             return true;
+        }
     return false;
 }
 
@@ -150,10 +171,8 @@ static void stand(struct park *park, struct poll *p, bool held)
 {
     const struct timeval every = {.tv_usec = TICK_MS * 1000};
 
-    if (missed_word(park, p)) {
-        ask(p, 0, 0);
+    if (ask_for_missed(park, p))
         return;
-    }
     if (held || p->doubts != park->doubts)
         p->look = within(p, DOUBT_MS);
     p->parked = true;
@@ -165,17 +184,25 @@ static void stand(struct park *park, struct poll *p, bool held)
 }
 
 /* Lets the poll ask that waits longest of those that want the queue and have not asked since this
- * WAKE. */
-static void wake_one(struct park *park, uint64_t word, unsigned passed)
+ * WAKE. Where none is parked, the WAKE is open for those whose reply is under way. */
+static void wake_one(struct park *park, uint64_t number)
 {
-    uint32_t queue = park->recent[word % RECENT_MAX];
+    struct word *word = &park->recent[number % RECENT_MAX];
     struct poll *p;
 
     DL_FOREACH (park->polls, p)
-        if (p->words <= word && wants(p, queue)) {
-            ask(p, word, passed);
+        if (p->words <= number && wants(p, word->queue)) {
+            ask_for(park, p, number);
             return;
         }
+    word->open = true;
+}
+
+/* The poll of a WAKE got no job. It may be one that excludes this agent only. */
+static void pass_on(struct park *park, const struct poll *p)
+{
+    if (park->words - p->word <= RECENT_MAX && park->recent[p->word % RECENT_MAX].asked < PASS_MAX)
+        wake_one(park, p->word);
 }
 
 static void on_reply(struct link_request *r, enum err e, const struct reply *reply)
@@ -183,10 +210,8 @@ static void on_reply(struct link_request *r, enum err e, const struct reply *rep
     struct poll *p = (struct poll *)r;
     struct park *park = p->x.server->park;
 
-    /* The job may be one that excludes this agent only. */
-    if ((e || reply->status != 200) && p->passed && p->passed < PASS_MAX &&
-        park->words - p->word <= RECENT_MAX)
-        wake_one(park, p->word, p->passed + 1);
+    if ((e || reply->status != 200) && p->woken)
+        pass_on(park, p);
     if (!e && reply->status == 204 && p->x.req && clock_mono_ms() < p->end && !park->closed)
         stand(park, p, is_held(reply));
     else
@@ -284,8 +309,8 @@ static void on_wake(void *arg, struct text key)
         doubt(park);
         return;
     }
-    park->recent[park->words++ % RECENT_MAX] = hash_of(key);
-    wake_one(park, park->words - 1, 1);
+    park->recent[park->words % RECENT_MAX] = (struct word){.queue = hash_of(key)};
+    wake_one(park, park->words++);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -301,7 +326,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         if (now >= p->end)
             answer_none(p);
         else if (now >= p->look)
-            ask(p, 0, 0);
+            ask(p);
     }
     if (!park->polls) {
         event_del(park->tick);

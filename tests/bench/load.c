@@ -19,6 +19,7 @@ static const char usage[] =
     "usage: bench-load --connect ADDRESS:PORT --path PATH [--method GET] [--body TEXT]\n"
     "                  [--type MEDIA_TYPE] [--connections 16] [--seconds 5] [--count N]\n"
     "                  [--warm-up 0.5] [--ids FILE] [--expect 200] [--save-ids FILE]\n"
+    "                  [--rate N] [--agents] [--header LINE]\n"
     "                  [--step --path PATH [--method] [--body] [--type]]...\n"
     "{id} in PATH is replaced by the lines of the --ids file, one after the other, from the\n"
     "beginning again at its end, {now} in TEXT by the time of sending. --count N ends after N "
@@ -27,10 +28,14 @@ static const char usage[] =
     "and measures without warm-up. --save-ids writes the job_id of each reply to a file.\n"
     "--step adds a request to a round: it is sent when the one before is answered, {id} is the\n"
     "last job_id that its connection was answered. Latencies and counts are those of rounds.\n"
+    "--rate begins N rounds a second by the clock, each on a connection that is free, as many as\n"
+    "are due. --agents: each connection is an agent of its own name, whose first request is a "
+    "claim:\n"
+    "204 repeats it, and latencies are those from the {now} in the job to its arrival.\n"
     "Any other status than the expected one is an error; after 100 errors it ends.\n";
 
 struct request {
-    const char *connect, *method, *path, *body, *type;
+    const char *connect, *method, *path, *body, *type, *header;
 };
 
 static void die(const char *what)
@@ -99,8 +104,9 @@ static void request_make(struct load *l, const struct request *r)
         snprintf(length, sizeof length, "Content-Type: %.40s\r\nContent-Length: %zu\r\n", r->type,
                  strlen(body));
     if (asprintf(&s->before, "%s %.*s", r->method, path_len, r->path) < 0 ||
-        asprintf(&s->after, "%s HTTP/1.1\r\nHost: %s\r\n%s\r\n%s",
-                 mark ? mark + strlen(ID_MARK) : "", r->connect, length, body) < 0)
+        asprintf(&s->line_end, "%s HTTP/1.1\r\n", mark ? mark + strlen(ID_MARK) : "") < 0 ||
+        asprintf(&s->after, "Host: %s\r\n%s%s%s\r\n%s", r->connect, r->header ? r->header : "",
+                 r->header ? "\r\n" : "", length, body) < 0)
         die("memory");
     if (in_body)
         s->stamp = s->after + strlen(s->after) - strlen(in_body);
@@ -170,11 +176,21 @@ static bool option_take(struct load *l, struct request *r, int c, const char *va
     case 'S':
         l->save = file_open(value, "w");
         return true;
+    case 'r':
+        l->rate = strtod(value, NULL);
+        return l->rate > 0;
+    case 'a':
+        l->agents = true;
+        return true;
+    case 'h':
+        r->header = value;
+        return true;
     case '+':
         if (!r->path || l->steps_len + 1 == LOAD_STEPS_MAX)
             return false;
         request_make(l, r);
-        *r = (struct request){.connect = r->connect, .method = "GET", .type = r->type};
+        *r = (struct request){
+            .connect = r->connect, .method = "GET", .type = r->type, .header = r->header};
         return true;
     default:
         return false;
@@ -184,13 +200,23 @@ static bool option_take(struct load *l, struct request *r, int c, const char *va
 static bool options_read(struct load *l, struct request *r, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"connect", required_argument, NULL, 'C'}, {"method", required_argument, NULL, 'm'},
-        {"path", required_argument, NULL, 'p'},    {"body", required_argument, NULL, 'b'},
-        {"type", required_argument, NULL, 't'},    {"connections", required_argument, NULL, 'c'},
-        {"seconds", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'n'},
-        {"warm-up", required_argument, NULL, 'w'}, {"ids", required_argument, NULL, 'i'},
-        {"expect", required_argument, NULL, 'e'},  {"save-ids", required_argument, NULL, 'S'},
-        {"step", no_argument, NULL, '+'},          {NULL, 0, NULL, 0},
+        {"connect", required_argument, NULL, 'C'},
+        {"method", required_argument, NULL, 'm'},
+        {"path", required_argument, NULL, 'p'},
+        {"body", required_argument, NULL, 'b'},
+        {"type", required_argument, NULL, 't'},
+        {"connections", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'n'},
+        {"warm-up", required_argument, NULL, 'w'},
+        {"ids", required_argument, NULL, 'i'},
+        {"expect", required_argument, NULL, 'e'},
+        {"save-ids", required_argument, NULL, 'S'},
+        {"step", no_argument, NULL, '+'},
+        {"rate", required_argument, NULL, 'r'},
+        {"agents", no_argument, NULL, 'a'},
+        {"header", required_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -198,6 +224,17 @@ static bool options_read(struct load *l, struct request *r, int argc, char **arg
         if (!option_take(l, r, c, optarg))
             return false;
     return r->connect && r->path && optind == argc;
+}
+
+/* So many files, if the system lets it. */
+static void files_allow(rlim_t n)
+{
+    struct rlimit files;
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < n)
+        files.rlim_cur = n < files.rlim_max ? n : files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
 }
 
 int main(int argc, char **argv)
@@ -210,12 +247,14 @@ int main(int argc, char **argv)
         return 2;
     }
     request_make(&l, &r);
+    files_allow(l.connections + 64);
     load_run(&l);
     report(&l);
     if (l.save && fclose(l.save) != 0)
         die("saving ids");
     for (size_t i = 0; i < l.steps_len; i++) {
         free(l.steps[i].before);
+        free(l.steps[i].line_end);
         free(l.steps[i].after);
     }
     free(l.ids);

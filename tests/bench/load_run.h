@@ -10,14 +10,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define LOAD_CONNECTIONS_MAX 1024
+#define LOAD_CONNECTIONS_MAX 10000
 #define LOAD_ERRORS_MAX      100 /* then it gives up */
 #define LOAD_ID_SIZE         64
 #define LOAD_STEPS_MAX       4
 
-/* One request of a round: its text, before and after the id where it has one. */
+/* One request of a round: its text, before and after the id where it has one; line_end ends the
+ * request line. */
 struct load_step {
-    char *before, *after;
+    char *before, *line_end, *after;
     bool has_id;
     char *stamp; /* in `after`: takes the time of sending; NULL: none */
 };
@@ -28,6 +29,10 @@ struct load {
     unsigned connections;
     double seconds, warm_up;
     uint64_t count; /* rounds at most, without warm-up; 0: as many as `seconds` allow */
+    double rate;    /* rounds begun a second, by the clock; 0: each connection begins its next at
+                       the end of the one before */
+    bool agents;    /* connection N is the agent bench-N; the first step is a claim, a 204 repeats
+                       it; latencies are from the stamp in the job to its arrival */
     int expect;     /* status; any other is an error */
     /* A round: each is sent when the one before is answered. The id is the next of `ids` in the
      * first step, the last job id that the connection was answered in the others. */

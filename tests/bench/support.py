@@ -135,7 +135,10 @@ def run_tool(name, *more, **options):
 
 
 def table(header, rows):
-    """Text of a table: the first two columns to the left, the others to the right."""
+    """Text of a table: the first two columns to the left, the others to the right. Markdown for tests/bench/all."""
+    if os.environ.get("BENCH_MARKDOWN"):
+        lines = [header, ["---" if i < 2 else "---:" for i in range(len(header))], *rows]
+        return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
     rows = [header] + [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = []

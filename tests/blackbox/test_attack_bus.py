@@ -225,7 +225,7 @@ def lonely_frontend(tmp_path_factory):
     port = Port()
     with PlayedBroker(tmp_path_factory.mktemp("frontend"), "frontends", "frontend",
                       "--listen", f"127.0.0.1:{port.number}") as broker:
-        broker.url = f"http://127.0.0.1:{port.number}"
+        broker.port, broker.url = port, f"http://127.0.0.1:{port.number}"
         wait_until(lambda: is_open(port.number), "the frontend listens")
         yield broker
     port.release()
