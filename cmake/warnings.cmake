@@ -15,11 +15,11 @@ target_compile_options(
             -Wpointer-arith
             -Wcast-qual
             -Wcast-align
-            -Wstrict-prototypes
-            -Wmissing-prototypes
+            $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
+            $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
             -Wmissing-declarations
             -Wredundant-decls
-            -Wold-style-definition
+            $<$<COMPILE_LANGUAGE:C>:-Wold-style-definition>
             -Wconversion
             -Wno-sign-conversion
             -Wfloat-equal
@@ -32,7 +32,7 @@ target_compile_options(
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   target_compile_options(
     project_options INTERFACE -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wrestrict
-                              -Wformat-overflow=2 -Wjump-misses-init -Wtrampolines)
+                              -Wformat-overflow=2 $<$<COMPILE_LANGUAGE:C>:-Wjump-misses-init> -Wtrampolines)
 endif()
 if(WARNINGS_AS_ERRORS)
   target_compile_options(project_options INTERFACE -Werror)

@@ -17,7 +17,11 @@ struct route {
     const char *too_large;
     unsigned flags;
     const char *summary;
+    bool web;
+    const char *page;
 };
+
+static bool web_is_hidden;
 
 static const struct route routes[OP_COUNT_] = {
 #define ROUTE(op_, service_, handler, ...)                                                         \
@@ -98,6 +102,27 @@ const char *route_summary(const struct route *r)
     return r->summary;
 }
 
+bool route_is_web(const struct route *r)
+{
+    return r->web;
+}
+
+const char *route_page(const struct route *r)
+{
+    return r->page;
+}
+
+void routes_hide_web(void)
+{
+    web_is_hidden = true;
+}
+
+bool route_web_path(struct text path)
+{
+    return !web_is_hidden &&
+           !(path.len >= 3 && memcmp(path.s, "/v1", 3) == 0 && (path.len == 3 || path.s[3] == '/'));
+}
+
 /* Length of the segment at s, up to the next slash or end. */
 static size_t segment_len(const char *s, const char *end)
 {
@@ -145,7 +170,7 @@ bool route_match(const char *path, size_t len, struct route_match *ret)
         const struct route *r = &routes[i];
         struct route_param params[ROUTE_PARAMS_MAX];
         size_t n;
-        if (!r->path || !pattern_match(r->path, path, len, params, &n))
+        if (!r->path || (r->web && web_is_hidden) || !pattern_match(r->path, path, len, params, &n))
             continue;
         found.by_method[r->method] = r;
         memcpy(found.params, params, n * sizeof *params);

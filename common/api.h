@@ -2,6 +2,8 @@
 #ifndef COMMON_API_H
 #define COMMON_API_H
 
+#include "common/text.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,9 +95,18 @@ size_t route_body_limit(const struct route *r); /* bytes; 0: takes no body */
 const char *route_too_large(const struct route *r);
 unsigned route_flags(const struct route *r);
 const char *route_summary(const struct route *r);
+bool route_is_web(const struct route *r);      /* a PAGE or ASSET row: for people, not programs */
+const char *route_page(const struct route *r); /* name of its template; NULL: none */
 
 /* Whether requests of the row may change the store. */
 bool route_writes(const struct route *r);
+
+/* From now on this process matches no path to rows of the web interface. */
+void routes_hide_web(void);
+
+/* Whether a path may be one of the web interface: it is switched on, and the path is not below that
+ * of the API. */
+bool route_web_path(struct text path);
 
 #define ROUTE_PARAMS_MAX 2
 

@@ -22,6 +22,26 @@ const char *answer_client_id(struct evhttp_request *req)
     return n > 0 && n <= CLIENT_ID_MAX && !id[n] ? id : NULL;
 }
 
+/* Scripts, styles and pictures come from this server alone; no page stands in a frame. */
+#define CONTENT_POLICY                                                                             \
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self'; " \
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+static bool is_html(const struct reply *reply)
+{
+    for (size_t i = 0; i < reply->headers_len; i++)
+        if (strcmp(reply->headers[i].name, "Content-Type") == 0)
+            return strncmp(reply->headers[i].value, "text/html", 9) == 0;
+    return false;
+}
+
+static void guard_page(struct evkeyvalq *out)
+{
+    evhttp_add_header(out, "Content-Security-Policy", CONTENT_POLICY);
+    evhttp_add_header(out, "Referrer-Policy", "same-origin");
+    evhttp_add_header(out, "Cross-Origin-Opener-Policy", "same-origin");
+}
+
 void answer_headers(struct server *s, struct evhttp_request *req, const struct reply *reply,
                     const char *id)
 {
@@ -33,6 +53,8 @@ void answer_headers(struct server *s, struct evhttp_request *req, const struct r
     evhttp_add_header(out, "X-Request-Id", own ? own : id);
     /* Browsers must not run what a job posted as a page or script. */
     evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+    if (is_html(reply))
+        guard_page(out);
     if (s->draining)
         evhttp_add_header(out, "Connection", "close");
 }

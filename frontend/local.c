@@ -1,7 +1,9 @@
 #include "frontend/local.h"
 
+#include "common/accept.h"
 #include "common/op.h"
 #include "frontend/openapi.h"
+#include "frontend/static_file.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +14,13 @@
 #define NOT_FOUND                                                                                  \
     "Not found: 404 Not Found: The requested URL was not found on the server. If you entered the " \
     "URL manually please check your spelling and try again.\n"
+
+#define TYPE_HTML "text/html; charset=utf-8"
+#define NOT_FOUND_PAGE                                                                             \
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Not found</title>"    \
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"                     \
+    "<link rel=\"stylesheet\" href=\"/static/app.css\"></head><body><main><h1>Not found</h1>"      \
+    "<p>This server has no such page.</p><p><a href=\"/\">Overview</a></p></main></body></html>\n"
 
 static void add_header(struct local_answer *a, const char *name, const char *value)
 {
@@ -65,6 +74,14 @@ static void bad_method(struct local_answer *a, const struct parsed *p)
     add_header(a, "Allow", p->allow);
 }
 
+/* A page for who asks for HTML by that name, outside the API. */
+static void not_found(struct local_answer *a, const struct parsed *p)
+{
+    bool page = p->web && accept_quality(p->request.headers[HDR_ACCEPT], "text/html") > 0;
+
+    set(a, 404, page ? TYPE_HTML : TYPE_TEXT, "%s", page ? NOT_FOUND_PAGE : NOT_FOUND);
+}
+
 /* Messages of the refusing statuses; those of 405 and 413 depend on the path. */
 static const struct {
     int status;
@@ -86,7 +103,7 @@ void local_verdict(struct local_answer *a, int verdict, const struct parsed *p)
         if (*p->allow)
             bad_method(a, p);
         else
-            set(a, 404, TYPE_TEXT, NOT_FOUND);
+            not_found(a, p);
         return;
     }
     for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
@@ -99,24 +116,69 @@ void local_verdict(struct local_answer *a, int verdict, const struct parsed *p)
 
 /* ---- the LOCAL rows of api.def ---- */
 
-static void local_version(struct local_answer *a)
+static void local_version(struct local_answer *a, const struct parsed *p)
 {
+    (void)p;
     set(a, 200, TYPE_TEXT, "Testflinger Server v" PROJECT_VERSION);
 }
 
-static void local_healthz(struct local_answer *a)
+static void local_healthz(struct local_answer *a, const struct parsed *p)
 {
+    (void)p;
     set(a, 200, TYPE_JSON, "{\"status\": \"ok\"}");
 }
 
-static void local_openapi(struct local_answer *a)
+static void local_openapi(struct local_answer *a, const struct parsed *p)
 {
+    (void)p;
     a->reply = (struct reply){.status = 200, .body = openapi_document()};
     a->is_static = true;
     add_header(a, "Content-Type", TYPE_JSON);
 }
 
-static void (*const handlers[OP_COUNT_])(struct local_answer *a) = {
+/* Compressed for who takes that. `cache`: the value of Cache-Control. */
+static void set_file(struct local_answer *a, const struct parsed *p, const struct static_file *f,
+                     const char *cache)
+{
+    bool packed = accept_gzip(p->request.headers[HDR_ACCEPT_ENCODING]);
+
+    a->reply = (struct reply){.status = 200, .body = static_file_body(f, packed)};
+    a->is_static = true;
+    add_header(a, "Content-Type", static_file_type(f));
+    add_header(a, "Cache-Control", cache);
+    add_header(a, "Vary", "Accept-Encoding");
+    if (packed)
+        add_header(a, "Content-Encoding", "gzip");
+}
+
+/* A page of another release of the server asks for its own hash and gets what is here, once. */
+static void local_static(struct local_answer *a, const struct parsed *p)
+{
+    bool current;
+    const struct static_file *f = static_file_find(p->request.params[0], &current);
+
+    if (f)
+        set_file(a, p, f, current ? "public, max-age=31536000, immutable" : "no-cache");
+    else
+        not_found(a, p);
+}
+
+static void local_favicon(struct local_answer *a, const struct parsed *p)
+{
+    bool current;
+    const char icon[] = "icon.svg";
+
+    set_file(a, p, static_file_find((struct text){icon, sizeof icon - 1}, &current),
+             "public, max-age=86400");
+}
+
+static void local_robots(struct local_answer *a, const struct parsed *p)
+{
+    (void)p;
+    set(a, 200, TYPE_TEXT, "User-agent: *\nDisallow: /\n");
+}
+
+static void (*const handlers[OP_COUNT_])(struct local_answer *a, const struct parsed *p) = {
 #define LOCAL(op, handler, ...) [op] = handler,
 #include "common/api.def"
 };
@@ -125,7 +187,7 @@ void local_reply(struct local_answer *a, const struct parsed *p)
 {
     switch (p->kind) {
     case REQUEST_ROUTED:
-        handlers[route_op(p->route)](a);
+        handlers[route_op(p->route)](a, p);
         break;
     case REQUEST_OPTIONS:
         set(a, 200, TYPE_TEXT, "%s", "");
@@ -139,7 +201,7 @@ void local_reply(struct local_answer *a, const struct parsed *p)
         bad_method(a, p);
         break;
     case REQUEST_UNKNOWN:
-        set(a, 404, TYPE_TEXT, NOT_FOUND);
+        not_found(a, p);
         break;
     case REQUEST_TOO_MANY:
         local_error(a, 400, "More query parameters than the server takes");

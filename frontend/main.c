@@ -1,3 +1,4 @@
+#include "common/api.h"
 #include "common/bus.h"
 #include "common/bus_folder.h"
 #include "common/bus_key.h"
@@ -117,6 +118,8 @@ int main(int argc, char **argv)
     int fd, status = EXIT_BAD_SETTING;
 
     config_load(&cfg, R_FRONTEND, PROGRAM, argc, argv);
+    if (!cfg.web)
+        routes_hide_web();
     if (bus_setting_ok(PROGRAM, &cfg) && bus_key_use(PROGRAM, &cfg, BUS_KEY_FRONTEND) == ERR_OK) {
         enum err e = listen_open(PROGRAM, cfg.listen, &fd);
         status = !e ? serve(&cfg, fd) : e == ERR_INVALID ? EXIT_BAD_SETTING : 1;

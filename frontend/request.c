@@ -149,6 +149,7 @@ void request_parse(struct evhttp_request *req, struct text target, bool known, s
     r->body = (struct text){NULL, 0};
     ret->location = ret->memory = NULL;
     *ret->allow = '\0';
+    ret->web = route_web_path(path);
     r->head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
     parse_headers(req, r);
     if (memmem(path.s, path.len, "//", 2)) {

@@ -23,6 +23,7 @@ struct parsed {
     struct request request;    /* all but id, received_us and body */
     char *location;            /* REQUEST_REDIRECT */
     char allow[64];            /* the Allow header of a known path */
+    bool web;                  /* the path is none of the API */
     char *memory;              /* decoded texts */
 };
 

@@ -12,6 +12,7 @@
 #include "worker/request/ask.h"
 #include "worker/request/bus_client.h"
 #include "worker/upkeep/sweep.h"
+#include "worker/web/page.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -72,6 +73,8 @@ static void serve(struct loop *l, size_t broker)
     }
     if (!e)
         dispatch_bundle(api_handlers, l->store, l->calls, l->len);
+    for (size_t i = 0; i < l->len; i++)
+        page_end(&l->calls[i]);
     bool whole = !late_found(); /* else calls may be without an answer */
     for (size_t i = 0; i < l->len; i++)
         if (l->calls[i].reply.status &&

@@ -245,6 +245,36 @@ static void test_depths_many(void **state)
         free(depths[i].queue);
 }
 
+static int64_t busy_in(struct stores *t, const char *queue, const char *state)
+{
+    json_t *queues = NULL;
+
+    assert_int_equal(store_queues_busy(t->b, &queues), ERR_OK);
+    int64_t n = json_integer_value(json_object_get(json_object_get(queues, queue), state));
+    json_decref(queues);
+    return n;
+}
+
+/* Jobs that wait or are over are not counted. */
+static void test_busy(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], ids[4][ID_SIZE];
+
+    new_id(queue);
+    for (int i = 0; i < 4; i++)
+        add_job(t->a, queue, NULL, ids[i]);
+    assert_int_equal(busy_in(t, queue, "waiting"), 0);
+    assert_int_equal(put_result(t->a, ids[0], "{}", "test"), ERR_OK);
+    assert_int_equal(put_result(t->a, ids[1], "{}", "test"), ERR_OK);
+    assert_int_equal(put_result(t->a, ids[2], "{}", "provision"), ERR_OK);
+    assert_int_equal(busy_in(t, queue, "test"), 2);
+    assert_int_equal(busy_in(t, queue, "provision"), 1);
+    assert_int_equal(put_result(t->a, ids[0], "{}", "complete"), ERR_OK);
+    assert_int_equal(busy_in(t, queue, "test"), 1);
+    assert_int_equal(busy_in(t, queue, "complete"), 0);
+}
+
 /* Compares the ids in a list of jobs with those that were submitted. */
 struct ids {
     char (*ids)[ID_SIZE];
@@ -513,12 +543,13 @@ static void test_holds(void **state)
 }
 
 const struct CMUnitTest directory_suite[] = {
-    cmocka_unit_test(test_descriptions),  cmocka_unit_test(test_images),
-    cmocka_unit_test(test_agents),        cmocka_unit_test(test_provision_log),
-    cmocka_unit_test(test_wait_times),    cmocka_unit_test(test_depths),
-    cmocka_unit_test(test_depths_many),   cmocka_unit_test(test_turn),
-    cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
-    cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
-    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_holds),
+    cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_images),
+    cmocka_unit_test(test_agents),         cmocka_unit_test(test_provision_log),
+    cmocka_unit_test(test_wait_times),     cmocka_unit_test(test_depths),
+    cmocka_unit_test(test_depths_many),    cmocka_unit_test(test_busy),
+    cmocka_unit_test(test_turn),           cmocka_unit_test(test_holders),
+    cmocka_unit_test(test_unfit),          cmocka_unit_test(test_lists_of_jobs),
+    cmocka_unit_test(test_overdue_claims), cmocka_unit_test(test_newest_first),
+    cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

@@ -32,7 +32,8 @@ static const struct {
     {"/v1/job//", -1, -1, NULL, "an empty parameter"},
     {"/v1//job", -1, -1, NULL, "an empty segment"},
     {"/v1/job/a/b/c", -1, -1, NULL, "too many segments"},
-    {"/", -1, -1, NULL, "root"},
+    {"/", OP_PAGE_OVERVIEW, -1, NULL, "root"},
+    {"/queues/", OP_PAGE_QUEUES, -1, NULL, "a page, trailing slash"},
     {"", -1, -1, NULL, "nothing"},
     {"v1/job", -1, -1, NULL, "no slash in front"},
 };
@@ -164,6 +165,8 @@ static const char *const on_the_bus[] = {
     [59] = "OP_JOBS_CANCEL",
     [60] = "OP_JOBS_LIST",
     [61] = "OP_AGENTS_LIST",
+    [62] = "OP_PAGE_OVERVIEW",
+    [63] = "OP_PAGE_QUEUES",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

@@ -166,6 +166,14 @@ static void check_client(struct call *c)
     json_decref(client);
 }
 
+/* Pages look at no token, only at sessions, of which there are none yet. */
+static void look_at_visitor(struct call *c)
+{
+    c->caller.role = ROLE_CONTRIBUTOR;
+    if (c->cfg->auth == AUTH_LOGIN)
+        reply_error(c, 401, "You need to sign in to access this page.");
+}
+
 void authorize_pass(struct call *c)
 {
     struct text header = c->request->headers[HDR_AUTHORIZATION];
@@ -173,6 +181,10 @@ void authorize_pass(struct call *c)
 
     if (c->reply.status || route_roles(c->route) == ROLES_ANYONE)
         return;
+    if (route_is_web(c->route)) {
+        look_at_visitor(c);
+        return;
+    }
     enum err e = open ? look(c, header) : demand(c, header);
     if (e)
         reply_err(c, e);

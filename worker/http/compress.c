@@ -1,5 +1,6 @@
 #include "worker/http/compress.h"
 
+#include "common/accept.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -12,74 +13,6 @@
 #define LEVEL     1
 #define GZIP_BITS (15 + 16) /* the largest window; + 16: gzip's frame */
 #define MEM_LEVEL 8
-
-/* ---- what a client takes ---- */
-
-/* Cuts the text before `mark` off the rest, and the mark with it; trimmed. */
-static struct text until(struct text *rest, char mark)
-{
-    const char *at = rest->len ? memchr(rest->s, mark, rest->len) : NULL;
-    struct text t = {rest->s, at ? (size_t)(at - rest->s) : rest->len};
-    size_t used = t.len + (at ? 1 : 0);
-
-    rest->s += used;
-    rest->len -= used;
-    return text_trim(t, " \t");
-}
-
-static bool is_word(struct text t, const char *s)
-{
-    return t.len == strlen(s) && strncasecmp(t.s, s, t.len) == 0;
-}
-
-/* A quality in thousandths: 0 to 1 with up to three digits (RFC 9110 12.4.2); what is none: 0. */
-static int quality(struct text t)
-{
-    int q = 0, unit = 1000;
-
-    for (size_t i = 0; i < t.len; i++) {
-        if (i == 1 && t.s[i] == '.')
-            continue;
-        if (t.s[i] < '0' || t.s[i] > '9' || t.len > 5)
-            return 0;
-        q += (t.s[i] - '0') * unit;
-        unit /= 10;
-    }
-    return t.len && q <= 1000 ? q : 0;
-}
-
-/* The quality among the parameters of one coding. */
-static int quality_of(struct text parameters)
-{
-    while (parameters.len) {
-        struct text value = until(&parameters, ';'), name = until(&value, '=');
-        if (is_word(name, "q"))
-            return quality(text_trim(value, " \t"));
-    }
-    return 1000;
-}
-
-bool accepts_gzip(struct text header)
-{
-    int gzip = -1, any = -1, identity = -1;
-    struct text rest = {header.s ? header.s : "", header.s ? header.len : 0};
-
-    while (rest.len) {
-        struct text coding = until(&rest, ','), name = until(&coding, ';');
-        int q = quality_of(coding);
-        if (is_word(name, "gzip") || is_word(name, "x-gzip"))
-            gzip = q > gzip ? q : gzip;
-        else if (is_word(name, "*"))
-            any = q;
-        else if (is_word(name, "identity"))
-            identity = q;
-    }
-    if (gzip < 0)
-        gzip = any;
-    return gzip > 0 && gzip >= identity;
-}
-
-/* ---- compressing ---- */
 
 /* One per process, reset for each use: it takes 256 KiB. */
 static z_stream *stream(void)
@@ -112,13 +45,19 @@ static bool compress_into(struct text in, char *out, size_t *ret_len)
     return true;
 }
 
-static bool is_text(const struct reply *r)
+static const char *header_of(const struct reply *r, const char *name)
 {
     for (size_t i = 0; i < r->headers_len; i++)
-        if (strcasecmp(r->headers[i].name, "Content-Type") == 0)
-            return strncmp(r->headers[i].value, "application/json", 16) == 0 ||
-                   strncmp(r->headers[i].value, "text/", 5) == 0;
-    return false;
+        if (strcasecmp(r->headers[i].name, name) == 0)
+            return r->headers[i].value;
+    return NULL;
+}
+
+static bool is_text(const struct reply *r)
+{
+    const char *type = header_of(r, "Content-Type");
+
+    return type && (strncmp(type, "application/json", 16) == 0 || strncmp(type, "text/", 5) == 0);
 }
 
 void compress_reply(struct call *c)
@@ -130,8 +69,9 @@ void compress_reply(struct call *c)
         (route_flags(c->route) & ROUTE_DOWNLOAD) || c->reply.status != 200 ||
         body.len < COMPRESS_MIN || body.len > UINT32_MAX || !is_text(&c->reply))
         return;
-    reply_header(c, "Vary", "Accept-Encoding");
-    if (!accepts_gzip(c->request->headers[HDR_ACCEPT_ENCODING]))
+    if (!header_of(&c->reply, "Vary"))
+        reply_header(c, "Vary", "Accept-Encoding");
+    if (!accept_gzip(c->request->headers[HDR_ACCEPT_ENCODING]))
         return;
     char *out = mem_alloc(body.len);
     if (!compress_into(body, out, &len)) {

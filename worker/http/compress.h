@@ -7,9 +7,6 @@
 /* Bytes; smaller bodies fit one packet uncompressed. */
 #define COMPRESS_MIN 1024
 
-/* Whether an Accept-Encoding header, s NULL: none, allows gzip and prefers nothing to it. */
-bool accepts_gzip(struct text header);
-
 /* Compresses the body of an answer to GET, if it is text or JSON of COMPRESS_MIN bytes or more, its
  * client takes that, and it becomes smaller. Never files. Sets Vary where the answer depends on
  * what the client takes. */

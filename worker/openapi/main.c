@@ -223,6 +223,8 @@ static json_t *paths(void)
 
     for (unsigned i = 0; i < OP_COUNT_; i++) {
         const struct route *r = route_of(i);
+        if (route_is_web(r))
+            continue;
         json_t *parameters = json_array();
         path_template(route_path(r), template, sizeof template, parameters);
         lower(http_method_name(route_method(r)), method, sizeof method);

@@ -1,9 +1,12 @@
-/* How many jobs wait in which queue: what queue_depths of store.def reads. */
+/* How many jobs wait in which queue, or are with agents: what queue_depths and queues_busy of
+ * store.def read. */
 #ifndef WORKER_STORE_DEPTHS_H
 #define WORKER_STORE_DEPTHS_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#define BUSY_MAX 20000 /* a job an agent, and some that older releases left */
 
 struct queue_depth {
     char *queue; /* owned; any bytes */

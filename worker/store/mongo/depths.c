@@ -1,7 +1,8 @@
-/* Number of waiting jobs by queue. */
+/* Number of unfinished jobs by queue. */
 #include "worker/store/mongo/db.h"
 
 #include "common/mem.h"
+#include "worker/jobs/states.h"
 
 enum err mongo_queue_depths(struct store *s, struct queue_depth *depths, size_t max, size_t *ret_n)
 {
@@ -27,5 +28,42 @@ enum err mongo_queue_depths(struct store *s, struct queue_depth *depths, size_t 
     }
     db_end(&f);
     *ret_n = n;
+    return ERR_OK;
+}
+
+/* Counts a job in {QUEUE: {STATE: NUMBER}}. */
+static void count_job(json_t *queues, struct text queue, struct text state)
+{
+    json_t *states = json_object_getn(queues, queue.s, queue.len);
+
+    if (!states) {
+        states = json_object();
+        json_object_setn_new(queues, queue.s, queue.len, states);
+    }
+    int64_t before = json_integer_value(json_object_getn(states, state.s, state.len));
+    json_object_setn_new(states, state.s, state.len, json_integer(before + 1));
+}
+
+/* Reads the jobs, of which there are few, by ranges of the index between the other states. */
+enum err mongo_queues_busy(struct store *s, json_t **ret)
+{
+    struct db_found f;
+    bool more = false;
+    enum err e =
+        DB_FIND(mongo_of(s), &f, .collection = JOBS,
+                .filter = doc_of(STATE_PATH ": {$nin: ?}", v_strs(states_not_leased(), SIZE_MAX)),
+                .fields = "_id: false, job_data.job_queue: true, " STATE_PATH ": true",
+                .index = IX_JOB_STATE, .limit = BUSY_MAX, .more = &more);
+
+    if (e)
+        return e;
+    *ret = json_object();
+    while (db_next(&f)) {
+        struct text queue = doc_text(&f.doc, "job_data.job_queue"),
+                    state = doc_text(&f.doc, STATE_PATH);
+        if (queue.s && state.s)
+            count_job(*ret, queue, state);
+    }
+    db_end(&f);
     return ERR_OK;
 }

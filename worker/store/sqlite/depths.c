@@ -1,4 +1,4 @@
-/* Number of waiting jobs by queue. */
+/* Number of unfinished jobs by queue. */
 #include "common/mem.h"
 #include "worker/store/sqlite/sqlite.h"
 
@@ -25,5 +25,36 @@ enum err sqlite_queue_depths(struct store *s, struct queue_depth *depths, size_t
         return e;
     }
     *ret_n = n;
+    return ERR_OK;
+}
+
+/* Sets NUMBER in {QUEUE: {STATE: NUMBER}}. */
+static void set_count(json_t *queues, const struct query *r)
+{
+    struct text queue = query_col_text(r, 0), state = query_col_text(r, 1);
+    json_t *states = json_object_getn(queues, queue.s ? queue.s : "", queue.len);
+
+    if (!states) {
+        states = json_object();
+        json_object_setn_new(queues, queue.s ? queue.s : "", queue.len, states);
+    }
+    json_object_setn_new(states, state.s, state.len, json_integer(query_col_int(r, 2)));
+}
+
+enum err sqlite_queues_busy(struct store *s, json_t **ret)
+{
+    struct query r = query_new(sqlite_of(s), SQL_QUEUES_BUSY);
+    json_t *queues = json_object();
+    enum err e;
+
+    query_int(&r, BUSY_MAX);
+    while (!(e = query_step(&r)))
+        set_count(queues, &r);
+    query_end(&r);
+    if (e != ERR_NOT_FOUND) {
+        json_decref(queues);
+        return e;
+    }
+    *ret = queues;
     return ERR_OK;
 }

@@ -1,0 +1,219 @@
+#include "worker/web/lab.h"
+
+#include "common/mem.h"
+#include "worker/encoding/json_string.h"
+#include "worker/handlers/agents_view.h"
+#include "worker/handlers/holds.h"
+#include "worker/web/values.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEPTHS_MAX 10000 /* queues whose waiting jobs are counted */
+
+const char *const agent_group_names[AGENT_GROUPS] = {"idle", "busy", "offline", "maintenance"};
+
+static bool is_text(const json_t *value, const char *text)
+{
+    return text_equal(json_string_text(value), (struct text){text, strlen(text)});
+}
+
+enum agent_group agent_group_of(const json_t *agent)
+{
+    const json_t *state = json_object_get(agent, "state");
+
+    if (is_text(state, "maintenance") || is_text(state, "restart"))
+        return AGENT_MAINTENANCE;
+    if (is_text(state, "offline") || json_is_true(json_object_get(agent, "silent")))
+        return AGENT_OFFLINE;
+    return !json_string_length(state) || is_text(state, "waiting") ? AGENT_IDLE : AGENT_BUSY;
+}
+
+/* Queues in the making. */
+struct reading {
+    json_t *rows; /* {NAME: row} */
+    json_t *holds;
+    const json_t *restricted;
+};
+
+/* {by, reason, until} of a paused queue; null: it is not. */
+static json_t *pause_of(const struct reading *r, struct text name)
+{
+    const json_t *hold = json_object_getn(r->holds, name.s, name.len);
+
+    return hold ? json_pack("{s:o, s:o, s:o}", "by", page_value(json_object_get(hold, "by")),
+                            "reason", page_value(json_object_get(hold, "reason")), "until",
+                            page_value(json_object_get(hold, "until")))
+                : json_null();
+}
+
+static json_t *queue_row(const struct reading *r, struct text name)
+{
+    return json_pack(
+        "{s:o, s:o, s:s, s:i, s:i, s:i, s:n, s:n, s:i, s:i, s:b, s:o}", "name", page_text(name),
+        "url", page_url("/queues/", name, ""), "description", "", "unfinished", 0, "waiting", 0,
+        "running", 0, "oldest", "oldest_ms", "online", 0, "agents", 0, "restricted",
+        json_object_getn(r->restricted, name.s, name.len) != NULL, "paused", pause_of(r, name));
+}
+
+/* The row of a queue, made where there is none; borrowed. */
+static json_t *row_of(struct reading *r, struct text name)
+{
+    json_t *row = json_object_getn(r->rows, name.s, name.len);
+
+    if (row || !(row = queue_row(r, name)))
+        return row;
+    json_object_setn_new(r->rows, name.s, name.len, row);
+    return row;
+}
+
+static void add(json_t *row, const char *key, int64_t n)
+{
+    json_object_set_new(row, key, json_integer(json_integer_value(json_object_get(row, key)) + n));
+}
+
+static bool take_description(void *arg, struct text name, json_t *description)
+{
+    json_object_set(row_of(arg, name), "description", description);
+    json_decref(description);
+    return true;
+}
+
+static bool take_agent(void *arg, struct text name, json_t *agent)
+{
+    (void)name;
+    json_array_append_new(arg, agent);
+    return true;
+}
+
+static void count_agent(struct reading *r, const json_t *agent)
+{
+    enum agent_group group = agent_group_of(agent);
+    json_t *queue;
+    size_t i;
+
+    json_array_foreach (json_object_get(agent, "queues"), i, queue) {
+        json_t *row = json_is_string(queue) ? row_of(r, json_string_text(queue)) : NULL;
+        if (!row)
+            continue;
+        add(row, "agents", 1);
+        add(row, "online", group == AGENT_IDLE || group == AGENT_BUSY);
+    }
+}
+
+static enum err read_agents(struct call *c, struct reading *r, json_t *agents)
+{
+    struct agent_view view = {.dates = DATES_ISO};
+    struct name_walk walk = {.take = take_agent, .arg = agents};
+    enum err e = agent_view_load(c, (struct text){NULL, 0}, &view);
+    json_t *agent;
+    size_t i;
+
+    if (!e)
+        e = store_agents_list(c->store, (struct text){NULL, 0}, &walk);
+    r->restricted = view.restricted;
+    json_array_foreach (agents, i, agent) {
+        json_object_set_new(agent, "updated", page_time_of(json_object_get(agent, "updated_at")));
+        agent_view_show(&view, agent);
+        count_agent(r, agent);
+    }
+    agent_view_free(&view);
+    return e;
+}
+
+static enum err read_waiting(struct call *c, struct reading *r)
+{
+    struct queue_depth *depths = mem_alloc(DEPTHS_MAX * sizeof *depths);
+    size_t n = 0;
+    enum err e = store_queue_depths(c->store, depths, DEPTHS_MAX, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *row = row_of(r, (struct text){depths[i].queue, depths[i].queue_len});
+        add(row, "waiting", depths[i].waiting);
+        add(row, "unfinished", depths[i].waiting);
+        json_object_set_new(row, "oldest", page_time(depths[i].oldest_ms));
+        json_object_set_new(row, "oldest_ms", json_integer(depths[i].oldest_ms));
+        free(depths[i].queue);
+    }
+    free(depths);
+    return e;
+}
+
+/* Adds the jobs that agents have, to the rows and to `states`. */
+static enum err read_busy(struct call *c, struct reading *r, json_t *states)
+{
+    json_t *queues = NULL, *counts, *count;
+    const char *name, *state;
+    size_t len, state_len;
+    enum err e = store_queues_busy(c->store, &queues);
+
+    json_object_keylen_foreach(queues, name, len, counts)
+    {
+        json_t *row = row_of(r, (struct text){name, len});
+        json_object_keylen_foreach(counts, state, state_len, count)
+        {
+            int64_t n = json_integer_value(count);
+            int64_t sum = json_integer_value(json_object_getn(states, state, state_len));
+            add(row, "running", n);
+            add(row, "unfinished", n);
+            json_object_setn_new(states, state, state_len, json_integer(sum + n));
+        }
+    }
+    json_decref(queues);
+    return e;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    json_t *const *one = a, *const *two = b;
+    const json_t *name = json_object_get(*one, "name"), *other = json_object_get(*two, "name");
+    struct text x = json_string_text(name), y = json_string_text(other);
+    int order = memcmp(x.s, y.s, x.len < y.len ? x.len : y.len);
+
+    return order ? order : (x.len > y.len) - (x.len < y.len);
+}
+
+/* The members of an object of rows in the order of their names; takes the reference. */
+static json_t *sorted(json_t *rows)
+{
+    size_t n = 0;
+    json_t **all = mem_alloc((json_object_size(rows) + 1) * sizeof *all), *row;
+    json_t *list = json_array();
+    const char *name;
+
+    json_object_foreach (rows, name, row)
+        all[n++] = row;
+    qsort(all, n, sizeof *all, by_name);
+    for (size_t i = 0; i < n; i++)
+        json_array_append(list, all[i]);
+    free(all);
+    json_decref(rows);
+    return list;
+}
+
+enum err lab_read(struct call *c, struct lab *ret)
+{
+    struct reading r = {.rows = json_object()};
+    struct name_walk walk = {.take = take_description, .arg = &r};
+
+    *ret = (struct lab){.agents = json_array(), .states = json_object()};
+    enum err e = holds_load(c->store, HOLD_QUEUE, (struct text){NULL, 0}, &r.holds);
+    if (!e)
+        e = read_agents(c, &r, ret->agents);
+    if (!e)
+        e = store_queues_list(c->store, &walk);
+    if (!e)
+        e = read_waiting(c, &r);
+    if (!e)
+        e = read_busy(c, &r, ret->states);
+    ret->queues = sorted(r.rows);
+    json_decref(r.holds);
+    return e;
+}
+
+void lab_free(struct lab *l)
+{
+    json_decref(l->agents);
+    json_decref(l->queues);
+    json_decref(l->states);
+}

@@ -1,0 +1,24 @@
+/* All agents and queues, as several pages show them. */
+#ifndef WORKER_WEB_LAB_H
+#define WORKER_WEB_LAB_H
+
+#include "worker/request/call.h"
+
+/* Where an agent stands, as people ask for it. */
+enum agent_group { AGENT_IDLE, AGENT_BUSY, AGENT_OFFLINE, AGENT_MAINTENANCE, AGENT_GROUPS };
+extern const char *const agent_group_names[AGENT_GROUPS];
+
+struct lab {
+    json_t *agents; /* owned: documents as agent_view_show() leaves them, by name */
+    json_t *queues; /* owned: rows by name, each with all keys of queue_row() in lab.c */
+    json_t *states; /* owned: {STATE: number of jobs} of those that agents have */
+};
+
+/* Reads everything. Call lab_free() in any case. */
+enum err lab_read(struct call *c, struct lab *ret) MUST_CHECK;
+void lab_free(struct lab *l);
+
+/* By state and mode; a silent agent is offline. */
+enum agent_group agent_group_of(const json_t *agent);
+
+#endif

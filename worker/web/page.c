@@ -1,0 +1,174 @@
+#include "worker/web/page.h"
+
+#include "common/accept.h"
+#include "common/log.h"
+#include "worker/http/etag.h"
+#include "worker/web/render.h"
+#include "worker/web/values.h"
+
+#include "generated/STATIC_FILES.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TYPE_HTML "text/html; charset=utf-8"
+
+bool page_is_open(const struct call *c)
+{
+    return c->cfg->auth != AUTH_LOGIN;
+}
+
+static bool wants_json(const struct call *c)
+{
+    return accept_json(c->request->headers[HDR_ACCEPT]);
+}
+
+/* "/static/app.HASH.css": the name says which content it is, so that browsers keep it for ever. */
+static json_t *static_urls(void)
+{
+    json_t *urls = json_object();
+
+#define ROW(id, name, hash, path)                                                                  \
+    json_object_set_new(urls, #id,                                                                 \
+                        json_sprintf("/static/%.*s.%s%s", (int)strcspn(name, "."), name, hash,     \
+                                     strchr(name, '.')));
+    STATIC_FILES(ROW)
+    return urls;
+}
+
+/* The menu; the page's own section is marked. */
+static json_t *menu(const struct call *c)
+{
+    static const struct {
+        const char *url, *text;
+    } items[] = {{"/", "Overview"}, {"/queues", "Queues"}};
+    const char *path = route_path(c->route);
+    size_t section = strcspn(path + 1, "/") + 1;
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
+        json_array_append_new(
+            all,
+            json_pack("{s:s, s:s, s:b}", "url", items[i].url, "text", items[i].text, "current",
+                      strlen(items[i].url) == section && memcmp(items[i].url, path, section) == 0));
+    return all;
+}
+
+/* What every page has. */
+static json_t *site(const struct call *c)
+{
+    json_t *site = static_urls();
+
+    json_object_set_new(site, "title", json_string(c->cfg->web_title));
+    json_object_set_new(site, "version", json_string(PROJECT_VERSION));
+    json_object_set_new(site, "has_menu", json_boolean(page_is_open(c)));
+    json_object_set_new(site, "nav", menu(c));
+    return site;
+}
+
+/* Answers with the template; a fault is a defect, answered with the text of an error. */
+static void reply_html(struct call *c, int status, const char *name, json_t *model)
+{
+    char fault[RENDER_FAULT_SIZE];
+    size_t len;
+
+    json_object_set_new(model, "site", site(c));
+    char *page = render(name, model, &len, fault);
+    if (page) {
+        reply_bytes(c, status, TYPE_HTML, page, len);
+    } else {
+        log_error("request %s, %s: the page cannot be made: %s; this is a defect, report it",
+                  c->request->id, route_name(c->route), fault);
+        reply_err(c, ERR_INTERNAL);
+    }
+    free(page);
+    json_object_del(model, "site");
+}
+
+/* Covers the model and the form that it is answered in. */
+static void tag_of(const struct call *c, const json_t *model, bool json, char out[ETAG_SIZE])
+{
+    struct etag *t = etag_new();
+    json_t *common = json ? NULL : site(c);
+
+    etag_add_json(t, model);
+    if (common) {
+        etag_add_json(t, common);
+        etag_add(t, templates_hash(), strlen(templates_hash()));
+    }
+    etag_end(t, out);
+    json_decref(common);
+}
+
+static void set_caching(struct call *c)
+{
+    reply_header(c, "Cache-Control", "private, no-cache");
+    reply_header(c, "Vary", "Accept, Accept-Encoding, Cookie");
+}
+
+void page_reply(struct call *c, int status, json_t *model)
+{
+    bool json = wants_json(c);
+    char tag[ETAG_SIZE];
+
+    if (!model) {
+        log_error("request %s, %s: the page has no model; this is a defect, report it",
+                  c->request->id, route_name(c->route));
+        reply_err(c, ERR_INTERNAL);
+        return;
+    }
+    tag_of(c, model, json, tag);
+    if (status == 200 && reply_unchanged(c, tag))
+        reply_header(c, "Content-Type", json ? "application/json" : TYPE_HTML);
+    else if (json)
+        reply_json(c, status, json_incref(model));
+    else
+        reply_html(c, status, route_page(c->route), model);
+    json_decref(model);
+    set_caching(c);
+}
+
+/* ---- errors ---- */
+
+/* The faults of a query, {NAME: [TEXT]}, as a list. */
+static json_t *faults_of(const json_t *error)
+{
+    json_t *query = json_object_get(json_object_get(error, "detail"), "query");
+    json_t *all = json_array(), *texts;
+    const char *name;
+
+    json_object_foreach (query, name, texts)
+        json_array_append_new(all, json_pack("{s:s, s:o}", "name", name, "text",
+                                             page_value(json_array_get(texts, 0))));
+    return all;
+}
+
+static const char *title_of(int status)
+{
+    return status == 401   ? "Sign in"
+           : status == 403 ? "Not allowed"
+           : status == 404 ? "Not found"
+           : status == 409 ? "Too late"
+           : status >= 500 ? "Not available"
+                           : "Not understood";
+}
+
+void page_end(struct call *c)
+{
+    json_t *error;
+
+    if (!route_is_web(c->route) || c->reply.status < 400 || wants_json(c) ||
+        !(error = json_loadb(c->reply.body.s, c->reply.body.len, JSON_ALLOW_NUL, NULL)))
+        return;
+    json_t *faults = faults_of(error), *message = json_object_get(error, "message");
+    json_t *model = json_pack(
+        "{s:s, s:i, s:o, s:b, s:o, s:b, s:s}", "title", title_of(c->reply.status), "status",
+        c->reply.status, "message", page_value(message), "has_faults", json_array_size(faults) > 0,
+        "faults", faults, "is_server", c->reply.status >= 500, "request_id", c->request->id);
+    int status = c->reply.status;
+    reply_html(c, status, "error", model);
+    json_decref(model);
+    json_decref(error);
+    set_caching(c);
+}

@@ -1,0 +1,37 @@
+/* The page of all queues. */
+#include "worker/web/lab.h"
+#include "worker/web/page.h"
+#include "worker/web/rows.h"
+
+handler_fn h_page_queues;
+
+#define SHOWN_MAX 1000 /* rows; a search finds the others */
+
+static const char *const searched[] = {"name", "description", NULL};
+static const struct rows_sort sorts[] = {{"queue", "name"},
+                                         {"unfinished", "unfinished"},
+                                         {"waiting", "waiting"},
+                                         {"running", "running"},
+                                         {"oldest", "oldest_ms"},
+                                         {"agents", "agents"},
+                                         {"description", "description"},
+                                         {NULL, NULL}};
+
+void h_page_queues(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct rows rows;
+    struct lab lab;
+    enum err e = lab_read(c, &lab);
+
+    (void)n;
+    if (e)
+        reply_err(c, e);
+    else if (rows_choose(c, lab.queues, searched, sorts, SHOWN_MAX, &rows))
+        page_reply(c, 200,
+                   json_pack("{s:s, s:b, s:o, s:b, s:i, s:o, s:o}", "title", "Queues", "has_rows",
+                             json_array_size(rows.shown) > 0, "rows", rows.shown, "has_more",
+                             rows.left_out > 0, "left_out", rows.left_out, "search", rows.search,
+                             "columns", rows.columns));
+    lab_free(&lab);
+}

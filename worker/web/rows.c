@@ -1,0 +1,206 @@
+#include "worker/web/rows.h"
+
+#include "common/buf.h"
+#include "common/mem.h"
+#include "worker/encoding/json_string.h"
+#include "worker/http/query.h"
+#include "worker/web/values.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define URL_MAX ((size_t)16 * 1024)
+
+/* ---- search ---- */
+
+static bool has_word(struct text in, struct text word)
+{
+    for (size_t at = 0; at + word.len <= in.len; at++) {
+        size_t i = 0;
+        while (i < word.len &&
+               tolower((unsigned char)in.s[at + i]) == tolower((unsigned char)word.s[i]))
+            i++;
+        if (i == word.len)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a value is, or holds, a text with the word. */
+static bool value_has(const json_t *value, struct text word)
+{
+    json_t *member;
+    size_t i;
+
+    json_array_foreach (value, i, member)
+        if (value_has(member, word))
+            return true;
+    return json_is_string(value) && has_word(json_string_text(value), word);
+}
+
+bool rows_match(const json_t *row, const char *const *keys, struct text words)
+{
+    for (size_t at = 0, end; at < words.len; at = end + 1) {
+        end = at;
+        while (end < words.len && words.s[end] != ' ')
+            end++;
+        struct text word = {words.s + at, end - at};
+        bool found = false;
+        for (size_t k = 0; keys[k] && !found; k++)
+            found = value_has(json_object_get(row, keys[k]), word);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* ---- sort ---- */
+
+static struct {
+    const char *key;
+    bool down;
+} order; /* of the sort that runs: qsort() has no argument for it */
+
+static int compare_values(const json_t *a, const json_t *b)
+{
+    struct text x = json_string_text(a), y = json_string_text(b);
+
+    if (json_is_number(a) && json_is_number(b)) {
+        double m = json_number_value(a), n = json_number_value(b);
+        return (m > n) - (m < n);
+    }
+    if (!x.s || !y.s)
+        return 0;
+    int diff = memcmp(x.s, y.s, x.len < y.len ? x.len : y.len);
+    return diff ? diff : (x.len > y.len) - (x.len < y.len);
+}
+
+/* A row and its place before the sort, which decides between equal ones. */
+struct place {
+    json_t *row;
+    size_t at;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    const json_t *m = json_object_get(x->row, order.key), *n = json_object_get(y->row, order.key);
+    int missing = json_is_null(m) - json_is_null(n), diff = compare_values(m, n);
+
+    if (missing)
+        return missing;
+    if (diff)
+        return order.down ? -diff : diff;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* The wanted sort; *ret NULL: none. False: there is none of this name. */
+static bool sort_of(struct text wanted, const struct rows_sort *sorts, const struct rows_sort **ret)
+{
+    *ret = NULL;
+    if (!wanted.len)
+        return true;
+    for (; sorts->name; sorts++)
+        if (text_is(wanted, sorts->name))
+            *ret = sorts;
+    return *ret != NULL;
+}
+
+/* ---- links ---- */
+
+static enum err add_parameter(struct buf *b, struct text name, struct text value)
+{
+    enum err e = buf_printf(b, "%s", b->len ? "&" : "?");
+
+    if (!e)
+        e = buf_add_percent(b, name);
+    if (!e)
+        e = buf_printf(b, "=");
+    return e ? e : buf_add_percent(b, value);
+}
+
+json_t *rows_url(const struct call *c, const char *name, const char *value)
+{
+    const struct request *r = c->request;
+    struct buf b = BUF_INIT(URL_MAX);
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; !e && i < r->query_len; i++)
+        if (!text_is(r->query[i].name, name) && !text_is(r->query[i].name, "cursor"))
+            e = add_parameter(&b, r->query[i].name, r->query[i].value);
+    if (!e && value)
+        e = add_parameter(&b, (struct text){name, strlen(name)},
+                          (struct text){value, strlen(value)});
+    json_t *url = json_string(e || !b.len ? "?" : b.data);
+    buf_free(&b);
+    return url;
+}
+
+static json_t *columns_of(const struct call *c, const struct rows_sort *sorts,
+                          const struct rows_sort *by, bool down)
+{
+    json_t *all = json_object();
+    char value[64];
+
+    for (; sorts->name; sorts++) {
+        bool up_now = sorts == by && !down;
+        snprintf(value, sizeof value, "%s%s", up_now ? "-" : "", sorts->name);
+        json_object_set_new(all, sorts->name,
+                            json_pack("{s:o, s:s?}", "url", rows_url(c, "sort", value), "order",
+                                      sorts != by ? NULL
+                                      : down      ? "descending"
+                                                  : "ascending"));
+    }
+    return all;
+}
+
+/* The rows that fit, in their order; *ret_n: how many. */
+static struct place *choose(const json_t *all, const char *const *keys, struct text words,
+                            size_t *ret_n)
+{
+    struct place *places = mem_alloc((json_array_size(all) + 1) * sizeof *places);
+    json_t *row;
+    size_t i, n = 0;
+
+    json_array_foreach (all, i, row)
+        if (rows_match(row, keys, words)) {
+            places[n] = (struct place){row, n};
+            n++;
+        }
+    *ret_n = n;
+    return places;
+}
+
+bool rows_choose(struct call *c, const json_t *all, const char *const *keys,
+                 const struct rows_sort *sorts, size_t max, struct rows *ret)
+{
+    struct text words = {NULL, 0}, wanted = {NULL, 0};
+    const struct rows_sort *by;
+    size_t n;
+
+    query_first(c->request, "search", &words);
+    query_first(c->request, "sort", &wanted);
+    bool down = wanted.len && *wanted.s == '-';
+    if (down)
+        wanted.s++, wanted.len--;
+    if (!sort_of(wanted, sorts, &by)) {
+        query_invalid(c, json_pack("{s:[s]}", "sort", "There is no such column."));
+        return false;
+    }
+    struct place *places = choose(all, keys, words, &n);
+    if (by) {
+        order.key = by->key;
+        order.down = down;
+        qsort(places, n, sizeof *places, compare);
+    }
+    *ret = (struct rows){.shown = json_array(),
+                         .left_out = n > max ? (int)(n - max) : 0,
+                         .columns = columns_of(c, sorts, by, down),
+                         .search = page_text(words)};
+    for (size_t i = 0; i < n && i < max; i++)
+        json_array_append(ret->shown, places[i].row);
+    free(places);
+    return true;
+}

@@ -1,0 +1,33 @@
+/* Tables whose rows a page has all at once: searched, sorted and cut here. */
+#ifndef WORKER_WEB_ROWS_H
+#define WORKER_WEB_ROWS_H
+
+#include "worker/request/call.h"
+
+/* A column by which `sort=NAME` and `sort=-NAME` order; ends with a name of NULL. */
+struct rows_sort {
+    const char *name;
+    const char *key; /* of the rows: texts or numbers; null stands at the end */
+};
+
+struct rows {
+    json_t *shown;   /* owned: array */
+    int left_out;    /* rows that fit and have no place */
+    json_t *columns; /* owned: {NAME: {url, order}}: sorts by it, or the other way round;
+                        order: "ascending", "descending" or null */
+    json_t *search;  /* owned: the text that was searched for, or null */
+};
+
+/* Chooses by `search` (its words in any of the keys, ASCII in any case) and `sort` of the query.
+ * False: answered with 422, and *ret holds nothing. */
+bool rows_choose(struct call *c, const json_t *all, const char *const *keys,
+                 const struct rows_sort *sorts, size_t max, struct rows *ret);
+
+/* Whether all words of a text are in the texts of a row. */
+bool rows_match(const json_t *row, const char *const *keys, struct text words);
+
+/* An address of the same page: its query without `name` and `cursor`, and with name=value (NULL:
+ * without). New reference. */
+json_t *rows_url(const struct call *c, const char *name, const char *value);
+
+#endif
