@@ -238,7 +238,7 @@ def test_taken(server, data):
 
 @pytest.mark.parametrize("target, status", [
     (b"//a:b@[/x", 308), (b"//evil.example.com/v1/", 308), (b"http://a:b:c/v1/", 200), (b"*", 404),
-    (b"x:y:z", 404), (b"1:2", 404), (b"http://", 404), (b"/%", 404), (b"/v1/%00%zz%", 404),
+    (b"x:y:z", 404), (b"1:2", 404), (b"http://", 200), (b"/%", 404), (b"/v1/%00%zz%", 404),
     (b"/v1/#x", 200), (b"/v1/?#", 200), (b"/2", 404), (b"/v1/\xff", 404),
 ])
 def test_targets_that_the_library_does_not_know(server, target, status):

@@ -221,6 +221,8 @@ def searches(api):
         assert ("next" in answer.links) == (query != "tag=seldom&queue=nothing")
     expect(api.get("/v1/agents?state=nothing"), 200, [])
     expect(api.get("/v1/queues/wait_times"), 200)
+    for path in ("/", "/queues?search=q1"):
+        expect(api.get(path), 200)
 
 
 def claims(api):
