@@ -74,7 +74,7 @@ static void test_jobs(void **state)
 /* More than a step holds, all of one moment; those that stay are passed once. */
 static void test_walk(void **state)
 {
-    enum { N = 3 * SWEEP_MAX };
+    enum { N = 12 * EXPIRY_STEP };
     struct stores *t = *state;
     static char ids[N][ID_SIZE];
     char queue[ID_SIZE];
@@ -100,7 +100,7 @@ static void test_walk(void **state)
         x.limits.ended_before_ms = now + 60000;
         assert_int_equal(store_expire(t->a, &x), ERR_OK);
         removed += x.removed;
-        assert_true(++steps < 10);
+        assert_true(++steps < N / EXPIRY_STEP + 7);
     } while (x.more);
     assert_true(removed >= N / 3); /* of other tests there may be more */
     for (size_t i = 0; i < N; i++)

@@ -34,6 +34,10 @@ enum expiry_kind {
  * how it ended. */
 #define EXPIRY_ENDED_MS ((int64_t)60 * 1000)
 
+/* Items of one step, up to SWEEP_MAX on MongoDB. On SQLite other writers wait for its
+ * transaction. */
+#define EXPIRY_STEP 25
+
 /* One step of a walk through one kind, oldest first, and the position of the walk. */
 struct expiry {
     enum expiry_kind kind;

@@ -261,8 +261,8 @@ void sweep_step(struct sweeper *w, struct store *s)
     }
     if (!sweep.more)
         next_task(w);
-    if (w->task || sweep.more)
-        w->next = now; /* the loop serves pending requests first */
+    if (w->task || sweep.more) /* after as long a pause as it took, in which others may write */
+        w->next = 2 * clock_mono_ms() - now;
 }
 
 void sweep_unheard(struct sweeper *w)

@@ -16,7 +16,7 @@ static const enum sql drop_agents[] = {SQL_AGENT_QUEUES_DROP, SQL_AGENT_DROP, SQ
 static const enum sql drop_keys[] = {SQL_KEY_DROP, SQL_COUNT_};
 static const enum sql drop_queues[] = {SQL_QUEUE_DROP, SQL_COUNT_};
 
-#define PURGE_MAX 1000 /* entries of live output that were taken, in one step */
+#define PURGE_MAX 100 /* entries of live output that were taken, in one step */
 
 #define NAME_SIZE 80 /* of the id of a file or job, of a digest */
 
@@ -69,7 +69,7 @@ static struct old old_of(const struct query *r, const struct expiry *x)
 }
 
 /* The items from the walk's place on, without those already seen. */
-static enum err look(struct sqlite *q, const struct expiry *x, struct old old[SWEEP_MAX],
+static enum err look(struct sqlite *q, const struct expiry *x, struct old old[EXPIRY_STEP],
                      size_t *ret_len)
 {
     const struct source *src = &sources[x->kind];
@@ -79,11 +79,11 @@ static enum err look(struct sqlite *q, const struct expiry *x, struct old old[SW
 
     query_int(&r, x->from_ms);
     query_int(&r, expiry_end_ms(x));
-    query_int(&r, (int64_t)(x->kept + SWEEP_MAX));
+    query_int(&r, (int64_t)(x->kept + EXPIRY_STEP));
     if (src->old == SQL_OLD_OUTPUT)
         query_int(&r, src->type);
     while ((e = query_step(&r)) == ERR_OK)
-        if (seen++ >= x->kept && len < SWEEP_MAX)
+        if (seen++ >= x->kept && len < EXPIRY_STEP)
             old[len++] = old_of(&r, x);
     query_end(&r);
     *ret_len = len;
@@ -133,7 +133,7 @@ static bool all_stay(const struct old *old, size_t len)
 enum err sqlite_expire(struct store *s, struct expiry *x)
 {
     struct sqlite *q = sqlite_of(s);
-    struct old old[SWEEP_MAX];
+    struct old old[EXPIRY_STEP];
     size_t len = 0;
     bool purging = false;
     enum err e = look(q, x, old, &len);
@@ -155,6 +155,6 @@ enum err sqlite_expire(struct store *s, struct expiry *x)
     }
     for (size_t i = 0; !e && i < len; i++)
         expiry_passed(x, old[i].age_ms, old[i].fate != JOB_GOES);
-    x->more = len == SWEEP_MAX || purging;
+    x->more = len == EXPIRY_STEP || purging;
     return e;
 }
