@@ -245,6 +245,58 @@ static void test_depths_many(void **state)
         free(depths[i].queue);
 }
 
+struct shown_jobs {
+    const struct text *ids;
+    json_t **found;
+};
+
+static bool keep_shown(void *arg, struct text name, json_t *job)
+{
+    struct shown_jobs *jobs = arg;
+
+    for (int i = 0; i < 3; i++)
+        if (text_equal(name, jobs->ids[i])) {
+            assert_null(jobs->found[i]);
+            jobs->found[i] = job;
+            return true;
+        }
+    fail_msg("a job that nobody asked for");
+    return false;
+}
+
+/* A job by its id, with the exit codes of its phases in either form. */
+static void test_show(void **state)
+{
+    struct stores *t = *state;
+    char ids[3][ID_SIZE];
+    struct text wanted[3];
+    json_t *found[3] = {NULL};
+
+    for (int i = 0; i < 3; i++) {
+        new_id(ids[i]);
+        wanted[i] = text_of(ids[i]);
+    }
+    add_job(t->a, "q", NULL, ids[0]);
+    add_job(t->a, "q", NULL, ids[2]);
+    wanted[0] = text_of(ids[0]), wanted[2] = text_of(ids[2]);
+    assert_int_equal(put_result(t->a, ids[2],
+                                "{\"test_status\": 3, \"status\": {\"setup\": 0, \"x\": 1}, "
+                                "\"reserve_status\": null, \"test_output\": \"\\u0000\"}",
+                                "complete"),
+                     ERR_OK);
+    struct shown_jobs jobs = {.ids = wanted, .found = found};
+    assert_int_equal(store_jobs_show(t->b, wanted, 3, keep_shown, &jobs), ERR_OK);
+    assert_null(found[1]);
+    json_t *codes = json_pack("{s:i, s:i}", "setup", 0, "test", 3), *none = json_object();
+    assert_true(json_equal(json_object_get(found[0], "status"), none));
+    assert_true(json_equal(json_object_get(found[2], "status"), codes));
+    assert_string_equal(json_string_value(json_object_get(found[2], "job_state")), "complete");
+    json_decref(codes);
+    json_decref(none);
+    json_decref(found[0]);
+    json_decref(found[2]);
+}
+
 static int64_t busy_in(struct stores *t, const char *queue, const char *state)
 {
     json_t *queues = NULL;
@@ -333,7 +385,7 @@ static bool join_id(void *arg, struct text name, json_t *value)
     char *ids = arg;
 
     assert_int_equal(name.len, ID_SIZE - 1);
-    assert_int_equal(json_object_size(value), 12);
+    assert_int_equal(json_object_size(value), 13);
     snprintf(ids + strlen(ids), ID_SIZE + 1, "%s ", name.s);
     json_decref(value);
     return true;
@@ -543,13 +595,13 @@ static void test_holds(void **state)
 }
 
 const struct CMUnitTest directory_suite[] = {
-    cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_images),
-    cmocka_unit_test(test_agents),         cmocka_unit_test(test_provision_log),
-    cmocka_unit_test(test_wait_times),     cmocka_unit_test(test_depths),
-    cmocka_unit_test(test_depths_many),    cmocka_unit_test(test_busy),
-    cmocka_unit_test(test_turn),           cmocka_unit_test(test_holders),
-    cmocka_unit_test(test_unfit),          cmocka_unit_test(test_lists_of_jobs),
-    cmocka_unit_test(test_overdue_claims), cmocka_unit_test(test_newest_first),
-    cmocka_unit_test(test_holds),
+    cmocka_unit_test(test_descriptions),  cmocka_unit_test(test_images),
+    cmocka_unit_test(test_agents),        cmocka_unit_test(test_provision_log),
+    cmocka_unit_test(test_wait_times),    cmocka_unit_test(test_depths),
+    cmocka_unit_test(test_depths_many),   cmocka_unit_test(test_busy),
+    cmocka_unit_test(test_show),          cmocka_unit_test(test_turn),
+    cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
+    cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
+    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

@@ -167,6 +167,8 @@ static const char *const on_the_bus[] = {
     [61] = "OP_AGENTS_LIST",
     [62] = "OP_PAGE_OVERVIEW",
     [63] = "OP_PAGE_QUEUES",
+    [64] = "OP_PAGE_QUEUE",
+    [65] = "OP_PAGE_JOBS",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

@@ -1,7 +1,6 @@
 /* The list of jobs, newest first. */
-#include "worker/handlers/search_states.h"
+#include "worker/handlers/jobs_query.h"
 #include "worker/http/dates.h"
-#include "worker/http/list_query.h"
 #include "worker/http/query.h"
 
 #include <string.h>
@@ -10,18 +9,6 @@ handler_fn h_jobs_list;
 
 static const struct list_filter filters[] = {{"state", true},  {"queue", false},     {"tag", true},
                                              {"agent", false}, {"submitter", false}, {0}};
-
-/* A filter's name or value is looked for as it is; "me": the caller. False: answered. */
-static bool take_submitter(struct list_query *q, struct job_filter *f)
-{
-    f->submitter = list_query_text(q, "submitter");
-    if (!f->submitter.s || !text_is(f->submitter, "me"))
-        return true;
-    f->submitter = caller_id(q->c);
-    if (!f->submitter.s)
-        reply_error(q->c, 401, "A token is needed to tell which jobs are yours");
-    return f->submitter.s;
-}
 
 static const char *const shown[] = {"job_id",       "name",       "job_queue",    "job_state",
                                     "job_priority", "created_at", "started_at",   "ended_at",
@@ -42,29 +29,12 @@ static void check_fields(struct list_query *q)
     }
 }
 
-/* Fills the filter from the query; its arrays are the caller's. False: answered. */
-static bool load(struct list_query *q, json_t *states, json_t *tags, struct job_filter *ret)
-{
-    json_t *faults = search_states_faults(states);
-
-    *ret = (struct job_filter){.tags = tags,
-                               .which = search_states_which(states),
-                               .states = states,
-                               .queue = list_query_text(q, "queue"),
-                               .agent = list_query_text(q, "agent"),
-                               .since_ms = q->since_ms,
-                               .until_ms = q->until_ms};
-    if (faults)
-        json_object_set_new(q->errors, "state", faults);
-    check_fields(q);
-    return list_query_check(q) && take_submitter(q, ret);
-}
-
 static json_t *show(void *query, json_t *job)
 {
     date_show(DATES_ISO, job, "created_at");
     date_show(DATES_ISO, job, "started_at");
     date_show(DATES_ISO, job, "ended_at");
+    json_object_del(job, "status");
     list_query_pick(query, job);
     return job;
 }
@@ -97,7 +67,8 @@ void h_jobs_list(struct call *calls[], size_t n)
 
     (void)n;
     list_query_load(&q, c, filters);
-    if (load(&q, states, tags, &filter))
+    check_fields(&q);
+    if (jobs_query_load(&q, states, tags, &filter))
         answer(&q, &filter);
     list_query_free(&q);
     json_decref(states);

@@ -203,20 +203,26 @@ void list_query_pick(const struct list_query *q, json_t *member)
     }
 }
 
+enum err list_query_cursor(const struct list_query *q, struct text place, struct buf *out)
+{
+    struct buf text = BUF_INIT(LIST_CURSOR_SIZE);
+    char digits[ETAG_SIZE];
+
+    mark(q->c, place, digits);
+    enum err e = buf_add(&text, digits + DIGITS, MARK_SIZE);
+    if (!e)
+        e = buf_add(&text, place.s, place.len);
+    if (!e)
+        e = base64_encode(text.data, text.len, BASE64_URL, out);
+    buf_free(&text);
+    return e;
+}
+
 void list_query_reply(struct list_query *q, struct listing *l, struct text place)
 {
-    struct buf cursor = BUF_INIT(LIST_CURSOR_SIZE), text = BUF_INIT(LIST_CURSOR_SIZE);
-    char digits[ETAG_SIZE];
-    enum err e = ERR_OK;
+    struct buf cursor = BUF_INIT(LIST_CURSOR_SIZE);
+    enum err e = place.s ? list_query_cursor(q, place, &cursor) : ERR_OK;
 
-    if (place.s) {
-        mark(q->c, place, digits);
-        e = buf_add(&text, digits + DIGITS, MARK_SIZE);
-        if (!e)
-            e = buf_add(&text, place.s, place.len);
-        if (!e)
-            e = base64_encode(text.data, text.len, BASE64_URL, &cursor);
-    }
     if (e)
         reply_err(q->c, e);
     else
@@ -224,5 +230,4 @@ void list_query_reply(struct list_query *q, struct listing *l, struct text place
     if (!e)
         reply_tag(q->c);
     buf_free(&cursor);
-    buf_free(&text);
 }

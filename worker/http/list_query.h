@@ -44,6 +44,10 @@ void list_query_free(struct list_query *q);
 /* Leaves only the wanted fields in a member. */
 void list_query_pick(const struct list_query *q, json_t *member);
 
+/* Appends the cursor behind `place`, good for this list and these filters only. */
+enum err list_query_cursor(const struct list_query *q, struct text place,
+                           struct buf *out) MUST_CHECK;
+
 /* Answers with the list, whose next page begins behind `place`, s NULL: this was the last. The
  * cursor is good for this list and these filters only. */
 void list_query_reply(struct list_query *q, struct listing *l, struct text place);

@@ -52,6 +52,7 @@ struct job_filter {
     struct text queue, agent, submitter; /* s NULL: any */
     int64_t since_ms, until_ms;          /* created_at: from, and before */
 };
+#define JOBS_SHOWN_MAX 1000                        /* jobs of one jobs_show */
 #define LIST_LOOK_MAX  10000                       /* jobs that one page looks at, about */
 #define LIST_BYTES_MAX ((int64_t)16 * 1024 * 1024) /* of their data that it reads */
 

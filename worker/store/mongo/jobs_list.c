@@ -3,15 +3,21 @@
 #include "worker/store/mongo/lists.h"
 
 #include "worker/encoding/json_string.h"
+#include "worker/jobs/outcome.h"
 #include "worker/jobs/states.h"
 
 #include <string.h>
 
 #define NEWEST_FIRST "created_at: -1, _id: -1"
-#define SHOWN                                                                                      \
-    "job_id: true, job_data.name: true, job_data.job_queue: true, " STATE_PATH                     \
-    ": true, job_priority: true, created_at: true, started_at: true, history: {$slice: -1}, "      \
-    "claim.owner: true, submitter: true, job_data.tags: true"
+
+#define PHASE(name) ", result_data." name "_status: true"
+static const char shown[] =
+    "job_id: true, job_data.name: true, job_data.job_queue: true, " STATE_PATH
+    ": true, job_priority: true, created_at: true, started_at: true, history: {$slice: -1}, "
+    "claim.owner: true, submitter: true, job_data.tags: true, result_data.status: true"
+#include "worker/jobs/phases.def"
+    ;
+#undef PHASE
 
 /* The filters that an index serves, and all of them. */
 struct plan {
@@ -163,6 +169,9 @@ static json_t *job_of(const bson_t *doc)
                             or_null(fields[i].path ? doc_time(doc, fields[i].path) : NULL));
     if (state && state_is_over(state))
         add_end(doc, job);
+    json_t *result = doc_json(doc, "result_data");
+    json_object_set_new(job, "status", outcome_status(result));
+    json_decref(result);
     return job;
 }
 
@@ -197,7 +206,7 @@ enum err mongo_jobs_list(struct store *s, const struct job_filter *filter, struc
     if (!e)
         e = add_range(p.all, filter, page->after, last);
     if (!e) {
-        e = DB_FIND(m, &f, .collection = JOBS, .filter = p.all, .fields = SHOWN,
+        e = DB_FIND(m, &f, .collection = JOBS, .filter = p.all, .fields = shown,
                     .sort = NEWEST_FIRST, .index = p.index, .limit = (int)page->limit + 1,
                     .more = &more);
         p.all = NULL;
@@ -209,5 +218,30 @@ enum err mongo_jobs_list(struct store *s, const struct job_filter *filter, struc
         db_end(&f);
     }
     plan_free(&p);
+    return e;
+}
+
+/* The newest job of each id. */
+enum err mongo_jobs_show(struct store *s, const struct text *ids, size_t n, list_take_fn *take,
+                         void *arg)
+{
+    size_t len = n < JOBS_SHOWN_MAX ? n : JOBS_SHOWN_MAX;
+    json_t *seen = json_object();
+    struct db_found f;
+    enum err e = DB_FIND(mongo_of(s), &f, .collection = JOBS,
+                         .filter = doc_of("job_id: {$in: ?}", v_texts(ids, len)), .fields = shown,
+                         .sort = "job_id: 1, created_at: -1", .index = IX_JOB_ID,
+                         .limit = 2 * JOBS_SHOWN_MAX);
+
+    while (!e && db_next(&f)) {
+        struct text id = doc_text(&f.doc, "job_id");
+        if (!id.s || json_object_getn(seen, id.s, id.len))
+            continue;
+        json_object_setn_new(seen, id.s, id.len, json_true());
+        if (!take(arg, id, job_of(&f.doc)))
+            break;
+    }
+    db_end(&f);
+    json_decref(seen);
     return e;
 }

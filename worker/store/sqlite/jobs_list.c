@@ -2,9 +2,13 @@
 #include "worker/store/sqlite/lists.h"
 
 #include "worker/encoding/json_string.h"
+#include "worker/jobs/outcome.h"
+#include "worker/jobs/phases.h"
 #include "worker/jobs/states.h"
 
 #include <stdlib.h>
+
+_Static_assert(PHASE_COUNT == 7, "PHASE_CODES of statements.def lacks a phase");
 
 /* Jobs that one statement returns. */
 #define CHUNK 100
@@ -22,7 +26,7 @@ struct walk {
 /* Columns of LISTED_JOB. */
 enum { ID, CREATED, JOB_ID, STATE, QUEUE, PRIORITY, STARTED, OWNER, SUBMITTER, SIZE };
 /* Columns of SQL_LIST_DETAIL. */
-enum { NAME, TAGS, ENDED, REASON };
+enum { NAME, TAGS, ENDED, REASON, CODES };
 
 static bool has_text(const json_t *list, struct text wanted)
 {
@@ -79,19 +83,19 @@ static json_t *json_at(const struct query *r, int column)
 
 static json_t *job_of(const struct query *r)
 {
-    return json_pack("{s:o, s:n, s:o, s:o, s:I, s:I, s:o, s:n, s:n, s:o, s:o, s:n}", "job_id",
+    return json_pack("{s:o, s:n, s:o, s:o, s:I, s:I, s:o, s:n, s:n, s:o, s:o, s:n, s:{}}", "job_id",
                      text_at(r, JOB_ID), "name", "job_queue", text_at(r, QUEUE), "job_state",
                      text_at(r, STATE), "job_priority", (json_int_t)query_col_int(r, PRIORITY),
                      "created_at", (json_int_t)(query_col_int(r, CREATED) / 1000), "started_at",
                      ms_at(r, STARTED), "ended_at", "end_reason", "agent", text_at(r, OWNER),
-                     "submitted_by", text_at(r, SUBMITTER), "tags");
+                     "submitted_by", text_at(r, SUBMITTER), "tags", "status");
 }
 
 /* Adds what stands in other tables. */
-static enum err add_detail(struct walk *w, const struct query *row, json_t *job)
+static enum err add_detail(struct sqlite *q, const struct query *row, json_t *job)
 {
     bool over = state_is_over(query_col_str(row, STATE));
-    struct query r = query_new(w->q, SQL_LIST_DETAIL);
+    struct query r = query_new(q, SQL_LIST_DETAIL);
 
     query_int(&r, query_col_int(row, ID));
     enum err e = query_step(&r);
@@ -100,6 +104,9 @@ static enum err add_detail(struct walk *w, const struct query *row, json_t *job)
         json_object_set_new(job, "tags", json_at(&r, TAGS));
         json_object_set_new(job, "ended_at", over ? ms_at(&r, ENDED) : json_null());
         json_object_set_new(job, "end_reason", over ? text_at(&r, REASON) : json_null());
+        json_t *codes = json_at(&r, CODES);
+        json_object_set_new(job, "status", outcome_status(codes));
+        json_decref(codes);
     }
     query_end(&r);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
@@ -123,7 +130,7 @@ static enum err take(struct walk *w, const struct query *r)
     if (!row_matches(w->filter, r))
         return ERR_OK;
     json_t *job = job_of(r);
-    enum err e = add_detail(w, r, job);
+    enum err e = add_detail(w->q, r, job);
     w->bytes += query_col_int(r, SIZE);
     if (!e && has_tags(w->filter, job))
         w->full = !w->page->take(w->page->arg, query_col_text(r, JOB_ID), job);
@@ -202,5 +209,36 @@ enum err sqlite_jobs_list(struct store *s, const struct job_filter *f, struct li
     if (!e && more)
         sqlite_place_print(&w.at, page->next);
     free(states);
+    return e;
+}
+
+/* Gives the job of an id to `take_job`; *ret_more false: it wants no more. */
+static enum err show(struct sqlite *q, struct text id, list_take_fn *take_job, void *arg,
+                     bool *ret_more)
+{
+    struct query r = query_new(q, SQL_JOB_LISTED);
+
+    query_text(&r, id);
+    enum err e = query_step(&r);
+    if (!e) {
+        json_t *job = job_of(&r);
+        e = add_detail(q, &r, job);
+        if (e)
+            json_decref(job);
+        else
+            *ret_more = take_job(arg, id, job);
+    }
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_jobs_show(struct store *s, const struct text *ids, size_t n, list_take_fn *take_job,
+                          void *arg)
+{
+    bool more = true;
+    enum err e = ERR_OK;
+
+    for (size_t i = 0; i < n && i < JOBS_SHOWN_MAX && more && !e; i++)
+        e = show(sqlite_of(s), ids[i], take_job, arg, &more);
     return e;
 }

@@ -1,0 +1,226 @@
+/* The page of jobs: newest first, by filters and words, page by page. */
+#include "worker/encoding/json_string.h"
+#include "worker/handlers/jobs_query.h"
+#include "worker/http/query.h"
+#include "worker/jobs/outcome.h"
+#include "worker/validation/job_id.h"
+#include "worker/web/job_row.h"
+#include "worker/web/page.h"
+#include "worker/web/rows.h"
+#include "worker/web/values.h"
+
+#include <string.h>
+
+handler_fn h_page_jobs;
+
+#define SHOWN_MAX 200  /* rows of a page */
+#define LOOK_MAX  5000 /* jobs that a search looks at for one page */
+
+static const struct list_filter filters[] = {{"state", true},
+                                             {"queue", false},
+                                             {"tag", true},
+                                             {"agent", false},
+                                             {"submitter", false},
+                                             {"search", false},
+                                             {0}};
+
+static const char *const searched[] = {"job_id", "name",         "job_queue", "job_state",
+                                       "agent",  "submitted_by", "tags",      NULL};
+
+/* Outcomes that are asked for as states: of jobs that their agents have completed. */
+enum outcome { OUTCOME_ANY, OUTCOME_FAILED, OUTCOME_PASSED };
+
+/* A page in the making. */
+struct list {
+    struct list_query q;
+    struct job_filter filter;
+    json_t *states, *tags; /* owned */
+    enum outcome outcome;
+    struct text words;    /* s NULL: no search */
+    json_t *jobs;         /* owned: rows */
+    int64_t looked_to_ms; /* created_at of the last job that was looked at */
+};
+
+/* A form sends its empty fields, too: they are no filters. */
+static void drop_empty(const struct request *from, struct request *to)
+{
+    *to = *from;
+    to->query_len = 0;
+    for (size_t i = 0; i < from->query_len; i++)
+        if (from->query[i].value.len)
+            to->query[to->query_len++] = from->query[i];
+}
+
+/* Takes `failed` and `passed` out of the states. */
+static void take_outcome(struct list *l)
+{
+    for (size_t i = json_array_size(l->states); i-- > 0;) {
+        struct text state = json_string_text(json_array_get(l->states, i));
+        bool failed = text_is(state, "failed");
+        if (!failed && !text_is(state, "passed"))
+            continue;
+        l->outcome = failed ? OUTCOME_FAILED : OUTCOME_PASSED;
+        json_array_remove(l->states, i);
+        json_array_append_new(l->states, json_string("complete"));
+        json_array_append_new(l->states, json_string("completed"));
+    }
+}
+
+static bool is_wanted(const struct list *l, const json_t *job)
+{
+    const char *phase;
+    int64_t code;
+
+    if (l->outcome != OUTCOME_ANY && outcome_failed(json_object_get(job, "status"), &phase,
+                                                    &code) != (l->outcome == OUTCOME_FAILED))
+        return false;
+    return !l->words.s || rows_match(job, searched, l->words);
+}
+
+static bool take(void *arg, struct text name, json_t *job)
+{
+    struct list *l = arg;
+    bool wanted = is_wanted(l, job);
+    bool full = wanted && (int64_t)json_array_size(l->jobs) == l->q.limit;
+
+    (void)name;
+    if (wanted && !full)
+        json_array_append_new(l->jobs, job_row(job));
+    if (!full)
+        l->looked_to_ms = json_integer_value(json_object_get(job, "created_at"));
+    json_decref(job);
+    return !full;
+}
+
+/* ---- the model ---- */
+
+/* What the search names exactly: {job, agent, queue}, addresses or null. */
+static enum err exact(struct call *c, struct text words, json_t **ret)
+{
+    json_t *jobs = NULL, *agent = NULL, *ids = json_pack("[o]", page_text(words));
+    enum err e = jobs_read_ids(c->store, ids, &jobs);
+    enum err found = !e && words.s ? store_agent_get(c->store, words, &agent) : ERR_NOT_FOUND;
+
+    if (!e && found != ERR_NOT_FOUND)
+        e = found;
+    bool is_job = words.s && json_object_getn(jobs, words.s, words.len);
+    *ret = json_pack("{s:o, s:o}", "job", is_job ? page_url("/jobs/", words, "") : json_null(),
+                     "agent", agent ? page_url("/agents/", words, "") : json_null());
+    json_decref(ids);
+    json_decref(jobs);
+    json_decref(agent);
+    return e;
+}
+
+static json_t *options(const struct call *c)
+{
+    static const char *const names[] = {"active",  "failed",    "passed",    "waiting",
+                                        "running", "setup",     "provision", "firmware_update",
+                                        "test",    "allocate",  "allocated", "reserve",
+                                        "cleanup", "cancelled", "complete",  "completed"};
+    json_t *all = json_array(), *chosen = query_array(c->request, "state"), *state;
+    size_t i;
+
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+        bool selected = false;
+        json_array_foreach (chosen, i, state)
+            selected = selected || strcmp(json_string_value(state), names[n]) == 0;
+        json_array_append_new(all, json_pack("{s:s, s:b}", "name", names[n], "selected", selected));
+    }
+    json_decref(chosen);
+    return all;
+}
+
+static json_t *value_of(const struct call *c, const char *name)
+{
+    struct text t = {NULL, 0};
+
+    query_first(c->request, name, &t);
+    return page_text(t);
+}
+
+/* The fields of the form, as they are filled in. */
+static json_t *form_of(const struct call *c)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "states", options(c), "search",
+                     value_of(c, "search"), "queue", value_of(c, "queue"), "tag",
+                     value_of(c, "tag"), "agent", value_of(c, "agent"), "submitter",
+                     value_of(c, "submitter"), "since", value_of(c, "since"), "until",
+                     value_of(c, "until"));
+}
+
+/* The address of the next page; null: there is none. */
+static enum err older_url(const struct list *l, const char *next, json_t **ret)
+{
+    struct buf cursor = BUF_INIT(LIST_CURSOR_SIZE);
+    enum err e =
+        *next ? list_query_cursor(&l->q, (struct text){next, strlen(next)}, &cursor) : ERR_OK;
+
+    if (!e)
+        *ret = *next ? rows_url(l->q.c, "cursor", cursor.data) : json_null();
+    buf_free(&cursor);
+    return e;
+}
+
+static enum err reply(struct list *l, const char *next)
+{
+    struct call *c = l->q.c;
+    json_t *older = NULL, *found = NULL;
+    enum err e = older_url(l, next, &older);
+    bool is_first = !l->q.after.s;
+
+    if (!e)
+        e = exact(c, is_first ? l->words : (struct text){NULL, 0}, &found);
+    if (!e)
+        page_reply(c, 200,
+                   json_pack("{s:s, s:O, s:b, s:O, s:o, s:b, s:O, s:o, s:o}", "title", "Jobs",
+                             "exact", found, "has_jobs", json_array_size(l->jobs) > 0, "jobs",
+                             l->jobs, "form", form_of(c), "has_filters", c->request->query_len > 0,
+                             "older", older, "newest",
+                             is_first ? json_null() : rows_url(c, "cursor", NULL), "looked_to",
+                             *next && (int64_t)json_array_size(l->jobs) < l->q.limit
+                                 ? page_time(l->looked_to_ms)
+                                 : json_null()));
+    json_decref(older);
+    json_decref(found);
+    return e;
+}
+
+static void answer(struct list *l)
+{
+    struct list_page page = {.limit = l->q.limit, .after = l->q.after.s, .take = take, .arg = l};
+
+    if (l->q.limit > SHOWN_MAX)
+        page.limit = l->q.limit = SHOWN_MAX;
+    if (l->words.s || l->outcome != OUTCOME_ANY)
+        page.limit = LOOK_MAX;
+    enum err e = store_jobs_list(l->q.c->store, &l->filter, &page);
+    if (e == ERR_INVALID)
+        query_bad_cursor(l->q.c);
+    else if (e || (e = reply(l, page.next)))
+        reply_err(l->q.c, e);
+}
+
+void h_page_jobs(struct call *calls[], size_t n)
+{
+    static struct request filled; /* large */
+    struct call *c = calls[0];
+    const struct request *whole = c->request;
+    struct list l = {.jobs = json_array()};
+
+    (void)n;
+    drop_empty(whole, &filled);
+    c->request = &filled;
+    l.states = query_array(c->request, "state");
+    l.tags = query_array(c->request, "tag");
+    take_outcome(&l);
+    list_query_load(&l.q, c, filters);
+    l.words = list_query_text(&l.q, "search");
+    if (jobs_query_load(&l.q, l.states, l.tags, &l.filter))
+        answer(&l);
+    list_query_free(&l.q);
+    json_decref(l.states);
+    json_decref(l.tags);
+    json_decref(l.jobs);
+    c->request = whole;
+}

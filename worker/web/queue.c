@@ -1,0 +1,209 @@
+/* The page of a queue: who serves it, what waits in it, how long. */
+#include "common/mem.h"
+#include "worker/encoding/json_string.h"
+#include "worker/jobs/percentiles.h"
+#include "worker/web/agent_row.h"
+#include "worker/web/job_row.h"
+#include "worker/web/lab.h"
+#include "worker/web/page.h"
+#include "worker/web/values.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+handler_fn h_page_queue;
+
+#define ACTIVE_MAX 1000 /* unfinished jobs that are read */
+#define SHOWN_MAX  100  /* of those that wait */
+#define ENDED_MAX  20
+
+/* What the page shows, beside its agents. */
+struct parts {
+    json_t *waiting, *running, *ended; /* owned: rows */
+    json_t *waits;                     /* owned: [{percentile, span}] */
+    size_t waiting_len;
+    bool more; /* others wait, too */
+};
+
+static bool waits_of(void *arg, struct text name, json_t *waits)
+{
+    (void)name;
+    json_t **all = arg;
+    json_decref(*all);
+    *all = waits;
+    return true;
+}
+
+static enum err read_waits(struct store *s, struct text queue, json_t *list)
+{
+    json_t *waits = NULL, *shown, *seconds;
+    struct name_walk walk = {.take = waits_of, .arg = &waits};
+    enum err e = store_wait_times(s, &queue, 1, &walk);
+    const char *percent;
+
+    shown = percentiles(waits);
+    json_object_foreach (shown, percent, seconds)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "percent", percent, "span",
+                                              page_span((int64_t)json_number_value(seconds))));
+    json_decref(shown);
+    json_decref(waits);
+    return e;
+}
+
+static int64_t number(const json_t *job, const char *key)
+{
+    return json_integer_value(json_object_get(job, key));
+}
+
+/* The order in which claims take waiting jobs. */
+static int by_claim(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    int64_t p = number(x, "job_priority"), q = number(y, "job_priority");
+    int64_t m = number(x, "created_at"), n = number(y, "created_at");
+
+    return p != q ? (p < q) - (p > q) : (m > n) - (m < n);
+}
+
+/* Adds the waiting jobs in the order of the claim, with their positions where all were read. */
+static void add_waiting(struct parts *p, json_t **jobs, size_t n)
+{
+    qsort(jobs, n, sizeof *jobs, by_claim);
+    for (size_t i = 0; i < n && i < SHOWN_MAX; i++) {
+        json_t *row = job_row(jobs[i]);
+        json_object_set_new(row, "position",
+                            p->more ? json_null() : json_integer((json_int_t)i + 1));
+        json_array_append_new(p->waiting, row);
+    }
+    p->waiting_len = n;
+}
+
+static bool is_waiting(const json_t *job)
+{
+    const json_t *state = json_object_get(job, "job_state");
+
+    return json_is_string(state) && strcmp(json_string_value(state), "waiting") == 0;
+}
+
+static enum err read_jobs(struct store *s, struct text queue, struct parts *p)
+{
+    struct job_filter active = {.queue = queue, .which = SEARCH_ACTIVE};
+    struct job_filter over = {.queue = queue, .which = SEARCH_LISTED};
+    json_t *jobs = NULL, *ended = NULL, *job;
+    json_t *states = json_pack("[s, s, s]", "complete", "completed", "cancelled");
+    size_t i, n = 0;
+    bool more;
+    enum err e = jobs_read(s, &active, ACTIVE_MAX, &jobs, &p->more);
+
+    over.states = states;
+    if (!e)
+        e = jobs_read(s, &over, ENDED_MAX, &ended, &more);
+    json_t **waiting = mem_alloc((json_array_size(jobs) + 1) * sizeof *waiting);
+    json_array_foreach (jobs, i, job)
+        if (is_waiting(job))
+            waiting[n++] = job;
+        else
+            json_array_append_new(p->running, job_row(job));
+    add_waiting(p, waiting, n);
+    json_array_foreach (ended, i, job)
+        json_array_append_new(p->ended, job_row(job));
+    free(waiting);
+    json_decref(jobs);
+    json_decref(ended);
+    json_decref(states);
+    return e;
+}
+
+static bool serves(const json_t *agent, struct text queue)
+{
+    json_t *name;
+    size_t i;
+
+    json_array_foreach (json_object_get(agent, "queues"), i, name)
+        if (json_is_string(name) && text_equal(json_string_text(name), queue))
+            return true;
+    return false;
+}
+
+/* The agents that serve the queue, and who may submit to it. */
+static json_t *agents_of(const json_t *agents, struct text queue, json_t **ret_owners)
+{
+    json_t *all = json_array(), *agent, *owners;
+    size_t i;
+
+    *ret_owners = json_array();
+    json_array_foreach (agents, i, agent) {
+        if (!serves(agent, queue))
+            continue;
+        json_array_append(all, agent);
+        owners = json_object_getn(json_object_get(agent, "restricted_to"), queue.s, queue.len);
+        if (json_array_size(*ret_owners) == 0)
+            json_array_extend(*ret_owners, owners);
+    }
+    return all;
+}
+
+/* The row of the queue in the list of all; NULL: it is unknown. Borrowed. */
+static json_t *find(const json_t *queues, struct text name)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach (queues, i, row)
+        if (text_equal(json_string_text(json_object_get(row, "name")), name))
+            return row;
+    return NULL;
+}
+
+static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
+{
+    struct text queue = c->request->params[0];
+    json_t *row = find(lab->queues, queue), *owners, *rows = NULL;
+    json_t *agents = agents_of(lab->agents, queue, &owners);
+    enum err e = agent_rows(c->store, agents, &rows);
+
+    if (!e)
+        e = read_jobs(c->store, queue, p);
+    if (!e)
+        e = read_waits(c->store, queue, p->waits);
+    if (!e)
+        page_reply(
+            c, 200,
+            json_pack("{s:o, s:o, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, "
+                      "s:i, s:b}",
+                      "title", page_text(queue), "queue", row ? json_incref(row) : json_null(),
+                      "has_owners", json_array_size(owners) > 0, "owners", owners, "has_agents",
+                      json_array_size(rows) > 0, "agents", rows, "has_waiting",
+                      json_array_size(p->waiting) > 0, "waiting", p->waiting, "has_running",
+                      json_array_size(p->running) > 0, "running", p->running, "has_ended",
+                      json_array_size(p->ended) > 0, "ended", p->ended, "has_waits",
+                      json_array_size(p->waits) > 0, "waits", p->waits, "has_more",
+                      p->more || p->waiting_len > SHOWN_MAX, "shown_max", SHOWN_MAX, "is_unserved",
+                      json_array_size(rows) == 0));
+    json_decref(agents);
+    json_decref(owners);
+    json_decref(rows);
+    return e;
+}
+
+void h_page_queue(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct parts p = {.waiting = json_array(),
+                      .running = json_array(),
+                      .ended = json_array(),
+                      .waits = json_array()};
+    struct lab lab;
+    enum err e = lab_read(c, &lab);
+
+    (void)n;
+    if (!e)
+        e = answer(c, &lab, &p);
+    if (e)
+        reply_err(c, e);
+    json_decref(p.waiting);
+    json_decref(p.running);
+    json_decref(p.ended);
+    json_decref(p.waits);
+    lab_free(&lab);
+}
