@@ -27,7 +27,8 @@ class Mongod:
         self.process = subprocess.Popen(
             [binary, "--quiet", "--bind_ip", "127.0.0.1", "--port", str(self.port.number),
              "--dbpath", str(self.folder), "--logpath", str(self.folder / "log"), "--nounixsocket",
-             "--wiredTigerCacheSizeGB", "0.25", *self.options],
+             "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false",
+             *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.client = pymongo.MongoClient(self.address, serverSelectionTimeoutMS=500, tz_aware=True)
         wait_until(self._answers, "mongod answers", 30)

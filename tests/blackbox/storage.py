@@ -121,10 +121,14 @@ class SqliteStorage:
 
     def dump(self):
         """{name of a table: its rows}"""
-        names = [n for n, in self._run("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
-        columns = {n: [row[1] for row in self._run(f"PRAGMA table_info({n})") if row[1] not in VOLATILE]
-                   for n in names if n not in UNSTABLE and not n.startswith("sqlite_")}
-        return {n: self._run(f"SELECT {', '.join(shown)} FROM {n} ORDER BY 1") for n, shown in columns.items()}
+        with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as file:
+            def rows(sql):
+                return file.execute(sql).fetchall()
+
+            names = [n for n, in rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+            columns = {n: [row[1] for row in rows(f"PRAGMA table_info({n})") if row[1] not in VOLATILE]
+                       for n in names if n not in UNSTABLE and not n.startswith("sqlite_")}
+            return {n: rows(f"SELECT {', '.join(shown)} FROM {n} ORDER BY 1") for n, shown in columns.items()}
 
     def __init__(self, path):
         self.path = path

@@ -372,7 +372,6 @@ def test_odd_fields_of_clients(admin, roles_server, name):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.stores("mongodb")
 def test_replica_set(name):
     members = ReplicaSet()
@@ -433,7 +432,7 @@ def queue():
 @pytest.fixture(scope="module")
 def identified(store_uri):
     """A server for each mode, all with --agent-identity token."""
-    options = ("--agent-identity", "token", "--sweep-interval", 50, "--job-lease", 2)
+    options = ("--agent-identity", "token", "--sweep-interval", 50, "--job-lease", 8)
     hosts = {**auth.ENV, "TESTFLINGER_WEBHOOK_HOSTS": "127.0.0.1:9", "TESTFLINGER_WEBHOOK_PRIVATE": "allow",
              "TESTFLINGER_WEBHOOK_REPLY": "queued"}
     with Stack(store_uri(), *options, env=hosts, webhooks=1) as old, \
@@ -524,7 +523,7 @@ def test_late_posts(identified, queue):
     first, second = agent("a1"), agent("a2")
     assert claimed(api, queue, first) == job_id
     expect(POSTS["result"](api, job_id, first), 200)
-    wait_until(lambda: api.state(job_id) == "waiting", "it has lost its agent", 20)
+    wait_until(lambda: api.state(job_id) == "waiting", "it has lost its agent")
     expect(POSTS["fields"](api, job_id, second), 403, NOT_HOLDER)
     assert claimed(api, queue, second) == job_id
     expect(api.post(f"/v1/result/{job_id}", {"job_state": "reserve", "device_info": {"of": "a2"}}, headers=second), 200)

@@ -192,6 +192,7 @@ def latencies(api, seconds):
 
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.stores("sqlite")  # hashes cost time, no store does
 def test_login_storm(private):
     """200 logins at once, each with a hash to check, hardly slow other calls. Each login gets a token, or the
     answer that the server is busy."""

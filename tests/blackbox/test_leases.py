@@ -95,23 +95,24 @@ CALLS = {
 @pytest.mark.slow
 def test_every_call_of_the_agent_renews(private, queue):
     """Each kind of call alone keeps a job; those of watchers and other agents do not."""
-    api = Api(private("--sweep-interval", 50, "--job-lease", 6).url)
+    api = Api(private("--sweep-interval", 50, "--job-lease", 8).url)
     kept = {name: api.submit(queue) for name in CALLS}
     watched, nobodys = api.submit(queue), api.submit(queue)
     for job_id in [*kept.values(), watched]:
         assert api.claimed(queue, cookie="agent_name=a1") == job_id
         api.set_state(job_id, "test")
     assert api.claimed(queue) == nobodys
-    end = time.monotonic() + 8
-    while time.monotonic() < end:
+
+    def is_watched_in_vain():
         for name, call in CALLS.items():
             assert call(api, kept[name]).status_code < 300
-        api.get(f"/v1/result/{watched}")
-        api.get(f"/v1/result/{watched}", headers=cookie("a2"))
         api.get(f"/v1/result/{nobodys}/status")
-        time.sleep(0.1)
+        time.sleep(0.5)
+        api.get(f"/v1/result/{watched}", headers=cookie("a2"))
+        return api.state(watched) == "cancelled"
+
+    wait_until(is_watched_in_vain, "the job without its agent ends", 60)
     assert {name: api.state(job_id) for name, job_id in kept.items()} == dict.fromkeys(kept, "test")
-    assert api.state(watched) == "cancelled"
     assert api.state(nobodys) == "running"  # its agent is unknown: any caller may be it
 
 
@@ -242,17 +243,17 @@ def test_each_late_agent_has_its_own_attempt(private, queue):
 @pytest.mark.slow
 def test_server_that_was_stopped(private, queue):
     """No agent could renew a lease meanwhile, as after a suspend."""
-    server = private("--sweep-interval", 50, "--job-lease", 3)
+    server = private("--sweep-interval", 50, "--job-lease", 5)
     api = Api(server.url)
     job_id = api.submit(queue)
     assert api.claimed(queue, cookie="agent_name=a1") == job_id
-    for _ in range(4):  # the server's own time to begin with is over then
+    for _ in range(6):  # the server's own time to begin with is over then
         time.sleep(0.9)
         assert expect(api.get(f"/v1/result/{job_id}", headers=cookie("a1")), 200).json() == {
             "job_state": "running"}
     pids = list(server.tree())
     server.signal(signal.SIGSTOP, pids)
-    time.sleep(4)
+    time.sleep(6)
     server.signal(signal.SIGCONT, pids)
     time.sleep(1)
     wait_until(lambda: api.get("/readyz").status_code == 200, "it serves")

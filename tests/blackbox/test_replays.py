@@ -65,6 +65,7 @@ class Place:
         self.stack, self.receiver, self.bus = stack, receiver, Intruder(stack)
         self.api, self.storage = Api(stack.url), storage_of(stack)
         self.admin_token = auth.as_role("admin")["Authorization"]
+        self.seen = None  # the last dump
 
     def request(self, op, *params, **options):
         return Request(self.bus, op, *params, **options)
@@ -112,9 +113,10 @@ class Place:
         return wait_until(self._steady, "the store is at rest", 20)
 
     def _steady(self):
-        before, _, now = self._dump(), time.sleep(0.1), self._dump()
-        waits = now.get("webhook_lanes") or "'pending'" in str(now.get("webhook_outbox"))
-        return now if before == now and not waits else None
+        time.sleep(0.1)
+        before, self.seen = self.seen, self._dump()
+        waits = self.seen.get("webhook_lanes") or "'pending'" in str(self.seen.get("webhook_outbox"))
+        return self.seen if before == self.seen and not waits else None
 
     def _dump(self):
         return {**self.storage.dump(), "delivered": len(self.receiver.requests())}

@@ -46,13 +46,14 @@ def test_long_reader(monitored, queue):
                 break
             post(api, queue, 1)
         assert size() > LIMIT
-        assert post(api, queue, 30) < 6 * quiet  # waiting for the reader would take 2 s every 4 posts
+        # Waiting for the reader would take 2 s every 4 posts.
+        assert post(api, queue, 30) < max(6 * quiet, 10)
         wait_until(lambda: server.value("worker", READER) >= 10, "the reader's age is seen", 30)
         assert LIMIT < server.value("worker", WAL) <= size()
         post(api, queue, 20)  # each worker asks for a checkpoint
         wait_until(lambda: server.stack.log_contains("a program has been reading the database"), "a warning")
     wait_until(lambda: size() < LIMIT and server.value("worker", READER) == 0, "the log is copied and emptied")
-    assert post(api, queue, 10) < 6 * quiet
+    assert post(api, queue, 10) < max(6 * quiet, 4)
 
 
 def test_many_writers_do_not_let_the_log_grow(private, queue):

@@ -118,7 +118,7 @@ class Load:
 
     def run(self):
         try:
-            while not self.ended.is_set():
+            while not self.ended.wait(0.02):  # others use the processors, too
                 self.job()
         except BaseException as e:
             self.faults.append(e)

@@ -13,6 +13,7 @@ from test_open_mode import Elsewhere
 from test_webhooks import post, state
 
 pytestmark = pytest.mark.stores("sqlite")
+PATIENT = ("--webhook-timeout", 20000)  # what is refused is not waited for
 FORBIDDEN = message("Invalid job_status_webhook URL specified")
 NEVER = ["169.254.169.254", "169.254.170.2", "[fe80::1]", "[fd00:ec2::254]", "100.100.100.200", "0.0.0.0",
          "224.0.0.1", "255.255.255.255", "[::]", "[::7f00:1]", "[64:ff9b::a9fe:a9fe]",
@@ -43,14 +44,14 @@ def receiver():
 
 @pytest.fixture(scope="module")
 def inside(store_uri):
-    with Stack(store_uri(), webhooks=1) as stack:
+    with Stack(store_uri(), *PATIENT, webhooks=1) as stack:
         yield Api(stack.url)
 
 
 @pytest.fixture(scope="module")
 def reached(store_uri):
     """A server that other machines reach."""
-    with Elsewhere(store_uri(), "--auth", "open", webhooks=1) as stack:
+    with Elsewhere(store_uri(), "--auth", "open", *PATIENT, webhooks=1) as stack:
         yield Api(stack.url)
 
 
@@ -59,7 +60,7 @@ def refused(api, url):
     began = time.monotonic()
     response = post(api, url, api.submit("q"))
     expect(response, 403, FORBIDDEN)
-    assert state(response) == "dead" and time.monotonic() - began < 2
+    assert state(response) == "dead" and time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("host", NEVER)
@@ -83,7 +84,7 @@ def test_private_ones_of_a_server_that_is_inside(inside, receiver):
 def test_private_ones_by_a_setting(store_uri, receiver, options):
     """Allowed by name, or by WEBHOOK_URL; a metadata service is not among the private ones."""
     env = None if options else {"WEBHOOK_URL": receiver.url}
-    with Elsewhere(store_uri(), "--auth", "open", *(options or []), env=env, webhooks=1) as stack:
+    with Elsewhere(store_uri(), "--auth", "open", *PATIENT, *(options or []), env=env, webhooks=1) as stack:
         api = Api(stack.url)
         job = api.submit("q")
         expect(post(api, f"{receiver.url}/ok/{job}", job), 200)
@@ -93,7 +94,7 @@ def test_private_ones_by_a_setting(store_uri, receiver, options):
 
 @pytest.mark.slow
 def test_private_ones_are_refused_by_a_setting(store_uri, receiver):
-    with Stack(store_uri(), "--webhook-private", "refuse", webhooks=1) as stack:
+    with Stack(store_uri(), "--webhook-private", "refuse", *PATIENT, webhooks=1) as stack:
         refused(Api(stack.url), receiver.url)
 
 
@@ -101,7 +102,7 @@ def test_private_ones_are_refused_by_a_setting(store_uri, receiver):
 @pytest.mark.skipif(os.getuid() != 0, reason="mounts a file")
 def test_names(store_uri, receiver):
     """Each address of a name is checked when it is connected to."""
-    with Hosts(store_uri(), webhooks=1) as stack:
+    with Hosts(store_uri(), *PATIENT, webhooks=1) as stack:
         api = Api(stack.url)
         refused(api, "http://metadata.test/")
         job = api.submit("q")

@@ -70,11 +70,10 @@ def test_all_arrive_in_order_when_it_is_back(private):
         assert [len(json.loads(r["body"])["events"]) for r in got] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_timeout_is_told_once(private):
     """504 for the first post of an event that timed out. 202 at once for the same again, and for the next one."""
-    stack = private("--webhook-timeout", 1000, webhooks=1)
+    stack = private("--webhook-timeout", 5000, webhooks=1)
     with Receiver() as receiver:
         api, job, url = Api(stack.url), new_id(), f"{receiver.url}/hang"
         assert state(expect(post(api, url, job), 504, "Webhook Timeout")) == "queued"
@@ -82,7 +81,7 @@ def test_timeout_is_told_once(private):
         queued(post(api, url, job))
         queued(post(api, url, job, agent_id="2"))
         queued(post(api, url, new_id()))  # of another job
-        assert time.monotonic() - began < 0.7
+        assert time.monotonic() - began < 4
         assert state(expect(post(api, url.replace("127.0.0.1", "localhost")), 504)) == "queued"
 
 
