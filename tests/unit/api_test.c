@@ -169,6 +169,9 @@ static const char *const on_the_bus[] = {
     [63] = "OP_PAGE_QUEUES",
     [64] = "OP_PAGE_QUEUE",
     [65] = "OP_PAGE_JOBS",
+    [68] = "OP_PAGE_JOB",
+    [69] = "OP_WEB_LOG_OUTPUT",
+    [70] = "OP_WEB_LOG_SERIAL",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

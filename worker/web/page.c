@@ -131,6 +131,17 @@ void page_reply(struct call *c, int status, json_t *model)
 
 /* ---- errors ---- */
 
+#define NAME_SHOWN 256 /* bytes of a name that is not there */
+
+void page_not_found(struct call *c, const char *what, struct text name)
+{
+    size_t len = name.len;
+
+    for (; len > NAME_SHOWN || (len < name.len && ((unsigned char)name.s[len] & 0xc0) == 0x80);)
+        len = len > NAME_SHOWN ? NAME_SHOWN : len - 1;
+    reply_error(c, 404, "%s not found: %.*s", what, (int)len, name.s);
+}
+
 /* The faults of a query, {NAME: [TEXT]}, as a list. */
 static json_t *faults_of(const json_t *error)
 {

@@ -11,6 +11,9 @@
 /* Answers with the page of a model, which has a `title`; takes the reference. NULL: 500. */
 void page_reply(struct call *c, int status, json_t *model);
 
+/* 404: "WHAT not found: NAME". */
+void page_not_found(struct call *c, const char *what, struct text name);
+
 /* Makes a page of an error, where the call is that of a page and its client takes HTML. Call it
  * once the call is answered. */
 void page_end(struct call *c);

@@ -3,6 +3,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "worker/encoding/json_string.h"
+#include "worker/validation/fieldtypes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,6 +44,16 @@ json_t *page_time(int64_t ms)
 json_t *page_time_of(const json_t *ms)
 {
     return page_time(json_integer_value(ms));
+}
+
+json_t *page_date(const json_t *text)
+{
+    struct text t = json_string_text(text);
+    int64_t ms;
+
+    if (!t.s || !datetime_from_text(t.s, t.len, &ms))
+        return json_null();
+    return page_time(ms);
 }
 
 json_t *page_span(int64_t seconds)

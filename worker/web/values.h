@@ -15,6 +15,8 @@ json_t *page_value(const json_t *value);
 json_t *page_time(int64_t ms);
 /* The same of a document's field in milliseconds; null where it is no number. */
 json_t *page_time_of(const json_t *ms);
+/* The same of a document's text, "2026-11-24T12:25:45Z"; null where it is none. */
+json_t *page_date(const json_t *text);
 /* A length of time as people say it: "3 min 20 s", "2 d 4 h". */
 json_t *page_span(int64_t seconds);
 /* BEFORE, the name percent-encoded, BEHIND: "/queues/a%20b". */

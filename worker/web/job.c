@@ -1,0 +1,178 @@
+/* The page of a job: how it went, and why. */
+#include "worker/encoding/json_string.h"
+#include "worker/handlers/holds.h"
+#include "worker/jobs/lease.h"
+#include "worker/jobs/states.h"
+#include "worker/web/job_parts.h"
+#include "worker/web/job_row.h"
+#include "worker/web/page.h"
+#include "worker/web/values.h"
+
+#include <stdio.h>
+#include <string.h>
+
+handler_fn h_page_job;
+
+static bool state_is(const struct job_parts *p, const char *state)
+{
+    struct text t = json_string_text(json_object_get(p->row, "job_state"));
+
+    return t.s && text_is(t, state);
+}
+
+/* {before, is_unserved, paused, awaits_files} of a job that waits; null: it does not. */
+static enum err waiting_of(struct call *c, const struct job_parts *p, json_t **ret)
+{
+    struct text queue = json_string_text(json_object_get(p->row, "job_queue"));
+    struct text files = json_string_text(json_object_get(p->data, "attachments_status"));
+    json_t *none = json_array(), *holds = NULL;
+    int64_t before = 0;
+    bool serves = true;
+    enum err e =
+        state_is(p, "waiting") ? store_job_position(c->store, p->id, &before) : ERR_NOT_FOUND;
+
+    if (e == ERR_NOT_FOUND) {
+        *ret = json_null();
+        json_decref(none);
+        return ERR_OK;
+    }
+    if (!e)
+        e = store_queue_serves(c->store, queue, none, &serves);
+    if (!e)
+        e = holds_load(c->store, HOLD_QUEUE, queue, &holds);
+    const json_t *hold = json_object_getn(holds, queue.s ? queue.s : "", queue.len);
+    if (!e)
+        *ret = json_pack("{s:I, s:b, s:b, s:o, s:b}", "before", (json_int_t)before, "is_next",
+                         before == 0, "is_unserved", !serves, "paused",
+                         page_value(json_object_get(hold, "reason")), "awaits_files",
+                         files.s && text_is(files, "waiting"));
+    json_decref(none);
+    json_decref(holds);
+    return e;
+}
+
+/* When a reservation ends: null, where there is none now. */
+static json_t *reserved_until(const struct job_parts *p)
+{
+    const json_t *until = json_object_get(p->result, RESERVED_UNTIL), *change;
+    const json_t *timeout = json_object_get(json_object_get(p->data, "reserve_data"), "timeout");
+    int64_t began = 0;
+    size_t i;
+
+    if (!state_is(p, "reserve"))
+        return json_null();
+    if (json_is_string(until))
+        return page_date(until);
+    json_array_foreach (p->changes, i, change) {
+        struct text state = json_string_text(json_object_get(change, "state"));
+        if (state.s && text_is(state, "reserve"))
+            began = json_integer_value(json_object_get(change, "at"));
+    }
+    int64_t seconds = json_is_integer(timeout) ? json_integer_value(timeout) : RESERVE_DEFAULT;
+    return page_time(began ? began + seconds * 1000 : 0);
+}
+
+/* A file of the job, {name, size, date, url}, is added to the list. */
+static enum err add_file(struct call *c, struct text id, const char *what, const char *api,
+                         json_t *files)
+{
+    char name[FILE_NAME_SIZE];
+    struct file_info f;
+
+    snprintf(name, sizeof name, "%.*s.%s", (int)id.len, id.s, what);
+    enum err e = store_file_open(c->store, (struct text){name, strlen(name)}, &f);
+    if (!e)
+        json_array_append_new(files,
+                              json_pack("{s:s, s:I, s:o, s:o}", "name", what, "bytes",
+                                        (json_int_t)f.length, "date", page_time(f.date_ms), "url",
+                                        api ? page_url("/v1/result/", id, api) : json_null()));
+    return e == ERR_NOT_FOUND || e == ERR_CONFLICT ? ERR_OK : e;
+}
+
+/* Who else it has to do with: {parent, excluded, webhook, device}. */
+static json_t *relations(const struct job_parts *p)
+{
+    struct text parent = json_string_text(json_object_get(p->data, "parent_job_id"));
+    const json_t *excluded = json_object_get(p->data, "exclude_agents");
+    const json_t *device = json_object_get(p->result, "device_info");
+    json_t *names = json_array(), *name;
+    size_t i;
+
+    json_array_foreach (excluded, i, name)
+        json_array_append_new(names, page_value(name));
+    return json_pack("{s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "parent", page_text(parent),
+                     "parent_url", parent.len ? page_url("/jobs/", parent, "") : json_null(),
+                     "excluded", names, "has_excluded", json_array_size(names) > 0, "webhook",
+                     page_value(json_object_get(p->data, "job_status_webhook")), "address",
+                     page_value(json_object_get(device, "device_ip")), "device",
+                     page_value(device));
+}
+
+/* What needs further reads. */
+struct more {
+    json_t *waiting, *logs, *serial, *definition, *files; /* owned */
+};
+
+static enum err read_more(struct call *c, const struct job_parts *p, struct more *m)
+{
+    enum err e = waiting_of(c, p, &m->waiting);
+
+    m->files = json_array();
+    if (!e)
+        e = job_logs(c, p, OUTPUT_OUTPUT, &m->logs);
+    if (!e)
+        e = job_logs(c, p, OUTPUT_SERIAL, &m->serial);
+    if (!e)
+        e = job_definition(p, &m->definition);
+    if (!e)
+        e = add_file(c, p->id, "artifact", "/artifact", m->files);
+    if (!e)
+        e = add_file(c, p->id, "attachments", NULL, m->files);
+    return e;
+}
+
+static void reply(struct call *c, const struct job_parts *p, const struct more *m)
+{
+    json_t *row = job_row(p->row), *phases = job_phases(p), *history = job_history(p);
+    const json_t *name = json_object_get(row, "name");
+
+    page_reply(
+        c, 200,
+        json_pack(
+            "{s:O, s:O, s:O, s:o, s:O, s:o, s:o, s:b, s:o, s:b, s:O, s:b, s:O, s:O, s:b, s:O, "
+            "s:b, s:o}",
+            "title", json_string_length(name) ? name : json_object_get(row, "short"), "job", row,
+            "outcome", json_object_get(row, "outcome"), "ended",
+            page_time_of(json_object_get(p->row, "ended_at")), "waiting", m->waiting,
+            "reserved_until", reserved_until(p), "relations", relations(p), "has_phases",
+            json_array_size(phases) > 0, "phases", phases, "has_logs", json_array_size(m->logs) > 0,
+            "logs", m->logs, "has_serial", json_array_size(m->serial) > 0, "serial", m->serial,
+            "definition", m->definition, "has_files", json_array_size(m->files) > 0, "files",
+            m->files, "has_history", json_array_size(history) > 0, "history", history));
+    json_decref(row);
+}
+
+void h_page_job(struct call *calls[], size_t n)
+{
+    struct call *c = calls[0];
+    struct text id = c->request->params[0];
+    struct more m = {NULL};
+    struct job_parts p;
+    enum err e = job_parts_read(c, id, &p);
+
+    (void)n;
+    if (!e)
+        e = read_more(c, &p, &m);
+    if (e == ERR_NOT_FOUND)
+        page_not_found(c, "Job", id);
+    else if (e)
+        reply_err(c, e);
+    else
+        reply(c, &p, &m);
+    json_decref(m.waiting);
+    json_decref(m.logs);
+    json_decref(m.serial);
+    json_decref(m.definition);
+    json_decref(m.files);
+    job_parts_free(&p);
+}
