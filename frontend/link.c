@@ -178,7 +178,7 @@ void link_send(struct link *l, struct link_request *r)
 static void doubt_wakes(struct link *l)
 {
     if (l->wake)
-        l->wake(l->wake_arg, (struct text){NULL, 0});
+        l->wake(l->wake_arg, (struct text){NULL, 0}, false);
 }
 
 /* ---- receiving ---- */
@@ -246,7 +246,7 @@ static void on_message(struct broker *b, const struct bus_header *h, zmq_msg_t *
         break;
     case BUS_WAKE:
         if (l->wake)
-            l->wake(l->wake_arg, (struct text){h->key, h->key_len});
+            l->wake(l->wake_arg, (struct text){h->key, h->key_len}, h->attempt == 1);
         break;
     case BUS_READY:
     case BUS_REQUEST:

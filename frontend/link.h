@@ -43,7 +43,7 @@ struct link_request {
 
 /* Called when a job waits in the queue of this key (see struct link_request); s NULL: such calls
  * may have been missed. */
-typedef void link_wake_fn(void *arg, struct text key);
+typedef void link_wake_fn(void *arg, struct text key, bool any);
 
 /* Sets who hears it. */
 void link_on_wake(struct link *l, link_wake_fn *wake, void *arg);

@@ -23,6 +23,7 @@ enum {
 struct word {
     uint32_t queue; /* hash of its key */
     unsigned asked; /* polls that have asked for it, at most PASS_MAX */
+    bool any;       /* any agent may have its job: a poll that finds none means that it is gone */
     bool open;
 };
 
@@ -198,10 +199,13 @@ static void wake_one(struct park *park, uint64_t number)
     word->open = true;
 }
 
-/* The poll of a WAKE got no job. It may be one that excludes this agent only. */
-static void pass_on(struct park *park, const struct poll *p)
+/* The poll of a WAKE got no job. It may be one that excludes this agent, which may be kept from
+ * jobs, too. */
+static void pass_on(struct park *park, const struct poll *p, bool found_none)
 {
-    if (park->words - p->word <= RECENT_MAX && park->recent[p->word % RECENT_MAX].asked < PASS_MAX)
+    const struct word *word = &park->recent[p->word % RECENT_MAX];
+
+    if (park->words - p->word <= RECENT_MAX && word->asked < PASS_MAX && !(word->any && found_none))
         wake_one(park, p->word);
 }
 
@@ -211,7 +215,7 @@ static void on_reply(struct link_request *r, enum err e, const struct reply *rep
     struct park *park = p->x.server->park;
 
     if ((e || reply->status != 200) && p->woken)
-        pass_on(park, p);
+        pass_on(park, p, !e && reply->status == 204 && !is_held(reply));
     if (!e && reply->status == 204 && p->x.req && clock_mono_ms() < p->end && !park->closed)
         stand(park, p, is_held(reply));
     else
@@ -301,7 +305,7 @@ static void doubt(struct park *park)
 }
 
 /* A job waits in a queue, or (key.s NULL) in any. */
-static void on_wake(void *arg, struct text key)
+static void on_wake(void *arg, struct text key, bool any)
 {
     struct park *park = arg;
 
@@ -309,7 +313,7 @@ static void on_wake(void *arg, struct text key)
         doubt(park);
         return;
     }
-    park->recent[park->words % RECENT_MAX] = (struct word){.queue = hash_of(key)};
+    park->recent[park->words % RECENT_MAX] = (struct word){.queue = hash_of(key), .any = any};
     wake_one(park, park->words++);
 }
 

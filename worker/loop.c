@@ -53,6 +53,17 @@ static enum err want_store(struct loop *l)
     return e;
 }
 
+/* Tells held polls of the jobs that the bundle lets wait, which are stored. */
+static void send_wakes(struct loop *l, size_t broker)
+{
+    for (size_t i = 0; i < l->len; i++) {
+        const struct call *c = &l->calls[i];
+        for (size_t k = 0; k < c->wakes_len; k++)
+            bus_client_wake(&l->link, broker, (struct text){c->wakes[k], strlen(c->wakes[k])},
+                            c->wakes_any);
+    }
+}
+
 static void serve(struct loop *l, size_t broker)
 {
     int64_t began_us = metrics_are_on() ? clock_mono_us() : 0;
@@ -75,6 +86,7 @@ static void serve(struct loop *l, size_t broker)
         dispatch_bundle(api_handlers, l->store, l->calls, l->len);
     for (size_t i = 0; i < l->len; i++)
         page_end(&l->calls[i]);
+    send_wakes(l, broker);      /* before the answers: claims are on their way meanwhile */
     bool whole = !late_found(); /* else calls may be without an answer */
     for (size_t i = 0; i < l->len; i++)
         if (l->calls[i].reply.status &&
@@ -82,12 +94,8 @@ static void serve(struct loop *l, size_t broker)
                               route_name(l->calls[i].route), &l->calls[i].reply,
                               l->calls[i].took_us, whole && i + 1 < l->len))
             break;
-    for (size_t i = 0; i < l->len; i++) {
-        for (size_t k = 0; k < l->calls[i].wakes_len; k++)
-            bus_client_wake(&l->link, broker,
-                            (struct text){l->calls[i].wakes[k], strlen(l->calls[i].wakes[k])});
+    for (size_t i = 0; i < l->len; i++)
         call_done(&l->calls[i]);
-    }
     bus_items_free(l->items, l->len);
     if (began_us)
         metric_time(M_CALL_SECONDS, 0, clock_mono_us() - began_us);
@@ -148,7 +156,7 @@ static void on_wake(void *arg, const char *queue)
 
     for (size_t b = 0; b < BROKERS_MAX; b++)
         if (l->link.instances[b]) {
-            bus_client_wake(&l->link, b, (struct text){queue, strlen(queue)});
+            bus_client_wake(&l->link, b, (struct text){queue, strlen(queue)}, false);
             return;
         }
 }

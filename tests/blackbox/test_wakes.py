@@ -30,8 +30,8 @@ class Frontend:
         self.peer, ((head, _),) = self.broker.take(REQUEST)
         return head["id"]
 
-    def wake(self, queue):
-        self.broker.send(self.peer, pack(WAKE, key=queue.encode()), b"")
+    def wake(self, queue, any_agent=False):
+        self.broker.send(self.peer, pack(WAKE, key=queue.encode(), attempt=int(any_agent)), b"")
 
     def answer(self, question, reply=NONE):
         self.broker.send(self.peer, pack(REPLY, id=question), reply)
@@ -60,13 +60,25 @@ def frontend(lonely_frontend):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_wake_while_many_ask(frontend, queue):
-    """One of them asks again, and as it gets no job, some more: not all."""
+@pytest.mark.parametrize("any_agent, most", [(False, PASS_MAX), (True, 1)])
+def test_a_wake_while_many_ask(frontend, queue, any_agent, most):
+    """One of them asks again, and as it gets no job that another agent may have, some more: not all."""
     asked = [frontend.poll(queue) for _ in range(20)]
-    frontend.wake(queue)
+    frontend.wake(queue, any_agent)
     for question in asked:
         frontend.answer(question)
-    assert 1 <= frontend.questions() <= PASS_MAX
+    assert 1 <= frontend.questions() <= most
+
+
+@pytest.mark.parametrize("status, headers", [(503, []), (204, [b"X-Claim-Held", b"yes"])], ids=["fault", "held"])
+def test_a_wake_whose_poll_may_have_no_job(frontend, queue, status, headers):
+    """The next one asks, though the WAKE is for any agent."""
+    for _ in range(2):
+        frontend.answer(frontend.poll(queue))
+    frontend.wake(queue, True)
+    frontend.answer(frontend.question(), msgpack.packb({0: 1, 1: status, 2: headers, 3: b""}))
+    frontend.answer(frontend.question(), JOB)
+    assert 200 in [c.reply().status_code for c in frontend.connections[1:]]
 
 
 def test_a_wake_whose_poll_gets_nothing(frontend, queue):

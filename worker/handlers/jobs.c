@@ -222,8 +222,11 @@ static void submitted(const struct submission *s, bool added)
         s->call->queue = metric_queue(json_string_text(queue));
     }
     reply_json(s->call, 200, json_pack("{s:s}", "job_id", s->job_id));
-    if (!json_object_get(s->data, "attachments_status"))
+    if (!json_object_get(s->data, "attachments_status")) {
+        s->call->wakes_any = s->call->cfg->restricted_claims == RESTRICTED_CLAIMS_ANY &&
+                             json_array_size(json_object_get(s->data, "exclude_agents")) == 0;
         call_wakes(s->call, json_string_text(queue));
+    }
 }
 
 /* Turns submissions with a known Idempotency-Key into repeats of the first one. Answers those whose

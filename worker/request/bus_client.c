@@ -52,10 +52,11 @@ static void send_simple(struct bus_client *l, size_t broker, enum bus_type type)
     send_header(l, broker, &h);
 }
 
-void bus_client_wake(struct bus_client *l, size_t broker, struct text queue)
+void bus_client_wake(struct bus_client *l, size_t broker, struct text queue, bool any)
 {
     struct bus_header h = {.type = BUS_WAKE, .service = l->service};
 
+    h.attempt = any && queue.len <= BUS_KEY_MAX; /* a cut name may be that of another queue */
     h.key_len = queue.len < BUS_KEY_MAX ? queue.len : BUS_KEY_MAX;
     if (h.key_len)
         memcpy(h.key, queue.s, h.key_len);

@@ -54,8 +54,9 @@ bool bus_client_reply(struct bus_client *l, size_t broker, const uint8_t id[BUS_
 /* Number of brokers that are alive. */
 size_t bus_client_alive(const struct bus_client *l);
 
-/* Tells the frontends, by this broker, that a job waits in the queue. It may get lost. */
-void bus_client_wake(struct bus_client *l, size_t broker, struct text queue);
+/* Tells the frontends, by this broker, that a job waits in the queue; `any`: which any agent may
+ * have. It may get lost. */
+void bus_client_wake(struct bus_client *l, size_t broker, struct text queue, bool any);
 
 /* Tells all brokers that no more requests are wanted. */
 void bus_client_leave(struct bus_client *l);

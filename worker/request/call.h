@@ -49,8 +49,9 @@ struct call {
     enum touch touch; /* the job of the first parameter */
     char **wakes;     /* owned: queues in which this call lets jobs wait, each once */
     size_t wakes_len;
-    enum submitted submitted;                   /* counted once the group is stored, as these: */
-    unsigned queue;                             /* of the submitted job: metric_queue() */
+    bool wakes_any;           /* any agent may have the job: one held poll is enough */
+    enum submitted submitted; /* counted once the group is stored, as these: */
+    unsigned queue;           /* of the submitted job: metric_queue() */
     uint64_t claims_confirmed, claims_returned; /* counted once the group is stored */
     /* owned: an event that is to be tried. Unless there is a reply it is the answer; NULL: none */
     struct event_post *later;
