@@ -1,5 +1,6 @@
 #include "frontend/answer.h"
 
+#include "common/accept.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/metrics.h"
@@ -20,6 +21,14 @@ const char *answer_client_id(struct evhttp_request *req)
                   : 0;
 
     return n > 0 && n <= CLIENT_ID_MAX && !id[n] ? id : NULL;
+}
+
+bool answer_is_page(struct evhttp_request *req, const struct route *route)
+{
+    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
+
+    return route && route_is_web(route) &&
+           !accept_json((struct text){accept, accept ? strlen(accept) : 0});
 }
 
 /* Scripts, styles and pictures come from this server alone; no page stands in a frame. */

@@ -9,6 +9,9 @@
 /* The client's X-Request-Id; NULL: none, or invalid in a header or log line. */
 const char *answer_client_id(struct evhttp_request *req);
 
+/* Whether errors of a request are to be read by people: it is for a page, and not in JSON. */
+bool answer_is_page(struct evhttp_request *req, const struct route *route);
+
 /* Adds the headers of the reply and those of every answer. `id`: the request's, used if the client
  * sent none. */
 void answer_headers(struct server *s, struct evhttp_request *req, const struct reply *reply,

@@ -103,6 +103,8 @@ static void answer_err(struct exchange *x, enum err e)
     if (!x->req)
         return;
     local_err(&local, e);
+    if (answer_is_page(x->req, x->route))
+        local_page(&local, err_text(e));
     answer(x, &local.reply, keep(x, &local.reply));
 }
 

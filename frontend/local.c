@@ -16,11 +16,11 @@
     "URL manually please check your spelling and try again.\n"
 
 #define TYPE_HTML "text/html; charset=utf-8"
-#define NOT_FOUND_PAGE                                                                             \
-    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Not found</title>"    \
+#define ERROR_PAGE                                                                                 \
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>%s</title>"           \
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"                     \
-    "<link rel=\"stylesheet\" href=\"/static/app.css\"></head><body><main><h1>Not found</h1>"      \
-    "<p>This server has no such page.</p><p><a href=\"/\">Overview</a></p></main></body></html>\n"
+    "<link rel=\"stylesheet\" href=\"/static/app.css\"></head><body><main><h1>%s</h1><p>%s.</p>"   \
+    "<p><a href=\"/\">Overview</a></p></main></body></html>\n"
 
 static void add_header(struct local_answer *a, const char *name, const char *value)
 {
@@ -74,12 +74,23 @@ static void bad_method(struct local_answer *a, const struct parsed *p)
     add_header(a, "Allow", p->allow);
 }
 
+void local_page(struct local_answer *a, const char *text)
+{
+    const char *title = a->reply.status == 404   ? "Not found"
+                        : a->reply.status == 403 ? "Not allowed"
+                                                 : "Not available";
+
+    snprintf(a->text, sizeof a->text, ERROR_PAGE, title, title, text);
+    a->reply.body = (struct text){a->text, strlen(a->text)};
+    a->reply.headers[0].value = TYPE_HTML; /* Content-Type */
+}
+
 /* A page for who asks for HTML by that name, outside the API. */
 static void not_found(struct local_answer *a, const struct parsed *p)
 {
-    bool page = p->web && accept_quality(p->request.headers[HDR_ACCEPT], "text/html") > 0;
-
-    set(a, 404, page ? TYPE_HTML : TYPE_TEXT, "%s", page ? NOT_FOUND_PAGE : NOT_FOUND);
+    set(a, 404, TYPE_TEXT, NOT_FOUND);
+    if (p->web && accept_quality(p->request.headers[HDR_ACCEPT], "text/html") > 0)
+        local_page(a, "This server has no such page");
 }
 
 /* Messages of the refusing statuses; those of 405 and 413 depend on the path. */

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define LOCAL_TEXT_SIZE 512
+#define LOCAL_TEXT_SIZE 768
 
 /* An answer with its body. */
 struct local_answer {
@@ -28,6 +28,9 @@ void local_verdict(struct local_answer *a, int verdict, const struct parsed *p);
 
 /* The answer to any request that does not go to a worker. */
 void local_reply(struct local_answer *a, const struct parsed *p);
+
+/* Makes a page of an answer that says why there is none: `text` without its full stop, no HTML. */
+void local_page(struct local_answer *a, const char *text);
 
 /* 204: nothing. */
 void local_none(struct local_answer *a);

@@ -79,6 +79,8 @@ void serve_request(struct evhttp_request *req, void *server)
         answer_here(c, req, item, &p, &local, id);
     } else if ((refusal = browser_refusal(c, req, &p))) {
         local_error(&local, 403, refusal);
+        if (answer_is_page(req, p.route))
+            local_page(&local, refusal);
         answer_here(c, req, item, &p, &local, id);
     } else {
         forward_begin(c, req, &p, item, id);

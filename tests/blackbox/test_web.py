@@ -87,6 +87,31 @@ def test_a_bad_query(api):
     assert body["detail"] == {"query": {"sort": ["There is no such column."]}}
 
 
+def frontend_page(response, status):
+    found = Page(expect(response, status))
+    assert found.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert found.headers["Content-Security-Policy"] == POLICY and found.links() == {"Overview": "/"}
+    return text_of(found.one("main"))
+
+
+def test_errors_of_the_frontend(private):
+    """A name that is not the server's, and workers that do not answer."""
+    stack = private("--request-timeout", 300, workers=1, webhooks=0)
+    api = Api(stack.url)
+    foreign = {"Host": "evil.example", "Accept-Language": "en"}
+    assert "allowed-hosts" in frontend_page(api.get("/queues", headers={**HTML, **foreign}), 403)
+    assert "allowed-hosts" in expect(api.get("/queues", headers={**JSON, **foreign}), 403).json()["message"]
+    workers = stack.children("worker")
+    stack.freeze(workers)
+    try:
+        answer = api.get("/queues", headers=HTML)
+        assert answer.status_code in (503, 504)
+        assert "Not available" in frontend_page(answer, answer.status_code)
+        assert "message" in api.get("/queues", headers=JSON).json()
+    finally:
+        stack.thaw(workers)
+
+
 # ---- modes ----
 
 @pytest.mark.parametrize("path", CLOSED)

@@ -11,13 +11,19 @@
 
 /* ---- plain text ---- */
 
-/* Bytes of the escape sequence at s, which begins with ESC: CSI, OSC and the like, or two bytes. */
+/* Bytes of the escape sequence at s, which begins with ESC: CSI, OSC and the like, or a letter with
+ * marks before it. */
 static size_t escape_len(const char *s, size_t left)
 {
     size_t i = 2;
 
     if (left < 2)
         return left;
+    if (s[1] >= ' ' && s[1] <= '/') {
+        while (i < left && s[i] >= ' ' && s[i] <= '/')
+            i++;
+        return i < left ? i + 1 : left;
+    }
     if (s[1] == '[') {
         while (i < left && !(s[i] >= '@' && s[i] <= '~'))
             i++;
