@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TICK_MS = 100 };
+enum { TICK_MS = 250 };
 
 static int64_t patience; /* ms; 0: late_watch was not called */
 static _Atomic int64_t ticked, pause_found;

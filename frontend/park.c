@@ -13,6 +13,7 @@ enum {
     TICK_MS = 100,
     LOOK_MS = 15000,  /* a poll asks again after so long without a WAKE, or up to a third later */
     SILENT_PART = 3,  /* and within this part of --agent-silent, of which it reminds the workers */
+    SLOTS = 15,       /* of that time: polls of a slot ask together, so that one look serves them */
     DOUBT_MS = 3000,  /* all ask within so long of a moment in which a WAKE may have been lost */
     PASS_MAX = 4,     /* polls that one WAKE lets ask, as long as they get no job */
     SPARE_S = 5,      /* left of the time after which a silent client is given up */
@@ -108,7 +109,8 @@ static void asks(struct park *park, struct poll *p)
 
     if (silent && silent < every)
         every = silent;
-    p->look = every + within(p, every / 3); /* not all at a time */
+    int64_t slot = every / SLOTS;
+    p->look = (every + within(p, every / 3) + slot) / slot * slot; /* not all at a time */
     p->words = park->words;
     p->doubts = park->doubts;
 }

@@ -164,8 +164,8 @@ static void on_wake(void *arg, const char *queue)
 /* Stores who was heard of, and makes a step of the sweep, when these are due. */
 static void sweep(struct loop *l, bool heard)
 {
-    if (l->sweeper && !heard)
-        sweep_unheard(l->sweeper);
+    if (l->sweeper)
+        sweep_look(l->sweeper, heard);
     if (l->sweeper && l->store)
         agents_heard_store(l->cfg, l->store);
     if (l->sweeper && sweep_due(l->sweeper) == 0 && want_store(l) == ERR_OK)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from client import BAD_ID, Api, expect, invalid, new_id
+from test_idle_fleet import Cost
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def together(private):
             stack.thaw(workers)
             return [a.result() for a in answers]
 
-    send.api = Api(stack.url)
+    send.api, send.stack = Api(stack.url), stack
     return send
 
 
@@ -88,6 +89,26 @@ def test_reads(together, queue):
         expect(answers[first + 6], 204)
         expect(answers[first + 7], 400, BAD_ID)
         expect(answers[first + 8], 204)
+
+
+@pytest.mark.slow
+def test_agents(together, queue):
+    """MongoDB: those of a bundle are found by one query."""
+    api = together.api
+    names = [f"{queue}-{n}" for n in range(6)]
+    for name in names:
+        api.agent(name, queues=[name], comment=name)
+    paths = [*names, names[0], names[1] + "?dates=iso", names[2] + "?dates=x"]
+    with Cost(together.stack) as cost:
+        answers = together([("GET", f"/v1/agents/data/{p}", {}) for p in paths])
+    for n, name in enumerate([*names, *names[:2]]):
+        assert expect(answers[n], 200).json()["comment"] == name
+    assert isinstance(answers[7].json()["updated_at"], str)
+    assert isinstance(answers[6].json()["updated_at"], dict)
+    expect(answers[8], 422)
+    assert not cost.mongodb or len(cost.of("agents")) < len(names)
+    answers = together([("GET", f"/v1/agents/data/{n}", {}) for n in (names[0], f"{queue}-none", names[1])])
+    assert [a.status_code for a in answers] == [200, 404, 200]
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ static void test_repeats(void **state)
         json_decref(a.fields);
         json_decref(a.log);
     }
-    assert_int_equal(store_agent_get(t->a, text_of(name), &agent), ERR_OK);
+    assert_int_equal(get_agent(t->a, text_of(name), &agent), ERR_OK);
     assert_string_equal(json_string_value(json_object_get(agent, "state")), "new");
     assert_null(json_object_get(agent, "requests"));
     json_decref(agent);
@@ -137,7 +137,7 @@ static bool is_silent(struct store *s, const char *name)
 {
     json_t *agent = NULL;
 
-    assert_int_equal(store_agent_get(s, text_of(name), &agent), ERR_OK);
+    assert_int_equal(get_agent(s, text_of(name), &agent), ERR_OK);
     bool is = json_is_true(json_object_get(agent, "silent"));
     assert_true(json_is_boolean(json_object_get(agent, "silent")));
     assert_null(json_object_get(agent, "heard_at"));

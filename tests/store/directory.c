@@ -113,6 +113,24 @@ static void put_agent(struct store *s, const char *name, const char *queue)
     json_decref(a.fields);
 }
 
+/* Several reads in one call: each has its own agent, or none. */
+static void assert_reads(struct store *s, const char *name, const char *nobody)
+{
+    struct agent_read reads[] = {{text_of(name), NULL, ERR_OK},
+                                 {text_of(nobody), NULL, ERR_OK},
+                                 {text_of(name), NULL, ERR_OK}};
+
+    assert_int_equal(store_agents_get(s, reads, 3), ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(reads[i].err, i == 1 ? ERR_NOT_FOUND : ERR_OK);
+        const char *shown = json_string_value(json_object_get(reads[i].agent, "name"));
+        assert_string_equal(shown ? shown : nobody, reads[i].name.s);
+    }
+    assert_ptr_not_equal(reads[0].agent, reads[2].agent); /* the caller changes them */
+    json_decref(reads[0].agent);
+    json_decref(reads[2].agent);
+}
+
 static void test_agents(void **state)
 {
     struct stores *t = *state;
@@ -124,11 +142,12 @@ static void test_agents(void **state)
     new_id(queue);
     new_id(nobody);
     put_agent(t->a, name, queue);
-    assert_int_equal(store_agent_get(t->b, text_of(nobody), &agent), ERR_NOT_FOUND);
-    assert_int_equal(store_agent_get(t->b, text_of(name), &agent), ERR_OK);
+    assert_int_equal(get_agent(t->b, text_of(nobody), &agent), ERR_NOT_FOUND);
+    assert_int_equal(get_agent(t->b, text_of(name), &agent), ERR_OK);
     assert_json(json_object_get(agent, "state"), "'waiting'");
     assert_null(json_object_get(agent, "log"));
     json_decref(agent);
+    assert_reads(t->b, name, nobody);
 
     struct name_walk w = walk_to(&l, name);
     assert_int_equal(store_agents_list(t->b, (struct text){0}, &w), ERR_OK);
@@ -147,7 +166,7 @@ static void assert_streak(struct store *s, const char *name, const char *type, i
 {
     json_t *agent;
 
-    assert_int_equal(store_agent_get(s, text_of(name), &agent), ERR_OK);
+    assert_int_equal(get_agent(s, text_of(name), &agent), ERR_OK);
     const char *is = json_string_value(json_object_get(agent, "provision_streak_type"));
     assert_string_equal(is ? is : "", type);
     assert_int_equal(json_integer_value(json_object_get(agent, "provision_streak_count")), count);
@@ -439,12 +458,14 @@ static void test_newest_first(void **state)
     json_decref(other);
 }
 
-static bool takes_turn(struct store *s, const char *owner, int64_t now, int64_t end)
+/* Whether the owner gets the turn until `end`; *other: when the turn of another one ends. */
+static bool takes_turn(struct store *s, const char *owner, int64_t now, int64_t end, int64_t *other)
 {
     struct sweep_turn turn = {.owner = owner, .now_ms = now, .end_ms = end};
     bool mine = false;
 
     assert_int_equal(store_sweep_turn(s, &turn, &mine), ERR_OK);
+    *other = turn.end_ms;
     return mine;
 }
 
@@ -453,13 +474,17 @@ static void test_turn(void **state)
     struct stores *t = *state;
     int64_t now = now_ms() + (int64_t)24 * 3600 * 1000; /* after the turns of other runs */
     char one[ID_SIZE], other[ID_SIZE];
+    int64_t end;
 
     new_id(one);
     new_id(other);
-    assert_true(takes_turn(t->a, one, now, now + 1000));
-    assert_false(takes_turn(t->b, other, now + 1, now + 1001));
-    assert_true(takes_turn(t->a, one, now + 2, now + 1002));
-    assert_true(takes_turn(t->b, other, now + 1003, now + 1004));
+    assert_true(takes_turn(t->a, one, now, now + 1000, &end));
+    assert_false(takes_turn(t->b, other, now + 1, now + 1001, &end));
+    assert_int_equal(end, now + 1000);
+    assert_true(takes_turn(t->a, one, now + 2, now + 1002, &end));
+    assert_false(takes_turn(t->b, other, now + 1001, now + 2001, &end));
+    assert_int_equal(end, now + 1002);
+    assert_true(takes_turn(t->b, other, now + 1003, now + 1004, &end));
 }
 
 /* A claim that nobody has confirmed goes back. */

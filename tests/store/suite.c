@@ -177,6 +177,17 @@ enum err get_result(struct store *s, struct text job_id, json_t **ret)
     return get_one(store_results_get, s, job_id, ret);
 }
 
+enum err get_agent(struct store *s, struct text name, json_t **ret)
+{
+    struct agent_read read = {.name = name};
+    enum err e = store_agents_get(s, &read, 1);
+
+    e = e ? e : read.err;
+    if (!e)
+        *ret = read.agent;
+    return e;
+}
+
 enum err put_one_result(struct store *s, struct text job_id, struct result_put *p)
 {
     p->job_id = job_id;

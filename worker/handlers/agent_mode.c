@@ -96,15 +96,16 @@ bool agent_mode_take(struct call *c, struct text name, json_t *fields, struct ag
 /* Lets the waiting polls of an agent ask again. */
 static void wake(struct call *c, struct text name)
 {
-    json_t *agent = NULL, *queue;
+    struct agent_read read = {.name = name};
+    json_t *queue;
     size_t i;
 
-    if (store_agent_get(c->store, name, &agent))
+    if (store_agents_get(c->store, &read, 1) || read.err)
         return;
-    json_array_foreach (json_object_get(agent, "queues"), i, queue)
+    json_array_foreach (json_object_get(read.agent, "queues"), i, queue)
         if (i < WAKES_MAX && json_is_string(queue))
             call_wakes(c, json_string_text(queue));
-    json_decref(agent);
+    json_decref(read.agent);
 }
 
 /* *ret_apply false: there is nothing to end, or a run of this request did it before. */

@@ -1,4 +1,5 @@
 /* Agents: their own posts about themselves; readiness of the server. */
+#include "common/bus.h"
 #include "worker/auth/authorize.h"
 #include "worker/auth/security_log.h"
 #include "worker/encoding/json_string.h"
@@ -169,29 +170,40 @@ void h_agents_get(struct call *calls[], size_t n)
     agent_view_free(&view);
 }
 
+/* Answers with an agent that was read, and takes it. */
+static void reply_agent(struct call *c, struct agent_read *read, enum dates dates)
+{
+    struct agent_view view = {.dates = dates};
+    enum err e = read->err ? read->err : agent_view_load(c, read->name, &view);
+
+    if (e == ERR_NOT_FOUND)
+        reply_json(c, 404, json_object());
+    else if (e)
+        reply_err(c, e);
+    else
+        reply_json(c, 200, agent_view_show(&view, json_incref(read->agent)));
+    json_decref(read->agent);
+    agent_view_free(&view);
+}
+
 void h_agent_get(struct call *calls[], size_t n)
 {
-    struct call *c = calls[0];
-    struct agent_view view = {0};
-    json_t *agent = NULL;
+    struct call *reading[BUS_BUNDLE_MAX];
+    struct agent_read reads[BUS_BUNDLE_MAX];
+    enum dates dates[BUS_BUNDLE_MAX];
+    size_t len = 0;
 
-    (void)n;
-    if (!dates_of(c, &view.dates))
-        return;
-    enum err e = store_agent_get(c->store, c->request->params[0], &agent);
-    if (e == ERR_NOT_FOUND) {
-        reply_json(c, 404, json_object());
-        return;
+    for (size_t i = 0; i < n; i++)
+        if (dates_of(calls[i], &dates[len])) {
+            reading[len] = calls[i];
+            reads[len++] = (struct agent_read){.name = calls[i]->request->params[0]};
+        }
+    enum err all = len ? store_agents_get(calls[0]->store, reads, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++) {
+        if (all)
+            reads[i].err = all;
+        reply_agent(reading[i], &reads[i], dates[i]);
     }
-    if (!e)
-        e = agent_view_load(c, c->request->params[0], &view);
-    if (e) {
-        reply_err(c, e);
-        json_decref(agent);
-    } else {
-        reply_json(c, 200, agent_view_show(&view, agent));
-    }
-    agent_view_free(&view);
 }
 
 /* Adds the client that submitted the entry's job, where that is known. */

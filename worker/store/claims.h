@@ -45,12 +45,14 @@ struct sweep {
     size_t wake_len;       /* out */
     size_t done;           /* out: claims handled */
     bool more;             /* out: more may be left */
+    bool none;             /* out, of claims_overdue: no claim is open */
 };
 
 /* The turn to sweep: one process at a time has it, until end_ms. */
 struct sweep_turn {
     const char *owner; /* UUID text of the process */
-    int64_t now_ms, end_ms;
+    int64_t now_ms;
+    int64_t end_ms; /* in: if it gets the turn; out: of the turn that another process has */
 };
 
 /* A job whose lease has expired. Owns its texts; orphan_free(). */

@@ -34,6 +34,13 @@ struct list_page {
     char next[LIST_CURSOR_SIZE]; /* out: cursor for the next page; "": this was the last */
 };
 
+/* An agent to read. */
+struct agent_read {
+    struct text name;
+    json_t *agent; /* out: new reference; NULL: it was not read */
+    enum err err;  /* out; ERR_NOT_FOUND: no such agent */
+};
+
 enum search_states { SEARCH_ANY, SEARCH_LISTED, SEARCH_ACTIVE };
 
 struct job_search {

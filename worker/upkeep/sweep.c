@@ -10,6 +10,7 @@
 #include "worker/events/silence.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* A turn lasts TURN_INTERVALS sweep intervals, at least TURN_MIN_MS. If its owner dies, nothing is
  * swept until the turn ends. */
@@ -22,36 +23,48 @@
 /* Looks for silent agents within --agent-silent. */
 #define SILENCE_LOOKS 20
 
+/* Looks for leases that ended, within --job-lease; the most time between two. */
+#define LEASE_LOOKS   60
+#define LEASE_REST_MS 10000
+
 /* Chunks of files that one step removes at most. */
 #define CHUNKS_MAX 64
 
-/* A gap between steps, or a step of the store's clock, that is long enough to have kept agents from
+/* A gap between looks, or a step of the store's clock, that is long enough to have kept agents from
  * renewing leases. */
 #define PAUSE_MS 2000
 
 /* The machine's clock differs from the store's by so much more or less than before: log it. */
 #define SKEW_MS 1000
 
+enum { TASKS = 5 };
+
 struct sweeper {
     const struct config *cfg;
     sweep_wake_fn *wake;
     void *arg;
     char id[REQUEST_ID_SIZE];
-    int64_t next;           /* ms, monotonic: time of the next step */
-    int64_t turn_end;       /* likewise; 0: another process has the turn */
-    size_t task;            /* index of the next task; walks follow tasks[] */
-    int64_t served_since;   /* ms, monotonic: start of the leases' grace period */
-    int64_t silence_looked; /* ms, monotonic: last look for silent agents */
-    bool silence_more;      /* it did not find all */
-    unsigned round;         /* of all tasks, counted */
-    int64_t stepped; /* ms, monotonic: step of the store's clock; claims wait, too; 0: none */
-    int64_t last;    /* ms of clock_boot_us(): time of the last step of the sweep; 0: none */
-    int64_t offset;  /* ms, of the store's clock to that of `last` at that time */
-    int64_t skew;    /* ms, of the machine's clock to the store's, when last logged */
+    int64_t next;         /* ms, monotonic: time of the next step */
+    int64_t turn_end;     /* likewise; 0: another process has the turn */
+    size_t task;          /* index of the next task; walks follow tasks[] */
+    int64_t served_since; /* ms, monotonic: start of the leases' grace period */
+    unsigned round;       /* of all tasks, counted */
+    int64_t stepped;      /* ms, monotonic: step of the store's clock; claims wait, too; 0: none */
+    int64_t last;         /* ms of clock_boot_us(): time of the last look; 0: none */
+    int64_t offset;       /* ms, of the store's clock to clock_boot_us(), at the last step */
+    bool measured;        /* offset is known */
+    int64_t skew;         /* ms, of the machine's clock to the store's, when last logged */
     struct expiry walk;
+    int64_t due[TASKS]; /* ms, monotonic: a task has nothing to do before */
 };
 
 /* ---- tasks: each makes one bounded step ---- */
+
+/* The present task has nothing to do for so long, unless its step has left something. */
+static void rest(struct sweeper *w, const struct sweep *sweep, int64_t ms)
+{
+    w->due[w->task] = sweep->more ? 0 : clock_mono_ms() + ms;
+}
 
 /* Claims that nobody has confirmed. After a step of the store's clock each gets its time anew. */
 static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
@@ -63,6 +76,8 @@ static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
     metric_add(M_CLAIMS_RETURNED, 0, sweep->wake_len);
     if (sweep->wake_len)
         log_info("%zu jobs that were handed out did not arrive and wait again", sweep->wake_len);
+    if (!e && sweep->none) /* those that others open from now on are not overdue sooner */
+        rest(w, sweep, w->cfg->claim_timeout * 1000);
     return e;
 }
 
@@ -70,22 +85,22 @@ static enum err claims(struct sweeper *w, struct store *s, struct sweep *sweep)
  * time first: no agent could renew meanwhile. */
 static enum err lost_jobs(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
+    int64_t pause = w->cfg->job_lease * 1000 / LEASE_LOOKS;
+
     if (!w->cfg->job_lease || clock_mono_ms() - w->served_since < w->cfg->job_lease * 1000)
         return ERR_OK;
-    return lost_jobs_sweep(w->cfg, s, sweep);
+    enum err e = lost_jobs_sweep(w->cfg, s, sweep);
+    rest(w, sweep, pause < LEASE_REST_MS ? pause : LEASE_REST_MS);
+    return e;
 }
 
 /* Marks agents that are silent, once each could have been heard of. */
 static enum err silence(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
-    int64_t now = clock_mono_ms(), pause = w->cfg->agent_silent * 1000 / SILENCE_LOOKS;
-
-    if (!w->cfg->agent_silent || now - w->served_since < silence_ms(w->cfg) ||
-        (now - w->silence_looked < pause && !w->silence_more))
+    if (!w->cfg->agent_silent || clock_mono_ms() - w->served_since < silence_ms(w->cfg))
         return ERR_OK;
-    w->silence_looked = now;
     enum err e = silence_sweep(w->cfg, s, sweep);
-    w->silence_more = sweep->more;
+    rest(w, sweep, w->cfg->agent_silent * 1000 / SILENCE_LOOKS);
     return e;
 }
 
@@ -162,22 +177,23 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
     return e;
 }
 
-static enum err (*const tasks[])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
+static enum err (*const tasks[TASKS])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
     claims, lost_jobs, silence, queue_timeouts, files,
 };
 
 /* The walks follow the tasks. From SLOW_FIRST on they are for slow rounds. */
-enum { SLOW_FIRST = 4, WALK_FIRST = sizeof tasks / sizeof *tasks };
+enum { SLOW_FIRST = 4, WALK_FIRST = TASKS };
 
 static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
     if (w->task < WALK_FIRST)
-        return tasks[w->task](w, s, sweep);
+        return clock_mono_ms() < w->due[w->task] ? ERR_OK : tasks[w->task](w, s, sweep);
     return expire(w, s, sweep, (enum expiry_kind)(w->task - WALK_FIRST));
 }
 
 /* ---- steps ---- */
 
+/* False: another process has the turn; w->next is when that ends. */
 static bool take_turn(struct sweeper *w, struct store *s, int64_t now)
 {
     int64_t length = TURN_INTERVALS * w->cfg->sweep_interval;
@@ -188,12 +204,18 @@ static bool take_turn(struct sweeper *w, struct store *s, int64_t now)
         length = TURN_MIN_MS;
     if (w->turn_end - now > length / 2)
         return true;
+    if (!w->turn_end) /* another process may have had it */
+        memset(w->due, 0, sizeof w->due);
     turn.end_ms = turn.now_ms + length;
     if (store_sweep_turn(s, &turn, &mine)) { /* logged; the next step tries again */
         w->served_since = now;
-        mine = false;
+        w->turn_end = 0;
+        return false;
     }
     w->turn_end = mine ? now + length : 0;
+    int64_t left = turn.end_ms - turn.now_ms;
+    if (!mine && left > w->cfg->sweep_interval) /* no longer, should the store's clock be set */
+        w->next = now + (left < length ? left : length);
     return mine;
 }
 
@@ -208,21 +230,28 @@ static void next_task(struct sweeper *w)
 
 /* After a suspend, SIGSTOP or a step of the store's clock, leases look expired although agents
  * could not renew them: restart the grace period. */
-static void notice_pause(struct sweeper *w, int64_t now, int64_t store_ms)
+static void notice_step(struct sweeper *w, int64_t now, int64_t store_ms)
 {
-    int64_t boot_ms = clock_boot_us() / 1000, offset = store_ms - boot_ms;
-    bool stepped = w->last && llabs(offset - w->offset) > PAUSE_MS;
+    int64_t offset = store_ms - clock_boot_us() / 1000;
 
-    if (stepped) {
-        w->stepped = now;
+    if (w->measured && llabs(offset - w->offset) > PAUSE_MS) {
+        w->stepped = w->served_since = now;
+        memset(w->due, 0, sizeof w->due);
         log_warn("the store's clock went %+.1f s: leases and claims get their time once more. Set "
                  "clocks in small steps, by NTP",
                  (double)(offset - w->offset) / 1e3);
     }
-    if (stepped || boot_ms - w->last > 2 * w->cfg->sweep_interval + PAUSE_MS)
-        w->served_since = now;
-    w->last = boot_ms;
+    w->measured = true;
     w->offset = offset;
+}
+
+void sweep_look(struct sweeper *w, bool heard)
+{
+    int64_t boot_ms = clock_boot_us() / 1000;
+
+    if (!heard || (w->last && boot_ms - w->last > 2 * w->cfg->sweep_interval + PAUSE_MS))
+        w->served_since = clock_mono_ms();
+    w->last = boot_ms;
 }
 
 /* This machine's clock is in logs and in the dates of webhooks only. */
@@ -243,7 +272,7 @@ void sweep_step(struct sweeper *w, struct store *s)
     struct sweep sweep = {.now_ms = store_now_ms(s)};
     int64_t now = clock_mono_ms();
 
-    notice_pause(w, now, sweep.now_ms);
+    notice_step(w, now, sweep.now_ms);
     notice_skew(w, sweep.now_ms);
 
     w->next = now + w->cfg->sweep_interval;
@@ -263,11 +292,6 @@ void sweep_step(struct sweeper *w, struct store *s)
         next_task(w);
     if (w->task || sweep.more) /* after as long a pause as it took, in which others may write */
         w->next = 2 * clock_mono_ms() - now;
-}
-
-void sweep_unheard(struct sweeper *w)
-{
-    w->served_since = clock_mono_ms();
 }
 
 long sweep_due(const struct sweeper *w)

@@ -17,8 +17,9 @@ void sweep_free(struct sweeper *w); /* may be NULL */
 /* Milliseconds until the next step; 0: now. */
 long sweep_due(const struct sweeper *w);
 
-/* No agent can be heard of: the grace period of leases and of silence begins anew. */
-void sweep_unheard(struct sweeper *w);
+/* Call it once a turn of the loop. Unless agents can be heard of, and after a pause of the process,
+ * the grace period of leases and of silence begins anew. */
+void sweep_look(struct sweeper *w, bool heard);
 
 /* Makes one step, which is bounded. */
 void sweep_step(struct sweeper *w, struct store *s);

@@ -97,18 +97,20 @@ static bool take(void *arg, struct text name, json_t *job)
 /* What the search names exactly: {job, agent, queue}, addresses or null. */
 static enum err exact(struct call *c, struct text words, json_t **ret)
 {
-    json_t *jobs = NULL, *agent = NULL, *ids = json_pack("[o]", page_text(words));
+    json_t *jobs = NULL, *ids = json_pack("[o]", page_text(words));
+    struct agent_read agent = {.name = words};
     enum err e = jobs_read_ids(c->store, ids, &jobs);
-    enum err found = !e && words.s ? store_agent_get(c->store, words, &agent) : ERR_NOT_FOUND;
 
-    if (!e && found != ERR_NOT_FOUND)
-        e = found;
+    if (!e && words.s)
+        e = store_agents_get(c->store, &agent, 1);
+    if (!e && agent.err != ERR_NOT_FOUND)
+        e = agent.err;
     bool is_job = words.s && json_object_getn(jobs, words.s, words.len);
     *ret = json_pack("{s:o, s:o}", "job", is_job ? page_url("/jobs/", words, "") : json_null(),
-                     "agent", agent ? page_url("/agents/", words, "") : json_null());
+                     "agent", agent.agent ? page_url("/agents/", words, "") : json_null());
     json_decref(ids);
     json_decref(jobs);
-    json_decref(agent);
+    json_decref(agent.agent);
     return e;
 }
 

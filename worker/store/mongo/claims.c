@@ -88,16 +88,32 @@ static enum err overdue(struct mongo *m, const bson_t *job, struct db_batch *clo
     return ERR_OK;
 }
 
+/* Whether any claim is open. */
+static enum err find_open(struct mongo *m, bool *ret_none)
+{
+    struct db_found f;
+    enum err e = DB_FIRST(m, &f, .collection = JOBS, .filter = doc_of("claim.open: true"),
+                          .fields = "_id: true", .index = IX_TOKEN);
+
+    db_end(&f);
+    *ret_none = e == ERR_NOT_FOUND;
+    return *ret_none ? ERR_OK : e;
+}
+
 enum err mongo_claims_overdue(struct store *s, struct sweep *sweep)
 {
     struct mongo *m = mongo_of(s);
     struct db_batch closed = DB_BATCH(JOBS);
     struct db_found f;
     size_t seen = 0;
-    enum err e = DB_FIND(
-        m, &f, .collection = JOBS,
-        .filter = doc_of("claim.open: true, claim.at: {$lt: ?}", v_date(sweep->before_ms)),
-        .fields = "claim.token: true, " STATE_PATH ": true", .index = IX_TOKEN, .limit = SWEEP_MAX);
+    enum err e = find_open(m, &sweep->none);
+
+    if (e || sweep->none)
+        return e;
+    e = DB_FIND(m, &f, .collection = JOBS,
+                .filter = doc_of("claim.open: true, claim.at: {$lt: ?}", v_date(sweep->before_ms)),
+                .fields = "claim.token: true, " STATE_PATH ": true", .index = IX_TOKEN,
+                .limit = SWEEP_MAX);
 
     if (e)
         return e;
@@ -110,14 +126,38 @@ enum err mongo_claims_overdue(struct store *s, struct sweep *sweep)
     return e ? e : last;
 }
 
-enum err mongo_sweep_turn(struct store *s, const struct sweep_turn *turn, bool *ret_mine)
+/* Whether another process has the turn. */
+static enum err is_taken(struct mongo *m, struct sweep_turn *turn, bool *ret)
 {
-    enum err e = DB_UPDATE(
-        mongo_of(s), SWEEPS, NULL,
-        .filter = doc_of("_id: 'turn', $or: [{end: {$lte: ?}}, {owner: ?}]", v_date(turn->now_ms),
-                         v_str(turn->owner)),
-        .update = doc_of("$set: {owner: ?, end: ?}", v_str(turn->owner), v_date(turn->end_ms)),
-        .upsert = true);
+    struct db_found f;
+    enum err e = db_get(m, SWEEPS, doc_of("_id: 'turn'"), NULL, &f);
+
+    *ret = false;
+    if (e)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    int64_t end_ms = doc_date(&f.doc, "end");
+    if (end_ms > turn->now_ms && !doc_text_is(&f.doc, "owner", turn->owner)) {
+        turn->end_ms = end_ms;
+        *ret = true;
+    }
+    db_end(&f);
+    return ERR_OK;
+}
+
+enum err mongo_sweep_turn(struct store *s, struct sweep_turn *turn, bool *ret_mine)
+{
+    bool taken;
+    enum err e = is_taken(mongo_of(s), turn, &taken);
+
+    *ret_mine = false;
+    if (e || taken)
+        return e;
+    e = DB_UPDATE(mongo_of(s), SWEEPS, NULL,
+                  .filter = doc_of("_id: 'turn', $or: [{end: {$lte: ?}}, {owner: ?}]",
+                                   v_date(turn->now_ms), v_str(turn->owner)),
+                  .update =
+                      doc_of("$set: {owner: ?, end: ?}", v_str(turn->owner), v_date(turn->end_ms)),
+                  .upsert = true);
 
     if (e && e != ERR_CONFLICT) /* another process has it: the upsert met its document */
         return e;

@@ -102,17 +102,10 @@ enum err mongo_queues_list(struct store *s, const struct name_walk *w)
     return mongo_walk_names(mongo_of(s), &names, w);
 }
 
-/* The first document with this name. ERR_NOT_FOUND. */
-static enum err find_named(struct mongo *m, const char *collection, struct text name,
-                           struct db_found *ret)
-{
-    return db_get(m, collection, doc_of("name: ?", v_text(name)), NULL, ret);
-}
-
 enum err mongo_images_get(struct store *s, struct text queue, json_t **ret)
 {
     struct db_found f;
-    enum err e = find_named(mongo_of(s), QUEUES, queue, &f);
+    enum err e = db_get(mongo_of(s), QUEUES, doc_of("name: ?", v_text(queue)), NULL, &f);
 
     if (e && e != ERR_NOT_FOUND)
         return e;
@@ -157,14 +150,45 @@ enum err mongo_agents_list(struct store *s, struct text queue, const struct name
     return e;
 }
 
-enum err mongo_agent_get(struct store *s, struct text name, json_t **ret)
+/* Fills those of the reads that one batch brings. */
+static enum err read_agents(struct mongo *m, struct agent_read *reads, size_t n)
 {
+    struct text *names = mem_alloc(n * sizeof *names);
     struct db_found f;
-    enum err e = find_named(mongo_of(s), AGENTS, name, &f);
 
-    if (!e)
-        *ret = agent_shown(&f.doc);
+    for (size_t i = 0; i < n; i++)
+        names[i] = reads[i].name;
+    enum err e =
+        DB_FIND(m, &f, .collection = AGENTS, .filter = doc_of("name: {$in: ?}", v_texts(names, n)),
+                .fields = "log: false, requests: false", .index = IX_AGENT, .limit = (int)n);
+    free(names);
+    while (!e && db_next(&f)) {
+        struct text name = doc_text(&f.doc, "name");
+        for (size_t i = 0; i < n; i++)
+            if (!reads[i].agent && text_equal(reads[i].name, name)) {
+                reads[i].agent = agent_shown(&f.doc);
+                reads[i].err = ERR_OK;
+            }
+    }
     db_end(&f);
+    return e;
+}
+
+enum err mongo_agents_get(struct store *s, struct agent_read *reads, size_t n)
+{
+    struct mongo *m = mongo_of(s);
+
+    for (size_t i = 0; i < n; i++) {
+        reads[i].agent = NULL;
+        reads[i].err = ERR_NOT_FOUND;
+    }
+    enum err e = read_agents(m, reads, n);
+    /* Large documents may not fit into one batch. */
+    for (size_t i = 0; !e && n > 1 && i < n; i++) {
+        enum err one = reads[i].agent ? ERR_OK : read_agents(m, &reads[i], 1);
+        if (one)
+            reads[i].err = one;
+    }
     return e;
 }
 

@@ -120,13 +120,31 @@ enum err sqlite_claims_overdue(struct store *s, struct sweep *sweep)
     return e;
 }
 
-enum err sqlite_sweep_turn(struct store *s, const struct sweep_turn *turn, bool *ret_mine)
+/* Whether another process has the turn. */
+static enum err is_taken(struct sqlite *q, struct sweep_turn *turn, bool *ret)
+{
+    struct query r = query_new(q, SQL_SWEEP_TAKEN);
+
+    query_str(&r, turn->owner);
+    query_int(&r, turn->now_ms);
+    enum err e = query_step(&r);
+    *ret = !e;
+    if (!e)
+        turn->end_ms = query_col_int(&r, 0);
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_sweep_turn(struct store *s, struct sweep_turn *turn, bool *ret_mine)
 {
     struct sqlite *q = sqlite_of(s);
-    bool mine = false;
-    enum err e = sqlite_write_begin(q);
+    bool mine = false, taken;
+    enum err e = is_taken(q, turn, &taken);
 
-    if (e)
+    *ret_mine = false;
+    if (!e && !taken)
+        e = sqlite_write_begin(q);
+    if (e || taken)
         return e;
     struct query r = query_new(q, SQL_SWEEP_TURN);
     query_str(&r, turn->owner);

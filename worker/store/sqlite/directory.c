@@ -176,19 +176,18 @@ enum err sqlite_agents_list(struct store *s, struct text queue, const struct nam
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-enum err sqlite_agent_get(struct store *s, struct text name, json_t **ret)
+enum err sqlite_agents_get(struct store *s, struct agent_read *reads, size_t n)
 {
-    struct query r = query_new(sqlite_of(s), SQL_AGENT_SHOWN);
-    json_t *agent = NULL;
-
-    query_text(&r, name);
-    enum err e = query_step(&r);
-    if (!e && !(agent = agent_of(&r)))
-        e = ERR_INTERNAL;
-    query_end(&r);
-    if (!e)
-        *ret = agent;
-    return e;
+    for (size_t i = 0; i < n; i++) {
+        struct query r = query_new(sqlite_of(s), SQL_AGENT_SHOWN);
+        query_text(&r, reads[i].name);
+        reads[i].err = query_step(&r);
+        reads[i].agent = reads[i].err ? NULL : agent_of(&r);
+        if (!reads[i].err && !reads[i].agent)
+            reads[i].err = ERR_INTERNAL;
+        query_end(&r);
+    }
+    return ERR_OK;
 }
 
 /* ---- wait times ---- */
