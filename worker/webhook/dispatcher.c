@@ -17,11 +17,11 @@
 #include <utlist.h>
 
 enum {
-    END_MS = 1000,    /* reserve of the grace time (at most half) for closing */
-    DRAIN_MS = 100,   /* after BYE: without a request for so long, stop reading */
-    TURN_BUNDLES = 8, /* bundles of one broker in a turn of the loop */
-    PUMP_MS = 4,      /* most time of a turn for tries alone */
-    PUMP_REST_MS = 1, /* and without one that ends */
+    END_MS = 1000,      /* reserve of the grace time (at most half) for closing */
+    DRAIN_MS = 100,     /* after BYE: without a request for so long, stop reading */
+    TURN_MESSAGES = 32, /* of one broker in a turn of the loop */
+    PUMP_MS = 4,        /* most time of a turn for tries alone */
+    PUMP_REST_MS = 1,   /* and without one that ends */
     PURGE_MS = 60000,
     PURGE_MAX = 1000,
     PURGES_TO_MEND = 10,
@@ -63,25 +63,36 @@ static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, s
     }
 }
 
+/* Takes what has come from a broker, up to a bundle or a bit more. Brokers send a process with a
+ * window each request as it comes; those that are stored together wait for the disk together. */
+static size_t gather(struct dispatcher *d, size_t broker, struct bus_item items[2 * BUS_BUNDLE_MAX])
+{
+    size_t len = 0, n;
+
+    for (int i = 0;
+         i < TURN_MESSAGES && len < BUS_BUNDLE_MAX && bus_client_socket(&d->link, broker) &&
+         bus_client_take(&d->link, broker, items + len, &n);
+         i++)
+        len += n;
+    return len;
+}
+
 /* Takes requests of all brokers; true: there were some. */
 static bool take_requests(struct dispatcher *d)
 {
-    struct bus_item items[BUS_BUNDLE_MAX];
+    struct bus_item items[2 * BUS_BUNDLE_MAX];
     bool any = false;
-    size_t n;
 
-    for (size_t b = 0; b < BROKERS_MAX; b++)
-        for (int i = 0; i < TURN_BUNDLES && bus_client_socket(&d->link, b) &&
-                        bus_client_take(&d->link, b, items, &n);
-             i++) {
-            any |= n > 0;
-            if (n && late_found()) { /* turn() rejoins the bus; other workers run these */
-                bus_items_free(items, n);
-                return any;
-            }
-            if (n)
-                serve(d, b, items, n);
+    for (size_t b = 0; b < BROKERS_MAX; b++) {
+        size_t len = gather(d, b, items);
+        any |= len > 0;
+        if (len && late_found()) { /* turn() rejoins the bus; other workers run these */
+            bus_items_free(items, len);
+            return any;
         }
+        for (size_t i = 0; i < len; i += BUS_BUNDLE_MAX)
+            serve(d, b, items + i, len - i < BUS_BUNDLE_MAX ? len - i : BUS_BUNDLE_MAX);
+    }
     return any;
 }
 

@@ -1,5 +1,6 @@
 /* Events that are kept with jobs: `events` of the job's document, [{at, event}, ...]. */
 #include "worker/store/mongo/job.h"
+#include "worker/store/mongo/oid.h"
 
 /* Appends those that are not there. Without room in the job's document nothing changes. */
 static bson_t *more(struct mongo *m, const struct job_events_post *post)
@@ -16,16 +17,41 @@ static bson_t *more(struct mongo *m, const struct job_events_post *post)
         v_json(post->events), v_own(job_time(m)), v_int(JOB_EVENTS_MAX));
 }
 
+/* Adds them all in one command. *ret_all: each job was there. With `any_id` also those of other
+ * servers, which take a planner. */
+static enum err add_all(struct mongo *m, const struct job_events_post *posts, size_t n, bool any_id,
+                        bool *ret_all)
+{
+    struct db_batch b = DB_BATCH(JOBS);
+    struct db_done done;
+    size_t sent = 0;
+
+    b.last = true;
+    for (size_t i = 0; i < n; i++) {
+        struct text job_id = posts[i].job_id;
+        bool foreign = any_id || job_is_foreign(m, job_id);
+        bson_oid_t id;
+        if (!json_array_size(posts[i].events))
+            continue;
+        oid_of_text(job_id, &id);
+        DB_ADD_UPDATE(&b,
+                      .filter = foreign ? doc_of("job_id: ?", v_text(job_id))
+                                        : doc_of("_id: ?", v_oid(&id)),
+                      .update = more(m, &posts[i]), .index = foreign ? IX_JOB_ID : IX_NONE);
+        sent++;
+    }
+    enum err e = db_run(m, &b, &done);
+    *ret_all = (size_t)done.matched == sent;
+    return e;
+}
+
 enum err mongo_job_events_add(struct store *s, const struct job_events_post *posts, size_t n)
 {
-    struct mongo *m = mongo_of(s);
-    struct db_batch b = DB_BATCH(JOBS);
+    bool all;
+    enum err e = add_all(mongo_of(s), posts, n, false, &all);
 
-    for (size_t i = 0; i < n; i++)
-        if (json_array_size(posts[i].events))
-            DB_ADD_UPDATE(&b, .filter = doc_of("job_id: ?", v_text(posts[i].job_id)),
-                          .update = more(m, &posts[i]), .index = IX_JOB_ID);
-    return db_run(m, &b, NULL);
+    /* A second time adds nothing to those that have them. */
+    return e || all ? e : add_all(mongo_of(s), posts, n, true, &all);
 }
 
 /* Appends the elements of a list of the job's document. */
