@@ -255,10 +255,21 @@ def test_hostile_queues(api, storage, queue):
 
 
 def test_a_description_of_the_largest_size(api, queue):
-    text = "<&\"'" * 16000
+    text = "<&\"é" * 12000
     expect(api.post("/v1/agents/queues", {queue: text}), 200)
     row, = rows(api, queue)
-    assert row["Description"] == text
+    assert 1990 < len(row["Description"].encode()) < 2010 and row["Description"][-1] == "…"
+    assert text.startswith(row["Description"][:-1])
+
+
+def test_searches_of_many_and_long_words(api, queue):
+    expect(api.post("/v1/agents/queues", {queue: "a b c d e f g h i"}), 200)
+    assert rows(api, f"{queue} a b c d e f g") and not rows_of(api, f"{queue} a b zz")
+    assert not rows_of(api, "a" * 300) and rows(api, f"  {queue}   a ")
+
+
+def rows_of(api, search):
+    return model(api, "/queues", params={"search": search})["rows"]
 
 
 # ---- / ----

@@ -246,12 +246,21 @@ def test_hostile_jobs(api, queue):
     assert "<script>alert(1)</script>" in logs(found)["test"][1]
 
 
-def test_a_text_of_1_mb(api, queue):
-    text = "<&\n" * 300_000
-    job = api.submit(queue, test_data={"test_cmds": text})
-    assert text in model(api, f"/jobs/{job}")["definition"]["script"]
+def test_large_texts(api, queue):
+    """A definition of nearly 1 MiB is shown, a larger one is not; a long name is cut."""
+    text = ("<&" * 100 + "\n") * 4000
+    job = api.submit(queue, test_data={"test_cmds": text}, name="é" * 10000)
+    assert model(api, f"/jobs/{job}")["definition"]["script"] == text
     answer = expect(api.get(f"/jobs/{job}", headers=HTML), 200)
-    assert answer.text.count("&lt;&amp;\n") >= 2 * 300_000
+    assert answer.text.count("&lt;&amp;") >= 2 * 400_000 and len(answer.text.partition("</title>")[0]) < 1000
+    large = api.submit(queue, test_data={"test_cmds": "<\n" * 5_000_000})
+    found = page(api, f"/jobs/{large}")
+    assert found.links()["as JSON"] == f"/v1/job/{large}" and not definition_of(found)
+    assert len(page(api, f"/jobs?queue={queue}").rows()) == 2
+
+
+def definition_of(found):
+    return [e for e in found.all("code") if e.get("id") == "job-yaml-content"]
 
 
 def test_files(api, queue):

@@ -100,7 +100,7 @@ def test_search(api, queue):
     assert ids(api, queue=queue, search="day kernel") == [one] == ids(api, search=f"x1 {queue}")
     assert ids(api, search=one) == ids(api, search=one[:13] + " " + one[-6:]) == [one]
     assert ids(api, queue=queue, search="waiting kernel") == [two, one]
-    assert ids(api, search=HOSTILE) == ids(api, search=f"{queue} \0") == []
+    assert ids(api, search=f"{queue} {HOSTILE}") == ids(api, search=f"{queue} \0") == []
     found = page(api, "/jobs", params={"search": one})
     assert found.links()["open it"] == f"/jobs/{one}"
     api.agent(queue, state="waiting")

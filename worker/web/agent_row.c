@@ -56,7 +56,7 @@ static json_t *agent_row(const json_t *agent, const json_t *jobs)
         json_string_length(state) ? page_value(state) : json_string("unknown"), "group",
         agent_group_names[group], "class", classes[group], "silent",
         json_is_true(json_object_get(agent, "silent")), "comment",
-        page_value(json_object_get(agent, "comment")), "location",
+        page_short(json_object_get(agent, "comment"), CELL_MAX), "location",
         json_string_length(json_object_get(agent, "location"))
             ? page_value(json_object_get(agent, "location"))
             : json_string("unknown"),

@@ -44,7 +44,7 @@ static enum err waiting_of(struct call *c, const struct job_parts *p, json_t **r
     if (!e)
         *ret = json_pack("{s:I, s:b, s:b, s:o, s:b}", "before", (json_int_t)before, "is_next",
                          before == 0, "is_unserved", !serves, "paused",
-                         page_value(json_object_get(hold, "reason")), "awaits_files",
+                         page_short(json_object_get(hold, "reason"), CELL_MAX), "awaits_files",
                          files.s && text_is(files, "waiting"));
     json_decref(none);
     json_decref(holds);
@@ -89,7 +89,7 @@ static enum err add_file(struct call *c, struct text id, const char *what, const
     return e == ERR_NOT_FOUND || e == ERR_CONFLICT ? ERR_OK : e;
 }
 
-/* Who else it has to do with: {parent, excluded, webhook, device}. */
+/* Who else it has to do with. */
 static json_t *relations(const struct job_parts *p)
 {
     struct text parent = json_string_text(json_object_get(p->data, "parent_job_id"));
@@ -100,12 +100,12 @@ static json_t *relations(const struct job_parts *p)
 
     json_array_foreach (excluded, i, name)
         json_array_append_new(names, page_value(name));
-    return json_pack("{s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "parent", page_text(parent),
-                     "parent_url", parent.len ? page_url("/jobs/", parent, "") : json_null(),
-                     "excluded", names, "has_excluded", json_array_size(names) > 0, "webhook",
-                     page_value(json_object_get(p->data, "job_status_webhook")), "address",
-                     page_value(json_object_get(device, "device_ip")), "device",
-                     page_value(device));
+    return json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "parent",
+                     page_short(json_object_get(p->data, "parent_job_id"), CELL_MAX), "parent_url",
+                     parent.len ? page_url("/jobs/", parent, "") : json_null(), "excluded", names,
+                     "has_excluded", json_array_size(names) > 0, "webhook",
+                     page_short(json_object_get(p->data, "job_status_webhook"), CELL_MAX),
+                     "address", page_short(json_object_get(device, "device_ip"), CELL_MAX));
 }
 
 /* What needs further reads. */

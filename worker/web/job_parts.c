@@ -16,7 +16,7 @@
 #define OPEN_TAIL   ((size_t)64 * 1024) /* bytes shown of the log that is open, of the others */
 #define OTHER_TAIL  ((size_t)16 * 1024)
 #define SERIAL_TAIL ((size_t)8 * 1024)
-#define YAML_MAX    ((size_t)8 * 1024 * 1024)
+#define YAML_MAX    ((size_t)1024 * 1024) /* a larger definition is not shown */
 
 /* ---- reading ---- */
 
@@ -158,17 +158,20 @@ enum err job_definition(const struct job_parts *p, json_t **ret)
     if (json_array_size(json_object_get(data, "exclude_agents")) == 0)
         json_object_del(data, "exclude_agents");
     enum err e = yaml_write(data, &yaml);
+    bool large = e == ERR_TOO_LARGE;
     char *json = e ? NULL : json_dumps(data, JSON_INDENT(2));
-    if (!e)
-        *ret =
-            json_pack("{s:o, s:o, s:o, s:o}", "yaml", page_text((struct text){yaml.data, yaml.len}),
-                      "json", json ? json_string(json) : json_null(), "script",
-                      json_is_string(script) ? page_value(script) : json_null(), "provision",
-                      page_value(json_object_get(data, "provision_data")));
+    struct text none = {NULL, 0}, text = {yaml.data, yaml.len};
+    if (!e || large)
+        *ret = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "is_large", large, "url",
+                         page_url("/v1/job/", p->id, ""), "yaml", page_text(large ? none : text),
+                         "json", json ? json_string(json) : json_null(), "script",
+                         json_is_string(script) && !large ? page_value(script) : json_null(),
+                         "provision",
+                         large ? json_null() : page_value(json_object_get(data, "provision_data")));
     free(json);
     buf_free(&yaml);
     json_decref(data);
-    return e;
+    return large ? ERR_OK : e;
 }
 
 /* ---- logs ---- */

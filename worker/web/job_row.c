@@ -30,7 +30,8 @@ json_t *job_outcome(const json_t *state, const json_t *status, const json_t *rea
         word = "passed", class = "good", icon = "✔";
     }
     return json_pack("{s:s, s:s, s:s, s:o, s:o}", "word", word, "class", class, "icon", icon,
-                     "failed", failed ? failed : json_null(), "reason", page_value(reason));
+                     "failed", failed ? failed : json_null(), "reason",
+                     page_short(reason, CELL_MAX));
 }
 
 /* The time between two of a job's, where both are known. */
@@ -72,9 +73,9 @@ json_t *job_row(const json_t *job)
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
         page_value(id), "short",
         page_text((struct text){text.s, text.len < SHORT_ID ? text.len : SHORT_ID}), "url",
-        url_of("/jobs/", id), "name", page_value(json_object_get(job, "name")), "queue",
+        url_of("/jobs/", id), "name", page_short(json_object_get(job, "name"), CELL_MAX), "queue",
         page_value(queue), "queue_url", url_of("/queues/", queue), "state",
-        page_value(json_object_get(job, "job_state")), "outcome",
+        page_short(json_object_get(job, "job_state"), CELL_MAX), "outcome",
         job_outcome(json_object_get(job, "job_state"), json_object_get(job, "status"),
                     json_object_get(job, "end_reason")),
         "agent", page_value(agent), "agent_url", url_of("/agents/", agent), "submitted_by",

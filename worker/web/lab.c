@@ -4,12 +4,14 @@
 #include "worker/encoding/json_string.h"
 #include "worker/handlers/agents_view.h"
 #include "worker/handlers/holds.h"
+#include "worker/request/doc_limits.h"
 #include "worker/web/values.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTHS_MAX 10000 /* queues whose waiting jobs are counted */
+#define DEPTHS_MAX      10000 /* queues whose waiting jobs are counted */
+#define DESCRIPTION_MAX 2000  /* bytes shown of a description */
 
 const char *const agent_group_names[AGENT_GROUPS] = {"idle", "busy", "offline", "maintenance"};
 
@@ -74,16 +76,27 @@ static void add(json_t *row, const char *key, int64_t n)
 
 static bool take_description(void *arg, struct text name, json_t *description)
 {
-    json_object_set(row_of(arg, name), "description", description);
+    struct reading *r = arg;
+
+    json_object_set_new(row_of(r, name), "description", page_short(description, DESCRIPTION_MAX));
     json_decref(description);
-    return true;
+    return json_object_size(r->rows) < LAB_MAX;
 }
+
+/* Agents in the making. */
+struct taking {
+    json_t *agents;
+    size_t bytes;
+};
 
 static bool take_agent(void *arg, struct text name, json_t *agent)
 {
+    struct taking *t = arg;
+
     (void)name;
-    json_array_append_new(arg, agent);
-    return true;
+    t->bytes += doc_size_of(agent).json;
+    json_array_append_new(t->agents, agent);
+    return json_array_size(t->agents) < LAB_MAX && t->bytes < LAB_BYTES_MAX;
 }
 
 static void count_agent(struct reading *r, const json_t *agent)
@@ -104,7 +117,8 @@ static void count_agent(struct reading *r, const json_t *agent)
 static enum err read_agents(struct call *c, struct reading *r, json_t *agents)
 {
     struct agent_view view = {.dates = DATES_ISO};
-    struct name_walk walk = {.take = take_agent, .arg = agents};
+    struct taking taking = {.agents = agents};
+    struct name_walk walk = {.take = take_agent, .arg = &taking};
     enum err e = agent_view_load(c, (struct text){NULL, 0}, &view);
     json_t *agent;
     size_t i;

@@ -8,6 +8,9 @@
 enum agent_group { AGENT_IDLE, AGENT_BUSY, AGENT_OFFLINE, AGENT_MAINTENANCE, AGENT_GROUPS };
 extern const char *const agent_group_names[AGENT_GROUPS];
 
+#define LAB_MAX       10000                      /* agents, and queues, that are read */
+#define LAB_BYTES_MAX ((size_t)32 * 1024 * 1024) /* of agents, about */
+
 struct lab {
     json_t *agents; /* owned: documents as agent_view_show() leaves them, by name */
     json_t *queues; /* owned: rows by name, each with all keys of queue_row() in lab.c */

@@ -98,8 +98,8 @@ static json_t *agent_line(const json_t *agent)
     return json_pack("{s:o, s:o, s:s, s:o, s:b, s:o, s:o}", "name", page_value(name), "url",
                      page_url("/agents/", json_string_text(name), ""), "group",
                      agent_group_names[agent_group_of(agent)], "comment",
-                     page_value(json_object_get(agent, "comment")), "silent", silent, "since",
-                     json_incref(json_object_get(agent, "updated")), "failures",
+                     page_short(json_object_get(agent, "comment"), CELL_MAX), "silent", silent,
+                     "since", json_incref(json_object_get(agent, "updated")), "failures",
                      page_value(json_object_get(agent, "provision_streak_count")));
 }
 

@@ -15,45 +15,47 @@
 
 /* ---- search ---- */
 
-static bool has_word(struct text in, struct text word)
-{
-    for (size_t at = 0; at + word.len <= in.len; at++) {
-        size_t i = 0;
-        while (i < word.len &&
-               tolower((unsigned char)in.s[at + i]) == tolower((unsigned char)word.s[i]))
-            i++;
-        if (i == word.len)
-            return true;
-    }
-    return false;
-}
+#define WORDS_MAX 8   /* of a search; further ones are not looked at */
+#define WORD_SIZE 256 /* a longer one is found nowhere */
 
-/* Whether a value is, or holds, a text with the word. */
-static bool value_has(const json_t *value, struct text word)
+/* Appends a text, or the texts of a list, in small letters and with a line end each. */
+static enum err add_texts(struct buf *b, const json_t *value)
 {
+    struct text t = json_string_text(value);
+    enum err e = t.s ? buf_add(b, t.s, t.len) : ERR_OK;
     json_t *member;
     size_t i;
 
+    for (i = 0; t.s && !e && i < t.len; i++)
+        b->data[b->len - t.len + i] = (char)tolower((unsigned char)t.s[i]);
+    if (t.s && !e)
+        e = buf_add(b, "\n", 1);
     json_array_foreach (value, i, member)
-        if (value_has(member, word))
-            return true;
-    return json_is_string(value) && has_word(json_string_text(value), word);
+        if (!e && json_is_string(member))
+            e = add_texts(b, member);
+    return e;
 }
 
 bool rows_match(const json_t *row, const char *const *keys, struct text words)
 {
-    for (size_t at = 0, end; at < words.len; at = end + 1) {
-        end = at;
-        while (end < words.len && words.s[end] != ' ')
-            end++;
-        struct text word = {words.s + at, end - at};
-        bool found = false;
-        for (size_t k = 0; keys[k] && !found; k++)
-            found = value_has(json_object_get(row, keys[k]), word);
-        if (!found)
-            return false;
+    static struct buf texts = {.max = STORE_DOCUMENT_MAX}; /* of one row, used for all */
+    char word[WORD_SIZE];
+    bool found = true;
+    size_t n = 0;
+
+    texts.len = 0;
+    for (; *keys; keys++)
+        if (add_texts(&texts, json_object_get(row, *keys)))
+            break;
+    for (size_t at = 0, end; at < words.len && found && n < WORDS_MAX; at = end + 1) {
+        for (end = at; end < words.len && words.s[end] != ' '; end++)
+            if (end - at < sizeof word)
+                word[end - at] = (char)tolower((unsigned char)words.s[end]);
+        n += end > at;
+        found = end - at <= sizeof word &&
+                (end == at || (texts.len && memmem(texts.data, texts.len, word, end - at)));
     }
-    return true;
+    return found;
 }
 
 /* ---- sort ---- */

@@ -23,7 +23,7 @@ struct rows {
 bool rows_choose(struct call *c, const json_t *all, const char *const *keys,
                  const struct rows_sort *sorts, size_t max, struct rows *ret);
 
-/* Whether all words of a text are in the texts of a row. */
+/* Whether all words of a text, of which the first 8 count, are in the texts of a row. */
 bool rows_match(const json_t *row, const char *const *keys, struct text words);
 
 /* An address of the same page: its query without `name` and `cursor`, and with name=value (NULL:

@@ -30,6 +30,23 @@ json_t *page_value(const json_t *value)
     return shown;
 }
 
+json_t *page_short(const json_t *value, size_t max)
+{
+    json_t *whole = page_value(value);
+    struct text t = json_string_text(whole);
+
+    if (t.len <= max)
+        return whole;
+    while (max && ((unsigned char)t.s[max] & 0xc0) == 0x80)
+        max--;
+    struct buf b = BUF_INIT(max + sizeof "…");
+    json_t *cut =
+        !buf_add(&b, t.s, max) && !buf_printf(&b, "…") ? json_stringn(b.data, b.len) : NULL;
+    buf_free(&b);
+    json_decref(whole);
+    return cut ? cut : json_null();
+}
+
 json_t *page_time(int64_t ms)
 {
     char iso[CLOCK_TEXT_SIZE], text[CLOCK_TEXT_SIZE];

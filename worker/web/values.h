@@ -11,6 +11,9 @@
 json_t *page_text(struct text t);
 /* The same of a value of a document that should be a string: others as JSON text; NULL: null. */
 json_t *page_value(const json_t *value);
+/* The same for a cell of a table: at most so many bytes of a text, and a mark where it is cut. */
+json_t *page_short(const json_t *value, size_t max);
+#define CELL_MAX 300
 /* {"iso": "2026-11-24T12:25:45.774Z", "text": "2026-11-24 12:25:45"}; 0: null. */
 json_t *page_time(int64_t ms);
 /* The same of a document's field in milliseconds; null where it is no number. */
