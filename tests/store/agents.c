@@ -13,7 +13,7 @@ static void put(struct store *s, const char *name, const char *fields, const cha
                           .name = text_of(name),
                           .fields = json_of(fields),
                           .log = log ? json_of(log) : NULL};
-    assert_int_equal(store_agent_put(s, &a), ERR_OK);
+    assert_int_equal(put_one_agent(s, &a), ERR_OK);
     json_decref(a.fields);
     json_decref(a.log);
 }
@@ -92,7 +92,7 @@ static void test_repeats(void **state)
         if (i < 2)
             new_id(requests[i]);
         a.asked = asked_now(requests[i % 2]);
-        assert_int_equal(store_agent_put(i ? t->b : t->a, &a), ERR_OK);
+        assert_int_equal(put_one_agent(i ? t->b : t->a, &a), ERR_OK);
         json_decref(a.fields);
         json_decref(a.log);
     }

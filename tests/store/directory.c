@@ -47,9 +47,10 @@ static json_t *object_of(const char *key, const char *value)
 
 static enum err describe(struct store *s, const char *request_id, const json_t *texts)
 {
-    struct asked asked = asked_now(request_id);
+    struct queues_put put = {.asked = asked_now(request_id), .descriptions = texts};
+    enum err e = store_queues_describe(s, &put, 1);
 
-    return store_queues_describe(s, &asked, texts);
+    return e ? e : put.err;
 }
 
 static void test_descriptions(void **state)
@@ -109,7 +110,7 @@ static void put_agent(struct store *s, const char *name, const char *queue)
     struct agent_put a = {.asked = asked_now(request),
                           .name = text_of(name),
                           .fields = json_pack("{s:s, s:[s]}", "state", "waiting", "queues", queue)};
-    assert_int_equal(store_agent_put(s, &a), ERR_OK);
+    assert_int_equal(put_one_agent(s, &a), ERR_OK);
     json_decref(a.fields);
 }
 

@@ -188,6 +188,13 @@ enum err get_agent(struct store *s, struct text name, json_t **ret)
     return e;
 }
 
+enum err put_one_agent(struct store *s, struct agent_put *a)
+{
+    enum err e = store_agents_put(s, a, 1);
+
+    return e ? e : a->err;
+}
+
 enum err put_one_result(struct store *s, struct text job_id, struct result_put *p)
 {
     p->job_id = job_id;

@@ -56,6 +56,7 @@ void assert_next(struct store *s, const char *queue, const char *job_id);
 enum err get_job(struct store *s, struct text job_id, json_t **ret);
 enum err get_result(struct store *s, struct text job_id, json_t **ret);
 enum err get_agent(struct store *s, struct text name, json_t **ret);
+enum err put_one_agent(struct store *s, struct agent_put *a);
 enum err put_one_result(struct store *s, struct text job_id, struct result_put *p);
 enum err append_one(struct store *s, struct output_append *a);
 

@@ -73,22 +73,6 @@ static json_t *newest(json_t *lines)
     return kept;
 }
 
-/* Stores a post and what it says of the agent's mode. False: answered. */
-static bool put_agent(struct call *c, const struct agent_put *put)
-{
-    struct agent_mode mode;
-    bool audited = false, fine = agent_mode_take(c, put->name, put->fields, &mode);
-    enum err e = fine ? store_agent_put(c->store, put) : ERR_OK;
-
-    if (e)
-        reply_err(c, e);
-    fine = fine && !e && agent_mode_store(c, &mode, &audited);
-    if (fine && !audited)
-        audit_change(c, put->name, put->fields);
-    agent_mode_free(&mode);
-    return fine;
-}
-
 /* Fills the put, whose values put_free() releases; false: answered. */
 static bool put_load(struct call *c, struct agent_put *put)
 {
@@ -127,24 +111,54 @@ static void put_free(struct agent_put *put)
     json_decref(put->log);
 }
 
-void h_agent_put(struct call *calls[], size_t n)
+/* Answers a post that is stored, once its mode is. */
+static void put_end(struct call *c, const struct agent_put *put, struct agent_mode *mode)
 {
-    struct call *c = calls[0];
-    struct agent_put put;
-    bool stored = put_load(c, &put) && put_agent(c, &put);
+    bool audited = false;
 
-    (void)n;
-    if (stored)
-        end_left(c, &put);
-    put_free(&put);
-    if (!stored)
+    if (put->err) {
+        reply_err(c, put->err);
         return;
+    }
+    if (!agent_mode_store(c, mode, &audited))
+        return;
+    if (!audited)
+        audit_change(c, put->name, put->fields);
+    end_left(c, put);
     /* Clients ignore the body, but the tests of old and new servers compare it. */
     if (c->cfg->auth == AUTH_OPEN && !c->request->headers[HDR_AUTHORIZATION].s)
         reply_text(c, 200, "OK");
     else
         reply_json(c, 200, json_pack("{s:s}", "status", "OK"));
-    set_agent_cookie(c, c->request->params[0]);
+    set_agent_cookie(c, put->name);
+}
+
+void h_agent_put(struct call *calls[], size_t n)
+{
+    struct call *putting[BUS_BUNDLE_MAX];
+    struct agent_put puts[BUS_BUNDLE_MAX];
+    struct agent_mode modes[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct agent_put *put = &puts[len];
+        modes[len] = (struct agent_mode){0};
+        if (put_load(calls[i], put) &&
+            agent_mode_take(calls[i], put->name, put->fields, &modes[len])) {
+            putting[len++] = calls[i];
+        } else {
+            agent_mode_free(&modes[len]);
+            put_free(put);
+        }
+    }
+    enum err all = len ? store_agents_put(calls[0]->store, puts, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++) {
+        if (all)
+            puts[i].err = all;
+        put_end(putting[i], &puts[i], &modes[i]);
+        agent_mode_free(&modes[i]);
+        put_free(&puts[i]);
+    }
 }
 
 void h_agents_get(struct call *calls[], size_t n)

@@ -1,4 +1,5 @@
 /* Queues: descriptions, images, agents, jobs, wait times. */
+#include "common/bus.h"
 #include "worker/handlers/holds.h"
 #include "worker/http/dates.h"
 #include "worker/http/jsonbody.h"
@@ -103,20 +104,21 @@ static json_t *images_fault(const json_t *body)
     return fault;
 }
 
-/* Stores a body that has no schema. */
-static void put(struct call *c, json_t *(*fault_of)(const json_t *),
-                enum err (*store)(struct store *, const struct asked *, const json_t *))
+/* A body that has no schema, new reference; NULL: answered. */
+static json_t *body_load(struct call *c, json_t *(*fault_of)(const json_t *))
 {
-    json_t *body = json_body_object(c), *fault;
-    struct asked asked = call_asked(c);
-    enum err e;
+    json_t *body = json_body_object(c), *fault = body ? fault_of(body) : NULL;
 
-    if (!body)
-        return;
-    fault = fault_of(body);
-    if (fault)
-        refuse(c, fault);
-    else if ((e = store(c->store, &asked, body)))
+    if (!fault)
+        return body;
+    refuse(c, fault);
+    json_decref(body);
+    return NULL;
+}
+
+static void put_end(struct call *c, enum err e, json_t *body)
+{
+    if (e)
         reply_err(c, e);
     else
         reply_text(c, 200, "OK");
@@ -125,14 +127,31 @@ static void put(struct call *c, json_t *(*fault_of)(const json_t *),
 
 void h_queues_put(struct call *calls[], size_t n)
 {
-    (void)n;
-    put(calls[0], queues_fault, store_queues_describe);
+    struct call *putting[BUS_BUNDLE_MAX];
+    struct queues_put puts[BUS_BUNDLE_MAX];
+    json_t *bodies[BUS_BUNDLE_MAX];
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if ((bodies[len] = body_load(calls[i], queues_fault))) {
+            putting[len] = calls[i];
+            puts[len] =
+                (struct queues_put){.asked = call_asked(calls[i]), .descriptions = bodies[len]};
+            len++;
+        }
+    enum err all = len ? store_queues_describe(calls[0]->store, puts, len) : ERR_OK;
+    for (size_t i = 0; i < len; i++)
+        put_end(putting[i], all ? all : puts[i].err, bodies[i]);
 }
 
 void h_images_put(struct call *calls[], size_t n)
 {
+    json_t *body = body_load(calls[0], images_fault);
+    struct asked asked = call_asked(calls[0]);
+
     (void)n;
-    put(calls[0], images_fault, store_images_put);
+    if (body)
+        put_end(calls[0], store_images_put(calls[0]->store, &asked, body), body);
 }
 
 /* Answers with the list, or with the error. */

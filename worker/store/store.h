@@ -180,6 +180,13 @@ struct agent_put {
     json_t *fields; /* object of fields to set, without log; borrowed */
     json_t *extra;  /* likewise, of any names; left out where the agent would have too many */
     json_t *log;    /* array of lines to append, may be NULL; borrowed */
+    enum err err;   /* out */
+};
+
+struct queues_put {
+    struct asked asked;
+    const json_t *descriptions; /* {NAME: TEXT, ...}; borrowed */
+    enum err err;               /* out */
 };
 
 /* Whether the agent, as stored, has all these values already. */

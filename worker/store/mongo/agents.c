@@ -2,6 +2,8 @@
 #include "worker/store/mongo/age.h"
 #include "worker/store/mongo/db.h"
 
+#include "common/mem.h"
+
 #include "worker/store/mongo/once.h"
 
 /* What the server keeps in the document of an agent beside its fields. */
@@ -27,23 +29,6 @@ static struct doc_value submitter_of(const json_t *job_id)
                         v_json(job_id)));
 }
 
-/* Whether the post changes nothing but perhaps the age, *ret_ms. A repeat is not looked at: where
- * its first run changed something, the agent's document has its request. */
-static bool is_known(struct mongo *m, const struct agent_put *a, int64_t *ret_ms)
-{
-    struct db_found f;
-
-    if (a->asked.repeat || json_array_size(a->log) ||
-        db_get(m, AGENTS, doc_of("name: ?", v_text(a->name)), "log: false, requests: false", &f))
-        return false;
-    json_t *agent = doc_object(&f.doc);
-    bool known = agent_put_is_known(agent, a);
-    *ret_ms = doc_date(&f.doc, "updated_at");
-    json_decref(agent);
-    db_end(&f);
-    return known;
-}
-
 static enum err put(struct mongo *m, const struct agent_put *a)
 {
     const json_t *job_id = json_object_get(a->fields, "job_id");
@@ -58,14 +43,57 @@ static enum err put(struct mongo *m, const struct agent_put *a)
                      once_update(a->asked.request_id, changes));
 }
 
-enum err mongo_agent_put(struct store *s, const struct agent_put *a)
+/* Whether a post may change nothing. A repeat is not looked at: where its first run changed
+ * something, the agent's document has its request. */
+static bool may_be_known(const struct agent_put *a)
+{
+    return !a->asked.repeat && !json_array_size(a->log);
+}
+
+/* Marks the posts that change nothing but perhaps the age, of each agent the first at most. Renews
+ * ages. Where the agents cannot be read, none is marked. */
+static enum err find_known(struct mongo *m, const struct agent_put *puts, size_t n, bool *known)
+{
+    struct text *names = mem_alloc((n + 1) * sizeof *names), *aged = names;
+    size_t len = 0, aged_len = 0;
+    struct db_found f;
+
+    for (size_t i = 0; i < n; i++)
+        if (may_be_known(&puts[i]))
+            names[len++] = puts[i].name;
+    enum err e =
+        len ? DB_FIND(m, &f, .collection = AGENTS,
+                      .filter = doc_of("name: {$in: ?}", v_texts(names, len)),
+                      .fields = "log: false, requests: false", .index = IX_AGENT, .limit = (int)len)
+            : ERR_NOT_FOUND;
+    while (!e && db_next(&f)) {
+        struct text name = doc_text(&f.doc, "name");
+        size_t i = 0;
+        while (i < n && !text_equal(puts[i].name, name))
+            i++;
+        json_t *agent = doc_object(&f.doc);
+        known[i] = i < n && may_be_known(&puts[i]) && agent_put_is_known(agent, &puts[i]);
+        if (known[i] && mongo_is_aged(m, doc_date(&f.doc, "updated_at")))
+            aged[aged_len++] = puts[i].name;
+        json_decref(agent);
+    }
+    e = e ? ERR_OK : mongo_renew_age(m, AGENTS, aged, aged_len);
+    free(names);
+    if (len)
+        db_end(&f);
+    return e;
+}
+
+enum err mongo_agents_put(struct store *s, struct agent_put *puts, size_t n)
 {
     struct mongo *m = mongo_of(s);
-    int64_t updated_ms = 0;
+    bool *known = mem_alloc((n + 1) * sizeof *known);
+    enum err e = find_known(m, puts, n, known);
 
-    if (!is_known(m, a, &updated_ms))
-        return put(m, a);
-    return mongo_renew_age(m, AGENTS, &a->name, 1, updated_ms);
+    for (size_t i = 0; !e && i < n; i++)
+        puts[i].err = known[i] ? ERR_OK : put(m, &puts[i]);
+    free(known);
+    return e;
 }
 
 enum err mongo_queue_serves(struct store *s, struct text queue, const json_t *exclude, bool *ret)

@@ -33,50 +33,103 @@ static enum err put_queues(struct mongo *m, const char *request_id, const json_t
     return e == ERR_CONFLICT ? ERR_UNAVAILABLE : e;
 }
 
-/* Takes those descriptions out of `left` that are there already, renews their age. */
-static enum err drop_known(struct mongo *m, json_t *left)
+/* What is known of the queues that n posts describe: {NAME: [TEXT, aged], ...}; nothing where it
+ * cannot be read. */
+static json_t *read_described(struct mongo *m, const struct queues_put *puts, size_t n)
 {
-    size_t n = json_object_size(left), len = 0;
-    struct text *names = mem_alloc((n + 1) * sizeof *names), *known = names;
-    int64_t oldest_ms = INT64_MAX;
+    json_t *all = json_object(), *known = json_object();
+    struct text *names;
+    size_t len = 0;
     struct db_found f;
     const char *name;
     json_t *value;
 
-    json_object_foreach (left, name, value)
+    for (size_t i = 0; i < n; i++)
+        json_object_update(all, (json_t *)(uintptr_t)puts[i].descriptions);
+    names = mem_alloc((json_object_size(all) + 1) * sizeof *names);
+    json_object_foreach (all, name, value)
         names[len++] = (struct text){name, strlen(name)};
-    enum err e =
-        DB_FIND(m, &f, .collection = QUEUES, .filter = doc_of("name: {$in: ?}", v_texts(names, n)),
-                .fields = "name: true, description: true, updated_at: true", .index = IX_QUEUE_NAME,
-                .limit = (int)n);
-    for (len = 0; !e && db_next(&f);) {
+    bool found = len && !DB_FIND(m, &f, .collection = QUEUES,
+                                 .filter = doc_of("name: {$in: ?}", v_texts(names, len)),
+                                 .fields = "name: true, description: true, updated_at: true",
+                                 .index = IX_QUEUE_NAME, .limit = (int)len);
+    free(names);
+    json_decref(all);
+    while (found && db_next(&f)) {
         struct text queue = doc_text(&f.doc, "name"), text = doc_text(&f.doc, "description");
-        const json_t *wanted = json_object_getn(left, queue.s, queue.len);
-        int64_t updated_ms = doc_date(&f.doc, "updated_at");
-        if (!text.s || !text_equal(text, json_string_text(wanted)))
-            continue;
-        known[len++] = queue;
-        oldest_ms = updated_ms < oldest_ms ? updated_ms : oldest_ms;
-        json_object_deln(left, queue.s, queue.len);
+        if (text.s)
+            json_object_setn_new(known, queue.s, queue.len,
+                                 json_pack("[s%, b]", text.s, text.len,
+                                           mongo_is_aged(m, doc_date(&f.doc, "updated_at"))));
     }
-    if (!e && len)
-        e = mongo_renew_age(m, QUEUES, known, len, oldest_ms);
-    db_end(&f);
+    if (found)
+        db_end(&f);
+    return known;
+}
+
+/* The descriptions of a post that are not known. The ages of others, where they are to be renewed,
+ * go to `aged`. */
+static json_t *left_of(const struct queues_put *p, const json_t *known, json_t *aged)
+{
+    json_t *left = json_object(), *text;
+    const char *name;
+
+    json_object_foreach ((json_t *)(uintptr_t)p->descriptions, name, text) {
+        const json_t *entry = json_object_get(known, name);
+        if (p->asked.repeat || !entry || !json_equal(json_array_get(entry, 0), text))
+            json_object_set(left, name, text);
+        else if (json_is_true(json_array_get(entry, 1)))
+            json_object_set_new(aged, name, json_true());
+    }
+    return left;
+}
+
+static enum err renew_ages(struct mongo *m, json_t *aged)
+{
+    struct text *names = mem_alloc((json_object_size(aged) + 1) * sizeof *names);
+    size_t len = 0;
+    const char *name;
+    json_t *value;
+
+    json_object_foreach (aged, name, value)
+        names[len++] = (struct text){name, strlen(name)};
+    enum err e = mongo_renew_age(m, QUEUES, names, len);
     free(names);
     return e;
 }
 
-enum err mongo_queues_describe(struct store *s, const struct asked *asked,
-                               const json_t *descriptions)
+/* Puts what the first posts change, up to one that changes something: what is known holds no longer
+ * for those behind it. Returns the number of posts done. */
+static size_t describe_some(struct mongo *m, struct queues_put *puts, size_t n)
 {
-    struct mongo *m = mongo_of(s);
-    json_t *left = json_copy((json_t *)(uintptr_t)descriptions);
-    enum err e = asked->repeat || !json_object_size(left) ? ERR_OK : drop_known(m, left);
+    json_t *known = read_described(m, puts, n), *aged = json_object();
+    bool changed = false;
+    size_t done = 0;
 
-    if (!e)
-        e = put_queues(m, asked->request_id, left, "description", mongo_now_ms(m));
-    json_decref(left);
-    return e;
+    for (; done < n && !changed; done++) {
+        struct queues_put *p = &puts[done];
+        json_t *left = left_of(p, known, aged);
+        changed = json_object_size(left) > 0;
+        p->err = put_queues(m, p->asked.request_id, left, "description", mongo_now_ms(m));
+        json_decref(left);
+    }
+    enum err e = renew_ages(m, aged);
+    for (size_t i = 0; e && i < done; i++)
+        puts[i].err = puts[i].err ? puts[i].err : e;
+    json_decref(known);
+    json_decref(aged);
+    return done;
+}
+
+enum err mongo_queues_describe(struct store *s, struct queues_put *puts, size_t n)
+{
+    size_t size = 0, done = 0;
+
+    for (size_t i = 0; i < n; i++)
+        size += json_object_size(puts[i].descriptions);
+    while (done < n) /* a query of many names takes long: then each by itself */
+        done += describe_some(mongo_of(s), puts + done, size > STATEMENTS_MAX ? 1 : n - done);
+    return ERR_OK;
 }
 
 enum err mongo_images_put(struct store *s, const struct asked *asked, const json_t *images)

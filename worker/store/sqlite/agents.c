@@ -156,9 +156,8 @@ static bool is_known(struct sqlite *q, const struct agent_put *a, int64_t *ret_m
     return known;
 }
 
-enum err sqlite_agent_put(struct store *s, const struct agent_put *a)
+static enum err put_one(struct sqlite *q, const struct agent_put *a)
 {
-    struct sqlite *q = sqlite_of(s);
     int64_t updated_ms = 0, now = sqlite_now_ms(q);
     bool known = is_known(q, a, &updated_ms);
 
@@ -166,6 +165,13 @@ enum err sqlite_agent_put(struct store *s, const struct agent_put *a)
         return ERR_OK;
     enum err e = sqlite_write_begin(q);
     return e ? e : sqlite_write_end(q, put(q, a));
+}
+
+enum err sqlite_agents_put(struct store *s, struct agent_put *puts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        puts[i].err = put_one(sqlite_of(s), &puts[i]);
+    return ERR_OK;
 }
 
 static bool names(const json_t *list, struct text name)

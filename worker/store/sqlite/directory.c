@@ -53,15 +53,19 @@ static bool are_known(struct sqlite *q, const json_t *descriptions)
     return known;
 }
 
-enum err sqlite_queues_describe(struct store *s, const struct asked *asked,
-                                const json_t *descriptions)
+static enum err describe_one(struct sqlite *q, const struct queues_put *p)
 {
-    struct sqlite *q = sqlite_of(s);
-
-    if (!asked->repeat && are_known(q, descriptions))
+    if (!p->asked.repeat && are_known(q, p->descriptions))
         return ERR_OK;
     enum err e = sqlite_write_begin(q);
-    return e ? e : sqlite_write_end(q, describe(q, asked->request_id, descriptions));
+    return e ? e : sqlite_write_end(q, describe(q, p->asked.request_id, p->descriptions));
+}
+
+enum err sqlite_queues_describe(struct store *s, struct queues_put *puts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        puts[i].err = describe_one(sqlite_of(s), &puts[i]);
+    return ERR_OK;
 }
 
 static enum err put_images(struct sqlite *q, const char *request_id, const json_t *images)
