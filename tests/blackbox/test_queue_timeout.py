@@ -1,6 +1,7 @@
 """queue_timeout of a job: no agent took it in time, so it is cancelled."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -53,6 +54,17 @@ def test_a_job_that_was_taken(private, queue):
     time.sleep(1)
     assert api.state(lost) == "waiting" and api.state(taken) == "complete"
     assert api.claimed(queue, cookie="agent_name=a1") == lost
+
+
+@pytest.mark.slow
+def test_the_sweep_goes_on_elsewhere(private, queue):
+    """Whichever of the workers has the turn to sweep: when it dies, another one takes the turn as it ends."""
+    stack = private(*SWEEPS, workers=2)
+    api = Api(stack.url)
+    ended(api, api.submit(queue, queue_timeout=1))
+    for worker in stack.children("worker"):
+        stack.signal(signal.SIGKILL, [worker])
+        ended(api, api.submit(queue, queue_timeout=1))
 
 
 @pytest.mark.slow
