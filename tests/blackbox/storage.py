@@ -51,6 +51,13 @@ class MongoStorage:
         seen = now() - datetime.timedelta(seconds=seconds)
         assert self.db.agents.update_one({"name": agent}, {"$set": {"updated_at": seen}}).matched_count == 1
 
+    def age_provisionings(self, agent, days):
+        """Moves the entries of the agent's provision log back."""
+        log = self.db.provision_logs.find_one({"name": agent})["provision_log"]
+        for entry in log:
+            entry["timestamp"] -= datetime.timedelta(days=days)
+        self.db.provision_logs.update_one({"name": agent}, {"$set": {"provision_log": log}})
+
     def set_ended(self, job_id, seconds):
         """Sets how long ago the job reached its state."""
         self._set(job_id, history=[{"at": now() - datetime.timedelta(seconds=seconds)}])
@@ -146,6 +153,9 @@ class SqliteStorage:
 
     def set_age(self, job_id, seconds):
         self._set(job_id, "created_us", int((now().timestamp() - seconds) * 1e6))
+
+    def age_provisionings(self, agent, days):
+        assert self._run("UPDATE provision_logs SET at_ms = at_ms - ? WHERE agent = ?", days * 86_400_000, agent)
 
     def set_created(self, job_id, date):
         self._set(job_id, "created_us", int(date.timestamp() * 1e6))

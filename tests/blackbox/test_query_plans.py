@@ -222,7 +222,9 @@ def searches(api):
         assert ("next" in answer.links) == (query != "tag=seldom&queue=nothing")
     expect(api.get("/v1/agents?state=nothing"), 200, [])
     expect(api.get("/v1/queues/wait_times"), 200)
-    for path in ("/", "/queues?search=q1"):
+    job, *_ = pages(api, "/v1/job/search", "?state=test&limit=20")
+    api.agent("web", state="test", queues=["web"], job_id=job)
+    for path in ("/", "/queues?search=q1", "/agents?search=web", "/agents/web", f"/jobs?search={job}"):
         expect(api.get(path), 200)
 
 

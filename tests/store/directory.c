@@ -202,6 +202,50 @@ static void test_provision_log(void **state)
     json_decref(e.fields);
 }
 
+/* What a page shows of an agent: two provisionings of a job that it has reserved. */
+static void test_agent_view(void **state)
+{
+    struct stores *t = *state;
+    char name[ID_SIZE], nobody[ID_SIZE], request[ID_SIZE], id[ID_SIZE];
+    struct provision_entry e = {.request_id = request};
+    json_t *list;
+
+    new_id(name);
+    new_id(nobody);
+    assert_int_equal(store_agent_log(t->a, text_of(nobody), &list), ERR_NOT_FOUND);
+    assert_int_equal(store_provision_list(t->a, text_of(nobody), &list), ERR_OK);
+    assert_int_equal(json_array_size(list), 0);
+    json_decref(list);
+    put_agent(t->a, name, "q");
+    e.agent = text_of(name);
+    for (int i = 0; i < 2; i++) {
+        new_id(request);
+        e.fields = json_pack("{s:s, s:i}", "job_id", "x", "exit_code", i);
+        assert_int_equal(store_provision_add(t->a, &e), ERR_OK);
+        json_decref(e.fields);
+    }
+    assert_int_equal(store_agent_log(t->b, text_of(name), &list), ERR_OK);
+    assert_true(json_is_array(list));
+    json_decref(list);
+    assert_int_equal(store_provision_list(t->b, text_of(name), &list), ERR_OK);
+    assert_int_equal(json_array_size(list), 2);
+    const json_t *last = json_array_get(list, 1);
+    assert_int_equal(json_integer_value(json_object_get(last, "exit_code")), 1);
+    assert_true(json_is_integer(json_object_get(last, "timestamp")));
+    json_decref(list);
+
+    add_job(t->a, name, NULL, id);
+    struct job_held held[] = {{.job_id = text_of(id)}, {.job_id = text_of(nobody)}};
+    assert_int_equal(store_jobs_held(t->b, held, 2), ERR_OK);
+    assert_int_equal(held[0].err, ERR_OK);
+    assert_true(!held[0].lease_ms && !held[0].reserved_ms);
+    assert_int_equal(held[1].err, ERR_NOT_FOUND);
+    assert_int_equal(put_result(t->a, id, "{}", "reserve"), ERR_OK);
+    assert_int_equal(store_jobs_held(t->b, held, 1), ERR_OK);
+    int64_t left_ms = held[0].reserved_ms - store_now_ms(t->a);
+    assert_true(left_ms > 0 && left_ms <= RESERVE_DEFAULT * 1000 + 1000);
+}
+
 static void test_wait_times(void **state)
 {
     struct stores *t = *state;
@@ -621,13 +665,14 @@ static void test_holds(void **state)
 }
 
 const struct CMUnitTest directory_suite[] = {
-    cmocka_unit_test(test_descriptions),  cmocka_unit_test(test_images),
-    cmocka_unit_test(test_agents),        cmocka_unit_test(test_provision_log),
-    cmocka_unit_test(test_wait_times),    cmocka_unit_test(test_depths),
-    cmocka_unit_test(test_depths_many),   cmocka_unit_test(test_busy),
-    cmocka_unit_test(test_show),          cmocka_unit_test(test_turn),
-    cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
-    cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
-    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_holds),
+    cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_images),
+    cmocka_unit_test(test_agents),         cmocka_unit_test(test_provision_log),
+    cmocka_unit_test(test_agent_view),     cmocka_unit_test(test_wait_times),
+    cmocka_unit_test(test_depths),         cmocka_unit_test(test_depths_many),
+    cmocka_unit_test(test_busy),           cmocka_unit_test(test_show),
+    cmocka_unit_test(test_turn),           cmocka_unit_test(test_holders),
+    cmocka_unit_test(test_unfit),          cmocka_unit_test(test_lists_of_jobs),
+    cmocka_unit_test(test_overdue_claims), cmocka_unit_test(test_newest_first),
+    cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

@@ -25,6 +25,15 @@ int64_t lease_length_ms(const struct lease_job *job, int64_t length_ms)
     return own_s * 1000 + length_ms;
 }
 
+int64_t lease_reserved_ms(const char *state, int64_t since_ms, int64_t timeout_s)
+{
+    if (strcmp(state, "reserve") != 0 || !since_ms)
+        return 0;
+    if (timeout_s > TIMEOUT_MAX)
+        timeout_s = TIMEOUT_MAX;
+    return since_ms + (timeout_s > 0 ? timeout_s : RESERVE_DEFAULT) * 1000;
+}
+
 static bool same_text(struct text a, struct text b)
 {
     return a.len == b.len && memcmp(a.s, b.s, a.len) == 0;

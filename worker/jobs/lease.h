@@ -38,6 +38,9 @@ bool lease_has_own(const char *state);
  * plus its reserve timeout in reserve. */
 int64_t lease_length_ms(const struct lease_job *job, int64_t length_ms);
 
+/* When the job's reservation ends that began at since_ms; 0: it is not reserved. */
+int64_t lease_reserved_ms(const char *state, int64_t since_ms, int64_t timeout_s);
+
 /* Whether the call renews the lease in the store; *ret_end_ms gets the new end. False for calls of
  * other agents, and soon after the last renewal. */
 bool lease_is_due(const struct lease_job *job, const struct lease_renewal *r, int64_t *ret_end_ms);

@@ -114,6 +114,14 @@ struct job_holder {
     enum err err; /* out; ERR_NOT_FOUND: no such job */
 };
 
+/* How long an agent has a job. */
+struct job_held {
+    struct text job_id;
+    int64_t lease_ms;    /* out: end of its lease; 0: no agent has it */
+    int64_t reserved_ms; /* out: end of its reservation; 0: it is in no such state */
+    enum err err;        /* out; ERR_NOT_FOUND: no such job */
+};
+
 /* Field of a job: how many times to run it again when its agent is lost. */
 #define RERUN_FIELD "rerun_on_orphan"
 #define RERUNS_MAX  10

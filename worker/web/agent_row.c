@@ -1,10 +1,12 @@
 #include "worker/web/agent_row.h"
 
+#include "common/mem.h"
 #include "worker/encoding/json_string.h"
 #include "worker/web/job_row.h"
 #include "worker/web/lab.h"
 #include "worker/web/values.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define QUEUES_SHOWN 3
@@ -38,6 +40,37 @@ static json_t *streak_of(const json_t *agent)
                : json_null();
 }
 
+/* When the agent is free: {time, is_lease}; null: unknown, or it has no job. */
+static json_t *free_of(const struct job_held *held)
+{
+    int64_t ms = held->reserved_ms ? held->reserved_ms : held->lease_ms;
+
+    return held->err || !ms
+               ? json_null()
+               : json_pack("{s:o, s:b}", "time", page_time(ms), "is_lease", !held->reserved_ms);
+}
+
+/* Adds to the rows of agents, which have a job each or null, how long they have it. */
+static enum err add_free(struct store *s, json_t *rows)
+{
+    struct job_held *held = mem_alloc((json_array_size(rows) + 1) * sizeof *held);
+    json_t *row;
+    size_t i, n = 0;
+
+    json_array_foreach (rows, i, row) {
+        const json_t *id = json_object_get(json_object_get(row, "job"), "id");
+        if (id)
+            held[n++] = (struct job_held){.job_id = json_string_text(id)};
+    }
+    enum err e = n ? store_jobs_held(s, held, n) : ERR_OK;
+    n = 0;
+    json_array_foreach (rows, i, row)
+        if (json_is_object(json_object_get(row, "job")))
+            json_object_set_new(row, "free", free_of(&held[n++]));
+    free(held);
+    return e;
+}
+
 static json_t *agent_row(const json_t *agent, const json_t *jobs)
 {
     static const char *const classes[AGENT_GROUPS] = {"good", "busy", "bad", "warn"};
@@ -51,7 +84,7 @@ static json_t *agent_row(const json_t *agent, const json_t *jobs)
     int hidden = (int)json_array_size(queues) - QUEUES_SHOWN;
 
     return json_pack(
-        "{s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:i, s:o, s:o, s:o}", "name",
+        "{s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:i, s:o, s:o, s:n, s:o}", "name",
         page_value(name), "url", page_url("/agents/", json_string_text(name), ""), "state",
         json_string_length(state) ? page_value(state) : json_string("unknown"), "group",
         agent_group_names[group], "class", classes[group], "silent",
@@ -62,7 +95,7 @@ static json_t *agent_row(const json_t *agent, const json_t *jobs)
             : json_string("unknown"),
         "type", page_value(json_object_get(agent, "provision_type")), "queues",
         first_queues(queues), "has_more_queues", hidden > 0, "more_queues", hidden > 0 ? hidden : 0,
-        "streak", streak_of(agent), "job", job ? job_row(job) : json_null(), "updated",
+        "streak", streak_of(agent), "job", job ? job_row(job) : json_null(), "free", "updated",
         json_incref(json_object_get(agent, "updated")));
 }
 
@@ -79,6 +112,7 @@ enum err agent_rows(struct store *s, const json_t *agents, json_t **ret)
         *ret = json_array();
         json_array_foreach (agents, i, agent)
             json_array_append_new(*ret, agent_row(agent, jobs));
+        e = add_free(s, *ret);
     }
     json_decref(ids);
     json_decref(jobs);

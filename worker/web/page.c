@@ -42,7 +42,8 @@ static json_t *menu(const struct call *c)
 {
     static const struct {
         const char *url, *text;
-    } items[] = {{"/", "Overview"}, {"/jobs", "Jobs"}, {"/queues", "Queues"}};
+    } items[] = {
+        {"/", "Overview"}, {"/jobs", "Jobs"}, {"/agents", "Agents"}, {"/queues", "Queues"}};
     const char *path = route_path(c->route);
     size_t section = strcspn(path + 1, "/") + 1;
     json_t *all = json_array();

@@ -5,17 +5,17 @@
 
 handler_fn h_page_queues;
 
-#define SHOWN_MAX 1000 /* rows; a search finds the others */
+#define SHOWN_MAX 1000 /* rows of a page */
 
 static const char *const searched[] = {"name", "description", NULL};
-static const struct rows_sort sorts[] = {{"queue", "name"},
-                                         {"unfinished", "unfinished"},
-                                         {"waiting", "waiting"},
-                                         {"running", "running"},
-                                         {"oldest", "oldest_ms"},
-                                         {"agents", "agents"},
-                                         {"description", "description"},
-                                         {NULL, NULL}};
+static const struct rows_sort sorts[] = {{"queue", "name", NULL},
+                                         {"unfinished", "unfinished", NULL},
+                                         {"waiting", "waiting", NULL},
+                                         {"running", "running", NULL},
+                                         {"oldest", "oldest_ms", NULL},
+                                         {"agents", "agents", NULL},
+                                         {"description", "description", NULL},
+                                         {0}};
 
 void h_page_queues(struct call *calls[], size_t n)
 {
@@ -25,13 +25,15 @@ void h_page_queues(struct call *calls[], size_t n)
     enum err e = lab_read(c, &lab);
 
     (void)n;
-    if (e)
+    if (e) {
         reply_err(c, e);
-    else if (rows_choose(c, lab.queues, searched, sorts, SHOWN_MAX, &rows))
+    } else if (rows_choose(c, lab.queues, searched, sorts, SHOWN_MAX, &rows)) {
         page_reply(c, 200,
-                   json_pack("{s:s, s:b, s:o, s:b, s:i, s:o, s:o}", "title", "Queues", "has_rows",
-                             json_array_size(rows.shown) > 0, "rows", rows.shown, "has_more",
-                             rows.left_out > 0, "left_out", rows.left_out, "search", rows.search,
-                             "columns", rows.columns));
+                   json_pack("{s:s, s:b, s:O, s:b, s:i, s:O, s:O, s:O}", "title", "Queues",
+                             "has_rows", json_array_size(rows.shown) > 0, "rows", rows.shown,
+                             "has_more", rows.left_out > 0, "left_out", rows.left_out, "next",
+                             rows.next, "search", rows.search, "columns", rows.columns));
+        rows_free(&rows);
+    }
     lab_free(&lab);
 }

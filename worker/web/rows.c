@@ -1,6 +1,7 @@
 #include "worker/web/rows.h"
 
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/mem.h"
 #include "worker/encoding/json_string.h"
 #include "worker/http/query.h"
@@ -85,11 +86,17 @@ struct place {
     size_t at;
 };
 
+/* Nothing, null, or an empty text. */
+static bool is_missing(const json_t *value)
+{
+    return !value || json_is_null(value) || (json_is_string(value) && !json_string_length(value));
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct place *x = a, *y = b;
     const json_t *m = json_object_get(x->row, order.key), *n = json_object_get(y->row, order.key);
-    int missing = json_is_null(m) - json_is_null(n), diff = compare_values(m, n);
+    int missing = is_missing(m) - is_missing(n), diff = compare_values(m, n);
 
     if (missing)
         return missing;
@@ -98,16 +105,63 @@ static int compare(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* The wanted sort; *ret NULL: none. False: there is none of this name. */
-static bool sort_of(struct text wanted, const struct rows_sort *sorts, const struct rows_sort **ret)
+/* The sort that an address of the reference asks for; NULL: none. */
+static const struct rows_sort *old_sort_of(struct call *c, const struct rows_sort *sorts,
+                                           bool *ret_down)
 {
-    *ret = NULL;
-    if (!wanted.len)
+    struct text header = {NULL, 0}, way = {NULL, 0};
+
+    query_first(c->request, "headerId", &header);
+    query_first(c->request, "sortOrder", &way);
+    *ret_down = text_is(way, "descending");
+    for (; sorts->name && (*ret_down || text_is(way, "ascending")); sorts++)
+        if (sorts->header && text_is(header, sorts->header))
+            return sorts;
+    return NULL;
+}
+
+/* The wanted sort; *ret NULL: none. False: answered, there is none of this name. */
+static bool sort_of(struct call *c, const struct rows_sort *sorts, const struct rows_sort **ret,
+                    bool *ret_down)
+{
+    struct text wanted = {NULL, 0};
+
+    query_first(c->request, "sort", &wanted);
+    if (!wanted.len) {
+        *ret = old_sort_of(c, sorts, ret_down);
         return true;
+    }
+    *ret = NULL;
+    *ret_down = *wanted.s == '-';
+    if (*ret_down)
+        wanted.s++, wanted.len--;
     for (; sorts->name; sorts++)
         if (text_is(wanted, sorts->name))
             *ret = sorts;
+    if (!*ret)
+        query_invalid(c, json_pack("{s:[s]}", "sort", "There is no such column."));
     return *ret != NULL;
+}
+
+/* Which of the rows are wanted: from *ret_first on, at most *ret_n, which is `max` at first. False:
+ * answered. */
+static bool range_of(struct call *c, size_t *ret_first, size_t *ret_n)
+{
+    char cursor[LIST_CURSOR_SIZE];
+    struct list_page page;
+    int64_t before = 0;
+
+    if (!query_page(c, &page, cursor))
+        return false;
+    if (page.after && *page.after &&
+        !file_number_parse((struct text){page.after, strlen(page.after)}, &before)) {
+        query_bad_cursor(c);
+        return false;
+    }
+    *ret_first = (size_t)before;
+    if ((size_t)page.limit < *ret_n)
+        *ret_n = (size_t)page.limit;
+    return true;
 }
 
 /* ---- links ---- */
@@ -178,31 +232,39 @@ static struct place *choose(const json_t *all, const char *const *keys, struct t
 bool rows_choose(struct call *c, const json_t *all, const char *const *keys,
                  const struct rows_sort *sorts, size_t max, struct rows *ret)
 {
-    struct text words = {NULL, 0}, wanted = {NULL, 0};
+    struct text words = {NULL, 0};
     const struct rows_sort *by;
-    size_t n;
+    char cursor[32];
+    size_t n, first;
+    bool down;
 
     query_first(c->request, "search", &words);
-    query_first(c->request, "sort", &wanted);
-    bool down = wanted.len && *wanted.s == '-';
-    if (down)
-        wanted.s++, wanted.len--;
-    if (!sort_of(wanted, sorts, &by)) {
-        query_invalid(c, json_pack("{s:[s]}", "sort", "There is no such column."));
+    if (!sort_of(c, sorts, &by, &down) || !range_of(c, &first, &max))
         return false;
-    }
     struct place *places = choose(all, keys, words, &n);
     if (by) {
         order.key = by->key;
         order.down = down;
         qsort(places, n, sizeof *places, compare);
     }
+    first = first < n ? first : n;
+    size_t end = n - first > max ? first + max : n;
+    snprintf(cursor, sizeof cursor, "%zu", end);
     *ret = (struct rows){.shown = json_array(),
-                         .left_out = n > max ? (int)(n - max) : 0,
+                         .left_out = (int)(n - end),
+                         .next = end < n ? rows_url(c, "cursor", cursor) : json_null(),
                          .columns = columns_of(c, sorts, by, down),
                          .search = page_text(words)};
-    for (size_t i = 0; i < n && i < max; i++)
+    for (size_t i = first; i < end; i++)
         json_array_append(ret->shown, places[i].row);
     free(places);
     return true;
+}
+
+void rows_free(struct rows *rows)
+{
+    json_decref(rows->shown);
+    json_decref(rows->next);
+    json_decref(rows->columns);
+    json_decref(rows->search);
 }

@@ -54,6 +54,10 @@ enum err job_find(struct mongo *m, struct text job_id, const char *fields,
 void job_foreign_note(struct mongo *m, struct text job_id);
 bool job_is_foreign(struct mongo *m, struct text job_id);
 
+/* When the job came to the state reserve, by its history; 0: unknown. */
+int64_t job_reserved_since_ms(const bson_t *job);
+#define RESERVE_PATH "job_data.reserve_data.timeout"
+
 /* Several jobs, and the callback for their documents, which is called before the function returns.
  */
 struct job_finder {

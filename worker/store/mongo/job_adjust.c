@@ -5,13 +5,10 @@
 #include "worker/jobs/lease.h"
 #include "worker/store/mongo/once.h"
 
-#define TIMEOUT_PATH "job_data.reserve_data.timeout"
-
 /* Limit of tries when a job changes between read and write. */
 #define TRIES_MAX 8
 
-/* When the job came to the state reserve; 0: unknown. */
-static int64_t reserved_since_ms(const bson_t *job)
+int64_t job_reserved_since_ms(const bson_t *job)
 {
     bson_iter_t history;
     bson_t entry;
@@ -31,10 +28,10 @@ static enum err change(struct mongo *m, const bson_t *job, bson_t *update)
     struct db_done done;
     bson_iter_t it;
     enum err e = DB_UPDATE(m, JOBS, &done,
-                           .filter = doc_of("_id: ?, " STATE_PATH ": ?, " TIMEOUT_PATH ": ?",
+                           .filter = doc_of("_id: ?, " STATE_PATH ": ?, " RESERVE_PATH ": ?",
                                             v_field(job, "_id"), v_field(job, STATE_PATH),
-                                            doc_at(job, TIMEOUT_PATH, &it)
-                                                ? v_field(job, TIMEOUT_PATH)
+                                            doc_at(job, RESERVE_PATH, &it)
+                                                ? v_field(job, RESERVE_PATH)
                                                 : v_own(doc_of("$exists: false"))),
                            .update = update, .index = IX_ID);
 
@@ -44,7 +41,7 @@ static enum err change(struct mongo *m, const bson_t *job, bson_t *update)
 static enum err extend(struct mongo *m, const bson_t *job, const struct job_adjust *a)
 {
     char until[CLOCK_TEXT_SIZE];
-    int64_t timeout_s = doc_int(job, TIMEOUT_PATH, 0), since_ms = reserved_since_ms(job);
+    int64_t timeout_s = doc_int(job, RESERVE_PATH, 0), since_ms = job_reserved_since_ms(job);
 
     timeout_s = (timeout_s > 0 ? timeout_s : RESERVE_DEFAULT) + a->seconds;
     if (timeout_s > a->max_s)
@@ -52,7 +49,7 @@ static enum err extend(struct mongo *m, const bson_t *job, const struct job_adju
     clock_rfc3339((since_ms ? since_ms : mongo_now_ms(m)) + timeout_s * 1000, until);
     return change(
         m, job,
-        doc_of("[{$set: {" TIMEOUT_PATH ": ?, result_data." RESERVED_UNTIL ": ?, requests: ?}}]",
+        doc_of("[{$set: {" RESERVE_PATH ": ?, result_data." RESERVED_UNTIL ": ?, requests: ?}}]",
                v_int(timeout_s), v_str(until), v_own(once_requests(a->asked.request_id))));
 }
 
@@ -62,7 +59,7 @@ static enum err adjust_once(struct mongo *m, const struct job_adjust *a, bool *r
     struct db_found f;
     enum err e =
         job_find(m, a->job_id,
-                 "requests: true, history: true, " STATE_PATH ": true, " TIMEOUT_PATH ": true", &f);
+                 "requests: true, history: true, " STATE_PATH ": true, " RESERVE_PATH ": true", &f);
 
     *ret_again = false;
     if (e)
