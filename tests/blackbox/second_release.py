@@ -53,7 +53,7 @@ def second_release():
         fcntl.flock(lock, fcntl.LOCK_EX)
         copy_tree(root)
         for command in (["cmake", "-G", "Ninja", "-S", root, "-B", root / "build",
-                         "-DCMAKE_BUILD_TYPE=Debug", *launcher],
+                         "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS_DEBUG=-O0", *launcher],
                         ["ninja", "-C", root / "build", *(f"testflinger-{role}" for role in ROLES)]):
             done = subprocess.run(command, text=True, capture_output=True, timeout=600)
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr

@@ -244,10 +244,14 @@ class Stack:
         return [p for p in self.forked("worker", tree) if comm(p) == "tf-login"]
 
     def signal(self, sig, pids):
-        """Sends a signal to processes of this server; from now on their set may change."""
+        """Sends a signal to processes of this server; from now on their set may change. Those that it kills
+        are gone when this returns: what is seen later is what came after them."""
         self.undisturbed = None
+        pids = list(pids)
         for pid in pids:
             os.kill(pid, sig)
+        if sig == signal.SIGKILL:
+            wait_until(lambda: not set(pids) & set(processes()), "the end of killed processes")
 
     def freeze(self, pids):
         """Stops children, and before them their masters, which would kill a child that is stopped."""
@@ -262,11 +266,9 @@ class Stack:
         self.frozen.clear()
 
     def kill(self, role):
-        """Kills one child of a role with SIGKILL and returns its id. There is one, and when this returns
-        it is gone: what is seen later of the role is the child that came after it."""
+        """Kills one child of a role with SIGKILL, once there is one, and returns its id."""
         pid = wait_until(lambda: self.children(role), f"a child of the {role}")[0]
         self.signal(signal.SIGKILL, [pid])
-        wait_until(lambda: pid not in self.children(role), f"the end of a killed child of the {role}")
         return pid
 
     # Logs

@@ -256,7 +256,6 @@ def test_death_of_a_master(private, role):
     stack = private("--heartbeat", 100)
     (master,) = set(stack.pids(role)) - set(stack.forked(role))
     stack.signal(signal.SIGKILL, [master])
-    wait_until(lambda: master not in processes(), "it is gone")
     wait_until(stack.is_complete, f"a new {role}", 15)
     api = Api(stack.url)
     wait_until(lambda: reachable(api) and api.get(f"/v1/job/{new_id()}").status_code == 204, "it serves", 15)
