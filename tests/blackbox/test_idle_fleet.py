@@ -262,3 +262,20 @@ def test_a_wake_is_passed_on(private, queue):
     assert time.monotonic() - begun < 3
     for poll in polls:
         poll.socket.close()
+
+
+@pytest.mark.stores("mongodb")  # SQLite looks before it writes in any case
+def test_polls_beside_claims_that_get_jobs(private, queue):
+    """Where most polls find nothing, they cost one look also while others get jobs."""
+    stack = private(*QUIET, workers=1)
+    api = Api(stack.url)
+    names = started(api, 10)
+    for name in names * 4:
+        expect_none(poll(api, name))
+    with Cost(stack) as cost:
+        for name in names:
+            api.submit(queue)
+            expect(api.get(f"/v1/job?queue={queue}"), 200)
+            expect_none(poll(api, name))
+    taking = [o for o in cost.of("jobs") if "findandmodify" in str(o.get("command", o)).lower()]
+    assert len(taking) <= len(names)

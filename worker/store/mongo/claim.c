@@ -25,8 +25,14 @@
 #define OPEN_MAX     128
 #define OPEN_LOOK_MS (CLAIM_OPEN_MS - 500)
 
-/* A claim this soon after one that got a job takes the next job without a look. */
-#define BUSY_MS 100
+/* While most claims get a job, a claim this soon after one that did takes the next job without a
+ * look. */
+#define BUSY_MS  100
+#define LUCK_ALL 1024
+#define LUCK_OF  32 /* weight of a claim in the average: 1/32 */
+
+/* Waiting jobs whose queues one look reads. */
+#define LOOK_MAX 64
 
 /* Limit of jobs without room for a claim that one request handles. */
 #define UNFIT_MAX 8
@@ -470,36 +476,64 @@ static void store_agents(struct mongo *m, struct wish *wishes, size_t n)
 
 /* ---- all ---- */
 
+static bool asks_for_any(const struct claim *c, const json_t *queues)
+{
+    for (size_t i = 0; i < c->queues_len; i++)
+        if (json_object_getn(queues, c->queues[i].s, c->queues[i].len))
+            return true;
+    return false;
+}
+
+/* The queues of the open claims in which jobs wait, as the keys of an object; *all: that is all of
+ * them. */
+static enum err queues_with_jobs(struct mongo *m, const struct wish *wishes, size_t n,
+                                 json_t *queues, bool *all)
+{
+    struct text *names;
+    struct db_found f;
+    size_t len = 0, room = 0, seen = 0;
+
+    for (size_t i = 0; i < n; i++)
+        room += wishes[i].claim->queues_len;
+    names = mem_alloc((room + 1) * sizeof *names);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; wishes[i].open && k < wishes[i].claim->queues_len; k++)
+            names[len++] = wishes[i].claim->queues[k];
+    const struct claim any = {.queues = names, .queues_len = len};
+    enum err e = DB_FIND(m, &f, .collection = JOBS, .filter = heads_of_state(&any, "waiting"),
+                         .fields = "_id: false, job_data.job_queue: true", .index = IX_WAITING,
+                         .limit = LOOK_MAX);
+    for (; !e && db_next(&f); seen++) {
+        struct text queue = doc_text(&f.doc, "job_data.job_queue");
+        if (queue.s)
+            json_object_setn_new_nocheck(queues, queue.s, queue.len, json_true());
+    }
+    db_end(&f);
+    free(names);
+    *all = seen < LOOK_MAX;
+    return e;
+}
+
 /* Most claims find nothing: one look at the index for all, which writes nothing, so that no flush
  * of the group waits for the journal. Skipped while claims get jobs, when it would be a trip more.
  */
-static void close_if_none_waits(struct mongo *m, struct wish *wishes, size_t n)
+static void close_without_jobs(struct mongo *m, struct wish *wishes, size_t n)
 {
-    struct text *queues;
-    struct db_found f;
-    size_t len = 0, room = 0;
+    json_t *queues;
+    bool all = false, open = false;
 
-    if (clock_mono_ms() - m->claimed_ms < BUSY_MS)
+    for (size_t i = 0; i < n; i++)
+        open = open || wishes[i].open;
+    if (!open || (m->claim_luck > LUCK_ALL / 2 && clock_mono_ms() - m->claimed_ms < BUSY_MS))
         return;
-    for (size_t i = 0; i < n; i++)
-        room += wishes[i].claim->queues_len;
-    queues = mem_alloc((room + 1) * sizeof *queues);
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; wishes[i].open && k < wishes[i].claim->queues_len; k++)
-            queues[len++] = wishes[i].claim->queues[k];
-    const struct claim all = {.queues = queues, .queues_len = len};
-    enum err e =
-        len ? DB_FIRST(m, &f, .collection = JOBS, .filter = heads_of_state(&all, "waiting"),
-                       .fields = "_id: true", .index = IX_WAITING)
-            : ERR_OK;
-    for (size_t i = 0; e && i < n; i++)
-        if (wishes[i].open) {
-            wishes[i].claim->err = e;
+    queues = json_object();
+    enum err e = queues_with_jobs(m, wishes, n, queues, &all);
+    for (size_t i = 0; (e || all) && i < n; i++)
+        if (wishes[i].open && (e || !asks_for_any(wishes[i].claim, queues))) {
+            wishes[i].claim->err = e ? e : ERR_NOT_FOUND;
             wishes[i].open = false;
         }
-    if (len && !e)
-        db_end(&f);
-    free(queues);
+    json_decref(queues);
 }
 
 /* Serves all claims of the same queues as the first open one. */
@@ -528,13 +562,15 @@ static void claim_some(struct mongo *m, struct claim *claims, size_t n)
         wishes[i].open = claims[i].err == ERR_NOT_FOUND;
     }
     serve_again(m, wishes, n);
-    close_if_none_waits(m, wishes, n);
+    close_without_jobs(m, wishes, n);
     for (size_t i = 0; i < n; i++)
         if (wishes[i].open)
             claim_queues(m, wishes + i, n - i);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        m->claim_luck += ((claims[i].err ? 0 : LUCK_ALL) - m->claim_luck) / LUCK_OF;
         if (!claims[i].err)
             m->claimed_ms = clock_mono_ms();
+    }
     store_waits(m, wishes, n);
     store_agents(m, wishes, n);
 }

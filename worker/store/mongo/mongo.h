@@ -95,6 +95,7 @@ struct mongo {
     uint64_t foreign[FOREIGN_LEN]; /* hashes; job.h */
     struct mongo_open open;
     int64_t claimed_ms; /* clock_mono_ms() of the last claim that got a job */
+    int claim_luck;     /* moving average: how many claims got a job, of 1024 */
     struct log_known logs[LOGS_KNOWN];
 };
 
