@@ -224,7 +224,8 @@ def searches(api):
     expect(api.get("/v1/queues/wait_times"), 200)
     job, *_ = pages(api, "/v1/job/search", "?state=test&limit=20")
     api.agent("web", state="test", queues=["web"], job_id=job)
-    for path in ("/", "/queues?search=q1", "/agents?search=web", "/agents/web", f"/jobs?search={job}"):
+    for path in ("/", "/queues?search=q1", "/agents?search=web", "/agents/web", f"/jobs?search={job}",
+                 f"/jobs/{job}", "/queues/big", "/jobs?search=nothing"):
         expect(api.get(path), 200)
 
 

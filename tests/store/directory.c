@@ -309,6 +309,35 @@ static void test_depths_many(void **state)
         free(depths[i].queue);
 }
 
+/* Keeps the ids that come, two at most. */
+static bool keep_two(void *arg, struct text name, json_t *job)
+{
+    char *ids = arg;
+
+    snprintf(ids + strlen(ids), ID_SIZE, "%.*s", (int)name.len, name.s);
+    json_decref(job);
+    return strlen(ids) < 2 * (ID_SIZE - 1);
+}
+
+static void test_next(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], ids[4][ID_SIZE], found[2 * ID_SIZE] = "", wanted[2 * ID_SIZE];
+
+    new_id(queue);
+    add_job(t->a, queue, NULL, ids[0]);
+    add_job(t->a, queue, NULL, ids[1]);
+    add_job_prio(t->a, queue, 5, ids[2]);
+    add_job_prio(t->a, queue, 9, ids[3]);
+    assert_int_equal(put_result(t->a, ids[3], "{}", "test"), ERR_OK);
+    assert_int_equal(store_queue_next(t->b, text_of(queue), 9, keep_two, found), ERR_OK);
+    snprintf(wanted, sizeof wanted, "%s%s", ids[2], ids[0]);
+    assert_string_equal(found, wanted);
+    *found = '\0';
+    assert_int_equal(store_queue_next(t->b, text_of(queue), 1, keep_two, found), ERR_OK);
+    assert_string_equal(found, ids[2]);
+}
+
 struct shown_jobs {
     const struct text *ids;
     json_t **found;
@@ -665,14 +694,14 @@ static void test_holds(void **state)
 }
 
 const struct CMUnitTest directory_suite[] = {
-    cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_images),
-    cmocka_unit_test(test_agents),         cmocka_unit_test(test_provision_log),
-    cmocka_unit_test(test_agent_view),     cmocka_unit_test(test_wait_times),
-    cmocka_unit_test(test_depths),         cmocka_unit_test(test_depths_many),
-    cmocka_unit_test(test_busy),           cmocka_unit_test(test_show),
-    cmocka_unit_test(test_turn),           cmocka_unit_test(test_holders),
-    cmocka_unit_test(test_unfit),          cmocka_unit_test(test_lists_of_jobs),
-    cmocka_unit_test(test_overdue_claims), cmocka_unit_test(test_newest_first),
-    cmocka_unit_test(test_holds),
+    cmocka_unit_test(test_descriptions),  cmocka_unit_test(test_images),
+    cmocka_unit_test(test_agents),        cmocka_unit_test(test_provision_log),
+    cmocka_unit_test(test_agent_view),    cmocka_unit_test(test_wait_times),
+    cmocka_unit_test(test_depths),        cmocka_unit_test(test_depths_many),
+    cmocka_unit_test(test_busy),          cmocka_unit_test(test_show),
+    cmocka_unit_test(test_next),          cmocka_unit_test(test_turn),
+    cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
+    cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
+    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

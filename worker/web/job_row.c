@@ -111,6 +111,18 @@ enum err jobs_read(struct store *s, const struct job_filter *filter, int64_t lim
     return ERR_OK;
 }
 
+enum err jobs_read_next(struct store *s, struct text queue, int64_t limit, json_t **ret)
+{
+    json_t *jobs = json_array();
+    enum err e = store_queue_next(s, queue, limit, take, jobs);
+
+    if (e)
+        json_decref(jobs);
+    else
+        *ret = jobs;
+    return e;
+}
+
 static bool take_named(void *arg, struct text name, json_t *job)
 {
     json_object_setn_new(arg, name.s, name.len, job);

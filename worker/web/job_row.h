@@ -16,6 +16,9 @@ json_t *job_outcome(const json_t *state, const json_t *status, const json_t *rea
 enum err jobs_read(struct store *s, const struct job_filter *filter, int64_t limit, json_t **ret,
                    bool *ret_more) MUST_CHECK;
 
+/* The same of store_queue_next(). */
+enum err jobs_read_next(struct store *s, struct text queue, int64_t limit, json_t **ret) MUST_CHECK;
+
 /* {ID: member of store_jobs_show()} for an array of ids; what is no text of an id is left out. A
  * new reference. */
 enum err jobs_read_ids(struct store *s, const json_t *ids, json_t **ret) MUST_CHECK;

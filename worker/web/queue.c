@@ -1,5 +1,4 @@
 /* The page of a queue: who serves it, what waits in it, how long. */
-#include "common/mem.h"
 #include "worker/encoding/json_string.h"
 #include "worker/jobs/percentiles.h"
 #include "worker/web/agent_row.h"
@@ -8,21 +7,16 @@
 #include "worker/web/page.h"
 #include "worker/web/values.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 handler_fn h_page_queue;
 
-#define ACTIVE_MAX 1000 /* unfinished jobs that are read */
-#define SHOWN_MAX  100  /* of those that wait */
-#define ENDED_MAX  20
+#define WAITING_MAX 50 /* jobs shown of each kind */
+#define RUNNING_MAX 50
+#define ENDED_MAX   20
 
 /* What the page shows, beside its agents. */
 struct parts {
     json_t *waiting, *running, *ended; /* owned: rows */
     json_t *waits;                     /* owned: [{percentile, span}] */
-    size_t waiting_len;
-    bool more; /* others wait, too */
 };
 
 static bool waits_of(void *arg, struct text name, json_t *waits)
@@ -50,68 +44,48 @@ static enum err read_waits(struct store *s, struct text queue, json_t *list)
     return e;
 }
 
-static int64_t number(const json_t *job, const char *key)
+/* The rows of jobs; numbered from 1 on with `position`. Takes the reference. */
+static void add_rows(json_t *rows, json_t *jobs, bool numbered)
 {
-    return json_integer_value(json_object_get(job, key));
-}
+    json_t *job;
+    size_t i;
 
-/* The order in which claims take waiting jobs. */
-static int by_claim(const void *a, const void *b)
-{
-    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
-    int64_t p = number(x, "job_priority"), q = number(y, "job_priority");
-    int64_t m = number(x, "created_at"), n = number(y, "created_at");
-
-    return p != q ? (p < q) - (p > q) : (m > n) - (m < n);
-}
-
-/* Adds the waiting jobs in the order of the claim, with their positions where all were read. */
-static void add_waiting(struct parts *p, json_t **jobs, size_t n)
-{
-    qsort(jobs, n, sizeof *jobs, by_claim);
-    for (size_t i = 0; i < n && i < SHOWN_MAX; i++) {
-        json_t *row = job_row(jobs[i]);
-        json_object_set_new(row, "position",
-                            p->more ? json_null() : json_integer((json_int_t)i + 1));
-        json_array_append_new(p->waiting, row);
+    json_array_foreach (jobs, i, job) {
+        json_t *row = job_row(job);
+        if (numbered)
+            json_object_set_new(row, "position", json_integer((json_int_t)i + 1));
+        json_array_append_new(rows, row);
     }
-    p->waiting_len = n;
+    json_decref(jobs);
 }
 
-static bool is_waiting(const json_t *job)
+/* The jobs of a queue that an agent has, or that have ended. */
+static enum err read_states(struct store *s, struct text queue, bool over, json_t *rows)
 {
-    const json_t *state = json_object_get(job, "job_state");
+    json_t *states = json_array(), *jobs = NULL;
+    struct job_filter f = {.queue = queue, .which = SEARCH_LISTED, .states = states};
+    bool more;
 
-    return json_is_string(state) && strcmp(json_string_value(state), "waiting") == 0;
+#define STATE(name, rank, ends)                                                                    \
+    if ((ends) == over && (rank) > 0)                                                              \
+        json_array_append_new(states, json_string(name));
+#include "worker/jobs/states.def"
+#undef STATE
+    enum err e = jobs_read(s, &f, over ? ENDED_MAX : RUNNING_MAX, &jobs, &more);
+    add_rows(rows, jobs, false);
+    json_decref(states);
+    return e;
 }
 
 static enum err read_jobs(struct store *s, struct text queue, struct parts *p)
 {
-    struct job_filter active = {.queue = queue, .which = SEARCH_ACTIVE};
-    struct job_filter over = {.queue = queue, .which = SEARCH_LISTED};
-    json_t *jobs = NULL, *ended = NULL, *job;
-    json_t *states = json_pack("[s, s, s]", "complete", "completed", "cancelled");
-    size_t i, n = 0;
-    bool more;
-    enum err e = jobs_read(s, &active, ACTIVE_MAX, &jobs, &p->more);
+    json_t *next = NULL;
+    enum err e = jobs_read_next(s, queue, WAITING_MAX, &next);
 
-    over.states = states;
+    add_rows(p->waiting, next, true);
     if (!e)
-        e = jobs_read(s, &over, ENDED_MAX, &ended, &more);
-    json_t **waiting = mem_alloc((json_array_size(jobs) + 1) * sizeof *waiting);
-    json_array_foreach (jobs, i, job)
-        if (is_waiting(job))
-            waiting[n++] = job;
-        else
-            json_array_append_new(p->running, job_row(job));
-    add_waiting(p, waiting, n);
-    json_array_foreach (ended, i, job)
-        json_array_append_new(p->ended, job_row(job));
-    free(waiting);
-    json_decref(jobs);
-    json_decref(ended);
-    json_decref(states);
-    return e;
+        e = read_states(s, queue, false, p->running);
+    return e ? e : read_states(s, queue, true, p->ended);
 }
 
 static bool serves(const json_t *agent, struct text queue)
@@ -169,8 +143,7 @@ static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
     if (!e)
         page_reply(
             c, 200,
-            json_pack("{s:o, s:o, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, "
-                      "s:i, s:b}",
+            json_pack("{s:o, s:o, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b}",
                       "title", page_text(queue), "queue", row ? json_incref(row) : json_null(),
                       "has_owners", json_array_size(owners) > 0, "owners", owners, "has_agents",
                       json_array_size(rows) > 0, "agents", rows, "has_waiting",
@@ -178,8 +151,7 @@ static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
                       json_array_size(p->running) > 0, "running", p->running, "has_ended",
                       json_array_size(p->ended) > 0, "ended", p->ended, "has_waits",
                       json_array_size(p->waits) > 0, "waits", p->waits, "has_more",
-                      p->more || p->waiting_len > SHOWN_MAX, "shown_max", SHOWN_MAX, "is_unserved",
-                      json_array_size(rows) == 0));
+                      json_integer_value(json_object_get(row, "waiting")) > WAITING_MAX));
     json_decref(agents);
     json_decref(owners);
     json_decref(rows);

@@ -221,6 +221,22 @@ enum err mongo_jobs_list(struct store *s, const struct job_filter *filter, struc
     return e;
 }
 
+enum err mongo_queue_next(struct store *s, struct text queue, int64_t limit, list_take_fn *take,
+                          void *arg)
+{
+    struct db_found f;
+    bool more = true;
+    enum err e =
+        DB_FIND(mongo_of(s), &f, .collection = JOBS,
+                .filter = doc_of(STATE_PATH ": 'waiting', job_data.job_queue: ?", v_text(queue)),
+                .fields = shown, .sort = CLAIM_ORDER, .index = IX_WAITING, .limit = (int)limit);
+
+    while (!e && more && db_next(&f))
+        more = take(arg, doc_text(&f.doc, "job_id"), job_of(&f.doc));
+    db_end(&f);
+    return e;
+}
+
 /* The newest job of each id. */
 enum err mongo_jobs_show(struct store *s, const struct text *ids, size_t n, list_take_fn *take,
                          void *arg)

@@ -212,7 +212,35 @@ enum err sqlite_jobs_list(struct store *s, const struct job_filter *f, struct li
     return e;
 }
 
-/* Gives the job of an id to `take_job`; *ret_more false: it wants no more. */
+/* Gives the job of a row, with its detail, to `take_job`; *ret_more false: it wants no more. */
+static enum err give(struct sqlite *q, const struct query *r, list_take_fn *take_job, void *arg,
+                     bool *ret_more)
+{
+    json_t *job = job_of(r);
+    enum err e = add_detail(q, r, job);
+
+    if (e)
+        json_decref(job);
+    else
+        *ret_more = take_job(arg, query_col_text(r, JOB_ID), job);
+    return e;
+}
+
+enum err sqlite_queue_next(struct store *s, struct text queue, int64_t limit,
+                           list_take_fn *take_job, void *arg)
+{
+    struct query r = query_new(sqlite_of(s), SQL_QUEUE_NEXT);
+    bool more = true;
+    enum err e = ERR_OK;
+
+    query_text(&r, queue);
+    query_int(&r, limit);
+    while (more && !e && !(e = query_step(&r)))
+        e = give(sqlite_of(s), &r, take_job, arg, &more);
+    query_end(&r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 static enum err show(struct sqlite *q, struct text id, list_take_fn *take_job, void *arg,
                      bool *ret_more)
 {
@@ -220,14 +248,8 @@ static enum err show(struct sqlite *q, struct text id, list_take_fn *take_job, v
 
     query_text(&r, id);
     enum err e = query_step(&r);
-    if (!e) {
-        json_t *job = job_of(&r);
-        e = add_detail(q, &r, job);
-        if (e)
-            json_decref(job);
-        else
-            *ret_more = take_job(arg, id, job);
-    }
+    if (!e)
+        e = give(q, &r, take_job, arg, ret_more);
     query_end(&r);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
