@@ -1,4 +1,5 @@
-// What pages do with JavaScript beyond what they are without: local times and buttons that copy.
+// What pages do with JavaScript beyond what they are without: local times, buttons that copy, lists
+// that stay up to date.
 
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
@@ -26,10 +27,122 @@ export function copyOnClick(root) {
         button.textContent = "Copied";
         setTimeout(() => { button.textContent = text; }, 1500);
     });
-    // They do nothing without this file, and nothing where the browser has no clipboard.
+}
+
+// They do nothing without this file, and nothing where the browser has no clipboard.
+export function showButtons(root) {
     for (const button of root.querySelectorAll("button[data-copy-target]"))
         button.hidden = !navigator.clipboard;
 }
 
+// ---- lists that stay up to date ----
+
+const period = 10000; // ms between two looks
+const answerTime = 10000; // ms for an answer
+
+// The choice, kept where the browser lets us.
+function isWanted() {
+    try {
+        return localStorage.getItem("live") !== "no";
+    } catch {
+        return true;
+    }
+}
+
+function keepChoice(wanted) {
+    try {
+        localStorage.setItem("live", wanted ? "yes" : "no");
+    } catch {
+        // only this page has it then
+    }
+}
+
+// Where the focus is in a part of the page: which of the elements like it. Null: elsewhere.
+function focusIn(part) {
+    const at = document.activeElement;
+    if (!at || at === part || !part.contains(at))
+        return null;
+    const like = element => element.tagName === at.tagName &&
+        element.getAttribute("href") === at.getAttribute("href");
+    const place = [...part.querySelectorAll(at.tagName)].filter(like).indexOf(at);
+    return () => [...part.querySelectorAll(at.tagName)].filter(like).at(place)?.focus({ preventScroll: true });
+}
+
+// Puts new content into a part; focus and scrolling stay.
+function swap(part, fresh) {
+    const focus = focusIn(part);
+    const scrolled = [...part.querySelectorAll("pre")].map(pre => pre.scrollTop);
+    const [x, y] = [scrollX, scrollY];
+    part.replaceChildren(...fresh.childNodes);
+    showTimes(part);
+    showButtons(part);
+    part.querySelectorAll("pre").forEach((pre, i) => { pre.scrollTop = scrolled[i] ?? 0; });
+    focus?.();
+    scrollTo(x, y);
+}
+
+// Elements with data-live follow the page's own address, without a new load of the page.
+class Live {
+    constructor(parts) {
+        this.parts = parts;
+        this.texts = parts.map(part => part.innerHTML); // as the server sent them
+        this.tag = null;
+        this.busy = false;
+        const label = document.createElement("label");
+        this.box = document.createElement("input");
+        this.box.type = "checkbox";
+        this.box.checked = isWanted();
+        this.note = document.createElement("span");
+        label.className = "live";
+        label.append(this.box, " live", this.note);
+        document.querySelector("main h1").after(label);
+        this.box.addEventListener("change", () => {
+            keepChoice(this.box.checked);
+            this.look();
+        });
+        document.addEventListener("visibilitychange", () => this.look());
+        setInterval(() => this.look(), period);
+    }
+
+    isQuiet() {
+        return !this.box.checked || document.hidden || this.busy || !getSelection().isCollapsed;
+    }
+
+    async look() {
+        showTimes(document);
+        if (this.isQuiet())
+            return;
+        this.busy = true;
+        try {
+            const headers = { Accept: "text/html", ...this.tag && { "If-None-Match": this.tag } };
+            const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(answerTime) });
+            if (answer.ok)
+                this.take(answer.headers.get("ETag"), await answer.text());
+            this.note.textContent = answer.ok || answer.status === 304 ? "" : `: the server answered ${answer.status}`;
+        } catch {
+            this.note.textContent = ": the server does not answer";
+        }
+        this.busy = false;
+    }
+
+    // Not while text is selected, which may have begun meanwhile: the next look asks again.
+    take(tag, text) {
+        const parts = [...new DOMParser().parseFromString(text, "text/html").querySelectorAll("[data-live]")];
+        if (!getSelection().isCollapsed || !this.box.checked || parts.length !== this.parts.length)
+            return;
+        parts.forEach((fresh, i) => {
+            const html = fresh.innerHTML;
+            if (html !== this.texts[i])
+                swap(this.parts[i], fresh);
+            this.texts[i] = html;
+        });
+        this.tag = tag;
+    }
+}
+
+const live = [...document.querySelectorAll("[data-live]")];
+if (live.length)
+    new Live(live);
 showTimes(document);
 copyOnClick(document);
+showButtons(document);

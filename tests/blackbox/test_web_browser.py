@@ -1,0 +1,151 @@
+"""The pages in a browser: what is true of each one, and what their script does. On one store: the other one's
+pages are the same."""
+
+import re
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect as see
+from playwright.sync_api import sync_playwright
+
+from client import expect, new_id
+from stack import SANITIZED
+from web import HOSTILE
+
+CHROMIUM = shutil.which("chromium")
+see.set_options(timeout=20_000)
+PERIOD = 10_000  # ms between two looks of a live list
+pytestmark = [
+    pytest.mark.stores("sqlite"),
+    pytest.mark.skipif(SANITIZED, reason="what browsers do is the same in the release run"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    assert CHROMIUM, "chromium is missing: see tests/packages.txt"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium, api):
+    """Opens pages of the server. Errors in the console, also those of the policy, fail the test."""
+    faults, contexts = [], []
+
+    def open_tab(path, **options):
+        context = chromium.new_context(base_url=api.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.clock.install()
+        page.goto(path)
+        return page
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert not [text for text in faults if "404" not in text]
+
+
+def look(page):
+    """The next look of a live list, which is answered."""
+    with page.expect_response(lambda response: response.url == page.url):
+        page.clock.run_for(PERIOD)
+
+
+@pytest.mark.slow
+def test_every_page_is_for_everybody(api, tab, queue):
+    """By axe, in both schemes; on a small screen nothing but tables and logs scrolls sideways."""
+    agent = f"{queue}-a"
+    job = api.submit(queue, name="<b>", tags=["a"], test_data={"test_cmds": "true\nfalse"})
+    api.submit(queue)
+    api.claimed(queue, cookie=f"agent_name={agent}")
+    api.agent(agent, state="test", queues=[queue], job_id=job, comment=HOSTILE, log=["one " * 100])
+    expect(api.post(f"/v1/agents/provision_logs/{agent}", {"job_id": job, "exit_code": 1}), 200)
+    expect(api.post(f"/v1/result/{job}", {"provision_status": 1, "provision_output": "x" * 500}), 200)
+    page = tab("/")
+    for path in ("/", f"/jobs?queue={queue}", f"/jobs/{job}", f"/agents?search={queue}", f"/agents/{agent}",
+                 f"/queues?search={queue}", f"/queues/{queue}", f"/jobs/{new_id()}"):
+        page.goto(path)
+        for scheme, options in (("light", None), ("dark", {"runOnly": ["color-contrast"]})):
+            page.emulate_media(color_scheme=scheme)
+            found = Axe().run(page, options=options).response["violations"]
+            assert not found, (path, scheme, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found])
+        page.set_viewport_size({"width": 320, "height": 600})
+        wide = page.evaluate("document.scrollingElement.scrollWidth")
+        assert wide <= 320, (path, wide)
+        page.set_viewport_size({"width": 1280, "height": 720})
+
+
+def test_a_list_follows_what_happens(api, tab, queue):
+    path = f"/agents?search={queue}"
+    page = tab(path)
+    see(page.get_by_text("No agents fit these filters.")).to_be_visible()
+    api.agent(f"{queue}-b", state="waiting", queues=[queue])
+    look(page)
+    link = page.get_by_role("link", name=f"{queue}-b", exact=True)
+    see(link).to_be_visible()
+    link.focus()
+    api.agent(f"{queue}-a", comment=HOSTILE, state="test")
+    look(page)
+    see(page.locator("tbody tr")).to_have_count(2)
+    see(link).to_be_focused()
+    with page.expect_response(lambda response: response.url.endswith(path) and response.status == 304):
+        page.clock.run_for(PERIOD)
+    assert page.get_by_label("Search", exact=True).input_value() == queue
+
+
+def test_a_list_that_is_not_to_change(api, tab, queue):
+    """While text is selected, and once it is switched off, also after a new load."""
+    api.agent(f"{queue}-a", state="waiting")
+    page = tab(f"/agents?search={queue}")
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('tbody'))")
+    api.agent(f"{queue}-b")
+    page.clock.run_for(2 * PERIOD)
+    see(page.locator("tbody tr")).to_have_count(1)
+    page.evaluate("getSelection().removeAllRanges()")
+    look(page)
+    see(page.locator("tbody tr")).to_have_count(2)
+    box = page.get_by_role("checkbox", name="live")
+    box.uncheck()
+    page.reload()
+    see(box).not_to_be_checked()
+    api.agent(f"{queue}-c")
+    page.clock.run_for(2 * PERIOD)
+    see(page.locator("tbody tr")).to_have_count(2)
+    with page.expect_response(lambda response: response.url == page.url):
+        box.check()
+    see(page.locator("tbody tr")).to_have_count(3)
+
+
+def test_times_are_local_and_say_how_long_ago(api, tab, queue):
+    api.agent(queue)
+    page = tab(f"/agents?search={queue}", timezone_id="Asia/Tokyo", locale="en-GB")
+    time = page.locator("tbody time")
+    see(time).to_have_text(re.compile(r"^(now|\d+ seconds? ago)$"))
+    assert re.search(r"\(20[-\d]{8} [:\d]{8} UTC\)$", time.get_attribute("title"))
+    page.clock.run_for(5 * 60_000)
+    see(time).to_have_text(re.compile("^[56] minutes ago$"))
+
+
+def test_the_definition_is_copied(api, tab, queue):
+    job = api.submit(queue, test_data={"test_cmds": "echo <b>\ntrue"})
+    page = tab(f"/jobs/{job}", permissions=["clipboard-read", "clipboard-write"])
+    button = page.get_by_role("button", name="Copy YAML")
+    button.scroll_into_view_if_needed()
+    button.click()
+    see(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#job-yaml-content").text_content()
+
+
+def test_without_script(api, tab, queue):
+    api.agent(f"{queue}-a", state="waiting", queues=[queue])
+    page = tab(f"/agents?search={queue}", java_script_enabled=False)
+    see(page.locator("tbody tr")).to_have_count(1)
+    see(page.get_by_role("checkbox")).to_have_count(0)
+    see(page.locator("tbody time")).to_have_text(re.compile(r"^20[-\d]{8} [:\d]{8}$"))
