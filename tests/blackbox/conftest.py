@@ -28,6 +28,13 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("store", stores, indirect=True, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests with a time limit of their own are the longest: they begin first, since nothing runs beside a
+    long one that begins last."""
+    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failed test shows the end of its server's log."""

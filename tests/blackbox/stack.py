@@ -187,6 +187,7 @@ class Stack:
                "UBSAN_OPTIONS": "print_stacktrace=1",
                "TESTFLINGER_AGENT_NAMES": "shared",  # most tests take many jobs under one name
                "TESTFLINGER_REQUEST_TIMEOUT": "25000",  # no 504 because the machine is busy
+               "TESTFLINGER_STORE_TIMEOUT": "6000",  # and no 503
                **self.env}
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(

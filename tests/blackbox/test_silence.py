@@ -17,7 +17,7 @@ from test_job_events import events, names
 
 # A third of the time on top: from 4 s on, a quarter of a second later at most.
 OPTIONS = ("--agent-silent", 3, "--sweep-interval", 50, "--webhook-server-events", "yes")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_the_server_was_away(private, queue):
 
 @pytest.mark.stores("mongodb")
 def test_the_store_was_away(private, mongod, queue):
-    server = private("--job-lease", 3, *OPTIONS)
+    server = private("--job-lease", 3, "--store-timeout", 1000, *OPTIONS)
     api = Api(server.url)
     api.agent(queue, queues=[queue])
     job = take(api, queue)
