@@ -18,15 +18,22 @@ class Noted:
         self.api = Api(private("--sweep-interval", 3600, store=uri, workers=1).url)
         self.db = MongoStorage(uri).db
 
-    def writes(self, call):
-        """What the profiler notes of the writes during a call."""
+    def operations(self, call):
+        """What the profiler notes during a call."""
         self.db.drop_collection("system.profile")
         self.db.command("profile", 2)
         call()
         self.db.command("profile", 0)
-        found = self.db["system.profile"].find({"appName": {"$regex": "^testflinger"}}).sort("ts")
-        return [op for op in found if op["op"] in ("insert", "update", "remove")
+        return list(self.db["system.profile"].find({"appName": {"$regex": "^testflinger"}}).sort("ts"))
+
+    def writes(self, call):
+        return [op for op in self.operations(call) if op["op"] in ("insert", "update", "remove")
                 or "findandmodify" in map(str.lower, op["command"])]
+
+    def reads(self, call):
+        """The collections that are read during a call, by the id of a job."""
+        return [op["ns"].partition(".")[2] for op in self.operations(call)
+                if {"_id", "job_id"} & set(op["command"].get("filter", {}))]
 
     def kinds(self, call):
         return [f"{op['op']} {op['ns'].partition('.')[2]}" for op in self.writes(call)]
@@ -67,6 +74,14 @@ def test_a_post_of_the_same_state_moves_no_index(noted, queue):
     noted.put(job_id, job_state="test")
     (write,) = noted.writes(lambda: noted.put(job_id, job_state="test", status={"setup": 0}))
     assert not write.get("keysInserted") and not write.get("keysDeleted"), write
+
+
+def test_reads_of_a_running_job(noted, queue):
+    noted.api.submit(queue)
+    job_id = noted.running(queue)
+    noted.put(job_id, job_state="test", status={"setup": 0})
+    for path, read in (("", ["jobs", "logs"]), ("/status", ["jobs"]), ("?fields=job_state", ["jobs"])):
+        assert noted.reads(lambda path=path: expect(noted.api.get(f"/v1/result/{job_id}{path}"), 200)) == read, path
 
 
 def test_documents_of_the_reference_are_found_at_once_when_they_are_known(noted, queue):
