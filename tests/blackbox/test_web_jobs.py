@@ -157,7 +157,7 @@ def test_submitters(roles_server, queue):
 def tables(found):
     """{caption's heading: [first cells]} of a page with several tables."""
     result = {}
-    for element in found.one("main"):
+    for element in found.one("main").iter():
         if element.tag == "h2":
             heading = text_of(element)
         if element.tag == "table":
