@@ -297,7 +297,7 @@ def test_overview_counts(private):
     assert counts(api, "jobs") == {"waiting": 1, "provision": 1}
     row, = page(api, "/").rows()
     assert (row["Queue"], row["Waiting"], row["Running"], row["Agents online"]) == ("q", "1", "1", "3 of 5")
-    assert line_of(api, "a2").startswith("a2 is offline: new disk; its last post was at 20")
+    assert line_of(api, "a2").startswith("a2 is offline: new disk; its last post: 20")
     assert line_of(api, "a3").startswith("a3 is maintenance: new disk")
     for n in range(3):
         assert line_of(api, "a0") is None

@@ -260,13 +260,14 @@ def test_the_jobs_of_an_agent(api, queue):
     old, new = api.submit(queue, name="old"), api.submit(queue, name=HOSTILE, reserve_data={"timeout": 600})
     for job in (old, new):
         assert api.claimed(queue, cookie=f"agent_name={agent}") == job
+        api.agent(agent, state="test", job_id=job)
+        assert re.search(f"taken for lost {DATE}, unless", text_of(agent_page(api, agent).one("main")))
         api.set_state(job, "complete" if job == old else "reserve")
-    api.agent(agent, state="reserve", job_id=new)
     found = agent_page(api, agent)
     assert [row[0] for row in table(found, "Newest")] == [f"{new[:8]} {shown(HOSTILE)}", f"{old[:8]} old"]
     card, = [text_of(e) for e in found.all("section") if e.get("aria-labelledby") == "job"]
-    assert card.startswith(f"Its job {new[:8]} {shown(HOSTILE)}: ▶ reserve")
-    assert re.search(f"Reserved until {DATE}", text_of(found.one("main")))
+    assert re.fullmatch(f"Its job {new[:8]} {re.escape(shown(HOSTILE))}, created {DATE}: ▶ reserve", card)
+    assert re.search(f"The reservation ends {DATE}\\.", text_of(found.one("main")))
 
 
 def test_modes_and_restricted_queues(roles_server, queue):
