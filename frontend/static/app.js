@@ -15,6 +15,16 @@ export function showTimes(root) {
     }
 }
 
+// Browsers have navigator.clipboard on https and localhost only; elsewhere the selection is copied.
+async function copy(source) {
+    if (navigator.clipboard)
+        return navigator.clipboard.writeText(source.textContent);
+    const selection = getSelection();
+    selection.selectAllChildren(source);
+    document.execCommand("copy");
+    selection.removeAllRanges();
+}
+
 // <button data-copy-target="#id"> copies the text of that element.
 export function copyOnClick(root) {
     root.addEventListener("click", async event => {
@@ -22,17 +32,17 @@ export function copyOnClick(root) {
         const source = button && document.querySelector(button.dataset.copyTarget);
         if (!source)
             return;
-        await navigator.clipboard.writeText(source.textContent);
+        await copy(source);
         const text = button.textContent;
         button.textContent = "Copied";
         setTimeout(() => { button.textContent = text; }, 1500);
     });
 }
 
-// They do nothing without this file, and nothing where the browser has no clipboard.
+// They do nothing without this file.
 export function showButtons(root) {
     for (const button of root.querySelectorAll("button[data-copy-target]"))
-        button.hidden = !navigator.clipboard;
+        button.hidden = false;
 }
 
 // ---- lists that stay up to date ----
