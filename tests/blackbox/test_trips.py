@@ -15,7 +15,7 @@ class Noted:
     """A server whose writes are noted."""
 
     def __init__(self, private, uri):
-        self.api = Api(private("--sweep-interval", 3600, store=uri, workers=1).url)
+        self.api = Api(private("--sweep-interval", 3600_000, store=uri, workers=1).url)
         self.db = MongoStorage(uri).db
 
     def operations(self, call):

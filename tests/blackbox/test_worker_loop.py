@@ -4,11 +4,13 @@ import re
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -70,18 +72,23 @@ class Saturating(threading.Thread):
         self.context.destroy(linger=0)
 
 
-def test_end_is_seen_under_full_load(store, tmp_path):
+def test_end_is_seen_under_full_load(store):
     """TERM, while four brokers always have a bundle for the worker: all hear BYE within 0.5 s."""
-    delays = [end_under_full_load(tmp_path / "0")]
+    delays = [end_under_full_load()]
     while min(delays) > 0.5 and len(delays) < 5:  # other tests may have kept the processors
-        delays.append(end_under_full_load(tmp_path / str(len(delays))))
+        delays.append(end_under_full_load())
     assert min(delays) < 0.5, delays
 
 
-def end_under_full_load(folder):
+def end_under_full_load():
     """Seconds from TERM to the last BYE."""
+    with tempfile.TemporaryDirectory(prefix="tf-") as folder:  # short: paths of sockets have 107 bytes
+        return end_under_load_in(Path(folder))
+
+
+def end_under_load_in(folder):
     bus = folder / "bus"
-    bus.mkdir(mode=0o700, parents=True)
+    bus.mkdir(mode=0o700)
     brokers = Saturating(bus, 4)
     brokers.start()
     worker = subprocess.Popen([BIN / "testflinger-worker", "--bus", bus, "--brokers", "4", "--processes", "1",
