@@ -72,12 +72,17 @@ def server(store_uri):
 
 
 @pytest.fixture
-def private(store_uri):
+def private(store, store_uri, request):
     """Starts servers with other options: private("--compat", "reference", workers=1)."""
-    started = []
+    started, own = [], []
+    mongod = request.getfixturevalue("mongod") if store == "mongodb" else None
 
     def start(*options, **counts):
-        started.append(Stack(counts.pop("store", store_uri()), *options, **counts).start())
+        uri = counts.pop("store", None)
+        if not uri:
+            uri = store_uri()
+            own.append(uri)
+        started.append(Stack(uri, *options, **counts).start())
         return started[-1]
 
     yield start
@@ -87,6 +92,8 @@ def private(store_uri):
             stack.stop()
         except AssertionError as fault:
             faults.append(str(fault))
+    if mongod:  # a database that stays makes mongod slower for the others
+        mongod.drop(own)
     assert not faults, "\n".join(faults)
 
 

@@ -43,6 +43,11 @@ class Mongod:
     def uri(self, database):
         return f"mongodb://{self.address}/{database}"
 
+    def drop(self, uris):
+        """Removes the databases of uri()."""
+        for uri in uris:
+            self.client.drop_database(uri.rpartition("/")[2])
+
     def stop(self):
         """Ends the process; start() brings the same data back."""
         self.client.close()
