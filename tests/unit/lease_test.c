@@ -154,6 +154,18 @@ static void test_lost_by(void **state)
             fail_msg("%s", losses[i].comment);
 }
 
+/* Also the documents of other servers, in which any number may stand. */
+static void test_end_of_a_reservation(void **state)
+{
+    (void)state;
+    assert_int_equal(lease_reserved_ms("reserve", 5000, 60), 65000);
+    assert_int_equal(lease_reserved_ms("reserve", 5000, 0), 5000 + RESERVE_DEFAULT * 1000);
+    assert_int_equal(lease_reserved_ms("reserve", 5000, INT64_MIN), 5000 + RESERVE_DEFAULT * 1000);
+    assert_int_equal(lease_reserved_ms("reserve", 5000, INT64_MAX), 5000 + 366LL * 86400 * 1000);
+    assert_int_equal(lease_reserved_ms("reserve", 0, 60), 0);
+    assert_int_equal(lease_reserved_ms("test", 5000, 60), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_due),
         cmocka_unit_test(test_setting),
         cmocka_unit_test(test_lost_by),
+        cmocka_unit_test(test_end_of_a_reservation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

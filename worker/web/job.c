@@ -68,8 +68,7 @@ static json_t *reserved_until(const struct job_parts *p)
         if (state.s && text_is(state, "reserve"))
             began = json_integer_value(json_object_get(change, "at"));
     }
-    int64_t seconds = json_is_integer(timeout) ? json_integer_value(timeout) : RESERVE_DEFAULT;
-    return page_time(began ? began + seconds * 1000 : 0);
+    return page_time(lease_reserved_ms("reserve", began, json_integer_value(timeout)));
 }
 
 /* A file of the job, {name, size, date, url}, is added to the list. */
