@@ -203,8 +203,9 @@ enum err mongo_agents_list(struct store *s, struct text queue, const struct name
     return e;
 }
 
-/* Fills those of the reads that one batch brings. */
-static enum err read_agents(struct mongo *m, struct agent_read *reads, size_t n)
+/* Fills those of the reads that one batch brings; *ret_more, unless NULL: it had no
+ * room for others. */
+static enum err read_agents(struct mongo *m, struct agent_read *reads, size_t n, bool *ret_more)
 {
     struct text *names = mem_alloc(n * sizeof *names);
     struct db_found f;
@@ -213,7 +214,8 @@ static enum err read_agents(struct mongo *m, struct agent_read *reads, size_t n)
         names[i] = reads[i].name;
     enum err e =
         DB_FIND(m, &f, .collection = AGENTS, .filter = doc_of("name: {$in: ?}", v_texts(names, n)),
-                .fields = "log: false, requests: false", .index = IX_AGENT, .limit = (int)n);
+                .fields = "log: false, requests: false", .index = IX_AGENT, .limit = (int)n,
+                .more = ret_more);
     free(names);
     while (!e && db_next(&f)) {
         struct text name = doc_text(&f.doc, "name");
@@ -235,10 +237,10 @@ enum err mongo_agents_get(struct store *s, struct agent_read *reads, size_t n)
         reads[i].agent = NULL;
         reads[i].err = ERR_NOT_FOUND;
     }
-    enum err e = read_agents(m, reads, n);
-    /* Large documents may not fit into one batch. */
-    for (size_t i = 0; !e && n > 1 && i < n; i++) {
-        enum err one = reads[i].agent ? ERR_OK : read_agents(m, &reads[i], 1);
+    bool more = false;
+    enum err e = read_agents(m, reads, n, &more);
+    for (size_t i = 0; !e && more && i < n; i++) {
+        enum err one = reads[i].agent ? ERR_OK : read_agents(m, &reads[i], 1, NULL);
         if (one)
             reads[i].err = one;
     }
