@@ -105,18 +105,6 @@ static json_t *texts_of(const json_t *list)
     return all;
 }
 
-/* The row of a queue in the list of all; it is there, since an agent serves it. Borrowed. */
-static json_t *queue_row(const json_t *queues, struct text name)
-{
-    json_t *row;
-    size_t i;
-
-    json_array_foreach (queues, i, row)
-        if (text_equal(json_string_text(json_object_get(row, "name")), name))
-            return row;
-    return NULL;
-}
-
 /* Rows of the agent's queues, in its order, with who may submit to them. */
 static json_t *queues_of(const json_t *agent, const json_t *queues)
 {
@@ -126,7 +114,7 @@ static json_t *queues_of(const json_t *agent, const json_t *queues)
 
     json_array_foreach (json_object_get(agent, "queues"), i, queue) {
         struct text name = json_string_text(queue);
-        json_t *row = name.s ? queue_row(queues, name) : NULL;
+        json_t *row = name.s ? lab_find(queues, name) : NULL;
         if (!row)
             continue;
         json_t *owners = texts_of(json_object_getn(restricted, name.s, name.len));
@@ -203,17 +191,6 @@ static json_t *model(struct call *c, const struct lab *lab, const json_t *agent,
         p->jobs, "has_more_jobs", p->more, "has_log", json_array_size(lines) > 0, "log", lines);
 }
 
-static json_t *find(const json_t *agents, struct text name)
-{
-    json_t *agent;
-    size_t i;
-
-    json_array_foreach (agents, i, agent)
-        if (text_equal(json_string_text(json_object_get(agent, "name")), name))
-            return agent;
-    return NULL;
-}
-
 static void answer(struct call *c, const struct lab *lab, json_t *agent)
 {
     struct parts p = {0};
@@ -236,7 +213,7 @@ void h_page_agent(struct call *calls[], size_t n)
     struct call *c = calls[0];
     struct lab lab;
     enum err e = lab_read(c, &lab);
-    json_t *agent = find(lab.agents, c->request->params[0]);
+    json_t *agent = lab_find(lab.agents, c->request->params[0]);
 
     (void)n;
     if (e)

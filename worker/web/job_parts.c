@@ -36,7 +36,7 @@ enum err job_parts_read(struct call *c, struct text id, struct job_parts *ret)
         ret->result = result.value;
     if (!e && !(e = store_job_events_get(c->store, id, &events))) {
         ret->changes = events.changes;
-        ret->posted = events.posted;
+        json_decref(events.posted);
     }
     json_decref(ids);
     json_decref(rows);
@@ -49,7 +49,6 @@ void job_parts_free(struct job_parts *p)
     json_decref(p->data);
     json_decref(p->result);
     json_decref(p->changes);
-    json_decref(p->posted);
 }
 
 /* ---- phases and history ---- */

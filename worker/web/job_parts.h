@@ -11,7 +11,6 @@ struct job_parts {
     json_t *data;    /* as it was submitted, with what the server added */
     json_t *result;  /* with its texts */
     json_t *changes; /* of its state: struct job_events */
-    json_t *posted;  /* events that its agent posted */
 };
 
 /* ERR_NOT_FOUND. Call job_parts_free() in any case. */

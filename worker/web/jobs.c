@@ -116,10 +116,14 @@ static enum err exact(struct call *c, struct text words, json_t **ret)
 
 static json_t *options(const struct call *c)
 {
-    static const char *const names[] = {"active",  "failed",    "passed",    "waiting",
-                                        "running", "setup",     "provision", "firmware_update",
-                                        "test",    "allocate",  "allocated", "reserve",
-                                        "cleanup", "cancelled", "complete",  "completed"};
+#define STATE(name, ...) name,
+    static const char *const names[] = {
+        "active",
+        "failed",
+        "passed",
+#include "worker/jobs/states.def"
+    };
+#undef STATE
     json_t *all = json_array(), *chosen = query_array(c->request, "state"), *state;
     size_t i;
 

@@ -225,6 +225,17 @@ enum err lab_read(struct call *c, struct lab *ret)
     return e;
 }
 
+json_t *lab_find(const json_t *list, struct text name)
+{
+    json_t *member;
+    size_t i;
+
+    json_array_foreach (list, i, member)
+        if (text_equal(json_string_text(json_object_get(member, "name")), name))
+            return member;
+    return NULL;
+}
+
 void lab_free(struct lab *l)
 {
     json_decref(l->agents);

@@ -21,6 +21,9 @@ struct lab {
 enum err lab_read(struct call *c, struct lab *ret) MUST_CHECK;
 void lab_free(struct lab *l);
 
+/* The member of this name of a list of agents or rows; NULL: there is none. Borrowed. */
+json_t *lab_find(const json_t *list, struct text name);
+
 /* By state and mode; a silent agent is offline. */
 enum agent_group agent_group_of(const json_t *agent);
 

@@ -117,22 +117,10 @@ static json_t *agents_of(const json_t *agents, struct text queue, json_t **ret_o
     return all;
 }
 
-/* The row of the queue in the list of all; NULL: it is unknown. Borrowed. */
-static json_t *find(const json_t *queues, struct text name)
-{
-    json_t *row;
-    size_t i;
-
-    json_array_foreach (queues, i, row)
-        if (text_equal(json_string_text(json_object_get(row, "name")), name))
-            return row;
-    return NULL;
-}
-
 static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
 {
     struct text queue = c->request->params[0];
-    json_t *row = find(lab->queues, queue), *owners, *rows = NULL;
+    json_t *row = lab_find(lab->queues, queue), *owners, *rows = NULL;
     json_t *agents = agents_of(lab->agents, queue, &owners);
     enum err e = agent_rows(c->store, agents, &rows);
 
