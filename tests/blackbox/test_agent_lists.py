@@ -1,10 +1,12 @@
 """Agents as they are read: one, all; provision logs and their streaks."""
 
+import datetime
+
 import pytest
 
 import auth
 from client import Api, MISSING, UNKNOWN, date_of, expect, expect_none, invalid, message, new_id
-from storage import storage_of
+from storage import now, storage_of
 
 
 def test_one_agent(api, queue):
@@ -123,6 +125,18 @@ def test_the_job_of_an_agent(api, queue, end):
     api.agent(queue, job_id="")  # older agents do it themselves
     assert job_of(api, queue) == ("", None)
     api.set_state(following, "complete")
+
+
+@pytest.mark.stores("mongodb")
+@pytest.mark.parametrize("ahead_s, shown", [(0.5, True), (60, False)])
+def test_workers_whose_clocks_differ(api, db, queue, ahead_s, shown):
+    """The claim before was stored by a worker that is ahead; a claim that is late by far changes nothing."""
+    api.agent(queue, queues=[queue])
+    cookie, claimed = f"agent_name={queue}", now() + datetime.timedelta(seconds=ahead_s)
+    assert db.agents.update_one({"name": queue}, {"$set": {"claimed_at": claimed}}).matched_count == 1
+    job_id = api.submit(queue)
+    assert api.claimed(queue, cookie=cookie) == job_id
+    assert job_of(api, queue) == (job_id if shown else None, None)
 
 
 def test_the_job_of_an_unknown_agent(api, queue):

@@ -2,11 +2,17 @@
 
 #include "common/log.h"
 
+/* Workers know the database's clock as well as they measured it: the claim before may seem to be
+ * the later one, by half a trip to a busy database. An agent does not ask twice in less. */
+#define SKEW_MS 1000
+
 void agent_job_add(struct db_batch *b, const struct claim *c, struct text submitter)
 {
+    int64_t newer_ms = c->started_ms + (c->asked.repeat ? 0 : SKEW_MS);
+
     DB_ADD_UPDATE(b,
                   .filter = doc_of("name: ?, " AGENT_CLAIMED ": {$not: {$gte: ?}}",
-                                   v_text(c->agent), v_date(c->started_ms)),
+                                   v_text(c->agent), v_date(newer_ms)),
                   .update = doc_of("$set: {job_id: ?, submitted_by: ?, " AGENT_CLAIMED ": ?}, ?",
                                    v_str(c->job_id), v_given(submitter), v_date(c->started_ms),
                                    submitter.s ? v_own(bson_new())
