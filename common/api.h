@@ -95,7 +95,7 @@ size_t route_body_limit(const struct route *r); /* bytes; 0: takes no body */
 const char *route_too_large(const struct route *r);
 unsigned route_flags(const struct route *r);
 const char *route_summary(const struct route *r);
-bool route_is_web(const struct route *r);      /* a PAGE or ASSET row: for people, not programs */
+bool route_is_web(const struct route *r);      /* a PAGE, ACTION or ASSET row: for people */
 const char *route_page(const struct route *r); /* name of its template; NULL: none */
 
 /* Whether requests of the row may change the store. */

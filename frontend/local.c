@@ -68,21 +68,31 @@ void local_err(struct local_answer *a, enum err e)
     }
 }
 
-static void bad_method(struct local_answer *a, const struct parsed *p)
-{
-    local_error(a, 405, "Method Not Allowed");
-    add_header(a, "Allow", p->allow);
-}
-
 void local_page(struct local_answer *a, const char *text)
 {
-    const char *title = a->reply.status == 404   ? "Not found"
-                        : a->reply.status == 403 ? "Not allowed"
-                                                 : "Not available";
+    const char *title = a->reply.status == 404                             ? "Not found"
+                        : a->reply.status == 403 || a->reply.status == 405 ? "Not allowed"
+                        : a->reply.status == 413                           ? "Too large"
+                        : a->reply.status < 500                            ? "Not understood"
+                                                                           : "Not available";
 
     snprintf(a->text, sizeof a->text, ERROR_PAGE, title, title, text);
     a->reply.body = (struct text){a->text, strlen(a->text)};
     a->reply.headers[0].value = TYPE_HTML; /* Content-Type */
+}
+
+/* An error; a page where the path is one of a page and the client takes HTML. */
+static void refuse(struct local_answer *a, const struct parsed *p, int status, const char *text)
+{
+    local_error(a, status, text);
+    if (p->page && !accept_json(p->request.headers[HDR_ACCEPT]))
+        local_page(a, text);
+}
+
+static void bad_method(struct local_answer *a, const struct parsed *p)
+{
+    refuse(a, p, 405, "Method Not Allowed");
+    add_header(a, "Allow", p->allow);
 }
 
 /* A page for who asks for HTML by that name, outside the API. */
@@ -122,7 +132,7 @@ void local_verdict(struct local_answer *a, int verdict, const struct parsed *p)
             text = verdicts[i].text;
     if (verdict == 413 && p->route)
         text = route_too_large(p->route);
-    local_error(a, verdict, text);
+    refuse(a, p, verdict, text);
 }
 
 /* ---- the LOCAL rows of api.def ---- */
@@ -215,7 +225,7 @@ void local_reply(struct local_answer *a, const struct parsed *p)
         not_found(a, p);
         break;
     case REQUEST_TOO_MANY:
-        local_error(a, 400, "More query parameters than the server takes");
+        refuse(a, p, 400, "More query parameters than the server takes");
         break;
     }
 }

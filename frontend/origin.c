@@ -149,5 +149,5 @@ const char *origin_refusal(const struct origin_rules *rules, const struct origin
         return NULL;
     if (rules->own_names && (!r->host || !is_own_name(rules->allowed_hosts, r->host)))
         return foreign_name;
-    return rules->cross_site ? site_refusal(r) : NULL;
+    return rules->cross_site || r->action ? site_refusal(r) : NULL;
 }

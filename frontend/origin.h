@@ -22,6 +22,8 @@ struct origin_request {
     const char *origin, *fetch_site, *fetch_mode, *fetch_dest, *accept_language, *user_agent;
     bool get;     /* GET or HEAD */
     bool changes; /* false for a GET that only reads */
+    bool action;  /* a form of a web page: a cookie or the network may give it its rights, so the
+                     rule about sites holds in every mode */
 };
 
 /* The rules that follow from the settings. `is_public`: other machines reach the listening socket.

@@ -150,6 +150,7 @@ void request_parse(struct evhttp_request *req, struct text target, bool known, s
     ret->location = ret->memory = NULL;
     *ret->allow = '\0';
     ret->web = route_web_path(path);
+    ret->page = false;
     r->head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
     parse_headers(req, r);
     if (memmem(path.s, path.len, "//", 2)) {
@@ -162,6 +163,8 @@ void request_parse(struct evhttp_request *req, struct text target, bool known, s
         return;
     }
     list_methods(&m, ret->allow, sizeof ret->allow);
+    for (int i = 0; i < HTTP_METHOD_COUNT_; i++)
+        ret->page = ret->page || (m.by_method[i] && route_is_web(m.by_method[i]));
     ret->route = known ? route_chosen(req, &m) : NULL;
     ret->kind = ret->route ? REQUEST_ROUTED
                 : known && evhttp_request_get_command(req) == EVHTTP_REQ_OPTIONS

@@ -24,6 +24,7 @@ struct parsed {
     char *location;            /* REQUEST_REDIRECT */
     char allow[64];            /* the Allow header of a known path */
     bool web;                  /* the path is none of the API */
+    bool page;                 /* the path is one of the web pages */
     char *memory;              /* decoded texts */
 };
 

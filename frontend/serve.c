@@ -43,6 +43,7 @@ static const char *browser_refusal(const struct conn *c, struct evhttp_request *
         .accept_language = evhttp_find_header(in, "Accept-Language"),
         .user_agent = evhttp_find_header(in, "User-Agent"),
         .get = get,
+        .action = !get && route_is_web(p->route),
         .changes = !get || route_op(p->route) == OP_JOB_CLAIM,
     };
     const char *why = origin_refusal(&c->server->origins, &r);

@@ -45,6 +45,39 @@ export function showButtons(root) {
         button.hidden = false;
 }
 
+// <a data-dialog> leads to a page that asks before something is done. Its content is shown in a dialog,
+// where "Back" closes it; without this file, or if that fails, the page itself is visited.
+async function ask(link) {
+    const answer = await fetch(link.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(answerTime) });
+    if (!answer.ok)
+        throw new Error(answer.status);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const title = page.querySelector("h1");
+    const dialog = document.createElement("dialog");
+    title.replaceWith(Object.assign(document.createElement("h2"), { id: "ask", textContent: title.textContent }));
+    dialog.setAttribute("aria-labelledby", "ask");
+    dialog.append(...page.querySelector("main").childNodes);
+    dialog.addEventListener("close", () => dialog.remove());
+    dialog.addEventListener("click", event => {
+        if (event.target.closest("a.back")) {
+            event.preventDefault();
+            dialog.close();
+        }
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+}
+
+export function askFirst(root) {
+    root.addEventListener("click", event => {
+        const link = event.target.closest("a[data-dialog]");
+        if (!link || event.ctrlKey || event.metaKey || event.shiftKey)
+            return;
+        event.preventDefault();
+        ask(link).catch(() => { location.href = link.href; });
+    });
+}
+
 // ---- lists that stay up to date ----
 
 const period = 10000; // ms between two looks
@@ -155,4 +188,5 @@ if (live.length)
     new Live(live);
 showTimes(document);
 copyOnClick(document);
+askFirst(document);
 showButtons(document);

@@ -174,6 +174,8 @@ static const char *const on_the_bus[] = {
     [68] = "OP_PAGE_JOB",
     [69] = "OP_WEB_LOG_OUTPUT",
     [70] = "OP_WEB_LOG_SERIAL",
+    [76] = "OP_PAGE_CANCEL",
+    [77] = "OP_WEB_CANCEL",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

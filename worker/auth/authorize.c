@@ -6,6 +6,7 @@
 #include "worker/auth/signing_keys.h"
 #include "worker/clients/roles.h"
 #include "worker/encoding/json_string.h"
+#include "worker/request/form.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -169,9 +170,13 @@ static void check_client(struct call *c)
 /* Pages look at no token, only at sessions, of which there are none yet. */
 static void look_at_visitor(struct call *c)
 {
+    unsigned flags = route_flags(c->route);
+
     c->caller.role = ROLE_CONTRIBUTOR;
     if (c->cfg->auth == AUTH_LOGIN)
         reply_error(c, 401, "You need to sign in to access this page.");
+    else if (route_method(c->route) == HTTP_POST && !c->ask && !(flags & ROUTE_UPLOAD))
+        form_load(c);
 }
 
 void authorize_pass(struct call *c)

@@ -165,6 +165,8 @@ void call_wakes(struct call *c, struct text queue)
 void call_done(struct call *c)
 {
     free(c->body);
+    free(c->form);
+    c->form = NULL;
     for (size_t i = 0; i < c->wakes_len; i++)
         free(c->wakes[i]);
     free(c->wakes);

@@ -43,6 +43,7 @@ struct call {
     bool crowded; /* an event is kept for later: there is no room to try it at once */
     struct caller caller;
     struct reply reply; /* status 0: not answered yet */
+    struct form *form;  /* owned: of an ACTION row (form.h); NULL: none, or an empty one */
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
     uint32_t took_us; /* in its handler; 0: less, or together with others (ROUTE_GATHER) */

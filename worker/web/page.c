@@ -3,6 +3,7 @@
 #include "common/accept.h"
 #include "common/log.h"
 #include "worker/http/etag.h"
+#include "worker/http/query.h"
 #include "worker/web/render.h"
 #include "worker/web/values.h"
 
@@ -56,6 +57,21 @@ static json_t *menu(const struct call *c)
     return all;
 }
 
+/* What was done, as the address tells that an action leads to; null: nothing that is known. */
+static json_t *notice(const struct call *c)
+{
+    static const struct {
+        const char *done, *text;
+    } all[] = {{"cancelled", "The job is cancelled."}};
+    struct text done;
+
+    if (query_first(c->request, "done", &done))
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            if (text_is(done, all[i].done))
+                return json_string(all[i].text);
+    return json_null();
+}
+
 /* What every page has. */
 static json_t *site(const struct call *c)
 {
@@ -65,6 +81,7 @@ static json_t *site(const struct call *c)
     json_object_set_new(site, "version", json_string(PROJECT_VERSION));
     json_object_set_new(site, "has_menu", json_boolean(page_is_open(c)));
     json_object_set_new(site, "nav", menu(c));
+    json_object_set_new(site, "done", notice(c));
     return site;
 }
 
@@ -130,6 +147,14 @@ void page_reply(struct call *c, int status, json_t *model)
     set_caching(c);
 }
 
+void page_see_other(struct call *c, json_t *url)
+{
+    reply_text(c, 303, "");
+    reply_header(c, "Location", json_is_string(url) ? json_string_value(url) : "/");
+    reply_header(c, "Cache-Control", "no-store");
+    json_decref(url);
+}
+
 /* ---- errors ---- */
 
 #define NAME_SHOWN 256 /* bytes of a name that is not there */
@@ -143,14 +168,15 @@ void page_not_found(struct call *c, const char *what, struct text name)
     reply_error(c, 404, "%s not found: %.*s", what, (int)len, name.s);
 }
 
-/* The faults of a query, {NAME: [TEXT]}, as a list. */
+/* The faults of a query or of the API's body that a form was made to, {NAME: [TEXT]}, as a list. */
 static json_t *faults_of(const json_t *error)
 {
-    json_t *query = json_object_get(json_object_get(error, "detail"), "query");
+    const json_t *detail = json_object_get(error, "detail");
+    json_t *query = json_object_get(detail, "query"), *body = json_object_get(detail, "json");
     json_t *all = json_array(), *texts;
     const char *name;
 
-    json_object_foreach (query, name, texts)
+    json_object_foreach (query ? query : body, name, texts)
         json_array_append_new(all, json_pack("{s:s, s:o}", "name", name, "text",
                                              page_value(json_array_get(texts, 0))));
     return all;

@@ -11,6 +11,10 @@
 /* Answers with the page of a model, which has a `title`; takes the reference. NULL: 500. */
 void page_reply(struct call *c, int status, json_t *model);
 
+/* 303 to an address of this server; takes the reference. What was done there is said by its `done`
+ * parameter (page.c). */
+void page_see_other(struct call *c, json_t *url);
+
 /* 404: "WHAT not found: NAME". */
 void page_not_found(struct call *c, const char *what, struct text name);
 
