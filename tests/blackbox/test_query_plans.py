@@ -201,6 +201,19 @@ def pages(api, path, query, count=3):
     return ids
 
 
+def both_ways(api, path):
+    """Some pages of a list of jobs and back."""
+    def get(path):
+        return expect(api.get(path, headers={"Accept": "application/json"}), 200).json()
+
+    ways = ("newer", "older") if "sort=created" in path else ("older", "newer")
+    pages = [get(path)]
+    for way in (*ways[:1] * 3, *ways[1:] * 3):
+        pages.append(get("/jobs" + pages[-1]["pager"][way]))
+    ids = [[job["id"] for job in found["jobs"]] for found in pages]
+    assert ids == ids[::-1] and len(set(sum(ids[:4], []))) == 80
+
+
 def searches(api):
     def number(job_id):
         return uuid.UUID(job_id).int - 1
@@ -216,10 +229,15 @@ def searches(api):
         found = [n for n in map(number, pages(api, "/v1/jobs", f"?{query}limit=20")) if n < JOBS]
         assert found == sorted(found, reverse=True) != []
     expect(api.get("/v1/jobs?submitter=nobody"), 200, [])
-    for query in ("agent=nobody", "tag=often&tag=seldom&queue=nothing", "tag=seldom&queue=nothing", "queue=big&state=complete",
-                  "state=active&agent=nobody"):
-        answer = expect(api.get(f"/v1/jobs?{query}"), 200, [])
-        assert ("next" in answer.links) == (query != "tag=seldom&queue=nothing")
+    for query in ("agent=nobody", "state=active&agent=nobody", "tag=seldom&queue=nothing"):
+        assert "next" not in expect(api.get(f"/v1/jobs?{query}"), 200, []).links
+    for query in ("tag=often&tag=seldom&queue=nothing", "queue=big&state=complete"):
+        assert "next" in expect(api.get(f"/v1/jobs?{query}"), 200, []).links
+    for query in ("", "state=active&", "state=test&", "tag=often&", "queue=q1&"):
+        both_ways(api, f"/jobs?{query}sort=created&limit=20")
+    # a page from the middle of all jobs on, and the one before it
+    middle = now() - datetime.timedelta(days=1) + datetime.timedelta(milliseconds=JOBS // 2)
+    both_ways(api, f"/jobs?limit=20&until={middle.isoformat().replace('+00:00', 'Z')}")
     expect(api.get("/v1/agents?state=nothing"), 200, [])
     expect(api.get("/v1/queues/wait_times"), 200)
     job, *_ = pages(api, "/v1/job/search", "?state=test&limit=20")

@@ -84,6 +84,7 @@ def test_filters(api, storage, queue, name):
 
 def test_bad_queries(api):
     for params, name, text in (({"nope": "1"}, "nope", UNKNOWN), ({"since": "x"}, "since", "Not a valid datetime."),
+                               ({"sort": "x"}, "sort", "There is no such column."),
                                ({"limit": "0"}, "limit", "Must be a whole number from 1 on."),
                                ({"cursor": "x"}, "cursor", "Not a cursor of this list with these filters.")):
         assert expect(api.get("/jobs", params=params, headers=JSON), 422).json()["detail"]["query"] == {name: [text]}
@@ -119,11 +120,32 @@ def test_pages_have_each_job_once(api, queue, filters):
     while path:
         found = page(api, path)
         seen += [a.get("title") for a in found.all("a") if a.get("title")]
-        assert ("Newest" in found.links()) == ("cursor" in path)
-        path = found.links().get("Older") or found.links().get("Look further back")
+        assert ("Newest" in found.links()) == ("Newer" in found.links()) == ("cursor" in path)
+        last, path = path, found.links().get("Older")
         path = path and "/jobs" + path
         api.submit(queue)
     assert [job for job in seen if job in made] == made and len(set(seen)) == len(seen)
+    back, path = [], page(api, last).links().get("Newer")
+    while path:
+        found = page(api, "/jobs" + path)
+        back = [a.get("title") for a in found.all("a") if a.get("title")] + back
+        path = found.links().get("Newer")
+    assert "Newest" not in found.links()
+    before = [job for job in back if job in made]
+    assert before and before == made[:len(before)] and len(set(back)) == len(back)
+
+
+def test_oldest_first(api, queue):
+    made = [api.submit(queue) for _ in range(7)]
+    assert ids(api, queue=queue, sort="created") == made == ids(api, queue=queue, sort="-created")[::-1]
+    found = page(api, f"/jobs?queue={queue}&sort=created&limit=3")
+    header, = [th for th in found.all("th") if th.get("aria-sort")]
+    assert header.get("aria-sort") == "ascending" and "Older" not in found.links()
+    pages = []
+    for way in ("Newer", "Newer", "Older", "Older"):
+        found = page(api, "/jobs" + found.links()[way])
+        pages.append([a.get("title") for a in found.all("a") if a.get("title")])
+    assert pages == [made[3:6], made[6:], made[3:6], made[:3]] and "Oldest" not in found.links()
 
 
 def test_limits(api, queue):

@@ -484,6 +484,44 @@ static bool join_id(void *arg, struct text name, json_t *value)
     return true;
 }
 
+/* A page of one id. */
+struct one {
+    char id[ID_SIZE];
+    bool full;
+};
+
+static bool take_one(void *arg, struct text name, json_t *value)
+{
+    struct one *one = arg;
+    bool was_full = one->full;
+
+    json_decref(value);
+    if (!was_full)
+        snprintf(one->id, sizeof one->id, "%s", name.s);
+    one->full = true;
+    return !was_full;
+}
+
+/* Oldest first, one by one, and from the last one's place back. */
+static void assert_both_ways(struct store *s, struct job_filter f, const char *new, const char *old)
+{
+    const char *const wanted[] = {old, new, old};
+    struct list_page page = {.limit = 1, .up = true, .take = take_one};
+    char after[LIST_CURSOR_SIZE];
+
+    f.until_ms = now_ms() + 60000;
+    for (int i = 0; i < 3; i++) {
+        struct one one = {.full = false};
+        page.arg = &one;
+        assert_int_equal(store_jobs_list(s, &f, &page), ERR_OK);
+        assert_string_equal(one.id, wanted[i]);
+        assert_int_equal(*page.next != '\0', i == 0);
+        page.up = i == 0;
+        snprintf(after, sizeof after, "%s", i == 0 ? page.next : page.first);
+        page.after = after;
+    }
+}
+
 static void assert_listed(struct store *s, struct job_filter f, const char *first,
                           const char *second)
 {
@@ -513,6 +551,11 @@ static void test_newest_first(void **state)
     const struct job_filter here = {.tags = none, .queue = text_of(queue)};
     assert_listed(t->b, here, new, old);
     assert_listed(t->b, (struct job_filter){.tags = tags}, new, old);
+    assert_both_ways(t->b, here, new, old);
+    assert_both_ways(t->b, (struct job_filter){.tags = tags}, new, old);
+    assert_both_ways(t->b,
+                     (struct job_filter){.tags = none, .which = SEARCH_ACTIVE, .queue = here.queue},
+                     new, old);
     assert_listed(t->b, (struct job_filter){.tags = other}, "", "");
     assert_next(t->a, queue, old);
     assert_int_equal(put_result(t->a, old, "{}", "test"), ERR_OK);
@@ -524,6 +567,7 @@ static void test_newest_first(void **state)
     assert_listed(t->b, f, new, old);
     f.agent = text_of("nobody");
     assert_listed(t->b, f, "", "");
+    assert_both_ways(t->b, here, new, old);
     struct list_page page = {.limit = 1, .after = "1-x", .take = join_id};
     assert_int_equal(store_jobs_list(t->b, &here, &page), ERR_INVALID);
     json_decref(none);

@@ -86,6 +86,8 @@ static const struct {
     {"SQL_SEARCH_STATES", "USE TEMP B-TREE FOR ORDER BY", "a page a state"},
     {"SQL_LIST_STATES", "SCAN s", "a row a state that there is"},
     {"SQL_LIST_STATES", "USE TEMP B-TREE FOR ORDER BY", "CHUNK jobs a state"},
+    {"SQL_LIST_STATES_UP", "SCAN s", "likewise"},
+    {"SQL_LIST_STATES_UP", "USE TEMP B-TREE FOR ORDER BY", "likewise"},
     {"SQL_SEARCH_ANY_TAG", "USE TEMP B-TREE FOR ORDER BY", "jobs that have one of the tags"},
     {"SQL_SEARCH_ALL_TAGS", "USE TEMP B-TREE FOR ORDER BY", "likewise"},
     {"SQL_SEARCH_ALL_TAGS", "USE TEMP B-TREE FOR GROUP BY", "likewise"},
@@ -160,6 +162,7 @@ static void fill(struct store *s)
         "  SELECT printf('11111111-2222-3333-4444-%012d', i),"
         "  CASE WHEN i % 2 THEN 'big' ELSE 'q' || (i % 50) END, 0, i * 1000000, 20,"
         "  CASE WHEN i % 2 THEN 'waiting' ELSE 'complete' END FROM n;"
+        "UPDATE jobs SET owner = 'seldom' WHERE id % 1000 = 0;"
         "INSERT INTO job_data (job, data) SELECT id, CASE WHEN id % 1000 = 0"
         "  THEN json_object('job_queue', queue, 'tags', json_array('often', 'seldom'))"
         "  ELSE json_object('job_queue', queue) END FROM jobs;"
@@ -245,10 +248,11 @@ static void check_searches(struct store *s)
 
 /* Pages through a list to its end or `pages`, which may be short; each takes few steps. `fits`: its
  * filters have an index. Returns how many jobs it has; *ret_pages: on how many pages. */
-static size_t walk(struct store *s, struct job_filter f, bool fits, int pages, int *ret_pages)
+static size_t walk(struct store *s, struct job_filter f, bool fits, bool up, int pages,
+                   int *ret_pages)
 {
     char after[LIST_CURSOR_SIZE];
-    struct list_page page = {.limit = PAGE_LEN, .take = take};
+    struct list_page page = {.limit = PAGE_LEN, .up = up, .take = take};
     size_t found = 0;
 
     f.until_ms = (int64_t)100001 * 1000;
@@ -267,14 +271,14 @@ static size_t walk(struct store *s, struct job_filter f, bool fits, int pages, i
     return found;
 }
 
-static void check_lists(struct store *s)
+static void check_lists(struct store *s, bool up)
 {
     json_t *none = json_array(), *over = json_of("['complete']"), *test = json_of("['test']");
     json_t *seldom = json_of("['seldom']"), *both = json_of("['seldom', 'often']");
     int pages;
 
 #define WALK(fits, most, ...)                                                                      \
-    walk(s, (struct job_filter){.tags = none, __VA_ARGS__}, fits, most, &pages)
+    walk(s, (struct job_filter){.tags = none, __VA_ARGS__}, fits, up, most, &pages)
     assert_int_equal(WALK(true, 3, .since_ms = 0), 30);
     assert_int_equal(WALK(true, 3, .queue = text_of("q2")), 30);
     assert_int_equal(WALK(true, 3, .which = SEARCH_ACTIVE), 30);
@@ -282,10 +286,11 @@ static void check_lists(struct store *s)
     assert_int_equal(WALK(true, 3, .which = SEARCH_LISTED, .states = test), 1);
     assert_int_equal(WALK(true, 3, .submitter = text_of("nobody")), 0);
     assert_int_equal(WALK(true, 3, .since_ms = (int64_t)99999 * 1000), 2);
-    assert_int_equal(walk(s, (struct job_filter){.tags = seldom}, true, 99, &pages), 100);
-    assert_int_equal(walk(s, (struct job_filter){.tags = both}, true, 99, &pages), 100);
-    assert_int_equal(WALK(false, 99, .agent = text_of("nobody")), 0);
-    assert_int_equal(pages, 10);
+    assert_int_equal(walk(s, (struct job_filter){.tags = seldom}, true, up, 99, &pages), 100);
+    assert_int_equal(walk(s, (struct job_filter){.tags = both}, true, up, 99, &pages), 100);
+    assert_int_equal(WALK(true, 99, .agent = text_of("nobody")), 0);
+    assert_int_equal(pages, 0);
+    assert_int_equal(WALK(true, 3, .agent = text_of("seldom")), 30);
     assert_int_equal(WALK(false, 99, .queue = text_of("q2"), .which = SEARCH_ACTIVE), 0);
     assert_int_equal(pages, 0);
 #undef WALK
@@ -335,7 +340,8 @@ static void test_steps(void **state)
     check_steps(s, "claims");
     check_one_job(s, last);
     check_searches(s);
-    check_lists(s);
+    check_lists(s, false);
+    check_lists(s, true);
     json_t *jobs = json_array();
     struct list_page page = {.limit = PAGE_LEN, .take = take, .arg = jobs};
     assert_int_equal(store_queue_jobs(s, text_of("q2"), &page), ERR_OK);

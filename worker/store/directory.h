@@ -25,13 +25,16 @@ struct name_walk {
     void *arg;
 };
 
-/* A page of a list of jobs, in the order of submission. */
+/* A page of a list of jobs, in the order of submission; of jobs_list: newest first, unless `up`. */
 struct list_page {
     int64_t limit;     /* 1 to LIST_MAX */
+    bool up;           /* jobs_list: oldest first */
     const char *after; /* cursor of the page before; NULL: from the start */
     list_take_fn *take;
     void *arg;
-    char next[LIST_CURSOR_SIZE]; /* out: cursor for the next page; "": this was the last */
+    char next[LIST_CURSOR_SIZE];  /* out: cursor for the next page; "": this was the last */
+    char first[LIST_CURSOR_SIZE]; /* out, jobs_list: cursor of what stands before the first job,
+                                     with the other `up`; "": there was none */
 };
 
 /* An agent to read. */

@@ -191,36 +191,32 @@ static json_t *model(struct call *c, const struct lab *lab, const json_t *agent,
         p->jobs, "has_more_jobs", p->more, "has_log", json_array_size(lines) > 0, "log", lines);
 }
 
-static void answer(struct call *c, const struct lab *lab, json_t *agent)
+static enum err answer(struct call *c, const struct lab *lab, json_t *agent)
 {
     struct parts p = {0};
     enum err e = read_parts(c, agent, &p);
 
-    if (e == ERR_NOT_FOUND) /* it has just gone */
-        page_not_found(c, "Agent", c->request->params[0]);
-    else if (e)
-        reply_err(c, e);
-    else
+    if (!e)
         page_reply(c, 200, model(c, lab, agent, &p));
     json_decref(p.rows);
     json_decref(p.log);
     json_decref(p.provision_log);
     json_decref(p.jobs);
+    return e;
 }
 
 void h_page_agent(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     struct lab lab;
-    enum err e = lab_read(c, &lab);
-    json_t *agent = lab_find(lab.agents, c->request->params[0]);
+    enum err e = lab_read(c, (struct lab_wanted){.agent = c->request->params[0]}, &lab);
 
     (void)n;
-    if (e)
-        reply_err(c, e);
-    else if (!agent)
+    if (!e)
+        e = answer(c, &lab, json_array_get(lab.agents, 0));
+    if (e == ERR_NOT_FOUND)
         page_not_found(c, "Agent", c->request->params[0]);
-    else
-        answer(c, &lab, agent);
+    else if (e)
+        reply_err(c, e);
     lab_free(&lab);
 }

@@ -7,7 +7,6 @@
 #include "worker/web/values.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define QUEUES_SHOWN 3
 
@@ -31,13 +30,10 @@ static json_t *first_queues(const json_t *queues)
 /* Provisionings in a row that went the same way; null: none. */
 static json_t *streak_of(const json_t *agent)
 {
-    const json_t *type = json_object_get(agent, "provision_streak_type");
-    bool failed = json_string_length(type) && strcmp(json_string_value(type), "fail") == 0;
+    int64_t n = agent_streak_of(agent);
 
-    return json_string_length(type)
-               ? json_pack("{s:b, s:o}", "failed", failed, "count",
-                           page_value(json_object_get(agent, "provision_streak_count")))
-               : json_null();
+    return n ? json_pack("{s:b, s:I}", "failed", n < 0, "count", (json_int_t)(n < 0 ? -n : n))
+             : json_null();
 }
 
 /* When the agent is free: {time, is_lease}; null: unknown, or it has no job. */

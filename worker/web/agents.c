@@ -59,15 +59,6 @@ static bool has_state(const json_t *states, const json_t *agent)
     return any;
 }
 
-/* Provisionings in a row, those that failed as a negative number; null: none. */
-static json_t *streak_of(const json_t *agent)
-{
-    struct text type = json_string_text(json_object_get(agent, "provision_streak_type"));
-    json_int_t n = json_integer_value(json_object_get(agent, "provision_streak_count"));
-
-    return type.len ? json_integer(text_is(type, "fail") ? -n : n) : json_null();
-}
-
 /* The agents that the filters want. */
 static json_t *filtered(const struct call *c, const json_t *agents)
 {
@@ -79,7 +70,8 @@ static json_t *filtered(const struct call *c, const json_t *agents)
             !is_wanted(c, "location", json_object_get(agent, "location")) ||
             !is_wanted(c, "type", json_object_get(agent, "provision_type")))
             continue;
-        json_object_set_new(agent, "streak", streak_of(agent));
+        int64_t streak = agent_streak_of(agent);
+        json_object_set_new(agent, "streak", streak ? json_integer(streak) : json_null());
         json_array_append(all, agent);
     }
     json_decref(states);
@@ -151,7 +143,7 @@ void h_page_agents(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     struct lab lab;
-    enum err e = lab_read(c, &lab);
+    enum err e = lab_read(c, (struct lab_wanted){.without_queues = true}, &lab);
 
     (void)n;
     if (e)

@@ -1,4 +1,4 @@
-/* The page of jobs: newest first, by filters and words, page by page. */
+/* The page of jobs: by age, by filters and words, page by page both ways. */
 #include "worker/encoding/json_string.h"
 #include "worker/handlers/jobs_query.h"
 #include "worker/http/query.h"
@@ -9,6 +9,7 @@
 #include "worker/web/rows.h"
 #include "worker/web/values.h"
 
+#include <stdio.h>
 #include <string.h>
 
 handler_fn h_page_jobs;
@@ -16,13 +17,9 @@ handler_fn h_page_jobs;
 #define SHOWN_MAX 200  /* rows of a page */
 #define LOOK_MAX  5000 /* jobs that a search looks at for one page */
 
-static const struct list_filter filters[] = {{"state", true},
-                                             {"queue", false},
-                                             {"tag", true},
-                                             {"agent", false},
-                                             {"submitter", false},
-                                             {"search", false},
-                                             {0}};
+static const struct list_filter filters[] = {
+    {"state", true},      {"queue", false},  {"tag", true},   {"agent", false},
+    {"submitter", false}, {"search", false}, {"sort", false}, {0}};
 
 static const char *const searched[] = {"job_id", "name",         "job_queue", "job_state",
                                        "agent",  "submitted_by", "tags",      NULL};
@@ -36,10 +33,15 @@ struct list {
     struct job_filter filter;
     json_t *states, *tags; /* owned */
     enum outcome outcome;
-    struct text words;    /* s NULL: no search */
-    json_t *jobs;         /* owned: rows */
+    struct text words; /* s NULL: no search */
+    bool oldest_first; /* sort=created */
+    bool back;         /* the page is read from its end on: it ends where the one after it begins */
+    json_t *jobs;      /* owned: rows */
     int64_t looked_to_ms; /* created_at of the last job that was looked at */
 };
+
+/* The first byte of cursors of pages that are read backwards; places of stores begin otherwise. */
+#define BACK "^"
 
 /* A form sends its empty fields, too: they are no filters. */
 static void drop_empty(const struct request *from, struct request *to)
@@ -85,7 +87,7 @@ static bool take(void *arg, struct text name, json_t *job)
 
     (void)name;
     if (wanted && !full)
-        json_array_append_new(l->jobs, job_row(job));
+        json_array_insert_new(l->jobs, l->back ? 0 : json_array_size(l->jobs), job_row(job));
     if (!full)
         l->looked_to_ms = json_integer_value(json_object_get(job, "created_at"));
     json_decref(job);
@@ -155,56 +157,117 @@ static json_t *form_of(const struct call *c)
                      value_of(c, "until"));
 }
 
-/* The address of the next page; null: there is none. */
-static enum err older_url(const struct list *l, const char *next, json_t **ret)
+/* The address of the page that begins, or with `back` ends, at a place; null where that is "". */
+static enum err cursor_url(const struct list *l, const char *place, bool back, json_t **ret)
 {
-    struct buf cursor = BUF_INIT(LIST_CURSOR_SIZE);
+    char text[LIST_CURSOR_SIZE + 1];
+    struct buf cursor = BUF_INIT(2 * LIST_CURSOR_SIZE);
+    int len = snprintf(text, sizeof text, "%s%s", back ? BACK : "", place);
     enum err e =
-        *next ? list_query_cursor(&l->q, (struct text){next, strlen(next)}, &cursor) : ERR_OK;
+        *place ? list_query_cursor(&l->q, (struct text){text, (size_t)len}, &cursor) : ERR_OK;
 
     if (!e)
-        *ret = *next ? rows_url(l->q.c, "cursor", cursor.data) : json_null();
+        *ret = *place ? rows_url(l->q.c, "cursor", cursor.data) : json_null();
     buf_free(&cursor);
     return e;
 }
 
-static enum err reply(struct list *l, const char *next)
+/* {older, newer, start, oldest_first}: addresses, or null. */
+static enum err pager(const struct list *l, const struct list_page *page, json_t **ret)
 {
-    struct call *c = l->q.c;
-    json_t *older = NULL, *found = NULL;
-    enum err e = older_url(l, next, &older);
-    bool is_first = !l->q.after.s;
+    json_t *on = NULL, *back = NULL;
+    const char *before = l->back ? page->next : page->after ? page->first : "";
+    enum err e = cursor_url(l, l->back ? page->first : page->next, false, &on);
 
     if (!e)
-        e = exact(c, is_first ? l->words : (struct text){NULL, 0}, &found);
+        e = cursor_url(l, before, true, &back);
+    if (!e)
+        *ret = json_pack("{s:O, s:O, s:o, s:b}", "older", l->oldest_first ? back : on, "newer",
+                         l->oldest_first ? on : back, "start",
+                         page->after ? rows_url(l->q.c, "cursor", NULL) : json_null(),
+                         "oldest_first", l->oldest_first);
+    json_decref(on);
+    json_decref(back);
+    return e;
+}
+
+/* {to, is_older}: how far a search has looked that has found no whole page; null: to the end. */
+static json_t *looked(const struct list *l, const struct list_page *page)
+{
+    return *page->next && (int64_t)json_array_size(l->jobs) < l->q.limit
+               ? json_pack("{s:o, s:b}", "to", page_time(l->looked_to_ms), "is_older", !page->up)
+               : json_null();
+}
+
+/* {url, order} of the column by which the list is sorted. */
+static json_t *created_column(const struct list *l)
+{
+    return json_pack("{s:o, s:s}", "url",
+                     rows_url(l->q.c, "sort", l->oldest_first ? NULL : "created"), "order",
+                     l->oldest_first ? "ascending" : "descending");
+}
+
+static enum err reply(struct list *l, const struct list_page *page)
+{
+    struct call *c = l->q.c;
+    json_t *links = NULL, *found = NULL;
+    enum err e = pager(l, page, &links);
+
+    if (!e)
+        e = exact(c, page->after ? (struct text){NULL, 0} : l->words, &found);
     if (!e)
         page_reply(c, 200,
-                   json_pack("{s:s, s:O, s:b, s:O, s:o, s:b, s:O, s:o, s:o}", "title", "Jobs",
+                   json_pack("{s:s, s:O, s:b, s:O, s:o, s:b, s:o, s:O, s:o}", "title", "Jobs",
                              "exact", found, "has_jobs", json_array_size(l->jobs) > 0, "jobs",
                              l->jobs, "form", form_of(c), "has_filters", c->request->query_len > 0,
-                             "older", older, "newest",
-                             is_first ? json_null() : rows_url(c, "cursor", NULL), "looked_to",
-                             *next && (int64_t)json_array_size(l->jobs) < l->q.limit
-                                 ? page_time(l->looked_to_ms)
-                                 : json_null()));
-    json_decref(older);
+                             "created_column", created_column(l), "pager", links, "looked",
+                             looked(l, page)));
+    json_decref(links);
     json_decref(found);
     return e;
+}
+
+/* A page that is read backwards and meets the start of the list is its first page, which has as
+ * many jobs as any. */
+static enum err read_page(struct list *l, struct list_page *page)
+{
+    enum err e = store_jobs_list(l->q.c->store, &l->filter, page);
+
+    if (e || !l->back || *page->next)
+        return e;
+    json_array_clear(l->jobs);
+    l->back = false;
+    page->up = l->oldest_first;
+    page->after = NULL;
+    return store_jobs_list(l->q.c->store, &l->filter, page);
 }
 
 static void answer(struct list *l)
 {
     struct list_page page = {.limit = l->q.limit, .after = l->q.after.s, .take = take, .arg = l};
 
+    l->back = page.after && *page.after == *BACK;
+    if (l->back)
+        page.after++;
+    page.up = l->oldest_first != l->back;
     if (l->q.limit > SHOWN_MAX)
         page.limit = l->q.limit = SHOWN_MAX;
     if (l->words.s || l->outcome != OUTCOME_ANY)
         page.limit = LOOK_MAX;
-    enum err e = store_jobs_list(l->q.c->store, &l->filter, &page);
+    enum err e = read_page(l, &page);
     if (e == ERR_INVALID)
         query_bad_cursor(l->q.c);
-    else if (e || (e = reply(l, page.next)))
+    else if (e || (e = reply(l, &page)))
         reply_err(l->q.c, e);
+}
+
+static void take_sort(struct list *l)
+{
+    struct text sort = list_query_text(&l->q, "sort");
+
+    l->oldest_first = sort.s && text_is(sort, "created");
+    if (sort.s && !l->oldest_first && !text_is(sort, "-created"))
+        list_query_error(&l->q, "sort", "There is no such column.");
 }
 
 void h_page_jobs(struct call *calls[], size_t n)
@@ -222,6 +285,7 @@ void h_page_jobs(struct call *calls[], size_t n)
     take_outcome(&l);
     list_query_load(&l.q, c, filters);
     l.words = list_query_text(&l.q, "search");
+    take_sort(&l);
     if (jobs_query_load(&l.q, l.states, l.tags, &l.filter))
         answer(&l);
     list_query_free(&l.q);

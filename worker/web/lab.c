@@ -31,6 +31,14 @@ enum agent_group agent_group_of(const json_t *agent)
     return !json_string_length(state) || is_text(state, "waiting") ? AGENT_IDLE : AGENT_BUSY;
 }
 
+int64_t agent_streak_of(const json_t *agent)
+{
+    const json_t *type = json_object_get(agent, "provision_streak_type");
+    int64_t n = json_integer_value(json_object_get(agent, "provision_streak_count"));
+
+    return is_text(type, "fail") ? -n : json_string_length(type) ? n : 0;
+}
+
 /* Queues in the making. */
 struct reading {
     json_t *rows; /* {NAME: row} */
@@ -114,22 +122,37 @@ static void count_agent(struct reading *r, const json_t *agent)
     }
 }
 
-static enum err read_agents(struct call *c, struct reading *r, json_t *agents)
+/* The wanted agents, as they are stored. */
+static enum err fetch_agents(struct store *s, const struct lab_wanted *wanted, json_t *agents)
 {
-    struct agent_view view = {.dates = DATES_ISO};
     struct taking taking = {.agents = agents};
     struct name_walk walk = {.take = take_agent, .arg = &taking};
-    enum err e = agent_view_load(c, (struct text){NULL, 0}, &view);
+    struct agent_read one = {.name = wanted->agent};
+
+    if (!wanted->agent.s)
+        return store_agents_list(s, wanted->queue, &walk);
+    enum err e = store_agents_get(s, &one, 1);
+    if (one.agent)
+        json_array_append_new(agents, one.agent);
+    return e ? e : one.err;
+}
+
+static enum err read_agents(struct call *c, struct reading *r, const struct lab_wanted *wanted,
+                            json_t *agents)
+{
+    struct agent_view view = {.dates = DATES_ISO};
+    enum err e = agent_view_load(c, wanted->agent, &view);
     json_t *agent;
     size_t i;
 
     if (!e)
-        e = store_agents_list(c->store, (struct text){NULL, 0}, &walk);
+        e = fetch_agents(c->store, wanted, agents);
     r->restricted = view.restricted;
     json_array_foreach (agents, i, agent) {
         json_object_set_new(agent, "updated", page_time_of(json_object_get(agent, "updated_at")));
         agent_view_show(&view, agent);
-        count_agent(r, agent);
+        if (!wanted->without_queues)
+            count_agent(r, agent);
     }
     agent_view_free(&view);
     return e;
@@ -205,21 +228,28 @@ static json_t *sorted(json_t *rows)
     return list;
 }
 
-enum err lab_read(struct call *c, struct lab *ret)
+static enum err read_queues(struct call *c, struct reading *r, json_t *states)
+{
+    struct name_walk walk = {.take = take_description, .arg = r};
+    enum err e = store_queues_list(c->store, &walk);
+
+    if (!e)
+        e = read_waiting(c, r);
+    return e ? e : read_busy(c, r, states);
+}
+
+enum err lab_read(struct call *c, struct lab_wanted wanted, struct lab *ret)
 {
     struct reading r = {.rows = json_object()};
-    struct name_walk walk = {.take = take_description, .arg = &r};
+    enum err e = ERR_OK;
 
     *ret = (struct lab){.agents = json_array(), .states = json_object()};
-    enum err e = holds_load(c->store, HOLD_QUEUE, (struct text){NULL, 0}, &r.holds);
+    if (!wanted.without_queues)
+        e = holds_load(c->store, HOLD_QUEUE, (struct text){NULL, 0}, &r.holds);
     if (!e)
-        e = read_agents(c, &r, ret->agents);
-    if (!e)
-        e = store_queues_list(c->store, &walk);
-    if (!e)
-        e = read_waiting(c, &r);
-    if (!e)
-        e = read_busy(c, &r, ret->states);
+        e = read_agents(c, &r, &wanted, ret->agents);
+    if (!e && !wanted.without_queues)
+        e = read_queues(c, &r, ret->states);
     ret->queues = sorted(r.rows);
     json_decref(r.holds);
     return e;

@@ -17,8 +17,15 @@ struct lab {
     json_t *states; /* owned: {STATE: number of jobs} of those that agents have */
 };
 
-/* Reads everything. Call lab_free() in any case. */
-enum err lab_read(struct call *c, struct lab *ret) MUST_CHECK;
+/* What a page needs. The rows of queues count the agents that are read. */
+struct lab_wanted {
+    struct text agent;   /* this one alone; s NULL: all */
+    struct text queue;   /* the agents of this one; s NULL: all */
+    bool without_queues; /* no queues, no states */
+};
+
+/* Call lab_free() in any case. ERR_NOT_FOUND: there is no such agent. */
+enum err lab_read(struct call *c, struct lab_wanted wanted, struct lab *ret) MUST_CHECK;
 void lab_free(struct lab *l);
 
 /* The member of this name of a list of agents or rows; NULL: there is none. Borrowed. */
@@ -26,5 +33,8 @@ json_t *lab_find(const json_t *list, struct text name);
 
 /* By state and mode; a silent agent is offline. */
 enum agent_group agent_group_of(const json_t *agent);
+
+/* Provisionings in a row that went the same way; negative: that failed; 0: none. */
+int64_t agent_streak_of(const json_t *agent);
 
 #endif

@@ -78,10 +78,7 @@ static json_t *longest(const json_t *queues)
 
 static bool is_failing(const json_t *agent)
 {
-    struct text streak = json_string_text(json_object_get(agent, "provision_streak_type"));
-
-    return streak.s && text_is(streak, "fail") &&
-           json_integer_value(json_object_get(agent, "provision_streak_count")) >= STREAK_BAD;
+    return agent_streak_of(agent) <= -STREAK_BAD;
 }
 
 static bool is_away(const json_t *agent)
@@ -100,7 +97,7 @@ static json_t *agent_line(const json_t *agent)
                      agent_group_names[agent_group_of(agent)], "comment",
                      page_short(json_object_get(agent, "comment"), CELL_MAX), "silent", silent,
                      "since", json_incref(json_object_get(agent, "updated")), "failures",
-                     page_value(json_object_get(agent, "provision_streak_count")));
+                     json_integer(-agent_streak_of(agent)));
 }
 
 /* A list of the agents that fit. */
@@ -150,7 +147,7 @@ void h_page_overview(struct call *calls[], size_t n)
         page_reply(c, 200, json_pack("{s:s, s:b}", "title", "Overview", "is_open", false));
         return;
     }
-    enum err e = lab_read(c, &lab);
+    enum err e = lab_read(c, (struct lab_wanted){0}, &lab);
     if (e)
         reply_err(c, e);
     else

@@ -85,13 +85,13 @@ static json_t *site(const struct call *c)
     return site;
 }
 
-/* Answers with the template; a fault is a defect, answered with the text of an error. */
-static void reply_html(struct call *c, int status, const char *name, json_t *model)
+/* Answers with the template, of a model with `site`; a fault is a defect, answered with the text of
+ * an error. */
+static void reply_html(struct call *c, int status, const char *name, const json_t *model)
 {
     char fault[RENDER_FAULT_SIZE];
     size_t len;
 
-    json_object_set_new(model, "site", site(c));
     char *page = render(name, model, &len, fault);
     if (page) {
         reply_bytes(c, status, TYPE_HTML, page, len);
@@ -101,22 +101,17 @@ static void reply_html(struct call *c, int status, const char *name, json_t *mod
         reply_err(c, ERR_INTERNAL);
     }
     free(page);
-    json_object_del(model, "site");
 }
 
-/* Covers the model and the form that it is answered in. */
-static void tag_of(const struct call *c, const json_t *model, bool json, char out[ETAG_SIZE])
+/* Covers the model, with `site` where it becomes HTML, and the form that it is answered in. */
+static void tag_of(const json_t *model, bool json, char out[ETAG_SIZE])
 {
     struct etag *t = etag_new();
-    json_t *common = json ? NULL : site(c);
 
     etag_add_json(t, model);
-    if (common) {
-        etag_add_json(t, common);
+    if (!json)
         etag_add(t, templates_hash(), strlen(templates_hash()));
-    }
     etag_end(t, out);
-    json_decref(common);
 }
 
 static void set_caching(struct call *c)
@@ -136,7 +131,9 @@ void page_reply(struct call *c, int status, json_t *model)
         reply_err(c, ERR_INTERNAL);
         return;
     }
-    tag_of(c, model, json, tag);
+    if (!json)
+        json_object_set_new(model, "site", site(c));
+    tag_of(model, json, tag);
     if (status == 200 && reply_unchanged(c, tag))
         reply_header(c, "Content-Type", json ? "application/json" : TYPE_HTML);
     else if (json)
@@ -205,6 +202,7 @@ void page_end(struct call *c)
         c->reply.status, "message", page_value(message), "has_faults", json_array_size(faults) > 0,
         "faults", faults, "is_server", c->reply.status >= 500, "request_id", c->request->id);
     int status = c->reply.status;
+    json_object_set_new(model, "site", site(c));
     reply_html(c, status, "error", model);
     json_decref(model);
     json_decref(error);

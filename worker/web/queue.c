@@ -88,41 +88,21 @@ static enum err read_jobs(struct store *s, struct text queue, struct parts *p)
     return e ? e : read_states(s, queue, true, p->ended);
 }
 
-static bool serves(const json_t *agent, struct text queue)
+/* Who may submit to the queue, of its agents; a new reference. */
+static json_t *owners_of(const json_t *agents, struct text queue)
 {
-    json_t *name;
-    size_t i;
+    const json_t *first = json_object_get(json_array_get(agents, 0), "restricted_to");
+    json_t *owners = json_object_getn(first, queue.s, queue.len);
 
-    json_array_foreach (json_object_get(agent, "queues"), i, name)
-        if (json_is_string(name) && text_equal(json_string_text(name), queue))
-            return true;
-    return false;
-}
-
-/* The agents that serve the queue, and who may submit to it. */
-static json_t *agents_of(const json_t *agents, struct text queue, json_t **ret_owners)
-{
-    json_t *all = json_array(), *agent, *owners;
-    size_t i;
-
-    *ret_owners = json_array();
-    json_array_foreach (agents, i, agent) {
-        if (!serves(agent, queue))
-            continue;
-        json_array_append(all, agent);
-        owners = json_object_getn(json_object_get(agent, "restricted_to"), queue.s, queue.len);
-        if (json_array_size(*ret_owners) == 0)
-            json_array_extend(*ret_owners, owners);
-    }
-    return all;
+    return owners ? json_incref(owners) : json_array();
 }
 
 static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
 {
     struct text queue = c->request->params[0];
-    json_t *row = lab_find(lab->queues, queue), *owners, *rows = NULL;
-    json_t *agents = agents_of(lab->agents, queue, &owners);
-    enum err e = agent_rows(c->store, agents, &rows);
+    json_t *row = lab_find(lab->queues, queue), *owners = owners_of(lab->agents, queue);
+    json_t *rows = NULL;
+    enum err e = agent_rows(c->store, lab->agents, &rows);
 
     if (!e)
         e = read_jobs(c->store, queue, p);
@@ -140,7 +120,6 @@ static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
                       json_array_size(p->ended) > 0, "ended", p->ended, "has_waits",
                       json_array_size(p->waits) > 0, "waits", p->waits, "has_more",
                       json_integer_value(json_object_get(row, "waiting")) > WAITING_MAX));
-    json_decref(agents);
     json_decref(owners);
     json_decref(rows);
     return e;
@@ -154,7 +133,7 @@ void h_page_queue(struct call *calls[], size_t n)
                       .ended = json_array(),
                       .waits = json_array()};
     struct lab lab;
-    enum err e = lab_read(c, &lab);
+    enum err e = lab_read(c, (struct lab_wanted){.queue = c->request->params[0]}, &lab);
 
     (void)n;
     if (!e)

@@ -22,7 +22,7 @@ void h_page_queues(struct call *calls[], size_t n)
     struct call *c = calls[0];
     struct rows rows;
     struct lab lab;
-    enum err e = lab_read(c, &lab);
+    enum err e = lab_read(c, (struct lab_wanted){0}, &lab);
 
     (void)n;
     if (e) {

@@ -19,13 +19,14 @@
 enum flag {
     UNIQUE = 1,
     SPARSE = 2,
-    WAITING = 4,    /* holds jobs that wait: an entry ends with the wait */
-    OPEN = 8,       /* jobs whose claim is open: few at any time */
-    UNREAD = 16,    /* fragments of logs for readers of live output */
-    LEASED = 32,    /* jobs that run */
-    WITH_SUB = 64,  /* clients that log in by OpenID */
-    TIMED = 128,    /* jobs that wait and have a queue_timeout */
-    SUBMITTED = 256 /* jobs whose submitter is known */
+    WAITING = 4,     /* holds jobs that wait: an entry ends with the wait */
+    OPEN = 8,        /* jobs whose claim is open: few at any time */
+    UNREAD = 16,     /* fragments of logs for readers of live output */
+    LEASED = 32,     /* jobs that run */
+    WITH_SUB = 64,   /* clients that log in by OpenID */
+    TIMED = 128,     /* jobs that wait and have a queue_timeout */
+    SUBMITTED = 256, /* jobs whose submitter is known */
+    TAKEN = 512      /* jobs that an agent has, or had */
 };
 
 #define NEVER (-1) /* expires */
@@ -70,6 +71,7 @@ static const char *only(unsigned flags)
            : flags & LEASED    ? "lease: {$exists: true}"
            : flags & TIMED     ? STATE_PATH ": 'waiting', wait_until: {$exists: true}"
            : flags & SUBMITTED ? "submitter: {$exists: true}"
+           : flags & TAKEN     ? "claim.owner: {$exists: true}"
            : flags & WITH_SUB  ? "sub: {$exists: true}"
                                : NULL;
 }

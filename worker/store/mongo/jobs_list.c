@@ -1,4 +1,4 @@
-/* The list of jobs, newest first. */
+/* The list of jobs, by age. */
 #include "worker/store/mongo/job.h"
 #include "worker/store/mongo/lists.h"
 
@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-#define NEWEST_FIRST "created_at: -1, _id: -1"
+static const char *order_of(const struct list_page *page)
+{
+    return page->up ? "created_at: 1, _id: 1" : "created_at: -1, _id: -1";
+}
 
 #define PHASE(name) ", result_data." name "_status: true"
 static const char shown[] =
@@ -26,22 +29,30 @@ struct plan {
     bool rest;          /* `all` is more than `some` */
 };
 
-/* Adds the times, and the places behind which the page begins (NULL: none) and of the last job that
- * it looks at ("": none). */
-static enum err add_range(bson_t *filter, const struct job_filter *f, const char *after,
+/* Adds the times, and the place of the last job that the page looks at ("": none), which are the
+ * bounds of the index, and the place behind which it begins. */
+static enum err add_range(bson_t *filter, const struct job_filter *f, const struct list_page *page,
                           const char *last)
 {
-    struct list_place place, end = {.created_ms = f->since_ms};
+    struct list_place first, end;
+    const char *behind = page->up ? "$gt" : "$lt";
+    int64_t since = f->since_ms, until = f->until_ms;
 
-    if ((after && mongo_place_parse(after, &place)) || (*last && mongo_place_parse(last, &end)))
+    if ((page->after && mongo_place_parse(page->after, &first)) ||
+        (*last && mongo_place_parse(last, &end)))
         return ERR_INVALID;
-    doc_add(filter, "created_at: {$gte: ?, $lt: ?}", v_date(end.created_ms), v_date(f->until_ms));
+    if (page->after)
+        *(page->up ? &since : &until) = first.created_ms + !page->up;
     if (*last)
-        doc_add(filter, "$nor: [{created_at: ?, _id: {$lt: ?}}]", v_date(end.created_ms),
-                v_oid(&end.id));
-    if (after)
-        doc_add(filter, "$or: [{created_at: {$lt: ?}}, {created_at: ?, _id: {$lt: ?}}]",
-                v_date(place.created_ms), v_date(place.created_ms), v_oid(&place.id));
+        *(page->up ? &until : &since) = end.created_ms + page->up;
+    doc_add(filter, "created_at: {$gte: ?, $lt: ?}", v_date(since), v_date(until));
+    if (*last)
+        doc_add(filter, "$nor: [{created_at: ?, _id: {?: ?}}]", v_date(end.created_ms),
+                v_str(behind), v_oid(&end.id));
+    if (page->after)
+        doc_add(filter, "$or: [{created_at: {?: ?}}, {created_at: ?, _id: {?: ?}}]", v_str(behind),
+                v_date(first.created_ms), v_date(first.created_ms), v_str(behind),
+                v_oid(&first.id));
     return ERR_OK;
 }
 
@@ -90,6 +101,7 @@ static enum err plan_make(struct mongo *m, const struct job_filter *f, struct pl
 {
     *ret = (struct plan){.some = bson_new(), .all = bson_new()};
     ret->index = f->submitter.s             ? IX_SUBMITTER
+                 : f->agent.s               ? IX_AGENT_JOBS
                  : json_array_size(f->tags) ? IX_TAG
                  : f->queue.s               ? IX_QUEUE
                  : f->which != SEARCH_ANY   ? IX_JOB_STATE
@@ -99,7 +111,7 @@ static enum err plan_make(struct mongo *m, const struct job_filter *f, struct pl
         e = add_tags(ret, f->tags);
     add_text(ret, IX_SUBMITTER, "submitter", f->submitter);
     add_text(ret, IX_QUEUE, "job_data.job_queue", f->queue);
-    add_text(ret, IX_NONE, "claim.owner", f->agent);
+    add_text(ret, IX_AGENT_JOBS, "claim.owner", f->agent);
     return e;
 }
 
@@ -111,16 +123,19 @@ static void plan_free(struct plan *p)
 
 /* Finds the last of the LIST_LOOK_MAX jobs that a page looks at: "": there are fewer, or the index
  * serves all filters. Jobs that come meanwhile are newer, or stand between those. */
-static enum err find_last(struct mongo *m, const struct plan *p, char last[LIST_CURSOR_SIZE])
+static enum err find_last(struct mongo *m, const struct plan *p, const struct list_page *page,
+                          char last[LIST_CURSOR_SIZE])
 {
     struct db_found f;
 
     *last = '\0';
     if (!p->rest)
         return ERR_OK;
-    bson_t *pipeline = doc_of("[{$match: ?}, {$sort: {" NEWEST_FIRST "}}, {$skip: ?}, {$limit: 1}, "
+    bson_t *order = doc_of(order_of(page));
+    bson_t *pipeline = doc_of("[{$match: ?}, {$sort: ?}, {$skip: ?}, {$limit: 1}, "
                               "{$project: {created_at: true}}]",
-                              v_doc(p->some), v_int(LIST_LOOK_MAX - 1));
+                              v_doc(p->some), v_doc(order), v_int(LIST_LOOK_MAX - 1));
+    bson_destroy(order);
     enum err e = db_aggregate(m, JOBS, pipeline, p->index, &f);
     if (!e && db_next(&f))
         mongo_place_print(&f.doc, last);
@@ -183,6 +198,8 @@ static void give(struct db_found *f, struct list_page *page, bool more)
 
     while (!full && db_next(f)) {
         struct text id = doc_text(&f->doc, "job_id");
+        if (!*page->first)
+            mongo_place_print(&f->doc, page->first);
         full = !page->take(page->arg, id.s ? id : (struct text){"", 0}, job_of(&f->doc));
         if (!full)
             mongo_place_print(&f->doc, last);
@@ -199,15 +216,16 @@ enum err mongo_jobs_list(struct store *s, const struct job_filter *filter, struc
     bool more = false;
     enum err e = plan_make(m, filter, &p);
 
+    *page->first = '\0';
     if (!e)
-        e = add_range(p.some, filter, page->after, last);
+        e = add_range(p.some, filter, page, last);
     if (!e)
-        e = find_last(m, &p, last);
+        e = find_last(m, &p, page, last);
     if (!e)
-        e = add_range(p.all, filter, page->after, last);
+        e = add_range(p.all, filter, page, last);
     if (!e) {
         e = DB_FIND(m, &f, .collection = JOBS, .filter = p.all, .fields = shown,
-                    .sort = NEWEST_FIRST, .index = p.index, .limit = (int)page->limit + 1,
+                    .sort = order_of(page), .index = p.index, .limit = (int)page->limit + 1,
                     .more = &more);
         p.all = NULL;
     }

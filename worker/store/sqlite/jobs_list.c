@@ -1,4 +1,4 @@
-/* The list of jobs, newest first. */
+/* The list of jobs, by age. */
 #include "worker/store/sqlite/lists.h"
 
 #include "worker/encoding/json_string.h"
@@ -132,51 +132,75 @@ static enum err take(struct walk *w, const struct query *r)
     json_t *job = job_of(r);
     enum err e = add_detail(w->q, r, job);
     w->bytes += query_col_int(r, SIZE);
-    if (!e && has_tags(w->filter, job))
+    if (!e && has_tags(w->filter, job)) {
+        struct list_place place = {query_col_int(r, CREATED), query_col_int(r, ID)};
+        if (!*w->page->first)
+            sqlite_place_print(&place, w->page->first);
         w->full = !w->page->take(w->page->arg, query_col_text(r, JOB_ID), job);
-    else
+    } else {
         json_decref(job);
+    }
     return e;
 }
 
-/* The statement that looks at the fewest jobs. */
-static enum sql statement_of(const struct job_filter *f)
+/* What the filter's statement takes beside the place. */
+enum kind { BY_SUBMITTER, BY_AGENT, BY_TAG, BY_QUEUE, BY_STATES, BY_AGE };
+
+/* The kind that looks at the fewest jobs. */
+static enum kind kind_of(const struct job_filter *f)
 {
-    return f->submitter.s             ? SQL_LIST_SUBMITTER
-           : json_array_size(f->tags) ? SQL_LIST_TAG
-           : f->queue.s               ? SQL_LIST_QUEUE
-           : f->which != SEARCH_ANY   ? SQL_LIST_STATES
-                                      : SQL_LIST_ALL;
+    return f->submitter.s             ? BY_SUBMITTER
+           : f->agent.s               ? BY_AGENT
+           : json_array_size(f->tags) ? BY_TAG
+           : f->queue.s               ? BY_QUEUE
+           : f->which != SEARCH_ANY   ? BY_STATES
+                                      : BY_AGE;
 }
 
-static void bind_all(struct query *r, const struct walk *w, enum sql which, const char *states)
+static enum sql statement_of(enum kind kind, bool up)
+{
+    static const enum sql statements[][2] = {
+        [BY_SUBMITTER] = {SQL_LIST_SUBMITTER, SQL_LIST_SUBMITTER_UP},
+        [BY_AGENT] = {SQL_LIST_AGENT, SQL_LIST_AGENT_UP},
+        [BY_TAG] = {SQL_LIST_TAG, SQL_LIST_TAG_UP},
+        [BY_QUEUE] = {SQL_LIST_QUEUE, SQL_LIST_QUEUE_UP},
+        [BY_STATES] = {SQL_LIST_STATES, SQL_LIST_STATES_UP},
+        [BY_AGE] = {SQL_LIST_ALL, SQL_LIST_ALL_UP},
+    };
+
+    return statements[kind][up];
+}
+
+static void bind_all(struct query *r, const struct walk *w, enum kind kind, const char *states)
 {
     const struct job_filter *f = w->filter;
 
     query_int(r, w->at.created_us);
     query_int(r, w->at.id);
-    query_int(r, f->since_ms * 1000);
+    query_int(r, (w->page->up ? f->until_ms : f->since_ms) * 1000);
     query_int(r, CHUNK);
-    if (which == SQL_LIST_SUBMITTER)
+    if (kind == BY_SUBMITTER)
         query_text(r, f->submitter);
-    else if (which == SQL_LIST_TAG)
+    else if (kind == BY_AGENT)
+        query_text(r, f->agent);
+    else if (kind == BY_TAG)
         query_text(r, json_string_text(json_array_get(f->tags, 0)));
-    else if (which == SQL_LIST_QUEUE)
+    else if (kind == BY_QUEUE)
         query_text(r, f->queue);
-    else if (which == SQL_LIST_STATES) {
+    else if (kind == BY_STATES) {
         query_int(r, f->which);
         query_str(r, states);
     }
 }
 
 /* Looks at the next jobs, up to CHUNK. *ret_more: there may be others. */
-static enum err look(struct walk *w, enum sql which, const char *states, bool *ret_more)
+static enum err look(struct walk *w, enum kind kind, const char *states, bool *ret_more)
 {
-    struct query r = query_new(w->q, which);
+    struct query r = query_new(w->q, statement_of(kind, w->page->up));
     enum err e, taken = ERR_OK;
     int rows = 0;
 
-    bind_all(&r, w, which, states);
+    bind_all(&r, w, kind, states);
     while (!taken && !w->full && w->bytes < LIST_BYTES_MAX && (e = query_step(&r)) == ERR_OK) {
         taken = take(w, &r);
         if (!taken && !w->full)
@@ -192,20 +216,20 @@ static enum err look(struct walk *w, enum sql which, const char *states, bool *r
 enum err sqlite_jobs_list(struct store *s, const struct job_filter *f, struct list_page *page)
 {
     struct walk w = {.q = sqlite_of(s), .filter = f, .page = page};
-    enum sql which = statement_of(f);
+    enum kind kind = kind_of(f);
     char *states = NULL;
     size_t len;
     bool more = true;
     enum err e = ERR_OK;
 
-    w.at = (struct list_place){f->until_ms * 1000, -1};
+    *page->next = *page->first = '\0';
+    w.at = (struct list_place){(page->up ? f->since_ms : f->until_ms) * 1000, -1};
     if (page->after)
         e = sqlite_place_parse(page->after, &w.at);
     if (!e && f->which == SEARCH_LISTED)
         e = sqlite_json(f->states, &states, &len);
     while (!e && more && !w.full && w.looked < LIST_LOOK_MAX && w.bytes < LIST_BYTES_MAX)
-        e = look(&w, which, states, &more);
-    *page->next = '\0';
+        e = look(&w, kind, states, &more);
     if (!e && more)
         sqlite_place_print(&w.at, page->next);
     free(states);
