@@ -209,6 +209,11 @@ def test_queue(api, storage, queue):
     assert model(api, f"/queues/{queue}")["queue"]["unfinished"] == 3
 
 
+def test_a_queue_shows_its_newest(api, queue):
+    ended = [finish(api, queue) for _ in range(22)]
+    assert [job["id"] for job in model(api, f"/queues/{queue}")["ended"]] == ended[:1:-1]
+
+
 def test_an_unknown_queue(api):
     for name in (new_id(), "%00", "%F0%9F%90%A7", "%3Cscript%3E", "a%2Fb"):
         found = page(api, f"/queues/{name}")

@@ -85,41 +85,53 @@ json_t *job_row(const json_t *job)
         span_between(started, ended), "tags", texts_of(json_object_get(job, "tags")));
 }
 
+/* Jobs of a list that is cut. */
+struct cut {
+    json_t *jobs;
+    int64_t limit;
+};
+
 static bool take(void *arg, struct text name, json_t *job)
 {
+    struct cut *cut = arg;
+    bool full = (int64_t)json_array_size(cut->jobs) == cut->limit;
+
     (void)name;
-    json_array_append_new(arg, job);
-    return true;
+    if (full)
+        json_decref(job);
+    else
+        json_array_append_new(cut->jobs, job);
+    return !full;
 }
 
 enum err jobs_read(struct store *s, const struct job_filter *filter, int64_t limit, json_t **ret,
                    bool *ret_more)
 {
-    json_t *jobs = json_array();
-    struct list_page page = {.limit = limit, .take = take, .arg = jobs};
+    struct cut cut = {json_array(), limit};
+    struct list_page page = {.limit = limit, .take = take, .arg = &cut};
     struct job_filter f = *filter;
 
     if (!f.until_ms)
         f.until_ms = INT64_MAX / 1000;
     enum err e = store_jobs_list(s, &f, &page);
     if (e) {
-        json_decref(jobs);
+        json_decref(cut.jobs);
         return e;
     }
-    *ret = jobs;
+    *ret = cut.jobs;
     *ret_more = *page.next != '\0';
     return ERR_OK;
 }
 
 enum err jobs_read_next(struct store *s, struct text queue, int64_t limit, json_t **ret)
 {
-    json_t *jobs = json_array();
-    enum err e = store_queue_next(s, queue, limit, take, jobs);
+    struct cut cut = {json_array(), limit};
+    enum err e = store_queue_next(s, queue, limit, take, &cut);
 
     if (e)
-        json_decref(jobs);
+        json_decref(cut.jobs);
     else
-        *ret = jobs;
+        *ret = cut.jobs;
     return e;
 }
 
