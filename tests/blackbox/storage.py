@@ -93,6 +93,11 @@ class MongoStorage:
         """Makes the job look as if nobody knew whether its agent got it."""
         self._set(job_id, claim__open=True)
 
+    def has_arrived(self, job_id):
+        """Whether the server knows that an agent got the job."""
+        claim = self.db.jobs.find_one({"job_id": job_id})["claim"]
+        return "token" in claim and "open" not in claim
+
     def make_files_due(self):
         """What is noted of files for later is due now. Gives what tells how much of it is not swept."""
         at = now() - datetime.timedelta(seconds=1)
@@ -193,6 +198,9 @@ class SqliteStorage:
 
     def open_claim(self, job_id):
         self._set(job_id, "open", 1)
+
+    def has_arrived(self, job_id):
+        return self._run("SELECT token IS NOT NULL AND open IS NULL FROM jobs WHERE job_id = ?", job_id) == [(1,)]
 
     def make_files_due(self):
         at = int(now().timestamp() * 1e3) - 1000

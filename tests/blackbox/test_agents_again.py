@@ -1,20 +1,24 @@
 """An agent that was started again: it has lost the jobs that it had before."""
 
-import time
-
 import pytest
 
 import auth
 from client import Api, expect, expect_none
 from stack import Stack, wait_until
+from storage import storage_of
 
 REASON = "agent {} was started again"
 
 
 @pytest.fixture(scope="module")
-def api(store_uri):
+def own(store_uri):
     with Stack(store_uri(), "--agent-names", "own") as stack:
-        yield Api(stack.url)
+        yield stack
+
+
+@pytest.fixture
+def api(own):
+    return Api(own.url)
 
 
 @pytest.fixture
@@ -50,10 +54,10 @@ def test_a_later_claim(api, queue, agent, state):
     assert api.state(second) == "test"
 
 
-def test_a_claim_that_has_arrived_without_a_report(api, queue, agent):
+def test_a_claim_that_has_arrived_without_a_report(own, api, queue, agent):
     """The frontend tells it."""
     first = take(api, queue, agent, None)
-    time.sleep(1)
+    wait_until(lambda: storage_of(own).has_arrived(first), "the claim is confirmed")
     take(api, queue, agent)
     assert api.state(first) == "cancelled"
 

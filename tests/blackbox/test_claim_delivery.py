@@ -1,6 +1,7 @@
 """Jobs that were handed out and did not arrive wait again; those that arrived never do."""
 
 import random
+import select
 import signal
 import socket
 import struct
@@ -11,6 +12,7 @@ import pytest
 
 from client import Api, Raw, expect, expect_none
 from stack import wait_until
+from storage import storage_of
 
 
 def ask(queue, agent=None):
@@ -25,35 +27,62 @@ def reset(connection):
     connection.socket.close()
 
 
-def test_closed_before_the_answer_is_read(server, api, queue):
-    """The answer lies unread in the agent's socket when it ends."""
-    job_id = api.submit(queue)
-    connection = Raw(server).send(ask(queue))
-    wait_until(lambda: api.state(job_id) == "running", "it is handed out")
-    time.sleep(0.02)
+def close(connection):
+    """Closes as the end of a process does: with a reset, if there is unread data."""
     connection.file.close()
     connection.socket.close()
-    wait_until(lambda: api.state(job_id) == "waiting", "it waits again", 3)
-    assert api.claimed(queue) == job_id
 
 
-def test_returned_job_has_its_old_place(server, api, queue):
-    ids = [api.submit(queue) for _ in range(3)]
-    connection = Raw(server).send(ask(queue))
-    wait_until(lambda: api.state(ids[0]) == "running", "it is handed out")
-    reset(connection)
-    wait_until(lambda: api.state(ids[0]) == "waiting", "it waits again", 3)
-    assert [api.claimed(queue) for _ in ids] == ids
+# Seconds after its answer for which the frontend waits for a reset (WATCH_MS of frontend/delivery.c), less some:
+# a claim whose connection stays open for longer has arrived.
+WATCHED = 0.2
+
+
+def answered(connections):
+    """Waits for their answers, which stay unread; a time before which none of them had come."""
+    before = time.monotonic()
+    while not (found := select.select([c.socket for c in connections], [], [], 0.005)[0]):
+        before = time.monotonic()
+    while len(found) < len(connections):
+        found = select.select([c.socket for c in connections], [], [], 0.005)[0]
+    return before
+
+
+def insist(attempt, tries=20):
+    """Repeats what must be done within WATCHED, until the machine is fast enough: until attempt() is true."""
+    for _ in range(tries):
+        if value := attempt():
+            return value
+    raise AssertionError(f"slower than {WATCHED} s in each of {tries} tries")
+
+
+@pytest.mark.parametrize("leave", [close, reset])
+def test_closed_before_the_answer_is_read(server, api, queue, leave):
+    """The answer lies unread in the agent's socket when it ends: the job waits again, in its old place."""
+    def attempt():
+        name = f"{queue}-{time.monotonic_ns()}"
+        ids = [api.submit(name) for _ in range(3)]
+        connection = Raw(server).send(ask(name))
+        before = answered([connection])
+        leave(connection)
+        return time.monotonic() - before < WATCHED and (name, ids)
+
+    name, ids = insist(attempt)
+    wait_until(lambda: api.state(ids[0]) == "waiting", "it waits again")
+    assert [api.claimed(name) for _ in ids] == ids
 
 
 @pytest.mark.parametrize("seconds", [0, 0.0005, 0.001, 0.002, 0.005, 0.02])
 def test_closed_at_any_point(server, api, queue, seconds):
     """No job is lost, and none is left with an agent that is gone."""
     ids = {api.submit(queue) for _ in range(10)}
+    late = 0  # counted as arrived, perhaps
     for _ in range(10):
+        began = time.monotonic()
         connection = Raw(server).send(ask(queue))
         time.sleep(seconds * random.random() * 2)
         reset(connection)
+        late += time.monotonic() - began > WATCHED
     found = set()
 
     def collect():
@@ -62,15 +91,23 @@ def test_closed_at_any_point(server, api, queue, seconds):
             job_id = response.json()["job_id"]
             assert job_id not in found
             found.add(job_id)
-        return found == ids
+        return len(found) >= len(ids) - late
 
-    wait_until(collect, "all jobs are handed out", 10)
+    wait_until(collect, "all jobs are handed out")
+    assert late < len(ids) / 2 and found <= ids
+    assert {api.state(job_id) for job_id in ids - found} <= {"running"}
+
+
+def await_arrival(server, ids):
+    """The server knows that their agents have them, so that none waits again."""
+    storage = storage_of(server)
+    wait_until(lambda: all(storage.has_arrived(job_id) for job_id in ids), "the claims are confirmed")
 
 
 @pytest.mark.slow
 def test_agents_that_close_after_reading(private, queue):
     """Orderly closes at once: their jobs have arrived, and none is handed out again."""
-    server = private("--claim-timeout", 2, "--sweep-interval", 50, frontends=2)
+    server = private(frontends=2)
     api = Api(server.url)
     ids = sorted(api.submit(queue) for _ in range(60))
 
@@ -80,19 +117,17 @@ def test_agents_that_close_after_reading(private, queue):
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(one, ids)) == ids
-    time.sleep(3)
+    await_arrival(server, ids)
+    assert {api.state(job_id) for job_id in ids} == {"running"}
     expect_none(api.claim(queue))
 
 
-@pytest.mark.slow
-def test_kept_connection_confirms(private, queue):
+def test_kept_connection_confirms(server, api, queue):
     """A quiet connection that stays open: no call tells that the job has arrived."""
-    server = private("--claim-timeout", 2, "--sweep-interval", 50)
-    api = Api(server.url)
     job_id = api.submit(queue)
     with Raw(server) as connection:
         assert connection.send(ask(queue)).reply().json()["job_id"] == job_id
-        time.sleep(3.5)
+        await_arrival(server, [job_id])
     assert api.state(job_id) == "running"
     expect_none(api.claim(queue))
 
@@ -106,56 +141,60 @@ def test_same_agent_many_jobs(api, queue):
 
 
 def claim_and_kill(server, queue, agent=None):
-    """Kills the frontend between the claim and the confirmation, which comes after 250 ms."""
-    (frontend,) = server.children("frontend")
-    connection = Raw(server).send(ask(queue, agent) if agent else ask(queue))
-    assert connection.socket.recv(1)
-    server.signal(signal.SIGKILL, [frontend])
-    connection.socket.close()
-    wait_until(lambda: frontend not in server.children("frontend") and server.is_complete(),
-               "a new frontend")
+    """A job whose frontend is killed between the claim and its confirmation."""
+    def attempt():
+        name = f"{queue}-{time.monotonic_ns()}"
+        job_id = Api(server.url).submit(name)
+        (frontend,) = server.children("frontend")
+        connection = Raw(server).send(ask(name, agent))
+        before = answered([connection])
+        assert connection.socket.recv(1)
+        server.signal(signal.SIGKILL, [frontend])
+        in_time = time.monotonic() - before < WATCHED
+        connection.socket.close()
+        wait_until(lambda: frontend not in server.children("frontend") and server.is_complete(), "a new frontend")
+        if not in_time and agent:
+            Api(server.url).set_state(job_id, "complete")
+        return in_time and (name, job_id)
+
+    return insist(attempt)
 
 
 @pytest.mark.slow
 def test_claim_that_nobody_confirms(private, queue):
     """The frontend is killed between the claim and the confirmation."""
     server = private("--claim-timeout", 2, "--sweep-interval", 50)
+    name, job_id = claim_and_kill(server, queue)
     api = Api(server.url)
-    job_id = api.submit(queue)
-    claim_and_kill(server, queue)
-    api = Api(server.url)
-    wait_until(lambda: api.state(job_id) == "waiting", "it waits again", 12)
-    assert api.claimed(queue) == job_id
+    wait_until(lambda: api.state(job_id) == "waiting", "it waits again")
+    assert api.claimed(name) == job_id
 
 
 @pytest.mark.slow
 def test_same_agent_gets_its_job_again(private, queue):
     """The same, but the agent asks again."""
-    server = private("--claim-timeout", 60)
-    job_id = Api(server.url).submit(queue)
-    claim_and_kill(server, queue, "a1")
+    server = private("--claim-timeout", 600)
+    name, job_id = claim_and_kill(server, queue, "a1")
     api = Api(server.url)
-    time.sleep(1.6)
-    expect_none(api.claim(queue, cookie="agent_name=a2"))
-    expect_none(api.claim(queue + "-other", cookie="agent_name=a1"))
-    assert api.claimed(queue, cookie="agent_name=a1") == job_id
-    expect_none(api.claim(queue, cookie="agent_name=a1"))
+    time.sleep(1.6)  # a claim is open for a second before it counts as lost
+    expect_none(api.claim(name, cookie="agent_name=a2"))
+    expect_none(api.claim(name + "-other", cookie="agent_name=a1"))
+    assert api.claimed(name, cookie="agent_name=a1") == job_id
+    expect_none(api.claim(name, cookie="agent_name=a1"))
 
 
 @pytest.mark.slow
 def test_report_confirms(private, queue):
-    """The frontend died after the agent got its job: the agent's posts confirm the claim."""
-    server = private("--claim-timeout", 2, "--sweep-interval", 50)
-    job_id = Api(server.url).submit(queue)
-    connection = Raw(server).send(ask(queue))
-    assert connection.reply().json()["job_id"] == job_id
-    server.kill("frontend")
-    wait_until(server.is_complete, "a new frontend")
-    api = Api(server.url)
-    expect(api.post(f"/v1/result/{job_id}", {"device_info": {"a": 1}}), 200)
-    time.sleep(4.5)
-    assert api.state(job_id) == "running"
-    expect_none(api.claim(queue))
+    """The frontend died after the agent got its job: the agent's posts confirm the claim, and so do its reads."""
+    server = private()
+    calls = [lambda api, job_id: api.post(f"/v1/result/{job_id}", {"device_info": {"a": 1}}),
+             lambda api, job_id: api.get(f"/v1/result/{job_id}", headers={"Cookie": "agent_name=a1"})]
+    for call in calls:
+        name, job_id = claim_and_kill(server, queue, "a1")
+        assert not storage_of(server).has_arrived(job_id)
+        expect(call(Api(server.url), job_id), 200)
+        await_arrival(server, [job_id])
+        expect_none(Api(server.url).claim(name, cookie="agent_name=a1"))
 
 
 def part_of_request(server, queue):
@@ -175,16 +214,19 @@ def half_closed(server, queue):
 
 def first_byte(server, queue):
     connection = Raw(server).send(ask(queue))
+    before = answered([connection])
     assert connection.socket.recv(1) == b"H"
     reset(connection)
+    return time.monotonic() - before > WATCHED
 
 
 def half_of_answer(server, queue):
     """The rest lies unread when the agent's process ends."""
     connection = Raw(server).send(ask(queue))
+    before = answered([connection])
     assert len(connection.socket.recv(100)) == 100
-    connection.file.close()
-    connection.socket.close()
+    close(connection)
+    return time.monotonic() - before > WATCHED
 
 
 def with_another_request(server, queue):
@@ -200,28 +242,33 @@ def with_another_request(server, queue):
                                    with_another_request])
 def test_leaving_at_a_point(server, api, queue, leave):
     """Those that got their job keep it; of the others it waits again."""
-    job_id = api.submit(queue, test_data={"test_cmds": "x" * 2000})
-    got = leave(server, queue)
+    def attempt():
+        name = f"{queue}-{time.monotonic_ns()}"
+        job_id = api.submit(name, test_data={"test_cmds": "x" * 2000})
+        got = leave(server, name)
+        return got is not True and (name, job_id, got)  # True: it was too slow
+
+    name, job_id, got = insist(attempt)
     if got:
         assert got == job_id
-        time.sleep(0.5)
+        await_arrival(server, [job_id])
         assert api.state(job_id) == "running"
-        expect_none(api.claim(queue))
+        expect_none(api.claim(name))
     else:
         # The server may hand the job to the dead connection first; then it comes back.
-        answer = wait_until(lambda: (r := api.claim(queue)).status_code == 200 and r, "it waits")
+        answer = wait_until(lambda: (r := api.claim(name)).status_code == 200 and r, "it waits")
         assert answer.json()["job_id"] == job_id
 
 
 @pytest.mark.slow
 def test_frontends_are_killed_while_agents_claim(private, queue):
     """Each job comes to one agent, and to none twice."""
-    server = private("--claim-timeout", 3, "--sweep-interval", 50, frontends=2)
+    server = private("--claim-timeout", 20, "--sweep-interval", 50, frontends=2)
     api = Api(server.url)
     ids = [api.submit(queue) for _ in range(80)]
-    end = time.monotonic() + 40
+    end = time.monotonic() + 90
 
-    def insist(call):
+    def until_answered(call):
         while time.monotonic() < end:
             try:
                 response = call(Api(server.url))
@@ -235,12 +282,12 @@ def test_frontends_are_killed_while_agents_claim(private, queue):
     def agent(number):
         got = []
         while not all(state != "waiting" for state in states.values()):
-            response = insist(lambda api: api.claim(queue, cookie=f"agent_name=a{number}"))
+            response = until_answered(lambda api: api.claim(queue, cookie=f"agent_name=a{number}"))
             if response.status_code == 200:
                 job_id = response.json()["job_id"]
                 got.append(job_id)
                 states[job_id] = "got"
-                insist(lambda api: api.post(f"/v1/result/{job_id}", {"job_state": "setup"}))
+                until_answered(lambda api: api.post(f"/v1/result/{job_id}", {"job_state": "setup"}))
             else:
                 time.sleep(0.1)
         return got
@@ -259,27 +306,26 @@ def test_frontends_are_killed_while_agents_claim(private, queue):
 @pytest.mark.slow
 def test_all_queues_of_one_notice_wake(private, queue):
     """One notice of the frontend returns several claims: waiters of each of their queues get a job at once, not
-    only those of the last one."""
+    only those of the last one. None of them looks by itself within the two seconds."""
     server = private(workers=1)
     api, (frontend,) = Api(server.url), server.children("frontend")
     queues = [f"{queue}-{n}" for n in range(4)]
-    for _ in range(5):
+
+    def attempt():
         ids = [api.submit(q) for q in queues]
         gone = [Raw(server).send(ask(q)) for q in queues]
-        wait_until(lambda ids=ids: all(api.state(i) == "running" for i in ids), "all are handed out")
-        waiting = [Raw(server).send(f"GET /v1/job?queue={q}&wait=6 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        answered(gone)
+        waiting = [Raw(server).send(f"GET /v1/job?queue={q}&wait=2 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
                    for q in queues]
         time.sleep(0.03)
         server.signal(signal.SIGSTOP, [frontend])
         for connection in gone:
             reset(connection)
         server.signal(signal.SIGCONT, [frontend])
-        started = time.monotonic()
         answers = [connection.reply() for connection in waiting]
-        took = time.monotonic() - started
-        if all(a.status_code == 200 for a in answers):
-            assert [a.json()["job_id"] for a in answers] == ids
-            assert took < 2, "one has looked by itself"
-            return
-        # Else the machine was slow: claims counted as arrived before their connections closed.
-    raise AssertionError("no round returned all claims")
+        if any(a.status_code != 200 for a in answers):  # the claims counted as arrived
+            return False
+        assert [a.json()["job_id"] for a in answers] == ids
+        return True
+
+    insist(attempt)

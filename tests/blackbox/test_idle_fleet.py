@@ -91,7 +91,7 @@ def test_a_claim_whose_answer_was_lost(private, queue):
     expect_none(poll(api, "agent-0"))
     job_id = api.submit("lab")
     assert expect(poll(api, "agent-0"), 200).json()["job_id"] == job_id
-    time.sleep(1)  # the frontend has confirmed it
+    wait_until(lambda: storage.has_arrived(job_id), "the claim is confirmed")
     storage.open_claim(job_id)
     expect_none(poll(api, "agent-1"))
     answer = wait_until(lambda: (lambda a: a.status_code == 200 and a)(poll(api, "agent-0")),

@@ -1,5 +1,6 @@
 """What happened to a job: GET /v1/events/job/<job_id>."""
 
+import datetime
 import time
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from client import Api, BAD_ID, expect, message, new_id
 from receiver import Receiver
 from stack import Port, Stack, wait_until
+from storage import now, storage_of
 from test_webhooks import event
 
 MAX, BYTES = 256, 64 * 1024  # of a job (worker/store/job_events.h)
@@ -66,6 +68,22 @@ def test_life_of_a_job(api, nobody):
     assert last["event_name"] == "job_cancelled" and last["detail"] == ""
     assert abs(time.time() - time.mktime(time.strptime(first["timestamp"], "%Y-%m-%dT%H:%M:%SZ"))
                + time.timezone) < 60
+
+
+@pytest.mark.stores("mongodb")
+def test_workers_whose_clocks_differ(hooks, api, nobody):
+    """The worker that stored an event was ahead of the one that claims: what came first is shown first."""
+    queue = new_id()
+    job = api.submit(queue)
+    post(api, job, nobody, one("a"))
+    jobs = storage_of(hooks).db.jobs
+    jobs.update_one({"job_id": job}, {"$set": {"events.0.at": now() + datetime.timedelta(seconds=5)}})
+    assert api.claimed(queue) == job
+    post(api, job, nobody, one("b"))
+    api.set_state(job, "complete")
+    assert names(api, job) == ["a", "job_claimed", "b"]
+    jobs.update_one({"job_id": job}, {"$unset": {"events.$[].after": 1}})  # as older releases store them
+    assert names(api, job) == ["job_claimed", "a", "b"]
 
 
 def test_posted_again(api, nobody):

@@ -8,7 +8,7 @@ import time
 import pytest
 import requests
 
-from client import Api, DATE, expect, expect_none, invalid, raw
+from client import Api, DATE, expect, expect_none, invalid
 from receiver import Receiver
 from stack import Port, Stack, wait_until
 from storage import storage_of
@@ -291,20 +291,3 @@ def test_no_leases(private, queue):
 def test_bad_wish_to_run_again(server, queue, value):
     response = Api(server.url).post("/v1/job", {"job_queue": queue, "rerun_on_orphan": value})
     expect(response, 422, invalid({"rerun_on_orphan": ["Must be an integer from 0 to 10."]}))
-
-
-@pytest.mark.slow
-def test_any_call_confirms(private, queue):
-    """The frontend that was to tell that the claim has arrived is dead; the agent's next question
-    for the result tells it."""
-    server = private("--claim-timeout", 2, "--sweep-interval", 50)
-    job_id = Api(server.url).submit(queue)
-    request = f"GET /v1/job?queue={queue} HTTP/1.1\r\nHost: a\r\nCookie: agent_name=a1\r\n\r\n"
-    assert raw(server, request.encode()).json()["job_id"] == job_id
-    server.kill("frontend")
-    wait_until(server.is_complete, "a new frontend")
-    api = Api(server.url)
-    expect(api.get(f"/v1/result/{job_id}", headers=cookie("a1")), 200)
-    time.sleep(3.5)
-    assert api.state(job_id) == "running"
-    expect_none(api.claim(queue))

@@ -1,6 +1,7 @@
 #include "worker/jobs/job_events.h"
 
 #include "common/clock.h"
+#include "worker/jobs/states.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -90,6 +91,18 @@ static void add_change(json_t *list, const json_t *change)
                                           "detail", reason ? reason : ""));
 }
 
+/* Whether the entry came after the change of this number. Times of two workers may differ, so what
+ * it says itself counts; but once there were HISTORY_MAX changes, the oldest are gone. */
+static bool is_after(const json_t *entry, const json_t *changes, size_t k)
+{
+    size_t n = json_array_size(changes);
+    const json_t *after = json_object_get(entry, "after");
+
+    if (json_is_integer(after) && n < HISTORY_MAX && json_integer_value(after) <= (json_int_t)n)
+        return (json_int_t)k < json_integer_value(after);
+    return at_of(json_array_get(changes, k)) <= at_of(entry);
+}
+
 json_t *job_events_merged(const json_t *posted, const json_t *changes)
 {
     json_t *list = json_array();
@@ -97,7 +110,7 @@ json_t *job_events_merged(const json_t *posted, const json_t *changes)
     size_t i, k = 0, n = json_array_size(changes);
 
     json_array_foreach ((json_t *)(uintptr_t)posted, i, entry) {
-        for (; k < n && at_of(json_array_get(changes, k)) <= at_of(entry); k++)
+        for (; k < n && is_after(entry, changes, k); k++)
             add_change(list, json_array_get(changes, k));
         json_array_append(list, json_object_get(entry, "event"));
     }

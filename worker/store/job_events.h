@@ -21,7 +21,7 @@ struct job_events_post {
 
 /* Both oldest first, times in ms since 1970. */
 struct job_events {
-    json_t *posted;  /* out: array of {at, event}; owned by the caller */
+    json_t *posted;  /* out: array of {at, event}, perhaps `after`; owned by the caller */
     json_t *changes; /* out: array of {at, state, reason}; reason may be missing; likewise */
 };
 

@@ -1,4 +1,5 @@
-/* Events that are kept with jobs: `events` of the job's document, [{at, event}, ...]. */
+/* Events that are kept with jobs: `events` of the job's document, [{at, after, event}, ...]. They
+ * came after so many entries of its history; those of older releases tell their time only. */
 #include "worker/store/mongo/job.h"
 #include "worker/store/mongo/oid.h"
 
@@ -11,7 +12,7 @@ static bson_t *more(struct mongo *m, const struct job_events_post *post)
         "?]}]}, '$events', {$slice: [{$concatArrays: "
         "[{$ifNull: ['$events', []]}, {$map: {input: {$filter: {input: {$literal: ?}, as: 'e', "
         "cond: {$not: [{$in: ['$$e', {$ifNull: ['$events.event', []]}]}]}}}, as: 'e', in: {at: "
-        "?, event: '$$e'}}}]}, ?]}]}}}]",
+        "?, after: {$size: {$ifNull: ['$history', []]}}, event: '$$e'}}}]}, ?]}]}}}]",
         v_int(JOB_EVENTS_BYTES), v_int(post->max ? post->max : JOB_EVENTS_MAX),
         v_int64(STORE_DOCUMENT_MAX - JOB_STATE_ROOM - 4 * (int64_t)JOB_EVENTS_BYTES),
         v_json(post->events), v_own(job_time(m)), v_int(JOB_EVENTS_MAX));
@@ -64,9 +65,9 @@ static void read_list(const bson_t *job, const char *name, json_t *list)
         return;
     while (bson_iter_next(&it) && doc_view(&it, &one))
         json_array_append_new(
-            list, json_pack("{s:I, s:s*, s:s*, s:o*}", "at", (json_int_t)doc_date(&one, "at"),
-                            "state", doc_str(&one, "state"), "reason", doc_str(&one, "reason"),
-                            "event", doc_json(&one, "event")));
+            list, json_pack("{s:I, s:o*, s:s*, s:s*, s:o*}", "at", (json_int_t)doc_date(&one, "at"),
+                            "after", doc_json(&one, "after"), "state", doc_str(&one, "state"),
+                            "reason", doc_str(&one, "reason"), "event", doc_json(&one, "event")));
 }
 
 enum err mongo_job_events_get(struct store *s, struct text job_id, struct job_events *ret)

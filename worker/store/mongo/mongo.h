@@ -49,6 +49,7 @@ struct mongo_clock {
     int64_t low_us, high_us;
     int64_t measured_us; /* clock_boot_us(); 0: never */
     int64_t due_us;      /* next measurement */
+    int64_t trip_us;     /* an answer that was not delayed; 0: unknown */
 };
 
 /* The keys of all holds (holds.h), as they were a while ago. */
