@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import bson
 import pymongo
@@ -179,6 +180,22 @@ def test_job_of_the_older_release(api, db, queue):
                         "test_serial": "s"}}})
     assert api.get(f"/v1/result/{job_id}").json() == {
         "setup_status": 1, "setup_output": "o", "test_serial": "s", "job_state": "complete"}
+
+
+def test_claims_at_one_time(api, db, queue):
+    """Jobs with and without what the server adds; each goes to one claim, with what belongs to it."""
+    jobs = [api.submit(queue, name=f"j{i}") if i % 3 else
+            insert_job(db, queue, data={"name": f"j{i}", "x": {"$c": None, "a.b": 1}}, attempts=[],
+                       **({"_id": f"key {i}", "created_at": None} if i % 2 else {})) for i in range(32)]
+    with ThreadPoolExecutor(16) as pool:
+        claimed = list(pool.map(lambda i: api.claim(queue, cookie=f"agent_name={queue}-{i}").json(), range(32)))
+    assert {c["job_id"]: c["name"] for c in claimed} == {job: f"j{i}" for i, job in enumerate(jobs)}
+    expect_none(api.claim(queue))
+    for agent, claim in enumerate(claimed):
+        job = db.jobs.find_one({"job_id": claim["job_id"]})
+        assert job["claim"]["owner"] == f"{queue}-{agent}" and job["lease"] > now()
+        assert job["history"][-1]["state"] == "running" and recent(job["started_at"])
+        assert [a for a in job["job_data"].get("x", {})] in ([], ["$c", "a.b"])
 
 
 def test_spelling_of_ids_is_free(api, db, queue):

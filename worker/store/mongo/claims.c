@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define SETTLE_MAX 64 /* statements in one command */
+#define SETTLE_MAX 64 /* tokens in one statement */
 
 #define SWEEPS "sweeps"
 
@@ -36,22 +36,26 @@ static enum err give_back(struct mongo *m, const char *token, char **ret_queue)
     return ERR_OK;
 }
 
-/* Appends the arrival of a claim to the batch. */
-static void add_close(struct db_batch *b, const char *token)
+/* Appends the arrival of claims to the batch: one statement for all, since mongod plans each. */
+static void add_close(struct db_batch *b, const char *const *tokens, size_t n)
 {
-    DB_ADD_UPDATE(b, .filter = doc_of("claim.token: ?, claim.open: true", v_str(token)),
-                  .update = doc_of("$unset: {claim.open: true}"), .index = IX_TOKEN);
+    if (n)
+        DB_ADD_UPDATE(b, .filter = doc_of("claim.token: {$in: ?}, claim.open: true", v_strs(tokens, n)),
+                      .update = doc_of("$unset: {claim.open: true}"), .index = IX_TOKEN, .all = true);
 }
 
 /* Settles up to SETTLE_MAX claims. */
 static void settle_some(struct mongo *m, struct claim_settle *claims, size_t n)
 {
     struct db_batch arrived = DB_BATCH(JOBS);
+    const char *tokens[SETTLE_MAX];
+    size_t len = 0;
 
-    arrived.unordered = true;
     for (size_t i = 0; i < n; i++)
         if (claims[i].arrived)
-            add_close(&arrived, claims[i].token);
+            tokens[len++] = claims[i].token;
+    arrived.last = true;
+    add_close(&arrived, tokens, len);
     enum err e = db_run(m, &arrived, NULL);
     for (size_t i = 0; i < n; i++) {
         claims[i].err = claims[i].arrived ? e : give_back(m, claims[i].token, &claims[i].queue);
@@ -77,7 +81,7 @@ static enum err overdue(struct mongo *m, const bson_t *job, struct db_batch *clo
     if (!token.s || token.len != REQUEST_ID_SIZE - 1)
         return ERR_OK;
     if (!claim_is_lost(doc_text(job, STATE_PATH))) {
-        add_close(closed, token.s);
+        add_close(closed, &token.s, 1);
     } else {
         enum err e = give_back(m, token.s, &sweep->wake[sweep->wake_len]);
         if (e)
