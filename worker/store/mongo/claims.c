@@ -40,8 +40,9 @@ static enum err give_back(struct mongo *m, const char *token, char **ret_queue)
 static void add_close(struct db_batch *b, const char *const *tokens, size_t n)
 {
     if (n)
-        DB_ADD_UPDATE(b, .filter = doc_of("claim.token: {$in: ?}, claim.open: true", v_strs(tokens, n)),
-                      .update = doc_of("$unset: {claim.open: true}"), .index = IX_TOKEN, .all = true);
+        DB_ADD_UPDATE(
+            b, .filter = doc_of("claim.token: {$in: ?}, claim.open: true", v_strs(tokens, n)),
+            .update = doc_of("$unset: {claim.open: true}"), .index = IX_TOKEN, .all = true);
 }
 
 /* Settles up to SETTLE_MAX claims. */
