@@ -49,10 +49,9 @@ static bool put_plain(yaml_emitter_t *e, const char *s)
            yaml_emitter_emit(e, &event);
 }
 
-/* The shortest digits that read back as the same number, with the point that YAML 1.1 wants. */
-static bool put_real(yaml_emitter_t *e, double value)
+void yaml_real(double value, char out[YAML_REAL_SIZE])
 {
-    char digits[40], text[48];
+    char digits[40];
     int precision = 15;
     double back;
 
@@ -61,8 +60,15 @@ static bool put_real(yaml_emitter_t *e, double value)
         back = strtod(digits, NULL);
     } while ((back < value || back > value) && ++precision < 18);
     size_t whole = strspn(digits, "-0123456789");
-    snprintf(text, sizeof text, "%.*s%s%s", (int)whole, digits, digits[whole] == '.' ? "" : ".0",
+    snprintf(out, YAML_REAL_SIZE, "%.*s%s%s", (int)whole, digits, digits[whole] == '.' ? "" : ".0",
              digits + whole);
+}
+
+static bool put_real(yaml_emitter_t *e, double value)
+{
+    char text[YAML_REAL_SIZE];
+
+    yaml_real(value, text);
     return put_plain(e, text);
 }
 

@@ -10,4 +10,8 @@
  * blocks. ERR_TOO_LARGE: it does not fit the buffer; ERR_INTERNAL: libyaml refuses it. */
 enum err yaml_write(const json_t *value, struct buf *out) MUST_CHECK;
 
+/* The shortest digits that read back as the same number, with the point that YAML 1.1 wants. */
+#define YAML_REAL_SIZE 48
+void yaml_real(double value, char out[YAML_REAL_SIZE]);
+
 #endif
