@@ -176,6 +176,8 @@ static const char *const on_the_bus[] = {
     [70] = "OP_WEB_LOG_SERIAL",
     [76] = "OP_PAGE_CANCEL",
     [77] = "OP_WEB_CANCEL",
+    [90] = "OP_PAGE_JOB_NEW",
+    [91] = "OP_WEB_JOB_NEW",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

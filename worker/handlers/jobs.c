@@ -13,6 +13,7 @@
 #include "worker/handlers/idempotency.h"
 #include "worker/handlers/job_adjust.h"
 #include "worker/handlers/job_reads.h"
+#include "worker/handlers/submit.h"
 #include "worker/handlers/unknown_queue.h"
 #include "worker/http/etag.h"
 #include "worker/http/jsonbody.h"
@@ -330,7 +331,13 @@ static void store_submissions(struct submission *subs, size_t n)
     }
 }
 
-void h_job_add(struct call *calls[], size_t n)
+static void reply_right(struct submission *subs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        reply_json(subs[i].call, 200, json_object());
+}
+
+static void submit(struct call *calls[], size_t n, bool check_only)
 {
     struct submission subs[BUS_BUNDLE_MAX];
     size_t loaded = 0;
@@ -342,9 +349,22 @@ void h_job_add(struct call *calls[], size_t n)
             submission_free(&subs[loaded]);
     }
     size_t left = check_permissions(subs, loaded);
-    store_submissions(subs, drop_unserved(subs, find_earlier(subs, left)));
+    if (check_only)
+        reply_right(subs, drop_unserved(subs, left));
+    else
+        store_submissions(subs, drop_unserved(subs, find_earlier(subs, left)));
     for (size_t i = 0; i < loaded; i++)
         submission_free(&subs[i]);
+}
+
+void h_job_add(struct call *calls[], size_t n)
+{
+    submit(calls, n, false);
+}
+
+void submit_check(struct call *calls[], size_t n)
+{
+    submit(calls, n, true);
 }
 
 /* Fields of job_data that only the server and the agents see. */

@@ -62,7 +62,7 @@ static json_t *notice(const struct call *c)
 {
     static const struct {
         const char *done, *text;
-    } all[] = {{"cancelled", "The job is cancelled."}};
+    } all[] = {{"cancelled", "The job is cancelled."}, {"submitted", "The job is submitted."}};
     struct text done;
 
     if (query_first(c->request, "done", &done))
