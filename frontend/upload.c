@@ -7,6 +7,7 @@
 #include "frontend/multipart.h"
 #include "frontend/piece.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,13 +57,31 @@ static enum err fault_of(const struct reply *reply)
                                                                                 : ERR_INTERNAL;
 }
 
+/* Leads the browser that sent a form back to the page of the job, with whose id the name of the
+ * stored file begins. */
+static void lead_back(struct upload *u)
+{
+    char url[FILE_NAME_SIZE + 32];
+    struct file_info f = {.name = ""};
+    struct reply reply = {.status = 303,
+                          .headers = {{"Location", url}, {"Cache-Control", "no-store"}},
+                          .headers_len = 2};
+    bool known = file_info_parse((struct text){u->info, strlen(u->info)}, &f);
+
+    snprintf(url, sizeof url, "/jobs/%.*s?done=attached", (int)strcspn(f.name, "."), f.name);
+    exchange_end(&u->x, known ? ERR_OK : ERR_INTERNAL, &reply);
+}
+
 static void on_committed(struct piece *p, enum err e, const struct reply *reply)
 {
     struct upload *u = ((struct upload_piece *)p)->upload;
 
     if (!e && reply->status != 200)
         e = fault_of(reply);
-    exchange_end(&u->x, e, reply);
+    if (!e && route_is_web(u->x.route))
+        lead_back(u);
+    else
+        exchange_end(&u->x, e, reply);
 }
 
 static void send_piece(struct upload *u, struct upload_piece *p, enum op op, piece_done_fn *done)

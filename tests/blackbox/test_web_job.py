@@ -269,3 +269,14 @@ def test_files(api, queue):
     found = page(api, f"/jobs/{job}")
     assert found.links()["artifact"] == f"/v1/result/{job}/artifact"
     assert "artifact: 1234 bytes" in text_of(found.one("main"))
+
+
+def test_the_queue_of_a_job_is_paused(api, queue):
+    job = api.submit(queue)
+    expect(api.post(f"/v1/queues/{queue}/pause", {"reason": HOSTILE, "until": "2099-01-01T00:00:00Z"}), 200)
+    line, = [text_of(e) for e in page(api, f"/jobs/{job}").all("span") if e.get("class") == "warn"]
+    assert line == f"The queue is paused: {shown(HOSTILE)}, until 2099-01-01T00:00:00Z"
+    paused = model(api, f"/jobs/{job}")["waiting"]["paused"]
+    assert paused["reason"] == HOSTILE and paused["by"] is None
+    expect(api.post(f"/v1/queues/{queue}/resume", {}), 200)
+    assert model(api, f"/jobs/{job}")["waiting"]["paused"] is None

@@ -42,6 +42,7 @@ static bool agent_put_wanted(struct call *c)
 static bool (*const questions[OP_COUNT_])(struct call *c) = {
     [OP_AGENT_PUT] = agent_put_wanted,
     [OP_ATTACHMENTS_PUT] = attachments_wanted,
+    [OP_WEB_ATTACHMENTS] = attachments_wanted,
     [OP_ARTIFACT_PUT] = artifact_wanted,
 };
 

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-handler_fn h_attachments_put, h_artifact_put, h_file_put, h_file_commit, h_attachments_get,
-    h_artifact_get, h_file_read;
+handler_fn h_attachments_put, h_web_attachments, h_artifact_put, h_file_put, h_file_commit,
+    h_attachments_get, h_artifact_get, h_file_read;
 
 #define ATTACHMENTS ".attachments"
 #define ARTIFACT    ".artifact"
@@ -73,6 +73,12 @@ void h_attachments_put(struct call *calls[], size_t n)
     (void)n;
     if (attachments_wanted(calls[0]))
         begin(calls[0], ATTACHMENTS);
+}
+
+/* The form of a job's page. Once the file is stored, the frontend leads the browser back to it. */
+void h_web_attachments(struct call *calls[], size_t n)
+{
+    h_attachments_put(calls, n);
 }
 
 void h_artifact_put(struct call *calls[], size_t n)

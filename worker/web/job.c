@@ -20,7 +20,7 @@ static bool state_is(const struct job_parts *p, const char *state)
     return t.s && text_is(t, state);
 }
 
-/* {before, is_unserved, paused, awaits_files} of a job that waits; null: it does not. */
+/* {before, is_next, is_unserved, paused, upload_url} of a job that waits; null: it does not. */
 static enum err waiting_of(struct call *c, const struct job_parts *p, json_t **ret)
 {
     struct text queue = json_string_text(json_object_get(p->row, "job_queue"));
@@ -42,10 +42,11 @@ static enum err waiting_of(struct call *c, const struct job_parts *p, json_t **r
         e = holds_load(c->store, HOLD_QUEUE, queue, &holds);
     const json_t *hold = json_object_getn(holds, queue.s ? queue.s : "", queue.len);
     if (!e)
-        *ret = json_pack("{s:I, s:b, s:b, s:o, s:b}", "before", (json_int_t)before, "is_next",
-                         before == 0, "is_unserved", !serves, "paused",
-                         page_short(json_object_get(hold, "reason"), CELL_MAX), "awaits_files",
-                         files.s && text_is(files, "waiting"));
+        *ret = json_pack(
+            "{s:I, s:b, s:b, s:o, s:o}", "before", (json_int_t)before, "is_next", before == 0,
+            "is_unserved", !serves, "paused", page_hold(hold), "upload_url",
+            files.s && text_is(files, "waiting") ? page_url("/jobs/", p->id, "/attachments")
+                                                 : json_null());
     json_decref(none);
     json_decref(holds);
     return e;

@@ -46,24 +46,14 @@ struct reading {
     const json_t *restricted;
 };
 
-/* {by, reason, until} of a paused queue; null: it is not. */
-static json_t *pause_of(const struct reading *r, struct text name)
-{
-    const json_t *hold = json_object_getn(r->holds, name.s, name.len);
-
-    return hold ? json_pack("{s:o, s:o, s:o}", "by", page_value(json_object_get(hold, "by")),
-                            "reason", page_value(json_object_get(hold, "reason")), "until",
-                            page_value(json_object_get(hold, "until")))
-                : json_null();
-}
-
 static json_t *queue_row(const struct reading *r, struct text name)
 {
-    return json_pack(
-        "{s:o, s:o, s:s, s:i, s:i, s:i, s:n, s:n, s:i, s:i, s:b, s:o}", "name", page_text(name),
-        "url", page_url("/queues/", name, ""), "description", "", "unfinished", 0, "waiting", 0,
-        "running", 0, "oldest", "oldest_ms", "online", 0, "agents", 0, "restricted",
-        json_object_getn(r->restricted, name.s, name.len) != NULL, "paused", pause_of(r, name));
+    return json_pack("{s:o, s:o, s:s, s:i, s:i, s:i, s:n, s:n, s:i, s:i, s:b, s:o}", "name",
+                     page_text(name), "url", page_url("/queues/", name, ""), "description", "",
+                     "unfinished", 0, "waiting", 0, "running", 0, "oldest", "oldest_ms", "online",
+                     0, "agents", 0, "restricted",
+                     json_object_getn(r->restricted, name.s, name.len) != NULL, "paused",
+                     page_hold(json_object_getn(r->holds, name.s, name.len)));
 }
 
 /* The row of a queue, made where there is none; borrowed. */

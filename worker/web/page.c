@@ -62,7 +62,9 @@ static json_t *notice(const struct call *c)
 {
     static const struct {
         const char *done, *text;
-    } all[] = {{"cancelled", "The job is cancelled."}, {"submitted", "The job is submitted."}};
+    } all[] = {{"cancelled", "The job is cancelled."},
+               {"submitted", "The job is submitted."},
+               {"attached", "The attachments are stored."}};
     struct text done;
 
     if (query_first(c->request, "done", &done))

@@ -103,3 +103,11 @@ json_t *page_url(const char *before, struct text name, const char *behind)
     buf_free(&b);
     return url;
 }
+
+json_t *page_hold(const json_t *hold)
+{
+    return hold ? json_pack("{s:o, s:o, s:o}", "by", page_value(json_object_get(hold, "by")),
+                            "reason", page_value(json_object_get(hold, "reason")), "until",
+                            page_value(json_object_get(hold, "until")))
+                : json_null();
+}

@@ -24,5 +24,7 @@ json_t *page_date(const json_t *text);
 json_t *page_span(int64_t seconds);
 /* BEFORE, the name percent-encoded, BEHIND: "/queues/a%20b". */
 json_t *page_url(const char *before, struct text name, const char *behind);
+/* {by, reason, until} of a hold as store_holds_list() gives it; NULL: null. */
+json_t *page_hold(const json_t *hold);
 
 #endif
