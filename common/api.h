@@ -68,7 +68,10 @@ enum route_flags {
      * claim of the job (first parameter of the path). */
     ROUTE_HOLDER = 256,
     /* A GET that changes the store. */
-    ROUTE_TAKES = 512
+    ROUTE_TAKES = 512,
+    /* The answer may be the first part of a long one: the frontend then fetches the others by
+     * OP_LOG_PART (common/file.h). */
+    ROUTE_PARTS = 1024
 };
 
 /* A row of the table. All are static: pointers stay valid, and equal pointers mean the same row. */

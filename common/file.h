@@ -21,6 +21,10 @@
 #define FILE_PARAM_AT   "at"
 #define FILE_PARAM_SIZE "size"
 
+/* Of an answer in parts, to the frontend only: the place of the next part, opaque text of less than
+ * FILE_INFO_SIZE bytes, sent back as FILE_PARAM_INFO. Without it the part is the last one. */
+#define PART_NEXT "Next-Part"
+
 /* A file in the store. */
 struct file_info {
     char id[FILE_ID_SIZE];

@@ -22,16 +22,27 @@ enum {
     KERNEL_UNSENT = 128 * 1024, /* bytes that wait in the kernel, beside those under way */
 };
 
+/* The end of an answer in parts, until the last one has come. */
+#define END_UNKNOWN INT64_MAX
+
 /* Either a piece is being read (`reading`), or the client reads the last one (until on_taken). */
 struct download {
     struct exchange x; /* first member */
     struct piece piece;
     char info[FILE_INFO_SIZE];
-    int64_t at, end;    /* bytes of the file that are not read yet */
+    int64_t at, end;    /* bytes of the file, or answer, that are not read yet */
     bool reading;       /* a piece is under way */
     bool quick;         /* the client read the last part at once */
     int64_t written_ms; /* when it was handed over */
 };
+
+static const char *header_of(const struct reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->headers_len; i++)
+        if (strcmp(reply->headers[i].name, name) == 0)
+            return reply->headers[i].value;
+    return NULL;
+}
 
 /* Memory for what was fetched and the client has not read yet. */
 static bool hold(struct download *d, int64_t bytes)
@@ -57,9 +68,8 @@ static void cut(struct download *d, const char *why)
     struct evhttp_request *req = d->x.req;
 
     log_set_request(d->x.id);
-    log_warn("download cut: %s %s after %" PRId64 " of %" PRId64 " bytes: %s",
-             http_method_name(route_method(d->x.route)), route_path(d->x.route), d->at, d->end,
-             why);
+    log_warn("download cut: %s %s after %" PRId64 " bytes: %s",
+             http_method_name(route_method(d->x.route)), route_path(d->x.route), d->at, why);
     log_set_request(NULL);
     exchange_detach(&d->x);
     exchange_free(&d->x);
@@ -79,11 +89,12 @@ static void on_read(struct piece *p, enum err e, const struct reply *reply);
 static void read_on(struct download *d)
 {
     int64_t left = d->end - d->at, size = d->quick && hold(d, FILE_PIECE) ? FILE_PIECE : FILE_CHUNK;
-    int64_t over = size == FILE_PIECE ? d->at % FILE_CHUNK : 0; /* chunks are fetched once */
+    bool file = d->end != END_UNKNOWN;
 
-    size -= over;
+    if (file && size == FILE_PIECE)
+        size -= d->at % FILE_CHUNK; /* chunks are fetched once */
     d->piece.server = d->x.server;
-    d->piece.op = OP_FILE_READ;
+    d->piece.op = file ? OP_FILE_READ : OP_LOG_PART;
     d->piece.origin = d->x.link.origin;
     d->piece.info = d->info;
     d->piece.at = d->at;
@@ -110,26 +121,52 @@ static void on_taken(struct evhttp_connection *evcon, void *arg)
         read_on(d);
 }
 
+static void send_part(struct download *d, struct text bytes)
+{
+    struct evbuffer *part = evbuffer_new();
+
+    mem_check(part && evbuffer_add(part, bytes.s, bytes.len) == 0);
+    d->at += (int64_t)bytes.len;
+    d->written_ms = clock_mono_ms();
+    evhttp_send_reply_chunk_with_cb(d->x.req, part, on_taken, d);
+    conn_hold(d->x.conn);
+    evbuffer_free(part);
+}
+
+/* Notes where the next part begins, or that this one is the last. False: it cannot be. */
+static bool take_next(struct download *d, const struct reply *reply)
+{
+    const char *next = header_of(reply, PART_NEXT);
+    size_t len = next ? strlen(next) : 0;
+
+    if (len >= sizeof d->info)
+        return false;
+    if (next)
+        memcpy(d->info, next, len + 1);
+    else
+        d->end = d->at + (int64_t)reply->body.len;
+    return true;
+}
+
 static void on_read(struct piece *p, enum err e, const struct reply *reply)
 {
     struct download *d = (struct download *)((char *)p - offsetof(struct download, piece));
+    bool file = d->end != END_UNKNOWN;
 
     d->reading = false;
-    if (!d->x.req) {
+    if (!d->x.req)
         exchange_free(&d->x);
-    } else if (e || reply->status != 200 || reply->body.len != (size_t)p->size) {
+    else if (e || reply->status != 200 || (file && reply->body.len != (size_t)p->size) ||
+             (!file && !take_next(d, reply)))
         cut(d, e                      ? err_text(e)
                : reply->status == 404 ? "the file was replaced or removed meanwhile"
                                       : "the store does not give it");
-    } else {
-        struct evbuffer *part = evbuffer_new();
-        mem_check(part && evbuffer_add(part, reply->body.s, reply->body.len) == 0);
-        d->at += p->size;
-        d->written_ms = clock_mono_ms();
-        evhttp_send_reply_chunk_with_cb(d->x.req, part, on_taken, d);
-        conn_hold(d->x.conn);
-        evbuffer_free(part);
-    }
+    else if (reply->body.len)
+        send_part(d, reply->body);
+    else if (d->at == d->end)
+        finish(d);
+    else
+        read_on(d);
 }
 
 /* ---- the head of the answer ---- */
@@ -177,6 +214,29 @@ static struct range range_of(struct evhttp_request *req, const struct file_info 
     return range_decide(&asked, f->length, etag, date);
 }
 
+static void end_without_body(struct download *d, int status)
+{
+    struct conn *c = d->x.conn;
+
+    exchange_count(&d->x, status);
+    struct evhttp_request *req = exchange_detach(&d->x);
+    exchange_free(&d->x);
+    evhttp_send_reply(req, status, NULL, NULL);
+    conn_hold(c);
+}
+
+/* Sends the head of the answer. */
+static void start(struct download *d, int status)
+{
+    exchange_count(&d->x, status);
+    d->quick = true;
+    d->x.client_gone = client_gone;
+    tune(d->x.conn);
+    place_lasts(d->x.conn, true);
+    evhttp_send_reply_start(d->x.req, status, NULL);
+    conn_hold(d->x.conn);
+}
+
 static void begin(struct download *d, const struct reply *reply, const struct file_info *f)
 {
     bool head = evhttp_request_get_command(d->x.req) == EVHTTP_REQ_HEAD;
@@ -191,24 +251,14 @@ static void begin(struct download *d, const struct reply *reply, const struct fi
         return;
     }
     add_headers(d, reply, &range, f, etag, date);
-    exchange_count(&d->x, range.status);
     if (!has_body) {
-        struct conn *c = d->x.conn;
-        struct evhttp_request *req = exchange_detach(&d->x);
-        exchange_free(&d->x);
-        evhttp_send_reply(req, range.status, NULL, NULL);
-        conn_hold(c);
+        end_without_body(d, range.status);
         return;
     }
     memcpy(d->info, reply->body.s, reply->body.len);
     d->at = range.first;
     d->end = range.end;
-    d->quick = true;
-    d->x.client_gone = client_gone;
-    tune(d->x.conn);
-    place_lasts(d->x.conn, true);
-    evhttp_send_reply_start(d->x.req, range.status, NULL);
-    conn_hold(d->x.conn);
+    start(d, range.status);
     read_on(d);
 }
 
@@ -230,3 +280,39 @@ static void on_opened(struct link_request *r, enum err e, const struct reply *re
 }
 
 const struct exchange_kind download_kind = {.size = sizeof(struct download), .reply = on_opened};
+
+/* ---- answers in parts ---- */
+
+/* Without a length: who wrote the log goes on. */
+static void begin_parts(struct download *d, const struct reply *reply)
+{
+    if (!hold(d, FILE_CHUNK)) {
+        exchange_end(&d->x, ERR_FULL, NULL);
+        return;
+    }
+    exchange_headers(&d->x, reply);
+    evhttp_remove_header(evhttp_request_get_output_headers(d->x.req), PART_NEXT);
+    if (evhttp_request_get_command(d->x.req) == EVHTTP_REQ_HEAD) {
+        end_without_body(d, reply->status);
+        return;
+    }
+    d->end = END_UNKNOWN;
+    start(d, reply->status);
+    if (reply->body.len)
+        send_part(d, reply->body);
+    else
+        read_on(d);
+}
+
+static void on_first(struct link_request *r, enum err e, const struct reply *reply)
+{
+    struct download *d = (struct download *)r;
+
+    if (e || !d->x.req || reply->status != 200 || !header_of(reply, PART_NEXT) ||
+        reply->body.len > (size_t)FILE_CHUNK + 1024 || !take_next(d, reply))
+        exchange_end(&d->x, e, reply);
+    else
+        begin_parts(d, reply);
+}
+
+const struct exchange_kind parts_kind = {.size = sizeof(struct download), .reply = on_first};

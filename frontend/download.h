@@ -1,4 +1,4 @@
-/* Downloads of files: fetched from the store in pieces, as fast as the client reads. */
+/* Answers that are fetched in pieces, as fast as the client reads: files, and long logs. */
 #ifndef FRONTEND_DOWNLOAD_H
 #define FRONTEND_DOWNLOAD_H
 
@@ -6,5 +6,8 @@
 
 /* Sends the request to the route's handler, whose reply names the file. */
 extern const struct exchange_kind download_kind;
+
+/* Sends the request to the route's handler, whose reply is the first part (ROUTE_PARTS). */
+extern const struct exchange_kind parts_kind;
 
 #endif

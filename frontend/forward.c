@@ -296,6 +296,7 @@ static const struct exchange_kind *kind_of(const struct route *route)
 {
     return route_flags(route) & ROUTE_UPLOAD     ? &upload_kind
            : route_flags(route) & ROUTE_DOWNLOAD ? &download_kind
+           : route_flags(route) & ROUTE_PARTS    ? &parts_kind
            : route_op(route) == OP_JOB_CLAIM     ? &park_kind
                                                  : &exchange_plain;
 }

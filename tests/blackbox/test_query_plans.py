@@ -243,7 +243,7 @@ def searches(api):
     job, *_ = pages(api, "/v1/job/search", "?state=test&limit=20")
     api.agent("web", state="test", queues=["web"], job_id=job)
     for path in ("/", "/queues?search=q1", "/agents?search=web", "/agents/web", f"/jobs?search={job}",
-                 f"/jobs/{job}", "/queues/big", "/jobs?search=nothing"):
+                 f"/jobs/{job}", f"/jobs/{job}/log/output?tail=9", "/queues/big", "/jobs?search=nothing"):
         expect(api.get(path), 200)
 
 

@@ -65,6 +65,79 @@ static void assert_look(struct store *s, const char *job_id, int64_t count, int6
     assert_int_equal(looks[1].types[OUTPUT_SERIAL].count, 0);
 }
 
+static bool see_size(void *arg, const struct log_piece *p)
+{
+    struct seen *s = arg;
+    size_t used = strlen(s->text);
+
+    assert_null(p->text.s);
+    snprintf(s->text + used, sizeof s->text - used, "%s%d.%d:%d", used ? " " : "", p->phase,
+             (int)p->number, (int)p->text.len);
+    return --s->left > 0;
+}
+
+static void assert_sizes(struct store *s, const struct log_read *what, bool backwards, size_t most,
+                         const char *text)
+{
+    struct seen seen = {.left = most};
+    struct log_read read = *what;
+
+    read.backwards = backwards;
+    read.take = see_size;
+    read.arg = &seen;
+    assert_int_equal(store_logs_sizes(s, &read), ERR_OK);
+    assert_string_equal(seen.text, text);
+}
+
+/* Both ways, however few are fetched at first. */
+static void test_sizes(void **state)
+{
+    struct stores *t = *state;
+    char id[ID_SIZE];
+
+    new_id(id);
+    struct log_read all = {.job_id = text_of(id), .phase = -1, .since_ms = INT64_MIN};
+    assert_sizes(t->a, &all, true, 9, "");
+    add(t->a, id, 0, 0, "a");
+    add(t->b, id, 1, 3, "é\n");
+    add(t->a, id, 2, 0, "");
+    add(t->b, id, 7, 3, "abcd");
+    for (all.batch = 0; all.batch < 6; all.batch++) {
+        assert_sizes(t->b, &all, false, 9, "0.0:1 3.1:3 0.2:0 3.7:4");
+        assert_sizes(t->a, &all, true, 9, "3.7:4 0.2:0 3.1:3 0.0:1");
+        assert_sizes(t->a, &all, true, 2, "3.7:4 0.2:0");
+        assert_read(t->a, &all, 9, "0.0:a 3.1:é\n 0.2: 3.7:abcd");
+    }
+    all.start = 1;
+    assert_sizes(t->a, &all, true, 9, "3.7:4 0.2:0 3.1:3");
+    all.phase = 3;
+    assert_sizes(t->b, &all, true, 9, "3.7:4 3.1:3");
+    assert_sizes(t->b, &all, false, 9, "3.1:3 3.7:4");
+}
+
+/* Of one number, more than a reader fetches at first. */
+static void test_sizes_of_one_number(void **state)
+{
+    struct stores *t = *state;
+    char id[ID_SIZE], text[8];
+
+    new_id(id);
+    struct log_read all = {.job_id = text_of(id), .phase = -1, .since_ms = INT64_MIN, .batch = 1};
+    for (int i = 0; i < 20; i++) {
+        snprintf(text, sizeof text, "%02d", i);
+        add(t->a, id, 3, 1, text);
+    }
+    add(t->a, id, 2, 1, "z");
+    struct seen seen = {.left = 21};
+    all.take = see;
+    all.arg = &seen;
+    assert_int_equal(store_logs_read(t->a, &all), ERR_OK);
+    assert_int_equal(seen.left, 0);
+    assert_sizes(t->a, &all, true, 21,
+                 "1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 "
+                 "1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.3:2 1.2:1");
+}
+
 static void test_read(void **state)
 {
     struct stores *t = *state;
@@ -273,9 +346,14 @@ static void test_view(void **state)
 }
 
 const struct CMUnitTest logs_suite[] = {
-    cmocka_unit_test(test_read),         cmocka_unit_test(test_once),
-    cmocka_unit_test(test_take),         cmocka_unit_test(test_many),
-    cmocka_unit_test(test_look_at_many), cmocka_unit_test(test_look_at_many_jobs),
+    cmocka_unit_test(test_read),
+    cmocka_unit_test(test_once),
+    cmocka_unit_test(test_take),
+    cmocka_unit_test(test_many),
+    cmocka_unit_test(test_look_at_many),
+    cmocka_unit_test(test_look_at_many_jobs),
     cmocka_unit_test(test_view),
+    cmocka_unit_test(test_sizes),
+    cmocka_unit_test(test_sizes_of_one_number),
 };
 SUITE_LEN(logs);

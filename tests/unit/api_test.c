@@ -174,6 +174,7 @@ static const char *const on_the_bus[] = {
     [68] = "OP_PAGE_JOB",
     [69] = "OP_WEB_LOG_OUTPUT",
     [70] = "OP_WEB_LOG_SERIAL",
+    [71] = "OP_LOG_PART",
     [76] = "OP_PAGE_CANCEL",
     [77] = "OP_WEB_CANCEL",
     [90] = "OP_PAGE_JOB_NEW",

@@ -112,10 +112,17 @@ static const struct request requests[] = {
      .query_len = 3},
     {.id = ID, .op = OP_ARTIFACT_PUT, .body = TEXT("                  300000")},
     {.id = ID, .op = OP_ATTACHMENTS_PUT, .body = TEXT("                    -413")},
+    {.id = ID,
+     .op = OP_LOG_PART,
+     .query = {{TEXT(FILE_PARAM_INFO), TEXT("0 0 0 0 9 7 0 261120 " ID)},
+               {TEXT(FILE_PARAM_AT), TEXT("0")},
+               {TEXT(FILE_PARAM_SIZE), TEXT("261120")}},
+     .query_len = 3},
 };
 
 static const char *const request_names[] = {
-    "full", "bare", "ask", "claims-settle", "file-put", "file-read", "upload", "upload-refused",
+    "full",   "bare",           "ask",      "claims-settle", "file-put", "file-read",
+    "upload", "upload-refused", "log-part",
 };
 
 static const struct {
@@ -233,7 +240,8 @@ static void say_own(FILE *out, const struct request *r)
     }
     if (!file_param(r, FILE_PARAM_INFO).s)
         return;
-    say_file(out, file_param(r, FILE_PARAM_INFO));
+    if (r->op != OP_LOG_PART) /* its place is a text of the worker alone */
+        say_file(out, file_param(r, FILE_PARAM_INFO));
     assert_true(file_number_parse(file_param(r, FILE_PARAM_AT), &n));
     fprintf(out, "at %" PRId64 "\n", n);
 }

@@ -1,6 +1,7 @@
 #include "worker/http/compress.h"
 
 #include "common/accept.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -67,7 +68,8 @@ void compress_reply(struct call *c)
 
     if (route_method(c->route) != HTTP_GET || !*route_path(c->route) ||
         (route_flags(c->route) & ROUTE_DOWNLOAD) || c->reply.status != 200 ||
-        body.len < COMPRESS_MIN || body.len > UINT32_MAX || !is_text(&c->reply))
+        body.len < COMPRESS_MIN || body.len > UINT32_MAX || !is_text(&c->reply) ||
+        header_of(&c->reply, PART_NEXT))
         return;
     if (!header_of(&c->reply, "Vary"))
         reply_header(c, "Vary", "Accept-Encoding");

@@ -81,6 +81,8 @@ struct log_read {
     int phase;        /* -1: all */
     int64_t start;    /* the lowest number, at least 0 */
     int64_t since_ms; /* the earliest at_ms; INT64_MIN: any */
+    int batch;        /* for a reader of few: how many to fetch at first, then more; 0: many */
+    bool backwards;   /* of logs_sizes only: from the last fragment down to `start` */
     log_take_fn *take;
     void *arg;
 };

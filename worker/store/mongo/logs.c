@@ -118,11 +118,14 @@ enum err mongo_logs_numbers(struct store *s, struct log_numbers *n)
     return ERR_OK;
 }
 
-/* Position of a read of several batches. */
+/* What a walk over a log reads of each fragment, and where it is after some batches. */
 struct place {
+    bool sizes;     /* no texts */
+    bool backwards; /* by number */
     int64_t number; /* of the last fragment */
     bson_oid_t seen[SEEN_MAX];
     size_t seen_len; /* of that number */
+    int batch;       /* documents of the next one */
     bool fresh;      /* the batch had some that were not seen before */
     bool enough;     /* the taker wants no more */
 };
@@ -144,44 +147,82 @@ static bool is_fresh(struct place *p, const bson_t *doc, int64_t number)
     return true;
 }
 
+/* The fragments from the place on. */
+static bson_t *filter_of(const struct log_read *r, const struct place *p)
+{
+    int64_t first = p->backwards ? r->start : p->number;
+    bson_t *filter = log_filter(r->job_id, r->type, r->phase, first);
+
+    if (p->backwards)
+        doc_add(filter, "$and: [{fragment_number: {$lte: ?}}]", v_int(p->number));
+    if (r->since_ms != INT64_MIN)
+        doc_add(filter, "timestamp: {$gte: ?}", v_date(r->since_ms));
+    return filter;
+}
+
 /* Passes on one batch. *ret_more: there may be further ones. */
 static enum err read_batch(struct mongo *m, const struct log_read *r, struct place *p,
                            bool *ret_more)
 {
+    static const char sizes[] =
+        "phase: true, fragment_number: true, timestamp: true, size: {$cond: "
+        "[{$eq: [{$type: '$log_data'}, 'string']}, {$strLenBytes: '$log_data'}, 0]}";
     struct db_found f;
     struct log_piece piece;
     int n = 0;
-    bson_t *filter = log_filter(r->job_id, r->type, r->phase, p->number);
+    enum err e = DB_FIND(m, &f, .collection = LOGS, .filter = filter_of(r, p),
+                         .fields = p->sizes ? sizes : NULL,
+                         .sort = p->backwards ? "fragment_number: -1" : "fragment_number: 1",
+                         .index = IX_FRAGMENT, .limit = p->batch);
 
-    if (r->since_ms != INT64_MIN)
-        doc_add(filter, "timestamp: {$gte: ?}", v_date(r->since_ms));
-    enum err e = DB_FIND(m, &f, .collection = LOGS, .filter = filter, .sort = "fragment_number: 1",
-                         .index = IX_FRAGMENT, .limit = READ_MAX);
     if (e)
         return e;
     p->fresh = false;
     for (; !p->enough && db_next(&f); n++) {
         if (!piece_of(&f.doc, &piece) || !is_fresh(p, &f.doc, piece.number))
             continue;
+        if (p->sizes)
+            piece.text = (struct text){NULL, (size_t)doc_int(&f.doc, "size", 0)};
         p->fresh = true;
         p->enough = !r->take(r->arg, &piece);
     }
-    *ret_more = !p->enough && p->fresh && (n == READ_MAX || f.reply.len >= BATCH_NOT_FULL);
-    if (p->seen_len == SEEN_MAX && p->number < INT64_MAX)
-        *p = (struct place){.number = p->number + 1};
+    *ret_more = !p->enough && (p->fresh || p->batch < READ_MAX) &&
+                (n == p->batch || f.reply.len >= BATCH_NOT_FULL);
+    if (p->seen_len == SEEN_MAX && p->number != (p->backwards ? 0 : INT64_MAX)) {
+        p->number += p->backwards ? -1 : 1;
+        p->seen_len = 0;
+    }
     db_end(&f);
     return ERR_OK;
+}
+
+static enum err walk(struct mongo *m, const struct log_read *read, struct place *p)
+{
+    bool more = true;
+    enum err e = ERR_OK;
+
+    p->batch = read->batch && read->batch < READ_MAX ? read->batch : READ_MAX;
+    while (!e && more) {
+        e = read_batch(m, read, p, &more);
+        p->batch = 4 * p->batch < READ_MAX ? 4 * p->batch : READ_MAX;
+    }
+    return e;
 }
 
 enum err mongo_logs_read(struct store *s, const struct log_read *read)
 {
     struct place p = {.number = read->start};
-    bool more = true;
-    enum err e = ERR_OK;
 
-    while (!e && more)
-        e = read_batch(mongo_of(s), read, &p, &more);
-    return e;
+    return walk(mongo_of(s), read, &p);
+}
+
+enum err mongo_logs_sizes(struct store *s, const struct log_read *read)
+{
+    struct place p = {.sizes = true,
+                      .backwards = read->backwards,
+                      .number = read->backwards ? INT64_MAX : read->start};
+
+    return walk(mongo_of(s), read, &p);
 }
 
 /* ---- taking: each fragment once ---- */

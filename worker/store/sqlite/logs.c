@@ -109,9 +109,9 @@ enum err sqlite_logs_numbers(struct store *s, struct log_numbers *n)
 
 /* ---- reading ---- */
 
-enum err sqlite_logs_read(struct store *s, const struct log_read *read)
+static enum err read_by(struct sqlite *q, enum sql statement, const struct log_read *read)
 {
-    struct query r = query_of_type(sqlite_of(s), SQL_LOG_READ, read->job_id, read->type);
+    struct query r = query_of_type(q, statement, read->job_id, read->type);
     bool more = true;
     enum err e = ERR_OK;
 
@@ -121,12 +121,25 @@ enum err sqlite_logs_read(struct store *s, const struct log_read *read)
     while (more && (e = query_step(&r)) == ERR_OK) {
         struct log_piece piece = {.phase = phase_of(query_col_text(&r, 0)),
                                   .number = query_col_int(&r, 1),
-                                  .at_ms = query_col_int(&r, 2),
-                                  .text = query_col_text(&r, 3)};
+                                  .at_ms = query_col_int(&r, 2)};
+        if (statement == SQL_LOG_READ)
+            piece.text = query_col_text(&r, 3);
+        else
+            piece.text.len = (size_t)query_col_int(&r, 3);
         more = piece.phase < 0 || read->take(read->arg, &piece);
     }
     query_end(&r);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_logs_read(struct store *s, const struct log_read *read)
+{
+    return read_by(sqlite_of(s), SQL_LOG_READ, read);
+}
+
+enum err sqlite_logs_sizes(struct store *s, const struct log_read *read)
+{
+    return read_by(sqlite_of(s), read->backwards ? SQL_LOG_SIZES_BACK : SQL_LOG_SIZES, read);
 }
 
 /* ---- taking ---- */
