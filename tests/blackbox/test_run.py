@@ -7,6 +7,7 @@ import pty
 import re
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -25,7 +26,13 @@ pytestmark = [
 
 @functools.cache
 def build():
-    done = subprocess.run(["ninja", "-C", BIN.parent, "-n", "testflinger-server"], capture_output=True, text=True)
+    # A dry run ends at the edge that runs CMake again, which always looks dirty where files are found by GLOB.
+    rules = re.sub(r"^build build\.ninja: .*\n(?: .*\n)*", "", (BIN.parent / "build.ninja").read_text(), flags=re.M)
+    with tempfile.NamedTemporaryFile("w", suffix=".ninja") as file:
+        file.write(rules)
+        file.flush()
+        done = subprocess.run(["ninja", "-C", BIN.parent, "-n", "-f", file.name, "testflinger-server"],
+                              capture_output=True, text=True)
     return str(BIN.parent if "no work to do" in done.stdout else ROOT / "build-run")
 
 
