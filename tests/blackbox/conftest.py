@@ -51,23 +51,32 @@ def store(request):
 
 @pytest.fixture(scope="session")
 def mongod():
-    process = Mongod()
+    Mongod.of_session = process = Mongod()
     yield process
+    Mongod.of_session = None
     process.remove()
 
 
 @pytest.fixture(scope="session")
 def store_uri(store, request):
-    """Makes the URI of a new, empty store; `{folder}` is filled in by the Stack."""
+    """Makes the URI of a new, empty store; `{folder}` is filled in by the Stack. A database goes with the module,
+    unless it is to be kept."""
     if store == "sqlite":
-        return lambda: "sqlite:{folder}/data.db"
+        return lambda keep=False: "sqlite:{folder}/data.db"
     process = request.getfixturevalue("mongod")
-    return lambda: process.uri(f"test_{uuid.uuid4().hex}")
+    return lambda keep=False: process.keep(process.new()) if keep else process.new()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def databases():
+    yield
+    if Mongod.of_session:
+        Mongod.of_session.drop()
 
 
 @pytest.fixture(scope="session")
 def server(store_uri):
-    with Stack(store_uri()) as stack:
+    with Stack(store_uri(keep=True)) as stack:
         yield stack
 
 
@@ -79,10 +88,13 @@ def private(store, store_uri, request):
 
     def start(*options, **counts):
         uri = counts.pop("store", None)
-        if not uri:
-            uri = store_uri()
+        mine = not uri and mongod
+        if mine:
+            uri = mongod.take()
             own.append(uri)
-        started.append(Stack(uri, *options, **counts).start())
+        started.append(Stack(uri or store_uri(), *options, **counts).start())
+        if mine:
+            mongod.has_started(uri)
         return started[-1]
 
     yield start
@@ -92,36 +104,36 @@ def private(store, store_uri, request):
             stack.stop()
         except AssertionError as fault:
             faults.append(str(fault))
-    if mongod:  # a database that stays makes mongod slower for the others
-        mongod.drop(own)
+    for uri in own:
+        mongod.give_back(uri)
     assert not faults, "\n".join(faults)
 
 
 @pytest.fixture(scope="session")
 def reference(store_uri):
     """A server that follows the reference server where the API document differs."""
-    with Stack(store_uri(), "--compat", "reference") as stack:
+    with Stack(store_uri(keep=True), "--compat", "reference") as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def roles_server(store_uri):
     """A server that looks at the roles of tokens. Tests count its events: none is left out."""
-    with Stack(store_uri(), "--auth", "roles", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
+    with Stack(store_uri(keep=True), "--auth", "roles", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def login_server(store_uri):
     """A server that nobody may use without a token; its log is as whole."""
-    with Stack(store_uri(), "--auth", "login", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
+    with Stack(store_uri(keep=True), "--auth", "login", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def open_server(store_uri):
     """A server as the first ones, which signs with the tests' key."""
-    with Stack(store_uri(), env=auth.ENV, webhooks=1) as stack:
+    with Stack(store_uri(keep=True), env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 

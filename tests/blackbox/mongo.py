@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 import pymongo
@@ -13,12 +14,17 @@ from stack import Port, wait_until
 
 
 class Mongod:
+    of_session = None  # that of the tests that need none of their own
+
     def __init__(self, *options):
         self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="tf-mongod-"))
         self.port = Port()
         self.address = f"127.0.0.1:{self.port.number}"
         self.client = None
+        self.databases = []  # made by new() and not yet dropped
+        self.used = []  # names of databases whose server has ended, the one that waits longest first
+        self.form = None  # of a database that a server has just made
         self.start()
 
     def start(self):
@@ -43,10 +49,51 @@ class Mongod:
     def uri(self, database):
         return f"mongodb://{self.address}/{database}"
 
-    def drop(self, uris):
-        """Removes the databases of uri()."""
-        for uri in uris:
-            self.client.drop_database(uri.rpartition("/")[2])
+    def new(self):
+        """The URI of a database that does not exist."""
+        self.databases.append(f"test_{uuid.uuid4().hex}")
+        return self.uri(self.databases[-1])
+
+    def keep(self, uri):
+        """Leaves a database of new() to the end of this process."""
+        self.databases.remove(uri.rpartition("/")[2])
+        return uri
+
+    def drop(self):
+        """Removes the databases of new(): each one makes mongod slower for the others."""
+        while self.databases:
+            self.client.drop_database(self.databases.pop())
+
+    def take(self):
+        """The URI of a database without documents. Its collections and their indexes are those of a server that
+        has ended, if possible: to make them takes mongod as long as some hundred requests."""
+        while len(self.used) > 1:  # a killed server's last write may still be under way in the newest one
+            name = self.used.pop(0)
+            if self.form_of(name) == self.form:
+                self._empty(name)
+                return self.uri(name)
+            self.client.drop_database(name)
+        return self.uri(f"test_{uuid.uuid4().hex}")
+
+    def has_started(self, uri):
+        """A server has started on a database of take()."""
+        self.form = self.form or self.form_of(uri.rpartition("/")[2])
+
+    def give_back(self, uri):
+        """The last server on a database of take() has ended."""
+        self.used.append(uri.rpartition("/")[2])
+
+    def form_of(self, name):
+        """{name of a collection: its options, its indexes}"""
+        db = self.client[name]
+        return {c["name"]: (c["options"], db[c["name"]].index_information()) for c in db.list_collections()}
+
+    def _empty(self, name):
+        for collection, (options, _) in self.form.items():
+            if options.get("capped"):
+                self.client[name].drop_collection(collection)
+            else:
+                self.client[name][collection].delete_many({})
 
     def stop(self):
         """Ends the process; start() brings the same data back."""
