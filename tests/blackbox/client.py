@@ -9,6 +9,7 @@ import uuid
 import requests
 
 import openapi
+from session import Session
 
 NOT_FOUND = (
     "Not found: 404 Not Found: The requested URL was not found on the server. If you entered the "
@@ -76,7 +77,7 @@ class Api:
     def __init__(self, url):
         self.url = url
         self.documented = True  # answers are as docs/openapi.json has them
-        self.session = requests.Session()
+        self.session = Session()
         self.session.trust_env = False  # proxies and passwords of the environment: looked up each time
         self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
