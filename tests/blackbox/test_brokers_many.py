@@ -78,7 +78,7 @@ def test_a_broker_that_stands_still(monitored):  # noqa: F811
     stopped = server.stack.children("broker")[:1]
     with load(server.stack.url):
         server.stack.freeze(stopped)
-        wait_until(lambda: server.value("frontend", "testflinger_bus_brokers") == 1, "it is missed", 5)
+        wait_until(lambda: server.value("frontend", "testflinger_bus_brokers") == 1, "it is missed")
         wait_until(lambda: server.value("frontend", "testflinger_bus_retries_total") > 0, "sent again")
         server.stack.thaw(stopped)
         wait_until(lambda: server.value("frontend", "testflinger_bus_brokers") == 2, "it is back")
@@ -126,7 +126,7 @@ class Named:
         with open(self.folder / "log", "ab") as log:
             process = subprocess.Popen(
                 ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', self.hosts,
-                 BIN / f"testflinger-{role}", "--heartbeat", "100", *map(str, options)], env=self.env,
+                 BIN / f"testflinger-{role}", "--heartbeat", "200", *map(str, options)], env=self.env,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
         self.running.append(process)
         return process

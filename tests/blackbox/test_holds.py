@@ -95,10 +95,10 @@ def test_modes_are_checked(api, agent):
 @pytest.mark.slow
 def test_a_mode_expires(api, agent):
     job = api.submit(agent)
-    held(api, agent, "OFFLINE", comment="lunch", mode_until=later(4))
+    held(api, agent, "OFFLINE", comment="lunch", mode_until=later(6))
     assert shown(api, agent)["mode_until"]
     expect_none(api.claim(agent, cookie=cookie(agent)))
-    wait_until(lambda: shown(api, agent)["state"] == "waiting", "the mode expires", 10)
+    wait_until(lambda: shown(api, agent)["state"] == "waiting", "the mode expires")
     assert api.claimed(agent, cookie=cookie(agent)) == job
 
 
@@ -131,13 +131,25 @@ def test_a_paused_queue_takes_jobs_and_hands_out_none(server, api):
         assert "X-Queue-Paused" not in api.get(f"/v1/queues/{other}/{what}").headers
     described = expect(api.get("/v1/agents/queues"), 200).json()
     assert (described[queue], described[other]) == ("(paused: power cut in é2) fast", "slow")
-    with park(server, queue) as poll:
-        expect(api.post(f"/v1/queues/{queue}/resume"), 200, "OK")
-        began = time.monotonic()
-        assert poll.reply().json()["job_id"] == job
-        assert time.monotonic() - began < 2.5  # it is woken: polls ask again by themselves after 3 s
+    expect(api.post(f"/v1/queues/{queue}/resume"), 200, "OK")
+    assert api.claimed(queue) == job
     assert "X-Queue-Paused" not in api.get(f"/v1/queues/{queue}/jobs").headers
     expect(api.post(f"/v1/queues/{queue}/resume"), 200, "OK")
+
+
+def test_the_end_of_a_pause_wakes(server, api, queue):
+    """A held poll asks then, not by itself after 3 s."""
+    def resume():
+        expect(api.post(f"/v1/queues/{queue}/pause", {"reason": "r"}), 200, "OK")
+        time.sleep(LAG)
+        job = api.submit(queue)
+        with park(server, queue) as poll:
+            began = time.monotonic()
+            expect(api.post(f"/v1/queues/{queue}/resume"), 200, "OK")
+            assert poll.reply().json()["job_id"] == job
+            return time.monotonic() - began < 2.5
+
+    assert any(resume() for _ in range(5))  # a busy machine may delay one
 
 
 def test_pauses_are_checked(api):
@@ -153,11 +165,11 @@ def test_pauses_are_checked(api):
 @pytest.mark.slow
 def test_a_pause_expires(api):
     queue = new_id()
-    expect(api.post(f"/v1/queues/{queue}/pause", {"reason": "r", "until": later(3)}), 200)
+    expect(api.post(f"/v1/queues/{queue}/pause", {"reason": "r", "until": later(6)}), 200)
     job = api.submit(queue)
     time.sleep(LAG)
     expect_none(api.claim(queue))
-    assert expect(api.get(f"/v1/job?queue={queue}&wait=10"), 200).json()["job_id"] == job
+    assert expect(api.get(f"/v1/job?queue={queue}&wait=20"), 200).json()["job_id"] == job
 
 
 @pytest.fixture(scope="module")

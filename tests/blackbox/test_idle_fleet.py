@@ -259,7 +259,7 @@ def test_a_wake_is_passed_on(private, queue):
     begun = time.monotonic()
     job_id = api.submit(queue, exclude_agents=excluded)
     assert polls[3].reply().json()["job_id"] == job_id
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10  # by itself it would ask after 15 s
     for poll in polls:
         poll.socket.close()
 

@@ -48,7 +48,7 @@ class Monitored:
     def __init__(self, private, *options, **counts):
         self.locked = Port(4)
         self.ports = self.locked.number
-        self.stack = private("--metrics-port", self.ports, "--heartbeat", 100, *options, **counts)
+        self.stack = private("--metrics-port", self.ports, *options, **counts)
         self.api = Api(self.stack.url)
         for role in ROLES:  # the monitor of a role starts beside its children, HTTP may be up before
             wait_until(lambda: self.listens(role), f"{role} serves its metrics")

@@ -116,8 +116,7 @@ def test_reload_with_slow_clients(private, queue):
         assert half.reply().status_code == 200
         upload.send(body[1_000_000:])
         assert upload.reply().status_code == 200
-    print(f"longest request on a new connection: {longest:.2f} s")
-    assert longest < 2
+    assert longest < 10  # one that waited for them would wait until the end of this loop
     assert Api(stack.url).get(f"/v1/result/{job}/artifact").content == file
     wait_until(stack.is_complete, "the old ones are gone")
     assert not any(before[role] & set(stack.forked(role)) for role in ROLES)

@@ -37,9 +37,9 @@ class Frontend:
         self.broker.send(self.peer, pack(REPLY, id=question), reply)
 
     def questions(self):
-        """How many come, each one answered that there is no job."""
+        """How many come, until none does for a while; each one is answered that there is no job."""
         n = 0
-        while self.broker.socket.poll(400):
+        while self.broker.socket.poll(400 if n else 10000):
             pairs = self.broker.next()
             if pairs and pairs[0][0]["type"] == REQUEST:
                 self.answer(pairs[0][0]["id"])

@@ -17,7 +17,7 @@ from stack import Port, secret, wait_until
 
 EVENT = {"event_name": "started_provisioning", "timestamp": "2024-05-03T19:11:33.541130+00:00",
          "detail": "my_detailed_message"}
-TIMEOUT = 1.0  # of the servers below, for the receivers' answers
+TIMEOUT = 3.0  # of the servers below, for the receivers' answers: also a busy machine answers in less
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_no_answer(api, behaviour, status, body):
         began = time.monotonic()
         response = expect(post(api, f"{receiver.url}/{behaviour}"), status, body)
         assert state(response) == "queued"
-        assert time.monotonic() - began < TIMEOUT + 4
+        assert time.monotonic() - began < TIMEOUT + 10  # one that never comes is not waited for
 
 
 def test_nobody_listens(api):
@@ -334,7 +334,7 @@ def certificate(folder, name):
 @pytest.mark.slow
 def test_tls(private, tmp_path):
     good, bad = certificate(tmp_path, "good"), certificate(tmp_path, "bad")
-    api = Api(private("--webhook-ca", good[0], "--webhook-timeout", 1000, webhooks=1).url)
+    api = Api(private("--webhook-ca", good[0], webhooks=1).url)
     with Receiver(tls=good) as known, Receiver(tls=bad) as unknown, Receiver() as plain:
         expect(post(api, f"{known.url}/ok"), 200, "thanks")
         expect(post(api, f"{known.url}/ok"), 200, "thanks")
