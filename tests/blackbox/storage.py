@@ -98,6 +98,11 @@ class MongoStorage:
         claim = self.db.jobs.find_one({"job_id": job_id})["claim"]
         return "token" in claim and "open" not in claim
 
+    def age_refreshes(self, seconds):
+        """Moves the first use of each refresh token back."""
+        self.db.refresh_tokens.update_many({"used_at": {"$type": "date"}}, [
+            {"$set": {"used_at": {"$subtract": ["$used_at", seconds * 1000]}}}])
+
     def make_files_due(self):
         """What is noted of files for later is due now. Gives what tells how much of it is not swept."""
         at = now() - datetime.timedelta(seconds=1)
@@ -201,6 +206,9 @@ class SqliteStorage:
 
     def has_arrived(self, job_id):
         return self._run("SELECT token IS NOT NULL AND open IS NULL FROM jobs WHERE job_id = ?", job_id) == [(1,)]
+
+    def age_refreshes(self, seconds):
+        self._run("UPDATE refresh_tokens SET used_ms = used_ms - ?", seconds * 1000)
 
     def make_files_due(self):
         at = int(now().timestamp() * 1e3) - 1000

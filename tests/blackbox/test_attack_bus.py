@@ -57,10 +57,9 @@ class Intruder(Frontend):
     def ask(self, payload, service=API, **fields):
         """Status and body of the answer to payload(id), id being the request's."""
         id_ = uuid.uuid4().bytes
-        begun = time.monotonic()
         self.request(payload(id_) if callable(payload) else payload, id=id_, service=service, **fields)
         answer = self.answer()
-        assert answer["id"] == id_ and time.monotonic() - begun < 3
+        assert answer["id"] == id_
         return reply_of(answer)
 
     def close(self):

