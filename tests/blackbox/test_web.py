@@ -144,7 +144,9 @@ def test_settings(private):
     for path in (*map(address, ROWS.values()), "/static/app.css", "/favicon.ico", "/robots.txt"):
         expect(api.get(path, headers=HTML), 404, NOT_FOUND)
     expect(api.get("/v1/"), 200)
-    named = Api(private("--web-title", HOSTILE.replace("\0", ""), workers=1, webhooks=0).url)
+    named = Api(private("--web-title", HOSTILE.replace("\0", ""), "--grafana-url", "https://g/d/1?x=1", workers=1,
+                        webhooks=0).url)
+    assert page(named, "/queues/a%26b").links()["History in Grafana"] == "https://g/d/1?x=1&var-queue=a%26b"
     found = page(named, "/")
     assert text_of(found.one("title")) == "Overview · " + shown(HOSTILE)
     assert shown(HOSTILE) in found.links()
@@ -298,7 +300,7 @@ def test_overview_counts(private):
     row, = page(api, "/").rows()
     assert (row["Queue"], row["Waiting"], row["Running"], row["Agents online"]) == ("q", "1", "1", "3 of 5")
     assert line_of(api, "a2").startswith("a2 is offline: new disk; its last post: 20")
-    assert line_of(api, "a3").startswith("a3 is maintenance: new disk")
+    assert line_of(api, "a3").startswith("a3 is in maintenance: new disk")
     for n in range(3):
         assert line_of(api, "a0") is None
         expect(api.post("/v1/agents/provision_logs/a0", {"job_id": jobs[0], "exit_code": 1}), 200)

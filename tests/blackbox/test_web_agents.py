@@ -8,7 +8,7 @@ import pytest
 import auth
 from client import Api, expect, new_id
 from storage import storage_of
-from web import HOSTILE, HTML, model, page, shown, text_of
+from web import HOSTILE, HTML, SVG, model, page, shown, text_of
 
 HTML_QUEUE = "<i>\"'&{{{site}}}"
 DATE = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -238,6 +238,7 @@ def test_provisionings(api, storage, queue):
     assert entries == [[job, "0", shown(HOSTILE)], [job, "0", ""], [job, "✘ 1", "no power"], [job, "0", ""]]
     assert facts(found)["Last provisionings"] == "✔ 2 passed in a row"
     assert found.links()[job] == f"/jobs/{job}"
+    assert "3 of 4 provisionings passed" in text_of(found.one("figcaption"))
 
     shown_days = model(api, f"/agents/{agent}")["provisionings"]
     first, last = shown_days["start"], shown_days["stop"]
@@ -264,6 +265,8 @@ def test_the_jobs_of_an_agent(api, queue):
         assert re.search(f"taken for lost {DATE}, unless", text_of(agent_page(api, agent).one("main")))
         api.set_state(job, "complete" if job == old else "reserve")
     found = agent_page(api, agent)
+    assert [row[0] for row in table(found, "What ran")] == [new[:8], old[:8]]
+    assert [a.get("href") for a in found.all(SVG + "a")] == [f"/jobs/{new}", f"/jobs/{old}"]
     assert [row[0] for row in table(found, "Newest")] == [f"{new[:8]} {shown(HOSTILE)}", f"{old[:8]} old"]
     card, = [text_of(e) for e in found.all("section") if e.get("aria-labelledby") == "job"]
     assert re.fullmatch(f"Its job {new[:8]} {re.escape(shown(HOSTILE))}, created {DATE}: ▶ reserve", card)

@@ -3,6 +3,7 @@
 import datetime
 import re
 import uuid
+from urllib.parse import quote
 
 import pytest
 
@@ -10,7 +11,7 @@ import auth
 from client import Api, UNKNOWN, expect, new_id
 from stack import wait_until
 from storage import now
-from web import HOSTILE, HTML, JSON, model, page, shown, text_of
+from web import HOSTILE, HTML, JSON, SVG, model, page, shown, text_of
 
 COLUMNS = ["Job", "Queue", "State", "Agent", "Submitted by", "Created", "Waited", "Took", "Tags"]
 
@@ -205,8 +206,27 @@ def test_queue(api, storage, queue):
     one, two = shown["Agents"]
     assert one[1:6] == [f"{queue}-1", "waiting", "lab", "maas", f"{queue} b c and 1 more"]
     assert two[1:4] == [f"{queue}-2", "offline broken", "unknown"]
-    assert [len(row) for row in shown["How long jobs have waited"]] == [5]
+    assert [row[0] for row in shown["How long jobs have waited"]] == ["5 %", "10 %", "50 %", "90 %", "95 %"]
     assert model(api, f"/queues/{queue}")["queue"]["unfinished"] == 3
+
+
+def test_charts_of_a_queue(api, storage, queue):
+    assert model(api, f"/queues/{queue}")["depth"] is None
+    name = f"{queue}<&"
+    jobs = [api.submit(name) for _ in range(5)]
+    expect(api.post("/v1/agents/images", {name: {"a&b": "url: x"}}), 200)
+    for job, hours in zip(jobs, (4 * 24, 3 * 24, 2)):
+        storage.set_age(job, hours * 3600)
+    assert api.claimed(name) == jobs[0]  # jobs[1] came before what the chart reads, and counts
+    found = model(api, "/queues/" + quote(name))
+    depth = found["depth"]
+    assert (depth["most"], depth["now"], len(depth["hours"])) == (4, 4, 24)
+    assert depth["hours"][1]["most"] == 2 and depth["hours"][5]["most"] == 1
+    assert len(found["waits"]) == 5 and found["waits"][-1]["width"] in (0, 100)
+    shown = page(api, "/queues/" + quote(name))
+    assert "At most 4 jobs waited at a time" in text_of(shown.one("figcaption"))
+    assert [p.get("d") for p in shown.all(SVG + "path")] == [depth["area"]]
+    assert shown.links()["Reserve"] == f"/jobs/new?queue={quote(name)}&reserve=1&image=a%26b"
 
 
 def test_a_queue_shows_its_newest(api, queue):

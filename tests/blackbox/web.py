@@ -10,6 +10,7 @@ from stack import ROOT
 ROW = re.compile(r'^PAGE\((\w+),[^()]*?\.path = "([^"]+)"', re.M)
 ROWS = dict(ROW.findall((ROOT / "common/api.def").read_text()))
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+SVG = "{http://www.w3.org/2000/svg}"
 JSON = {"Accept": "application/json"}
 POLICY = ("default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self'; "
           "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")

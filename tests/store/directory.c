@@ -420,6 +420,34 @@ static void test_busy(void **state)
     assert_int_equal(busy_in(t, queue, "complete"), 0);
 }
 
+static void test_queue_times(void **state)
+{
+    struct stores *t = *state;
+    char queue[ID_SIZE], taken[ID_SIZE], gone[ID_SIZE], waits[ID_SIZE];
+    static struct job_wait found[JOB_WAITS_MAX];
+    size_t n = 9;
+
+    new_id(queue);
+    assert_int_equal(store_queue_times(t->a, text_of(queue), 0, found, &n), ERR_OK);
+    assert_int_equal(n, 0);
+    add_job(t->a, queue, NULL, taken);
+    assert_next(t->a, queue, taken);
+    add_job(t->a, queue, NULL, gone);
+    assert_int_equal(cancel_job(t->a, gone), ERR_OK);
+    usleep(2000); /* the order of those of one millisecond is not defined */
+    add_job(t->a, queue, NULL, waits);
+    assert_int_equal(store_queue_times(t->b, text_of(queue), now_ms() - 60000, found, &n), ERR_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(found[0].left_ms, 0);
+    for (size_t i = 0; i < n; i++) {
+        assert_in_range(found[i].created_ms, now_ms() - 60000, now_ms() + 60000);
+        if (i)
+            assert_in_range(found[i].left_ms, found[i].created_ms, now_ms() + 60000);
+    }
+    assert_int_equal(store_queue_times(t->b, text_of(queue), now_ms() + 60000, found, &n), ERR_OK);
+    assert_int_equal(n, 0);
+}
+
 /* Compares the ids in a list of jobs with those that were submitted. */
 struct ids {
     char (*ids)[ID_SIZE];
@@ -746,6 +774,7 @@ const struct CMUnitTest directory_suite[] = {
     cmocka_unit_test(test_next),          cmocka_unit_test(test_turn),
     cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
     cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
-    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_holds),
+    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_queue_times),
+    cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

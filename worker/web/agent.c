@@ -3,6 +3,7 @@
 #include "worker/http/query.h"
 #include "worker/validation/fieldtypes.h"
 #include "worker/web/agent_row.h"
+#include "worker/web/chart.h"
 #include "worker/web/job_row.h"
 #include "worker/web/lab.h"
 #include "worker/web/page.h"
@@ -72,7 +73,7 @@ static json_t *provision_row(const json_t *entry)
                      page_short(json_object_get(entry, "detail"), TEXT_MAX));
 }
 
-/* {start, stop, is_bad, rate, has_entries, entries} of the days, newest first. */
+/* {start, stop, is_bad, rate, has_entries, entries, by_day} of the days, newest first. */
 static json_t *provisionings(const json_t *log, const struct days *d)
 {
     json_t *rows = json_array();
@@ -87,9 +88,9 @@ static json_t *provisionings(const json_t *log, const struct days *d)
         json_array_append_new(rows, provision_row(entry));
     }
     int n = (int)json_array_size(rows);
-    return json_pack("{s:o, s:o, s:b, s:i, s:b, s:o}", "start", date_of(d->from_ms), "stop",
+    return json_pack("{s:o, s:o, s:b, s:i, s:b, s:o, s:o}", "start", date_of(d->from_ms), "stop",
                      date_of(d->to_ms - DAY_MS), "is_bad", d->bad, "rate", n ? passed * 100 / n : 0,
-                     "has_entries", n > 0, "entries", rows);
+                     "has_entries", n > 0, "entries", rows, "by_day", chart_provisions(log));
 }
 
 /* ---- queues ---- */
@@ -131,6 +132,7 @@ static json_t *queues_of(const json_t *agent, const json_t *queues)
 /* What the page shows beside its agent. */
 struct parts {
     json_t *rows, *log, *provision_log, *jobs; /* owned */
+    json_t *timeline;                          /* owned: chart_timeline() */
     bool more;                                 /* the agent has had other jobs */
 };
 
@@ -151,6 +153,7 @@ static enum err read_parts(struct call *c, json_t *agent, struct parts *p)
     p->jobs = json_array();
     json_array_foreach (jobs, i, job)
         json_array_append_new(p->jobs, job_row(job));
+    p->timeline = chart_timeline(jobs, p->more, store_now_ms(c->store));
     json_decref(jobs);
     json_decref(one);
     return e;
@@ -184,11 +187,12 @@ static json_t *model(struct call *c, const struct lab *lab, const json_t *agent,
     json_t *queues = queues_of(agent, lab->queues), *lines = lines_of(p->log);
 
     return json_pack(
-        "{s:o, s:O, s:b, s:o, s:o, s:b, s:O, s:b, s:b, s:o}", "title",
+        "{s:o, s:O, s:b, s:o, s:o, s:b, s:O, s:b, s:b, s:o, s:O, s:o}", "title",
         page_text(c->request->params[0]), "agent", facts_of(agent, json_array_get(p->rows, 0)),
         "has_queues", json_array_size(queues) > 0, "queues", queues, "provisionings",
         provisionings(p->provision_log, &days), "has_jobs", json_array_size(p->jobs) > 0, "jobs",
-        p->jobs, "has_more_jobs", p->more, "has_log", json_array_size(lines) > 0, "log", lines);
+        p->jobs, "has_more_jobs", p->more, "has_log", json_array_size(lines) > 0, "log", lines,
+        "timeline", p->timeline, "dashboard", page_dashboard(c, "agent", c->request->params[0]));
 }
 
 static enum err answer(struct call *c, const struct lab *lab, json_t *agent)
@@ -202,6 +206,7 @@ static enum err answer(struct call *c, const struct lab *lab, json_t *agent)
     json_decref(p.log);
     json_decref(p.provision_log);
     json_decref(p.jobs);
+    json_decref(p.timeline);
     return e;
 }
 

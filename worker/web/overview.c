@@ -92,9 +92,9 @@ static json_t *agent_line(const json_t *agent)
     const json_t *name = json_object_get(agent, "name");
     bool silent = json_is_true(json_object_get(agent, "silent"));
 
-    return json_pack("{s:o, s:o, s:s, s:o, s:b, s:o, s:o}", "name", page_value(name), "url",
-                     page_url("/agents/", json_string_text(name), ""), "group",
-                     agent_group_names[agent_group_of(agent)], "comment",
+    return json_pack("{s:o, s:o, s:b, s:o, s:b, s:o, s:o}", "name", page_value(name), "url",
+                     page_url("/agents/", json_string_text(name), ""), "is_offline",
+                     agent_group_of(agent) == AGENT_OFFLINE, "comment",
                      page_short(json_object_get(agent, "comment"), CELL_MAX), "silent", silent,
                      "since", json_incref(json_object_get(agent, "updated")), "failures",
                      json_integer(-agent_streak_of(agent)));

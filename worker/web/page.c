@@ -154,6 +154,18 @@ void page_see_other(struct call *c, json_t *url)
     json_decref(url);
 }
 
+json_t *page_dashboard(const struct call *c, const char *variable, struct text name)
+{
+    const char *url = c->cfg->grafana_url;
+
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return json_null();
+    json_t *before = json_sprintf("%s%svar-%s=", url, strchr(url, '?') ? "&" : "?", variable);
+    json_t *whole = page_url(json_string_value(before), name, "");
+    json_decref(before);
+    return whole;
+}
+
 /* ---- errors ---- */
 
 #define NAME_SHOWN 256 /* bytes of a name that is not there */

@@ -22,6 +22,9 @@ void page_not_found(struct call *c, const char *what, struct text name);
  * once the call is answered. */
 void page_end(struct call *c);
 
+/* The address of the dashboard for a queue or agent, or null. */
+json_t *page_dashboard(const struct call *c, const char *variable, struct text name);
+
 /* Whether the caller may see more than the front page: with --auth login, who has signed in. */
 bool page_is_open(const struct call *c);
 

@@ -1,11 +1,15 @@
 /* The page of a queue: who serves it, what waits in it, how long. */
+#include "common/mem.h"
 #include "worker/encoding/json_string.h"
 #include "worker/jobs/percentiles.h"
 #include "worker/web/agent_row.h"
+#include "worker/web/chart.h"
 #include "worker/web/job_row.h"
 #include "worker/web/lab.h"
 #include "worker/web/page.h"
 #include "worker/web/values.h"
+
+#include <stdlib.h>
 
 handler_fn h_page_queue;
 
@@ -16,7 +20,9 @@ handler_fn h_page_queue;
 /* What the page shows, beside its agents. */
 struct parts {
     json_t *waiting, *running, *ended; /* owned: rows */
-    json_t *waits;                     /* owned: [{percentile, span}] */
+    json_t *waits;                     /* owned: [{percent, span, seconds, width}] */
+    json_t *depth;                     /* owned: chart_depth() */
+    json_t *images;                    /* owned: [{name, url}] */
 };
 
 static bool waits_of(void *arg, struct text name, json_t *waits)
@@ -37,8 +43,10 @@ static enum err read_waits(struct store *s, struct text queue, json_t *list)
 
     shown = percentiles(waits);
     json_object_foreach (shown, percent, seconds)
-        json_array_append_new(list, json_pack("{s:s, s:o}", "percent", percent, "span",
-                                              page_span((int64_t)json_number_value(seconds))));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:I}", "percent", percent, "span",
+                                              page_span((int64_t)json_number_value(seconds)),
+                                              "seconds", (json_int_t)json_number_value(seconds)));
+    chart_bars(list);
     json_decref(shown);
     json_decref(waits);
     return e;
@@ -77,6 +85,40 @@ static enum err read_states(struct store *s, struct text queue, bool over, json_
     return e;
 }
 
+/* `waiting`: how many wait now. */
+static enum err read_depth(struct store *s, struct text queue, int64_t waiting, json_t **ret)
+{
+    struct job_wait *waits = mem_alloc(JOB_WAITS_MAX * sizeof *waits);
+    int64_t now = store_now_ms(s);
+    size_t n = 0;
+    enum err e = store_queue_times(s, queue, now - CHART_WAITS_MS, waits, &n);
+
+    if (!e)
+        *ret = chart_depth(waits, n, n == JOB_WAITS_MAX, waiting, now);
+    free(waits);
+    return e;
+}
+
+/* Images, each with the address of a form that reserves an agent with it. */
+static enum err read_images(struct store *s, struct text queue, json_t *list)
+{
+    json_t *images = NULL, *value;
+    const char *name;
+    size_t len;
+    enum err e = store_images_get(s, queue, &images);
+
+    json_object_keylen_foreach(images, name, len, value)
+    {
+        struct text image = {name, len};
+        json_t *url = page_url("/jobs/new?queue=", queue, "&reserve=1&image=");
+        json_array_append_new(list, json_pack("{s:o, s:o}", "name", page_text(image), "url",
+                                              page_url(json_string_value(url), image, "")));
+        json_decref(url);
+    }
+    json_decref(images);
+    return e;
+}
+
 static enum err read_jobs(struct store *s, struct text queue, struct parts *p)
 {
     json_t *next = NULL;
@@ -109,17 +151,25 @@ static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
     if (!e)
         e = read_waits(c->store, queue, p->waits);
     if (!e)
-        page_reply(
-            c, 200,
-            json_pack("{s:o, s:o, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b}",
-                      "title", page_text(queue), "queue", row ? json_incref(row) : json_null(),
-                      "has_owners", json_array_size(owners) > 0, "owners", owners, "has_agents",
-                      json_array_size(rows) > 0, "agents", rows, "has_waiting",
-                      json_array_size(p->waiting) > 0, "waiting", p->waiting, "has_running",
-                      json_array_size(p->running) > 0, "running", p->running, "has_ended",
-                      json_array_size(p->ended) > 0, "ended", p->ended, "has_waits",
-                      json_array_size(p->waits) > 0, "waits", p->waits, "has_more",
-                      json_integer_value(json_object_get(row, "waiting")) > WAITING_MAX));
+        e = read_images(c->store, queue, p->images);
+    if (!e)
+        e = read_depth(c->store, queue, json_integer_value(json_object_get(row, "waiting")),
+                       &p->depth);
+    if (!e)
+        page_reply(c, 200,
+                   json_pack("{s:o, s:o, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, "
+                             "s:O, s:b, s:b, s:O, s:O, s:o}",
+                             "title", page_text(queue), "queue",
+                             row ? json_incref(row) : json_null(), "has_owners",
+                             json_array_size(owners) > 0, "owners", owners, "has_agents",
+                             json_array_size(rows) > 0, "agents", rows, "has_waiting",
+                             json_array_size(p->waiting) > 0, "waiting", p->waiting, "has_running",
+                             json_array_size(p->running) > 0, "running", p->running, "has_ended",
+                             json_array_size(p->ended) > 0, "ended", p->ended, "has_waits",
+                             json_array_size(p->waits) > 0, "waits", p->waits, "has_more",
+                             json_integer_value(json_object_get(row, "waiting")) > WAITING_MAX,
+                             "has_images", json_array_size(p->images) > 0, "images", p->images,
+                             "depth", p->depth, "dashboard", page_dashboard(c, "queue", queue)));
     json_decref(owners);
     json_decref(rows);
     return e;
@@ -131,7 +181,8 @@ void h_page_queue(struct call *calls[], size_t n)
     struct parts p = {.waiting = json_array(),
                       .running = json_array(),
                       .ended = json_array(),
-                      .waits = json_array()};
+                      .waits = json_array(),
+                      .images = json_array()};
     struct lab lab;
     enum err e = lab_read(c, (struct lab_wanted){.queue = c->request->params[0]}, &lab);
 
@@ -144,5 +195,7 @@ void h_page_queue(struct call *calls[], size_t n)
     json_decref(p.running);
     json_decref(p.ended);
     json_decref(p.waits);
+    json_decref(p.depth);
+    json_decref(p.images);
     lab_free(&lab);
 }

@@ -4,6 +4,8 @@
 #include "common/mem.h"
 #include "worker/jobs/states.h"
 
+#include <string.h>
+
 enum err mongo_queue_depths(struct store *s, struct queue_depth *depths, size_t max, size_t *ret_n)
 {
     struct db_found f;
@@ -66,4 +68,40 @@ enum err mongo_queues_busy(struct store *s, json_t **ret)
     }
     db_end(&f);
     return ERR_OK;
+}
+
+/* When a job stopped to wait; 0: it waits. */
+static int64_t left_of(const bson_t *doc)
+{
+    const char *state = doc_str(doc, STATE_PATH);
+    bson_iter_t entries;
+    bson_t last;
+    int64_t ms = doc_date(doc, "started_at");
+
+    if (state && strcmp(state, "waiting") == 0)
+        return 0;
+    if (!ms && doc_list(doc, "history", &entries) && bson_iter_next(&entries) &&
+        doc_view(&entries, &last))
+        ms = doc_date(&last, "at");
+    return ms ? ms : doc_date(doc, "created_at");
+}
+
+enum err mongo_queue_times(struct store *s, struct text queue, int64_t since_ms,
+                           struct job_wait *waits, size_t *ret_n)
+{
+    struct db_found f;
+    size_t n = 0;
+    enum err e =
+        DB_FIND(mongo_of(s), &f, .collection = JOBS,
+                .filter = doc_of("job_data.job_queue: ?, created_at: {$gte: ?}", v_text(queue),
+                                 v_date(since_ms)),
+                .fields = "_id: false, created_at: true, started_at: true, " STATE_PATH
+                          ": true, history: {$slice: -1}",
+                .sort = "created_at: -1, _id: -1", .index = IX_QUEUE, .limit = JOB_WAITS_MAX);
+
+    while (!e && n < JOB_WAITS_MAX && db_next(&f))
+        waits[n++] = (struct job_wait){doc_date(&f.doc, "created_at"), left_of(&f.doc)};
+    db_end(&f);
+    *ret_n = n;
+    return e;
 }

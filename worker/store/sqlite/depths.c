@@ -58,3 +58,20 @@ enum err sqlite_queues_busy(struct store *s, json_t **ret)
     *ret = queues;
     return ERR_OK;
 }
+
+enum err sqlite_queue_times(struct store *s, struct text queue, int64_t since_ms,
+                            struct job_wait *waits, size_t *ret_n)
+{
+    struct query r = query_new(sqlite_of(s), SQL_QUEUE_TIMES);
+    size_t n = 0;
+    enum err e = ERR_OK;
+
+    query_text(&r, queue);
+    query_int(&r, since_ms * 1000);
+    query_int(&r, JOB_WAITS_MAX);
+    while (n < JOB_WAITS_MAX && !(e = query_step(&r)))
+        waits[n++] = (struct job_wait){query_col_int(&r, 0) / 1000, query_col_int(&r, 1)};
+    query_end(&r);
+    *ret_n = n;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
