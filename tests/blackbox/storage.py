@@ -126,6 +126,22 @@ class MongoStorage:
         """Makes the job look handed out by a release that did not store the agent."""
         assert self.db.jobs.update_one({"job_id": job_id}, {"$unset": {"claim.owner": 1}}).matched_count == 1
 
+    def refresh_digests(self, client_id):
+        return [d["refresh_token"] for d in self.db.refresh_tokens.find({"client_id": client_id})]
+
+    def tokens_end(self, client_id):
+        """When the client's only refresh token or session expires, in seconds since 1970."""
+        document, = self.db.refresh_tokens.find({"client_id": client_id})
+        return document["expires_at"].timestamp()
+
+    def move_tokens_end(self, client_id, seconds):
+        for document in self.db.refresh_tokens.find({"client_id": client_id}):
+            self.db.refresh_tokens.update_one({"_id": document["_id"]}, {"$set": {
+                "expires_at": document["expires_at"] + datetime.timedelta(seconds=seconds)}})
+
+    def expire_tokens(self, client_id):
+        self.move_tokens_end(client_id, -10**7)
+
     def add_client(self, client_id, **fields):
         """Makes a client older than any token, unless one of this id exists."""
         made = bson.ObjectId(f"{631152000:08x}{os.urandom(8).hex()}")  # in 1990
@@ -227,6 +243,20 @@ class SqliteStorage:
 
     def forget_owner(self, job_id):
         self._set(job_id, "owner", None)
+
+    def refresh_digests(self, client_id):
+        return [d for d, in self._run("SELECT digest FROM refresh_tokens WHERE client_id = ?", client_id)]
+
+    def tokens_end(self, client_id):
+        """When the client's only refresh token or session expires, in seconds since 1970."""
+        (end,), = self._run("SELECT expires_ms FROM refresh_tokens WHERE client_id = ?", client_id)
+        return end / 1000
+
+    def move_tokens_end(self, client_id, seconds):
+        self._run("UPDATE refresh_tokens SET expires_ms = expires_ms + ? WHERE client_id = ?", seconds * 1000, client_id)
+
+    def expire_tokens(self, client_id):
+        self.move_tokens_end(client_id, -10**7)
 
     def add_client(self, client_id, **fields):
         self._run("INSERT OR IGNORE INTO clients (client_id, fields) VALUES (?, ?)", client_id, json.dumps(fields))

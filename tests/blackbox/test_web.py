@@ -6,19 +6,14 @@ import re
 import pytest
 
 import auth
-from client import Api, NOT_FOUND, expect, message, new_id
+from client import Api, NOT_FOUND, expect, new_id
 from storage import storage_of
 from web import HOSTILE, HTML, JSON, POLICY, ROWS, Page, model, page, shown, text_of
-
-SIGN_IN = "You need to sign in to access this page."
 
 
 def address(path):
     """A row's path with a value that nothing has."""
     return re.sub("<.*?>", new_id(), path)
-
-
-CLOSED = [path for path in ROWS.values() if path != "/"]
 
 
 # ---- forms ----
@@ -113,15 +108,6 @@ def test_errors_of_the_frontend(private):
 
 
 # ---- modes ----
-
-@pytest.mark.parametrize("path", CLOSED)
-def test_pages_need_a_session_in_the_mode_login(login_server, path):
-    api = Api(login_server.url)
-    found = page(api, address(path), 401)
-    assert SIGN_IN in found.text and not found.all("nav")
-    expect(api.get(address(path), headers=JSON), 401, message(SIGN_IN))
-    expect(api.get(address(path), headers={**JSON, "Authorization": "Bearer x"}), 401, message(SIGN_IN))
-
 
 def test_the_front_page_in_the_mode_login(login_server):
     api = Api(login_server.url)

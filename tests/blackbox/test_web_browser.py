@@ -74,8 +74,8 @@ def test_every_page_is_for_everybody(api, tab, queue):
     expect(api.post(f"/v1/result/{job}", {"provision_status": 1, "provision_output": "x" * 500}), 200)
     page = tab("/")
     for path in ("/", f"/jobs?queue={queue}", f"/jobs/{job}", f"/agents?search={queue}", f"/agents/{agent}",
-                 f"/queues?search={queue}", f"/queues/{queue}", f"/jobs/{new_id()}",
-                 f"/jobs/new?from={job}", f"/jobs/new?queue={queue}&reserve=1"):
+                 f"/queues?search={queue}", f"/queues/{queue}", f"/jobs/{new_id()}", f"/jobs/{job}/cancel",
+                 "/login", f"/jobs/new?from={job}", f"/jobs/new?queue={queue}&reserve=1"):
         for scheme, options in (("dark", {"runOnly": ["color-contrast"]}), ("light", None)):
             page.emulate_media(color_scheme=scheme)
             page.goto(path)  # a page that is there already takes the new colours when it likes
@@ -167,3 +167,19 @@ def test_without_script(api, tab, queue):
     see(page.locator("tbody tr")).to_have_count(1)
     see(page.get_by_role("checkbox")).to_have_count(0)
     see(page.locator("tbody time")).to_have_text(re.compile(r"^20[-\d]{8} [:\d]{8}$"))
+
+
+def test_a_job_is_cancelled_in_a_dialog(api, tab, queue):
+    job = api.submit(queue)
+    page = tab(f"/jobs/{job}")
+    page.get_by_role("link", name="Cancel", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Cancel a job")
+    see(dialog).to_be_visible()
+    dialog.get_by_role("link", name="Back").click()
+    see(dialog).to_have_count(0)
+    assert page.url.endswith(f"/jobs/{job}") and api.state(job) == "waiting"
+    page.get_by_role("link", name="Cancel", exact=True).press("Enter")
+    dialog.get_by_role("button", name="Cancel the job").click()
+    see(page.get_by_text("The job is cancelled.")).to_be_visible()
+    see(page.get_by_role("link", name="Cancel", exact=True)).to_have_count(0)
+    assert api.state(job) == "cancelled"

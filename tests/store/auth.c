@@ -177,7 +177,9 @@ static void test_refresh_tokens(void **state)
     assert_int_equal(f.issued_ms / 1000, new.issued_ms / 1000);
     assert_int_equal(f.expires_ms / 1000, new.expires_ms / 1000);
     assert_string_equal(f.binding, "binding");
-    assert_int_equal(store_refresh_touch(t->b, f.id, now_ms() + HOUR_MS), ERR_OK);
+    assert_false(f.web);
+    assert_int_equal(store_refresh_touch(t->b, f.id, now_ms() + HOUR_MS, 0), ERR_OK);
+    assert_int_equal(found(t->a, &token).expires_ms, f.expires_ms);
 
     assert_int_equal(store_refresh_list(t->b, text_of(client), &list), ERR_OK);
     assert_int_equal(json_array_size(list), 1);
@@ -197,6 +199,27 @@ static void test_refresh_tokens(void **state)
     assert_int_equal(store_refresh_add(t->a, &new), ERR_OK);
     assert_int_equal(store_client_delete(t->a, text_of(client), &ended), ERR_OK);
     assert_int_equal(ended, 1);
+}
+
+static void test_sessions(void **state)
+{
+    struct stores *t = *state;
+    struct token token;
+    char client[ID_SIZE];
+    json_t *list;
+
+    new_id(client);
+    struct refresh_new new = token_of(&token, client, NULL);
+    new.web = true;
+    assert_int_equal(store_refresh_add(t->a, &new), ERR_OK);
+    struct refresh_found f = found(t->b, &token);
+    assert_true(f.web);
+    int64_t later_ms = f.expires_ms + HOUR_MS;
+    assert_int_equal(store_refresh_touch(t->a, f.id, now_ms(), later_ms), ERR_OK);
+    assert_int_equal(found(t->b, &token).expires_ms, later_ms);
+    assert_int_equal(store_refresh_list(t->b, text_of(client), &list), ERR_OK);
+    assert_json(json_object_get(json_array_get(list, 0), "kind"), "'web'");
+    json_decref(list);
 }
 
 static enum refresh_rotated rotate_by(struct store *s, const char *request, const struct token *old,
@@ -374,10 +397,10 @@ static void test_submitter(void **state)
 }
 
 const struct CMUnitTest auth_suite[] = {
-    cmocka_unit_test(test_clients),           cmocka_unit_test(test_restricted),
-    cmocka_unit_test(test_refresh_tokens),    cmocka_unit_test(test_rotation),
-    cmocka_unit_test(test_repeated_rotation), cmocka_unit_test(test_logins),
-    cmocka_unit_test(test_signing_key),       cmocka_unit_test(test_audit),
-    cmocka_unit_test(test_submitter),
+    cmocka_unit_test(test_clients),        cmocka_unit_test(test_restricted),
+    cmocka_unit_test(test_refresh_tokens), cmocka_unit_test(test_sessions),
+    cmocka_unit_test(test_rotation),       cmocka_unit_test(test_repeated_rotation),
+    cmocka_unit_test(test_logins),         cmocka_unit_test(test_signing_key),
+    cmocka_unit_test(test_audit),          cmocka_unit_test(test_submitter),
 };
 SUITE_LEN(auth);

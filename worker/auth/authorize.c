@@ -3,9 +3,11 @@
 #include "common/log.h"
 #include "common/op.h"
 #include "worker/auth/security_log.h"
+#include "worker/auth/session.h"
 #include "worker/auth/signing_keys.h"
 #include "worker/clients/roles.h"
 #include "worker/encoding/json_string.h"
+#include "worker/http/query.h"
 #include "worker/request/form.h"
 
 #include <stdio.h>
@@ -167,16 +169,44 @@ static void check_client(struct call *c)
     json_decref(client);
 }
 
-/* Pages look at no token, only at sessions, of which there are none yet. */
+/* The form of an action. With a session it must carry what only the session's pages have; a page of
+ * a session that has ended does not act as somebody without one. */
+static void read_form(struct call *c)
+{
+    bool upload = route_flags(c->route) & ROUTE_UPLOAD;
+    struct text sent = {NULL, 0};
+
+    if ((c->ask && !upload) || (!upload && !form_load(c)) || route_op(c->route) == OP_WEB_LOGIN)
+        return;
+    if (upload)
+        query_first(c->request, SESSION_FIELD, &sent);
+    else
+        sent = form_text(c, SESSION_FIELD);
+    if (c->caller.has_token && !session_form_fits(c, sent)) {
+        reply_error(c, 403, "This form is not of your session: load its page again, then send it");
+        security_refused(c, "the form does not carry the token of the session");
+    } else if (!c->caller.has_token && sent.len) {
+        reply_error(c, 401, "You are not signed in any more: sign in, then send the form again");
+    }
+}
+
+/* Pages look at no token, only at sessions. */
 static void look_at_visitor(struct call *c)
 {
-    unsigned flags = route_flags(c->route);
+    bool guarded = route_flags(c->route) & ROUTE_GUARDED, open = c->cfg->auth == AUTH_OPEN;
 
     c->caller.role = ROLE_CONTRIBUTOR;
-    if (c->cfg->auth == AUTH_LOGIN)
-        reply_error(c, 401, "You need to sign in to access this page.");
-    else if (route_method(c->route) == HTTP_POST && !c->ask && !(flags & ROUTE_UPLOAD))
-        form_load(c);
+    enum err e = session_look(c);
+    if (e) {
+        reply_err(c, e);
+    } else if (route_roles(c->route) != ROLES_ANYONE) {
+        if (!c->caller.has_token && (guarded || c->cfg->auth == AUTH_LOGIN))
+            reply_error(c, 401, "You need to sign in to access this page.");
+        else if (guarded || !open)
+            check_role(c);
+    }
+    if (!c->reply.status && route_method(c->route) == HTTP_POST)
+        read_form(c);
 }
 
 void authorize_pass(struct call *c)
@@ -184,12 +214,14 @@ void authorize_pass(struct call *c)
     struct text header = c->request->headers[HDR_AUTHORIZATION];
     bool open = c->cfg->auth == AUTH_OPEN && !(route_flags(c->route) & ROUTE_GUARDED);
 
-    if (c->reply.status || route_roles(c->route) == ROLES_ANYONE)
+    if (c->reply.status)
         return;
     if (route_is_web(c->route)) {
         look_at_visitor(c);
         return;
     }
+    if (route_roles(c->route) == ROLES_ANYONE)
+        return;
     enum err e = open ? look(c, header) : demand(c, header);
     if (e)
         reply_err(c, e);

@@ -29,6 +29,11 @@ static enum err find_refresh(struct call *c, const char *missing, struct refresh
         return ERR_INVALID;
     sha256_text(key.token, digest);
     enum err e = store_refresh_find(c->store, &key, ret);
+    if (!e && ret->web) { /* a session of a browser is no refresh token */
+        json_decref(ret->client_id);
+        ret->client_id = NULL;
+        e = ERR_NOT_FOUND;
+    }
     json_decref(body);
     if (e == ERR_NOT_FOUND)
         reply_error(c, 400, "%s", missing);
@@ -95,7 +100,7 @@ static enum err rotate(struct call *c, const struct refresh_found *r, const json
 /* Notes the use of the token. On an error the call is answered. */
 static enum err touch(struct call *c, const struct refresh_found *r)
 {
-    enum err e = store_refresh_touch(c->store, r->id, store_now_ms(c->store));
+    enum err e = store_refresh_touch(c->store, r->id, store_now_ms(c->store), 0);
 
     if (e == ERR_NOT_FOUND)
         reply_error(c, 400, INVALID);

@@ -11,14 +11,18 @@
 
 #include <jansson.h>
 
-/* Who calls, as the gate found out (gate.h). */
+#define CALLER_FORM_SIZE 65
+
+/* Who calls, as the gate found out (authorize.h). */
 struct caller {
-    bool has_token;             /* a valid one */
-    enum token_fault fault;     /* of the one that came, when it is not valid */
-    unsigned role;              /* 0: none */
-    json_t *permissions;        /* of the token; owned; NULL: none */
-    int64_t issued_s;           /* when the token was; seconds since 1970 */
-    char binding[BINDING_SIZE]; /* of the token; "": none (clients.h) */
+    bool has_token;                /* a valid one */
+    enum token_fault fault;        /* of the one that came, when it is not valid */
+    unsigned role;                 /* 0: none */
+    json_t *permissions;           /* of the token; owned; NULL: none */
+    int64_t issued_s;              /* when the token was; seconds since 1970 */
+    char binding[BINDING_SIZE];    /* of the token; "": none (clients.h) */
+    char session[REFRESH_ID_SIZE]; /* of a browser: its id; "": none (session.h) */
+    char form[CALLER_FORM_SIZE];   /* what the session's forms carry; "": none */
 };
 
 /* Whether an answered call tells that the job it is about has its agent (lease.h). */

@@ -26,13 +26,14 @@ struct client_put {
 #define REFRESH_KEPT_MS ((int64_t)7776000 * 1000)
 
 /* A refresh token is stored as its SHA-256 in hex. Tokens that other tools stored as plain text are
- * found too. */
+ * found too. Sessions of browsers stand among them and end with them. */
 struct refresh_new {
     struct text client_id;
     const char *digest;
     const char *binding; /* worker/clients/document.h */
     const char *family;  /* of the token that it replaces; NULL: starts a family */
     int64_t issued_ms, expires_ms;
+    bool web; /* the session of a browser */
 };
 
 struct refresh_key {
@@ -46,7 +47,7 @@ struct refresh_key {
 struct refresh_found {
     char id[REFRESH_ID_SIZE]; /* of the document */
     json_t *client_id;        /* string, new reference */
-    bool revoked;
+    bool revoked, web;
     int64_t issued_ms, expires_ms;
     char binding[REFRESH_BINDING_SIZE]; /* "": issued by an older release */
     char family[REFRESH_FAMILY_SIZE];   /* its own id where it started the family */

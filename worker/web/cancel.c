@@ -1,12 +1,25 @@
 /* Cancels a job, once the visitor has said so on a page of its own. */
+#include "worker/web/cancel.h"
+
 #include "common/op.h"
 #include "worker/encoding/json_string.h"
+#include "worker/jobs/states.h"
 #include "worker/web/act.h"
 #include "worker/web/job_row.h"
 #include "worker/web/page.h"
 #include "worker/web/values.h"
+#include "worker/web/visitor.h"
 
 handler_fn h_page_cancel, h_web_cancel, h_job_action;
+
+json_t *cancel_url(const struct call *c, const json_t *job)
+{
+    const char *state = json_string_value(json_object_get(job, "job_state"));
+
+    if ((state && state_is_over(state)) || !visitor_may(c, OP_WEB_CANCEL))
+        return json_null();
+    return page_url("/jobs/", json_string_text(json_object_get(job, "job_id")), "/cancel");
+}
 
 /* The job of the path as a row; NULL: answered. */
 static json_t *job_of(struct call *c)

@@ -1,12 +1,15 @@
 /* The page of a job: how it went, and why. */
+#include "common/op.h"
 #include "worker/encoding/json_string.h"
 #include "worker/handlers/holds.h"
 #include "worker/jobs/lease.h"
 #include "worker/jobs/states.h"
+#include "worker/web/cancel.h"
 #include "worker/web/job_parts.h"
 #include "worker/web/job_row.h"
 #include "worker/web/page.h"
 #include "worker/web/values.h"
+#include "worker/web/visitor.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -140,7 +143,7 @@ static void reply(struct call *c, const struct job_parts *p, const struct more *
         c, 200,
         json_pack(
             "{s:O, s:O, s:O, s:o, s:O, s:o, s:o, s:b, s:o, s:b, s:O, s:b, s:O, s:O, s:b, s:O, "
-            "s:b, s:o}",
+            "s:b, s:o, s:o, s:o}",
             "title", json_string_length(name) ? name : json_object_get(row, "short"), "job", row,
             "outcome", json_object_get(row, "outcome"), "ended",
             page_time_of(json_object_get(p->row, "ended_at")), "waiting", m->waiting,
@@ -148,7 +151,9 @@ static void reply(struct call *c, const struct job_parts *p, const struct more *
             json_array_size(phases) > 0, "phases", phases, "has_logs", json_array_size(m->logs) > 0,
             "logs", m->logs, "has_serial", json_array_size(m->serial) > 0, "serial", m->serial,
             "definition", m->definition, "has_files", json_array_size(m->files) > 0, "files",
-            m->files, "has_history", json_array_size(history) > 0, "history", history));
+            m->files, "has_history", json_array_size(history) > 0, "history", history, "cancel_url",
+            cancel_url(c, p->row), "again_url",
+            visitor_may(c, OP_WEB_JOB_NEW) ? page_url("/jobs/new?from=", p->id, "") : json_null()));
     json_decref(row);
 }
 

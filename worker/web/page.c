@@ -6,6 +6,7 @@
 #include "worker/http/query.h"
 #include "worker/web/render.h"
 #include "worker/web/values.h"
+#include "worker/web/visitor.h"
 
 #include "generated/STATIC_FILES.h"
 
@@ -17,7 +18,7 @@
 
 bool page_is_open(const struct call *c)
 {
-    return c->cfg->auth != AUTH_LOGIN;
+    return c->cfg->auth != AUTH_LOGIN || (c->caller.has_token && (c->caller.role & ROLES_USERS));
 }
 
 static bool wants_json(const struct call *c)
@@ -43,17 +44,22 @@ static json_t *menu(const struct call *c)
 {
     static const struct {
         const char *url, *text;
-    } items[] = {
-        {"/", "Overview"}, {"/jobs", "Jobs"}, {"/agents", "Agents"}, {"/queues", "Queues"}};
+        bool signed_in; /* only for who is */
+    } items[] = {{"/", "Overview", false},
+                 {"/jobs", "Jobs", false},
+                 {"/agents", "Agents", false},
+                 {"/queues", "Queues", false},
+                 {"/jobs?submitter=me", "My jobs", true}};
     const char *path = route_path(c->route);
     size_t section = strcspn(path + 1, "/") + 1;
     json_t *all = json_array();
 
     for (size_t i = 0; i < sizeof items / sizeof *items; i++)
-        json_array_append_new(
-            all,
-            json_pack("{s:s, s:s, s:b}", "url", items[i].url, "text", items[i].text, "current",
-                      strlen(items[i].url) == section && memcmp(items[i].url, path, section) == 0));
+        if (!items[i].signed_in || c->caller.has_token)
+            json_array_append_new(all, json_pack("{s:s, s:s, s:b}", "url", items[i].url, "text",
+                                                 items[i].text, "current",
+                                                 strlen(items[i].url) == section &&
+                                                     memcmp(items[i].url, path, section) == 0));
     return all;
 }
 
@@ -84,6 +90,9 @@ static json_t *site(const struct call *c)
     json_object_set_new(site, "has_menu", json_boolean(page_is_open(c)));
     json_object_set_new(site, "nav", menu(c));
     json_object_set_new(site, "done", notice(c));
+    json_object_set_new(site, "user", visitor_user(c));
+    json_object_set_new(site, "csrf", json_string(c->caller.form));
+    json_object_set_new(site, "sign_in", visitor_sign_in(c));
     return site;
 }
 
@@ -211,10 +220,14 @@ void page_end(struct call *c)
         !(error = json_loadb(c->reply.body.s, c->reply.body.len, JSON_ALLOW_NUL, NULL)))
         return;
     json_t *faults = faults_of(error), *message = json_object_get(error, "message");
-    json_t *model = json_pack(
-        "{s:s, s:i, s:o, s:b, s:o, s:b, s:s}", "title", title_of(c->reply.status), "status",
-        c->reply.status, "message", page_value(message), "has_faults", json_array_size(faults) > 0,
-        "faults", faults, "is_server", c->reply.status >= 500, "request_id", c->request->id);
+    json_t *model =
+        json_pack("{s:s, s:i, s:o, s:b, s:o, s:b, s:s, s:o}", "title", title_of(c->reply.status),
+                  "status", c->reply.status, "message", page_value(message), "has_faults",
+                  json_array_size(faults) > 0, "faults", faults, "is_server",
+                  c->reply.status >= 500, "request_id", c->request->id, "sign_in",
+                  !c->caller.has_token && (c->reply.status == 401 || c->reply.status == 403)
+                      ? visitor_sign_in(c)
+                      : json_null());
     int status = c->reply.status;
     json_object_set_new(model, "site", site(c));
     reply_html(c, status, "error", model);

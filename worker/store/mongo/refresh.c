@@ -8,19 +8,22 @@
 #include <string.h>
 
 #define ROUNDS_MAX 20
+#define KIND_WEB   "web"
 
 /* Documents in one batch of a list. */
 #define BATCH_LEN 1000
 
 static enum err add(struct mongo *m, const bson_oid_t *id, const struct refresh_new *token)
 {
-    return db_insert(m, REFRESH_TOKENS,
-                     doc_of("_id: ?, client_id: ?, refresh_token: ?, issued_at: ?, expires_at: ?, "
-                            "revoked: false, last_accessed: ?, hashed: true, binding: ?, family: ?",
-                            v_oid(id), v_text(token->client_id), v_str(token->digest),
-                            v_date(token->issued_ms), v_date(token->expires_ms),
-                            v_date(token->issued_ms), v_str(token->binding),
-                            token->family ? v_str(token->family) : v_none()));
+    return db_insert(
+        m, REFRESH_TOKENS,
+        doc_of("_id: ?, client_id: ?, refresh_token: ?, issued_at: ?, expires_at: ?, "
+               "revoked: false, last_accessed: ?, hashed: true, binding: ?, family: ?, "
+               "kind: ?",
+               v_oid(id), v_text(token->client_id), v_str(token->digest), v_date(token->issued_ms),
+               v_date(token->expires_ms), v_date(token->issued_ms), v_str(token->binding),
+               token->family ? v_str(token->family) : v_none(),
+               token->web ? v_str(KIND_WEB) : v_none()));
 }
 
 enum err mongo_refresh_add(struct store *s, const struct refresh_new *token)
@@ -53,6 +56,7 @@ static void found(const bson_t *doc, struct text client, struct refresh_found *r
 {
     *ret = (struct refresh_found){.client_id = json_stringn(client.s, client.len),
                                   .revoked = doc_bool(doc, "revoked"),
+                                  .web = doc_text(doc, "kind").s != NULL,
                                   .issued_ms = doc_date(doc, "issued_at"),
                                   .expires_ms = doc_date(doc, "expires_at")};
     id_of(doc, ret->id);
@@ -101,11 +105,14 @@ static enum err change(struct mongo *m, const char *id, bson_t *update, struct d
     return e ? e : ret->matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
-enum err mongo_refresh_touch(struct store *s, const char *id, int64_t now_ms)
+enum err mongo_refresh_touch(struct store *s, const char *id, int64_t now_ms, int64_t expires_ms)
 {
     struct db_done done;
 
-    return change(mongo_of(s), id, doc_of("$set: {last_accessed: ?}", v_date(now_ms)), &done);
+    return change(mongo_of(s), id,
+                  doc_of("$set: {last_accessed: ?, expires_at: ?}", v_date(now_ms),
+                         expires_ms ? v_date(expires_ms) : v_none()),
+                  &done);
 }
 
 enum err mongo_refresh_revoke(struct store *s, const char *id, bool *ret)
@@ -213,8 +220,8 @@ enum err mongo_refresh_rotate(struct store *s, const struct refresh_rotation *r,
 
 static json_t *token_json(const bson_t *doc)
 {
-    static const char *const shown[] = {"client_id", "issued_at", "expires_at", "revoked",
-                                        "last_accessed"};
+    static const char *const shown[] = {"client_id", "issued_at",     "expires_at",
+                                        "revoked",   "last_accessed", "kind"};
     json_t *token = json_object();
     char id[REFRESH_ID_SIZE];
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define KIND_WEB "web"
+
 static enum err add(struct sqlite *q, const struct refresh_new *token)
 {
     struct query purge = query_new(q, SQL_REFRESH_PURGE), r = query_new(q, SQL_REFRESH_ADD);
@@ -20,6 +22,7 @@ static enum err add(struct sqlite *q, const struct refresh_new *token)
     query_int(&r, token->expires_ms);
     query_str(&r, token->binding);
     query_str(&r, token->family);
+    query_str(&r, token->web ? KIND_WEB : NULL);
     return query_run(&r);
 }
 
@@ -44,7 +47,8 @@ enum err sqlite_refresh_find(struct store *s, const struct refresh_key *key,
         *ret = (struct refresh_found){.client_id = json_stringn(client.s, client.len),
                                       .revoked = query_col_int(&r, 2) != 0,
                                       .expires_ms = query_col_int(&r, 3),
-                                      .issued_ms = query_col_int(&r, 4)};
+                                      .issued_ms = query_col_int(&r, 4),
+                                      .web = query_col_text(&r, 7).s != NULL};
         snprintf(ret->id, sizeof ret->id, "%lld", (long long)query_col_int(&r, 0));
         snprintf(ret->binding, sizeof ret->binding, "%.*s", (int)binding.len,
                  binding.s ? binding.s : "");
@@ -66,17 +70,18 @@ static enum err number_of(const char *id, int64_t *ret)
     return ERR_OK;
 }
 
-static enum err touch(struct sqlite *q, int64_t id, int64_t now_ms)
+static enum err touch(struct sqlite *q, int64_t id, int64_t now_ms, int64_t expires_ms)
 {
     struct query r = query_new(q, SQL_REFRESH_TOUCH);
 
     query_int(&r, id);
     query_int(&r, now_ms);
+    query_int(&r, expires_ms);
     enum err e = query_run(&r);
     return e ? e : query_changes(&r) ? ERR_OK : ERR_NOT_FOUND;
 }
 
-enum err sqlite_refresh_touch(struct store *s, const char *id, int64_t now_ms)
+enum err sqlite_refresh_touch(struct store *s, const char *id, int64_t now_ms, int64_t expires_ms)
 {
     struct sqlite *q = sqlite_of(s);
     int64_t n;
@@ -84,7 +89,7 @@ enum err sqlite_refresh_touch(struct store *s, const char *id, int64_t now_ms)
 
     if (!e)
         e = sqlite_write_begin(q);
-    return e ? e : sqlite_write_end(q, touch(q, n, now_ms));
+    return e ? e : sqlite_write_end(q, touch(q, n, now_ms, expires_ms));
 }
 
 static enum err revoke(struct sqlite *q, int64_t id, bool *ret)
@@ -196,9 +201,10 @@ enum err sqlite_refresh_list(struct store *s, struct text client_id, json_t **re
         struct text client = query_col_text(&r, 1);
         snprintf(id, sizeof id, "%lld", (long long)query_col_int(&r, 0));
         json_array_append_new(
-            list, json_pack("{s:s, s:s#, s:o, s:o, s:b, s:o}", "id", id, "client_id", client.s,
-                            client.len, "issued_at", date(&r, 2), "expires_at", date(&r, 3),
-                            "revoked", (int)query_col_int(&r, 4), "last_accessed", date(&r, 5)));
+            list, json_pack("{s:s, s:s#, s:o, s:o, s:b, s:o, s:s*}", "id", id, "client_id",
+                            client.s, client.len, "issued_at", date(&r, 2), "expires_at",
+                            date(&r, 3), "revoked", (int)query_col_int(&r, 4), "last_accessed",
+                            date(&r, 5), "kind", query_col_text(&r, 6).s ? KIND_WEB : NULL));
     }
     query_end(&r);
     if (e == ERR_NOT_FOUND) {
