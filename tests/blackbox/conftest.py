@@ -7,7 +7,7 @@ import pytest
 import auth
 from client import Api
 from mongo import Mongod
-from stack import Stack
+from stack import SANITIZED, Stack
 from storage import storage_of
 
 STORES = ("sqlite", "mongodb")
@@ -28,10 +28,26 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("store", stores, indirect=True, scope="session")
 
 
+def repeated(items):
+    """Cases of tests marked alike, every other one of each store, so that what is left has each case once. The same
+    lines of C would run again, and with sanitizers that costs much."""
+    tests = {}  # {test: {store: cases, in the same order on each}}
+    for item in items:
+        if item.get_closest_marker("alike") and hasattr(item, "callspec"):
+            stores = tests.setdefault((item.path, item.originalname), {})
+            stores.setdefault(item.callspec.params["store"], []).append(item)
+    return {case[i % 2] for stores in tests.values() if len(stores) == 2 and len(stores["sqlite"]) > 1
+            for i, case in enumerate(zip(*stores.values(), strict=True))}
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Tests with a time limit of their own are the longest: they begin first, since nothing runs beside a
     long one that begins last."""
+    if SANITIZED:
+        left_out = repeated(items)
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
 
 

@@ -41,6 +41,7 @@ def test_a_name_cannot_add_a_header(api):
     assert "X-Evil" not in response.headers
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body, errors", [
     ({"name": "x"}, {"name": [UNKNOWN]}),
     ({"updated_at": "x", "_id": 1}, {"updated_at": [UNKNOWN], "_id": [UNKNOWN]}),
@@ -58,6 +59,7 @@ def test_faults(api, strict, body, errors):
 SERVER_MADE = ["restricted_to", "submitted_by", "requests", "provision_streak_type", "silent"]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body, errors", [
     *[({name: "x"}, {name: [UNKNOWN]}) for name in [*SERVER_MADE, "$x", "a.b", "", "x" * 257]],
     ({"links": {"a": 1}}, {"links": {"a": {"value": [STRING]}}}),

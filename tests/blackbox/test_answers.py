@@ -40,6 +40,7 @@ SHOWN = {"setup_status": 0, "test_status": 7, "provision_status": 3, "provision_
          "setup_output": "one", "test_output": "two", "setup_serial": "s"}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("fields", [
     "job_state", "device_info", "test_status", "job_state,setup_status", "x", "a.b", "provision_output",
     "setup_output", "setup_serial,cleanup_serial", "test_output,job_state", "setup_output,test_output",
@@ -58,6 +59,7 @@ def test_fields(api, job, fields):
     expect(api.get(f"/v1/result/{job}?{several}"), 200, expected)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("query", ["fields=", "fields", "fields=,", "field=job_state", ""])
 def test_no_fields_are_all(api, job, query):
     expect(api.post(f"/v1/result/{job}", {"x": 1}), 200)
@@ -144,6 +146,7 @@ def test_etags_of_parts(api, job):
     assert len(set(logs)) == 4
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("header, status", [
     ("{tag}", 304), ("*", 304), ("{strong}", 304), ('"x", {tag}', 304), ('W/"x",{strong} , "y"', 304),
     ('"x"', 200), ("", 200), ("x", 200), ('W/"', 200), ('"', 200), (", ,", 200), ("W/{tag}", 200),
@@ -183,6 +186,7 @@ def long(api, job):
     return f"/v1/result/{job}", text
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("header, zipped", [
     (None, False), ("", False), ("identity", False), ("br, deflate", False), ("gzip", True),
     ("GZip", True), ("x-gzip", True), ("deflate, gzip", True), ("gzip;q=0", False),

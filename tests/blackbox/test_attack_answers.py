@@ -165,6 +165,7 @@ BAD_NAMES = [("n" * 257, LONG), ("é" * 129, LONG), ("a\u0000b", CONTROL), ("a\n
 GOOD_NAMES = ["n" * 256, "é" * 128, "\U0001f600" * 64, "a b/c;\"\\,"]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name, fault", BAD_NAMES, ids=ascii)
 def test_names_that_are_refused(api, name, fault):
     quoted, job = quote(name, safe=""), api.submit("names")
@@ -193,6 +194,7 @@ def test_names_that_are_refused(api, name, fault):
     expect(api.get("/v1/queues/wait_times", params={"queue": name}), 200, {})
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name, fault", BAD_NAMES, ids=ascii)
 def test_names_of_clients_and_restricted_queues_that_are_refused(roles_server, name, fault):
     api, quoted = Api(roles_server.url), quote(name, safe="")

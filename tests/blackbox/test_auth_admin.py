@@ -96,6 +96,7 @@ def test_init(private):
     refused(admin, 2, "too many arguments", "clients", "init", "somebody")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("args, text", [
     ((), "a command is missing"), (("clients",), "a command is missing"), (("clients", "fly"), "there is no command"),
     (("clients", "create"), "give the id of"), (("clients", "create", ""), "give the id of"),

@@ -179,6 +179,7 @@ def test_defaults(api, name):
                                 "max_reservation_time": {}, "role": "contributor"}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body, errors", [
     ({"client_secret": "k" * 14}, {"client_secret": ["Shorter than minimum length 15."]}),
     ({"client_secret": None, "role": None, "email": None, "max_priority": None, "max_reservation_time": None},

@@ -338,6 +338,7 @@ def test_a_host_that_is_none_is_in_no_event(roles_server):
     assert events(roles_server)[before:] == []
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("client", ["a\nb", 'a"b', "caf\u00e9", "x" * 3000, "\u65e5" * 500, "\x7f\x1b[31m", "%s%n"])
 def test_odd_clients_in_events(roles_server, client):
     """No client can inject a line into the log."""

@@ -75,6 +75,7 @@ CASES = [
 ]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("fields, given, answer", CASES, ids=str)
 def test_permissions(roles, old, queue, fields, given, answer):
     """The first servers answered only Unauthorized to calls without a token."""
@@ -121,6 +122,7 @@ def test_order_of_the_checks(roles, restricted):
     expect(submit(roles, restricted, job_priority=1, exclude_agents=["a"]), 422)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_tokens_of_the_first_clients(old, queue, fault):
     """Bad tokens are ignored where nothing depends on them, else refused as by the first servers."""

@@ -88,6 +88,7 @@ def test_secrets_of_any_form(api, admin, name):
 OLD = {"data": b"{}", "headers": {"Content-Type": "application/json"}}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("method, options, text", [
     ("POST", {}, None), ("POST", {"headers": {"Accept": "text/html"}}, None), ("POST", {"data": b""}, None),
     ("POST", OLD, True), ("GET", {}, True), ("POST", {"data": b"{}"}, True), ("GET", OLD, True),

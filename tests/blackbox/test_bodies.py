@@ -16,6 +16,7 @@ def nested(levels):
     return '{"job_queue": "bodies", "allocate_data": %s{}%s}' % ('{"a":' * inner, "}" * inner)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("content_type, body", [
     (None, VALID), ("text/plain", VALID), ("application/x-www-form-urlencoded", VALID),
     ("multipart/form-data; boundary=x", VALID), ("application/jsonx", VALID),
@@ -26,6 +27,7 @@ def test_bodies_that_count_as_empty(api, content_type, body):
     expect(api.post_body("/v1/job", body, content_type), 422, NO_QUEUE)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("content_type", [
     "application/json", "APPLICATION/JSON", "application/json; charset=utf-8",
     "application/json;charset=latin-1", "application/vnd.api+json", "application/x+json; a=b",
@@ -38,12 +40,14 @@ def test_content_encoding_is_ignored(api):
     expect(api.post_body("/v1/job", VALID, **{"Content-Encoding": "gzip"}), 200)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body", [b"null", b"[]", b'["job_queue"]', b'"x"', b"1", b"1.5", b"true",
                                   b"  null\n"])
 def test_not_an_object(api, body):
     expect(api.post_body("/v1/job", body), 422, WRONG_TYPE)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body", [
     b'{"job_queue": "q",', b'{"job_queue": "q"', b"{'job_queue': 'q'}", b'{"job_queue": "q",}',
     b"{job_queue: 1}", b"hello", b"[1,", b'"open', b"   ", b"\x00", b"tru", b"+1", b"01",
@@ -68,6 +72,7 @@ def test_the_last_of_equal_keys_counts(api, queue):
     assert api.claimed(queue) == job_id
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("levels, status", [(3, 200), (64, 200), (66, 422), (2000, 422),
                                             (200000, 422)])
 def test_nesting_of_objects(api, levels, status):
@@ -79,6 +84,7 @@ def test_nesting_of_arrays(api):
     expect(api.post_body("/v1/job", '{"job_queue": "a", "name": "' + "[{" * 1000 + '"}'), 200)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("number, status", [
     ("9223372036854775807", 200), ("-9223372036854775808", 200), ("9223372036854775808", 422),
     ("-9223372036854775809", 422), ("1180591620717411303424", 422), ("1" * 400, 422),

@@ -145,6 +145,7 @@ def test_bad_ids(api, path):
     expect(api.request("PUT", path(new_id())), 405, message("Method Not Allowed"))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body, content_type", [
     (b"", None),
     (b"", "multipart/form-data; boundary=B"),
@@ -170,6 +171,7 @@ def test_bodies_without_a_file(api, body, content_type):
     expect_none(api.get(artifact(job)))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body", [
     file_part() + END,
     file_part() + b"--B--",
@@ -205,6 +207,7 @@ def test_forms_of_the_boundary(api, content_type):
     expect(post_parts(api, artifact(job), file_part() + END, content_type), 200, "OK")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("content", [
     b"--B", b"--B\r\n", b"\r\n--BB\r\n", b"\r\n", b"\n", b"\r\n\r\n", b"\r", b"a\r\n--", b"\r\n--B-",
     b"--B--\r\n", b"x\r\n--B x\r\n", b"\x00\xff" * 70000, b"\r\n--" * 50000,
@@ -281,6 +284,7 @@ def test_ranges_that_cannot_be_served(api, stored, text):
     assert got.headers["Content-Range"] == f"bytes */{len(content)}"
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("text", ["bytes=5-1", "bytes=", "bytes=a-b", "lines=1-2", "bytes=0-1,3-4",
                                   "bytes=--1", "1-2", "bytes=1"])
 def test_ranges_that_are_ignored(api, stored, text):

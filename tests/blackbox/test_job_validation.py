@@ -49,6 +49,7 @@ STRINGS = ["parent_job_id", "name", "job_status_webhook"]
 INTEGERS = ["global_timeout", "output_timeout", "allocation_timeout"]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("field", STRINGS)
 def test_strings(api, field):
     for value in ["", " ", "x", "no url", "1", "a\nb"]:
@@ -58,6 +59,7 @@ def test_strings(api, field):
         expect(submit(api, {field: value}), 422, invalid({field: [text]}))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value, stored", cases(
     (5, 5), (0, 0), (-7, -7), (5.0, 5), (5.7, 5), (-5.7, -5), (0.9, 0), (2**31, 2**31),
     (2**63 - 1, 2**63 - 1), (-(2**63), -(2**63)), ("5", 5), (" 5 ", 5), ("+5", 5), ("-5", -5),
@@ -69,6 +71,7 @@ def test_integers(api, value, stored):
         accepted(api, {field: value}, {field: stored})
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value, text", cases(
     *[(v, INTEGER) for v in [
         True, False, "5.0", "1e3", "0x5", "", " ", "_1", "1_", "1__0", "+", "- 5", "5 5", "abc", [],
@@ -89,6 +92,7 @@ def test_booleans(api):
     expect(submit(api, {"debug": None}), 422, invalid({"debug": [NULL]}))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("fields, errors", cases(
     ({"job_queue": 5}, {"job_queue": [STRING]}),
     ({"job_queue": None}, {"job_queue": [NULL]}),
@@ -148,6 +152,7 @@ def test_faults(api, fields, errors):
     expect(submit(api, fields), 422, invalid(errors))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("fields, stored", cases(
     ({"job_queue": " "}, {"job_queue": " "}),
     ({"tags": []}, {"tags": []}),
@@ -187,6 +192,7 @@ def test_queue_missing_and_empty(api):
 
 # Durations
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value, seconds", cases(
     (0, 0), (5, 5), (21600, 21600), ("90", 90), (" 90 ", 90), ("+90", 90), ("1_000", 1000),
     ("1h", 3600), ("30m1h", 5400), ("1h 30m", 5400), ("1h30m15s", 5415), ("0s", 0), ("6h", 21600),
@@ -201,6 +207,7 @@ def duration(detail):
     return ["Invalid duration format: " + detail]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value, texts", cases(
     (-1, duration("Duration cannot be negative")),
     ("", duration("Duration cannot be empty")),
@@ -213,6 +220,7 @@ def test_not_durations(api, value, texts):
     expect(submit(api, {"reserve_data": {"timeout": value}}), 422, invalid(errors))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value", [5.5, [], {}, True, False, "-5", "99999999999999999999h"], ids=str)
 def test_not_durations_of_other_types(api, value):
     response = expect(submit(api, {"reserve_data": {"timeout": value}}), 422)
@@ -230,6 +238,7 @@ U, AGENT = "http://img.example.com/core.img.xz", {"agent": "a"}
 NO_VARIANT = invalid({"provision_data": {"_schema": ["Invalid provision data schema."]}})
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("sent, coerced", cases(
     # cm3, oem_script
     ({"url": U}, {}),
@@ -292,6 +301,7 @@ def test_provision_data(api, sent, coerced):
     accepted(api, {"provision_data": sent}, {"provision_data": {**sent, **coerced}})
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("sent", [
     {"type": "cm3", "url": U}, {"zz": 1}, {"url": U, "distro": "noble"}, {"url": "nope"},
     {"url": 5}, {"url": None}, {"url": U, "zz": 1}, {"distro": 5}, {"distro": None}, {"disks": [1]},
@@ -316,6 +326,7 @@ def test_no_variant_of_provision_data(api, sent):
     expect(submit(api, {"provision_data": sent}), 422, NO_VARIANT)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value, text", [("skip", "skip"), ([], "[]"), (5, "5"), (1.5, "1.5"),
                                          ("", ""), ("\u00e9", "\u00e9")])
 def test_provision_data_of_other_types(api, value, text):
@@ -323,6 +334,7 @@ def test_provision_data_of_other_types(api, value, text):
     expect(submit(api, {"provision_data": value}), 422, invalid(errors))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("url, valid", [
     *[(u, True) for u in [
         "http://example.com", "https://example.com/", "ftp://example.com/f", "ftps://example.com/f",
@@ -346,6 +358,7 @@ def test_urls(api, url, valid):
     expect(response, *((200,) if valid else (422, NO_VARIANT)))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("email, valid", [
     *[(e, True) for e in ["me@example.com", "a.b+c@x-y.example.org", '"me"@example.com',
                           "me@localhost", "me@[127.0.0.1]", "ME_1!#$%&'*/=?^`{|}~-@EXAMPLE.COM"]],
@@ -380,6 +393,7 @@ def test_reference_refuses_unknown_fields(strict):
         {"tags": [LIST], "job_queue": [STRING], "test_data": {"y": [UNKNOWN]}, "zz": [UNKNOWN]}))
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", SERVER_MADE)
 def test_fields_of_the_server_are_refused(api, name):
     expect(submit(api, {name: "complete"}), 422, invalid({name: [UNKNOWN]}))
@@ -405,6 +419,7 @@ def test_secrets_without_a_store(api):
         expect(submit(api, {"test_data": {"secrets": secrets}}), 422, NO_SECRETS)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("fields", [
     {"job_priority": 5}, {"job_priority": -3}, {"job_priority": "1"}, {"job_priority": 1.9},
     {"job_priority": 2**63 - 1}, {"reserve_data": {"timeout": 21601}},
@@ -441,6 +456,7 @@ def test_order_of_the_checks(api):
 HEX = "0123456789abcdef0123456789abcdef"
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("spelling", [
     "{}", "{{{}}}", "urn:uuid:{}", "uuid:{}", "urn:{}", "urn:uuid:{{{}}}",
 ])
@@ -455,6 +471,7 @@ def test_spellings_of_a_job_id(api, spelling, form):
     assert api.get(f"/v1/job/{plain}").status_code == (200 if job_id == plain else 204)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("job_id", [
     "nope", " ", HEX[1:], HEX + "0", "0x" + HEX[2:], "+" + HEX[1:], "-" * 32, HEX[:15] + "_" + HEX[16:],
     "g" + HEX[1:], " " + HEX, HEX + "\n", HEX[1:] + "\u0665", HEX + "\u0000", "x" * 5000,

@@ -287,6 +287,7 @@ def test_no_leases(private, queue):
     assert api.state(job_id) == "test"
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value", ["2", -1, 11, 1.5, True, None, {}])
 def test_bad_wish_to_run_again(server, queue, value):
     response = Api(server.url).post("/v1/job", {"job_queue": queue, "rerun_on_orphan": value})

@@ -78,6 +78,7 @@ def test_unknown_job(api, kind):
     assert log(api, job_id.upper(), kind) == of()
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("change, errors", [
     ({"fragment_number": None}, {"fragment_number": [NULL]}),
     ({"fragment_number": "x"}, {"fragment_number": [INTEGER]}),
@@ -224,6 +225,7 @@ def test_filters(api, filled, query, phases):
     assert log(api, filled, phase="allocate", **query) == {"allocate": of()["allocate"]}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("query, faults", [
     ("start_fragment=x", {"start_fragment": [INTEGER]}),
     ("start_fragment=", {"start_fragment": [INTEGER]}),

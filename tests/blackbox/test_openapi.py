@@ -9,7 +9,7 @@ import pytest
 import openapi
 from auth import as_role
 from client import expect
-from stack import ROOT
+from stack import ROOT, SANITIZED
 
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
           "unsupported_method,negative_data_rejection")
@@ -53,6 +53,8 @@ def test_the_client_finds_faults(method, path, answer):
         openapi.check(method, path, answer)
 
 
+# With sanitizers on MongoDB only, whose documents are built by this server's code: the requests are the same.
+@pytest.mark.stores(*(["mongodb"] if SANITIZED else ["sqlite", "mongodb"]))
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_answers_conform(roles_server, tmp_path):

@@ -62,6 +62,7 @@ def test_output_of_a_known_job(api, queue):
     expect(api.get(f"/v1/result/{job_id}/output"), 200, "x")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("content_type", [None, "text/plain; charset=utf-8", "application/json",
                                           "application/x-www-form-urlencoded",
                                           "application/octet-stream"])
@@ -70,6 +71,7 @@ def test_any_content_type(api, path, content_type):
     expect(api.get(path), 200, '{"a": "b"&c=d}')
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body", [b"\xff", b"a\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80"])
 def test_invalid_utf8(api, path, body):
     expect(api.post_body(path, body, None), 400)

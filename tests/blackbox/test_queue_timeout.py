@@ -90,6 +90,7 @@ def test_more_than_one_step(private, queue):
     wait_until(lambda: all(api.state(id_) == "cancelled" for id_ in ids), "all are cancelled", 20)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("value", [0, -1, 7776001, 2**62, 1.5, "60", True, None, [], {}])
 def test_bad_values(api, queue, value):
     response = api.post("/v1/job", {"job_queue": queue, "queue_timeout": value})

@@ -37,6 +37,7 @@ def test_bad_descriptions(api, queue, body, text):
     assert queue not in api.get("/v1/agents/queues").json()
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("path", ["/v1/agents/queues", "/v1/agents/images"])
 @pytest.mark.parametrize("body, answer", [
     ("[]", (422, WRONG_TYPE)), ("null", (422, WRONG_TYPE)), ('"x"', (422, WRONG_TYPE)),
@@ -138,6 +139,7 @@ def test_pages(api, queue):
     assert "Link" not in api.get(f"/v1/queues/{queue}/jobs?limit=7").headers
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "limit=", "cursor=x", "cursor=",
                                    "cursor=" + "9" * 70, "cursor=5-zz"])
 def test_bad_pages(api, queue, query):

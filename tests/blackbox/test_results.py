@@ -95,6 +95,7 @@ def test_newer_status_wins_over_the_older(api, job):
     assert result(api, job) == {"setup_status": 1, "test_status": 3, "job_state": "running"}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body, errors", [
     ({"job_state": 5}, {"job_state": [STRING]}),
     ({"job_state": None}, {"job_state": [NULL]}),

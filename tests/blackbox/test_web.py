@@ -18,6 +18,7 @@ def address(path):
 
 # ---- forms ----
 
+@pytest.mark.alike
 @pytest.mark.parametrize("accept, is_json", [
     (None, False), ("*/*", False), ("text/html", False), ("application/json", True), ("application/*", True),
     ("text/html, application/json", False), ("text/html;q=0.5, application/json", True), ("image/png", False),

@@ -216,6 +216,7 @@ def test_an_agent_of_which_little_is_known(api, queue):
     assert not found.all("table") and not found.all("pre")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("name", ["nope", "%00", "%F0%9F%90%A7", "a%2Fb", "%3Cscript%3E", "x" * 3000, "%C3%A4" * 300])
 def test_no_such_agent(api, name):
     found = page(api, f"/agents/{name}", 404)

@@ -88,6 +88,7 @@ def test_what_the_receiver_answers_is_passed_on(api, receiver, status):
     assert state(response) == "delivered"
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
 def test_refused_by_the_receiver(api, receiver, status):
     job = new_id()
@@ -98,6 +99,7 @@ def test_refused_by_the_receiver(api, receiver, status):
     assert len(receiver.requests(job)) == 1
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("status", [302, 408, 425, 429, 500, 503, 504])
 def test_refused_for_now(api, status):
     """Agents repeat what gets a 5xx, though the event is kept."""
@@ -120,6 +122,7 @@ def test_tried_again(api, receiver):
     assert len(receiver.requests(job)) == 3
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("behaviour, status, body", [
     ("hang", 504, "Webhook Timeout"), ("headers", 504, "Webhook Timeout"),
     ("drip", 504, "Webhook Timeout"), ("reset", 202, "Webhook queued"),

@@ -63,6 +63,7 @@ def refused(api, url):
     assert state(response) == "dead" and time.monotonic() - began < 15
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("host", NEVER)
 def test_never_a_receiver(inside, reached, host):
     refused(inside, f"http://{host}/latest/meta-data/")
