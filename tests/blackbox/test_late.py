@@ -54,7 +54,7 @@ class Stream(threading.Thread):
     def run(self):
         try:
             n = 0
-            while not self.over.wait(0.02):  # others use the processors, too
+            while not self.over.wait(0.06):  # others use the processors, too
                 n += 1
                 self._step(n)
         except BaseException as fault:  # the test looks at it

@@ -23,7 +23,7 @@ class Posts(threading.Thread):
         self.acknowledged = []
 
     def run(self):
-        while not self.over.is_set():
+        while not self.over.wait(0.01):  # others use the processors, too
             try:
                 response = self.api.post("/v1/job", {"job_queue": self.queue})
             except requests.ConnectionError:  # its frontend is killed
