@@ -190,17 +190,20 @@ static json_t *log_part(const struct job_parts *p, enum output_type type, int ph
 {
     static const char *const titles[] = {"", " (serial)"};
     const json_t *code = type == OUTPUT_OUTPUT ? code_of(p, phase) : NULL;
+    struct text state = json_string_text(json_object_get(p->row, "job_state"));
+    bool is_over = state.s && state_is_over(state.s);
+    bool is_end = !is_over || (code && json_integer_value(code) != 0);
     char behind[64];
     struct text text = {t->text.data ? t->text.data : "", t->text.len};
 
     snprintf(behind, sizeof behind, "/log/%s?phase=%s", output_type_names[type],
              phase_names[phase]);
-    return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:b, s:b, s:o, s:o}", "phase",
+    return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:b, s:o, s:o}", "phase",
                      phase_names[phase], "kind", titles[type], "anchor",
                      json_sprintf("log-%s-%s", output_type_names[type], phase_names[phase]), "text",
                      page_text(text), "has_text", text.len > 0, "is_open", open, "is_cut", t->cut,
-                     "has_code", code != NULL, "code", page_value(code), "url",
-                     page_url("/jobs/", p->id, behind));
+                     "is_end", is_end, "grows", !is_over, "has_code", code != NULL, "code",
+                     page_value(code), "url", page_url("/jobs/", p->id, behind));
 }
 
 enum err job_logs(struct call *c, const struct job_parts *p, enum output_type type, json_t **ret)
