@@ -145,6 +145,12 @@ def test_a_job_that_waits(api, storage, queue):
     api.agent(queue, state="waiting", queues=[queue])
     found = text_of(page(api, f"/jobs/{second}").one("main"))
     assert "1 jobs of its queue are handed out before it." in found and "No agent serves" not in found
+    assert "1 of 1 agents online." in found and "Half of the jobs" not in found
+    assert api.claimed(queue) == first
+    api.agent(f"{queue}-b", state="offline", queues=[queue])
+    wait_until(lambda: "Half of the jobs there waited less than " in text_of(page(api, f"/jobs/{second}").one("main")),
+               "how long jobs wait")
+    assert "1 of 2 agents online." in page(api, f"/jobs/{second}").text
     assert text_of(page(api, f"/jobs/{second}").one("h1")) == second[:8]
     waits = api.submit(queue, test_data={"attachments": [{"agent": "x"}], "test_cmds": "x"})
     assert "It waits for its attachments." in page(api, f"/jobs/{waits}").text
@@ -157,9 +163,16 @@ def test_a_job_that_is_reserved(api, queue):
     found = page(api, f"/jobs/{job}")
     until = datetime.datetime.fromisoformat(found.one("p/time").get("datetime").replace("Z", "+00:00"))
     left = (until - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+    bar = found.one("progress")
+    assert int(bar.get("max")) == 600 and 0 <= int(bar.get("value")) <= 600
+    assert re.search(r"Reserved until [-\d: ]{19}, \d+ (min|s)( \d+ s)? left\.", text_of(found.one("main")))
     assert 0 < left <= 600 and facts(found)["Device address"] == "10.0.0.9"
     api.set_state(job, "complete")
     assert not page(api, f"/jobs/{job}").all("p/time")
+
+
+def test_a_job_without_logs_says_how_long_they_are_kept(api, queue):
+    assert "There is no log. Logs are kept for 7 d." in page(api, f"/jobs/{api.submit(queue)}").text
 
 
 def test_a_cancelled_job_has_its_reason(api, queue):

@@ -1,10 +1,9 @@
 /* The page of a job: how it went, and why. */
 #include "common/op.h"
 #include "worker/encoding/json_string.h"
-#include "worker/handlers/holds.h"
-#include "worker/jobs/lease.h"
 #include "worker/jobs/states.h"
 #include "worker/web/cancel.h"
+#include "worker/web/job_now.h"
 #include "worker/web/job_parts.h"
 #include "worker/web/job_row.h"
 #include "worker/web/page.h"
@@ -15,65 +14,6 @@
 #include <string.h>
 
 handler_fn h_page_job;
-
-static bool state_is(const struct job_parts *p, const char *state)
-{
-    struct text t = json_string_text(json_object_get(p->row, "job_state"));
-
-    return t.s && text_is(t, state);
-}
-
-/* {before, is_next, is_unserved, paused, upload_url} of a job that waits; null: it does not. */
-static enum err waiting_of(struct call *c, const struct job_parts *p, json_t **ret)
-{
-    struct text queue = json_string_text(json_object_get(p->row, "job_queue"));
-    struct text files = json_string_text(json_object_get(p->data, "attachments_status"));
-    json_t *none = json_array(), *holds = NULL;
-    int64_t before = 0;
-    bool serves = true;
-    enum err e =
-        state_is(p, "waiting") ? store_job_position(c->store, p->id, &before) : ERR_NOT_FOUND;
-
-    if (e == ERR_NOT_FOUND) {
-        *ret = json_null();
-        json_decref(none);
-        return ERR_OK;
-    }
-    if (!e)
-        e = store_queue_serves(c->store, queue, none, &serves);
-    if (!e)
-        e = holds_load(c->store, HOLD_QUEUE, queue, &holds);
-    const json_t *hold = json_object_getn(holds, queue.s ? queue.s : "", queue.len);
-    if (!e)
-        *ret = json_pack(
-            "{s:I, s:b, s:b, s:o, s:o}", "before", (json_int_t)before, "is_next", before == 0,
-            "is_unserved", !serves, "paused", page_hold(hold), "upload_url",
-            files.s && text_is(files, "waiting") ? page_url("/jobs/", p->id, "/attachments")
-                                                 : json_null());
-    json_decref(none);
-    json_decref(holds);
-    return e;
-}
-
-/* When a reservation ends: null, where there is none now. */
-static json_t *reserved_until(const struct job_parts *p)
-{
-    const json_t *until = json_object_get(p->result, RESERVED_UNTIL), *change;
-    const json_t *timeout = json_object_get(json_object_get(p->data, "reserve_data"), "timeout");
-    int64_t began = 0;
-    size_t i;
-
-    if (!state_is(p, "reserve"))
-        return json_null();
-    if (json_is_string(until))
-        return page_date(until);
-    json_array_foreach (p->changes, i, change) {
-        struct text state = json_string_text(json_object_get(change, "state"));
-        if (state.s && text_is(state, "reserve"))
-            began = json_integer_value(json_object_get(change, "at"));
-    }
-    return page_time(lease_reserved_ms("reserve", began, json_integer_value(timeout)));
-}
 
 /* A file of the job, {name, size, date, url}, is added to the list. */
 static enum err add_file(struct call *c, struct text id, const char *what, const char *api,
@@ -118,7 +58,7 @@ struct more {
 
 static enum err read_more(struct call *c, const struct job_parts *p, struct more *m)
 {
-    enum err e = waiting_of(c, p, &m->waiting);
+    enum err e = job_waiting(c, p, &m->waiting);
 
     m->files = json_array();
     if (!e)
@@ -142,17 +82,18 @@ static void reply(struct call *c, const struct job_parts *p, const struct more *
     page_reply(
         c, 200,
         json_pack(
-            "{s:O, s:O, s:O, s:o, s:O, s:o, s:o, s:b, s:o, s:b, s:O, s:b, s:O, s:O, s:b, s:O, "
+            "{s:O, s:O, s:O, s:o, s:O, s:o, s:o, s:b, s:o, s:b, s:O, s:o, s:b, s:O, s:O, s:b, s:O, "
             "s:b, s:o, s:o, s:o}",
             "title", json_string_length(name) ? name : json_object_get(row, "short"), "job", row,
             "outcome", json_object_get(row, "outcome"), "ended",
-            page_time_of(json_object_get(p->row, "ended_at")), "waiting", m->waiting,
-            "reserved_until", reserved_until(p), "relations", relations(p), "has_phases",
+            page_time_of(json_object_get(p->row, "ended_at")), "waiting", m->waiting, "reservation",
+            job_reservation(c, p), "relations", relations(p), "has_phases",
             json_array_size(phases) > 0, "phases", phases, "has_logs", json_array_size(m->logs) > 0,
-            "logs", m->logs, "has_serial", json_array_size(m->serial) > 0, "serial", m->serial,
-            "definition", m->definition, "has_files", json_array_size(m->files) > 0, "files",
-            m->files, "has_history", json_array_size(history) > 0, "history", history, "cancel_url",
-            cancel_url(c, p->row), "again_url",
+            "logs", m->logs, "logs_kept", page_span((int64_t)c->cfg->expire_logs), "has_serial",
+            json_array_size(m->serial) > 0, "serial", m->serial, "definition", m->definition,
+            "has_files", json_array_size(m->files) > 0, "files", m->files, "has_history",
+            json_array_size(history) > 0, "history", history, "cancel_url", cancel_url(c, p->row),
+            "again_url",
             visitor_may(c, OP_WEB_JOB_NEW) ? page_url("/jobs/new?from=", p->id, "") : json_null()));
     json_decref(row);
 }
