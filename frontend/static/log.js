@@ -94,8 +94,8 @@ class Lines {
     // The last line that begins at a byte or before it.
     lineOf(byte) {
         let low = 0, high = this.count - 1;
-        while (low < high) {
-            const middle = (low + high + 1) >> 1;
+        for (let middle; low < high;) {
+            middle = (low + high + 1) >> 1;
             [low, high] = this.starts[middle] <= byte ? [middle, high] : [low, middle - 1];
         }
         return low;
@@ -142,8 +142,7 @@ class Viewer {
         this.wrap = button("Wrap", "Wrap long lines (w)", () => this.toggle(this.wrap, "wrapped"));
         this.clock = button("Times", "When each fragment came", () => this.showTimes());
         this.wide = button("Full width", "As wide as the window", () => this.toggle(this.wide, "wide"));
-        for (const toggle of [this.follow, this.wrap, this.clock, this.wide])
-            toggle.ariaPressed = "false";
+        [this.follow, this.wrap, this.clock, this.wide].forEach(toggle => { toggle.ariaPressed = "false"; });
         this.bar = make("div", { className: "logbar" }, this.field,
             button("Previous", "Previous line that matches (N)", () => this.step(-1)),
             button("Next", "Next line that matches (n)", () => this.step(1)),
@@ -261,13 +260,28 @@ class Viewer {
     async more() {
         const before = this.lines.length;
         try {
-            await this.take(await this.fetch(this.last === null ? { start: 0 } : { start: Number(this.last) + 1 }));
+            if (this.last === null)
+                return await this.again();
+            await this.take(await this.fetch({ start: Number(this.last) + 1 }));
         } catch {
             return false; // the next look asks again
         }
-        if (this.lines.length > before && this.query)
+        const grew = this.lines.length > before;
+        if (grew && this.query)
             this.searchOn();
-        return this.lines.length > before;
+        return grew;
+    }
+
+    // Logs of older agents have no numbers to go on from.
+    async again() {
+        const answer = await this.fetch({ start: 0 }), bytes = new Uint8Array(await answer.arrayBuffer());
+        if (bytes.length === this.lines.length)
+            return false;
+        this.last = answer.headers.get("Log-Last");
+        this.lines = new Lines();
+        this.lines.append(bytes);
+        this.redraw();
+        return true;
     }
 
     // ---- rows ----
@@ -276,13 +290,8 @@ class Viewer {
         return this.only ? this.only.length : this.lines.shown;
     }
 
-    lineAt(row) {
-        return this.only ? this.only[row] : row;
-    }
-
-    rowOf(line) {
-        return this.only ? this.only.filter(other => other < line).length : line;
-    }
+    lineAt(row) { return this.only ? this.only[row] : row; }
+    rowOf(line) { return this.only ? this.only.filter(other => other < line).length : line; }
 
     drawSoon() {
         this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); });
@@ -329,9 +338,7 @@ class Viewer {
             next = line + 1;
         }
         const rows = [...kept.values()].map(made => made.row), stay = new Set(rows);
-        for (const row of [...this.rows.children])
-            if (!stay.has(row))
-                row.remove();
+        [...this.rows.children].filter(row => !stay.has(row)).forEach(row => row.remove());
         let at = this.rows.firstChild;
         for (const row of rows)
             if (row === at)
@@ -341,9 +348,8 @@ class Viewer {
         this.kept = kept;
     }
 
-    // Draws all rows anew.
     redraw() {
-        this.kept.clear();
+        this.kept.clear(); // of all rows
         this.draw();
     }
 
@@ -353,10 +359,8 @@ class Viewer {
         row.dataset.n = line + 1;
         if (this.times)
             row.dataset.t = this.times.get(line) ?? "";
-        if (this.marked && line >= this.marked[0] && line <= this.marked[1])
-            row.classList.add("marked");
-        if (line === this.current)
-            row.classList.add("current");
+        row.classList.toggle("marked", Boolean(this.marked) && line >= this.marked[0] && line <= this.marked[1]);
+        row.classList.toggle("current", line === this.current);
         for (const part of found) {
             const pieces = this.highlight(part.text);
             const names = classes(part.style);
@@ -366,10 +370,8 @@ class Viewer {
     }
 
     highlight(text) {
-        if (!this.query)
-            return [text];
         const pieces = [], lower = text.toLowerCase();
-        if (lower.length !== text.length)
+        if (!this.query || lower.length !== text.length)
             return [text];
         let from = 0;
         for (let at = lower.indexOf(this.query); at >= 0; at = lower.indexOf(this.query, from)) {
@@ -415,8 +417,7 @@ class Viewer {
 
     tellNew(atEnd) {
         const fresh = this.lines.shown - (this.seen ?? Infinity);
-        if (atEnd)
-            this.seen = this.lines.shown;
+        this.seen = atEnd ? this.lines.shown : this.seen;
         this.follow.textContent = !this.following && !atEnd && fresh > 0 ? `${fresh} new lines` : "Follow";
     }
 

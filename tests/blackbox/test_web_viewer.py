@@ -119,6 +119,17 @@ def test_a_log_that_is_followed(api, tab, queue):  # noqa: F811
     see(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_log_of_an_older_agent_that_is_followed(api, tab, queue):  # noqa: F811
+    job = started(api, queue)
+    api.set_state(job, "test")
+    for text in ("one", "two"):
+        expect(api.post_body(f"/v1/result/{job}/output", text, "text/plain"), 200)
+    page = tab(f"/jobs/{job}")
+    see(page.locator(ROWS)).to_have_text(["one", "two"])
+    expect(api.post_body(f"/v1/result/{job}/output", "three", "text/plain"), 200)
+    see(page.locator(ROWS)).to_have_text(["one", "two", "three"])
+
+
 def test_a_failed_phase_is_open_at_its_end(api, tab, queue):  # noqa: F811
     job = ended(api, queue, 3)
     log(api, job, "test", 0, "".join(f"line {i}\n" for i in range(5000)))
