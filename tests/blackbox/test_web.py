@@ -7,6 +7,7 @@ import pytest
 
 import auth
 from client import Api, NOT_FOUND, expect, new_id
+from stack import ROOT
 from storage import storage_of
 from web import HOSTILE, HTML, JSON, POLICY, ROWS, Page, model, page, shown, text_of
 
@@ -137,6 +138,17 @@ def test_settings(private):
     found = page(named, "/")
     assert text_of(found.one("title")) == "Overview · " + shown(HOSTILE)
     assert shown(HOSTILE) in found.links()
+
+
+def test_docs(api):
+    """Each endpoint that docs/api.md has, with its examples."""
+    text = (ROOT / "docs/api.md").read_text()
+    found = page(api, "/docs")
+    assert [text_of(e) for e in found.all("summary")] == re.findall("^### (.+)$", text, re.M)
+    assert len(found.all("pre")) == len(re.findall("^```console$", text.partition("\n### ")[2], re.M))
+    assert found.links()["the OpenAPI document"] == "/openapi.json"
+    shown = [e for group in model(api, "/docs")["groups"] for e in group["endpoints"]]
+    assert all(e["text"] for e in shown)
 
 
 # ---- files ----

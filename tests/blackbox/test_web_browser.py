@@ -74,7 +74,7 @@ def test_every_page_is_for_everybody(api, tab, queue):
     expect(api.post(f"/v1/result/{job}", {"provision_status": 1, "provision_output": "x" * 500}), 200)
     page = tab("/")
     for path in ("/", f"/jobs?queue={queue}", f"/jobs/{job}", f"/agents?search={queue}", f"/agents/{agent}",
-                 f"/queues?search={queue}", f"/queues/{queue}", f"/jobs/{new_id()}", f"/jobs/{job}/cancel",
+                 f"/queues?search={queue}", f"/queues/{queue}", "/docs", f"/jobs/{new_id()}", f"/jobs/{job}/cancel",
                  "/login", f"/jobs/new?from={job}", f"/jobs/new?queue={queue}&reserve=1"):
         for scheme, options in (("dark", {"runOnly": ["color-contrast"]}), ("light", None)):
             page.emulate_media(color_scheme=scheme)

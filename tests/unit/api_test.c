@@ -183,6 +183,7 @@ static const char *const on_the_bus[] = {
     [90] = "OP_PAGE_JOB_NEW",
     [91] = "OP_WEB_JOB_NEW",
     [92] = "OP_WEB_ATTACHMENTS",
+    [100] = "OP_PAGE_DOCS",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

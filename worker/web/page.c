@@ -45,11 +45,9 @@ static json_t *menu(const struct call *c)
     static const struct {
         const char *url, *text;
         bool signed_in; /* only for who is */
-    } items[] = {{"/", "Overview", false},
-                 {"/jobs", "Jobs", false},
-                 {"/agents", "Agents", false},
-                 {"/queues", "Queues", false},
-                 {"/jobs?submitter=me", "My jobs", true}};
+    } items[] = {{"/", "Overview", false},     {"/jobs", "Jobs", false},
+                 {"/agents", "Agents", false}, {"/queues", "Queues", false},
+                 {"/docs", "API docs", false}, {"/jobs?submitter=me", "My jobs", true}};
     const char *path = route_path(c->route);
     size_t section = strcspn(path + 1, "/") + 1;
     json_t *all = json_array();

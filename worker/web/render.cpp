@@ -69,8 +69,11 @@ data to_data(const json_t *value)
     }
     case JSON_ARRAY: {
         data list(data::type::list);
+        /* data::push_back() and a vector that grows would copy the members with all that is in them */
+        auto &members = const_cast<kainjow::mustache::list &>(list.list_value());
+        members.reserve(json_array_size(value));
         json_array_foreach (value, i, member)
-            list.push_back(to_data(member));
+            members.push_back(to_data(member));
         return list;
     }
     case JSON_STRING:
