@@ -197,6 +197,13 @@ static void test_bounds(void **state)
                         "more than 100000 values and names");
     assert_string_equal(fault_of(many("{\"a\": [0", ",0", YAML_NODES_MAX, "]}")),
                         "more than 64 levels or 100000 values");
+    assert_string_equal(fault_of(many("", "- &a x\n", 1, "")), "");
+    char anchors[251 * 16], *at = anchors;
+    for (int i = 0; i < 251; i++)
+        at += snprintf(at, 16, "- &a%d x\n", i);
+    assert_string_equal(fault_of(strdup(anchors)), "more than 250 anchors");
+    at[-(int)strlen("- &a250 x\n")] = '\0';
+    assert_string_equal(fault_of(strdup(anchors)), "");
     /* aliases: of a list, of a long text, of lists of lists */
     assert_string_equal(fault_of(many("- &a [1,2,3,4,5,6,7,8,9]\n", "- *a\n", 9997, "")), "");
     assert_string_equal(fault_of(many("- &a [1,2,3,4,5,6,7,8,9]\n", "- *a\n", 9999, "")),

@@ -65,8 +65,15 @@ static void fail_parser(const yaml_parser_t *p, struct text t, struct yaml_fault
 }
 
 struct scan {
-    size_t nodes, depth, documents;
+    size_t nodes, depth, documents, anchors;
 };
+
+static bool has_anchor(const yaml_event_t *e)
+{
+    return (e->type == YAML_SCALAR_EVENT && e->data.scalar.anchor) ||
+           (e->type == YAML_SEQUENCE_START_EVENT && e->data.sequence_start.anchor) ||
+           (e->type == YAML_MAPPING_START_EVENT && e->data.mapping_start.anchor);
+}
 
 static bool scan_event(struct scan *s, const yaml_event_t *e, struct yaml_fault *f)
 {
@@ -75,6 +82,7 @@ static bool scan_event(struct scan *s, const yaml_event_t *e, struct yaml_fault 
 
     s->documents += e->type == YAML_DOCUMENT_START_EVENT;
     s->nodes += scalar || sequence || mapping || e->type == YAML_ALIAS_EVENT;
+    s->anchors += has_anchor(e);
     s->depth += sequence || mapping;
     s->depth -= e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
     if (s->documents > 1)
@@ -86,6 +94,8 @@ static bool scan_event(struct scan *s, const yaml_event_t *e, struct yaml_fault 
         FAIL_AT(f, e->start_mark, "nested too deeply, %d levels at most", YAML_DEPTH_MAX);
     else if (s->nodes > YAML_NODES_MAX)
         FAIL_AT(f, e->start_mark, "more than %d values and names", YAML_NODES_MAX);
+    else if (s->anchors > YAML_ANCHORS_MAX)
+        FAIL_AT(f, e->start_mark, "more than %d anchors", YAML_ANCHORS_MAX);
     else
         return true;
     return false;
@@ -421,9 +431,16 @@ static const yaml_node_t *merged(yaml_document_t *d, const yaml_node_t *node, st
     return found;
 }
 
+/* Few names can be made of another text; the others are not read, of which there may be many. */
 static bool is_named(const yaml_node_t *key, struct text name)
 {
     const char *fault;
+    bool resolved = text_is(name, "true") || text_is(name, "false") || text_is(name, "null") ||
+                    (name.len && strchr("-0123456789", *name.s));
+
+    if (key->type != YAML_SCALAR_NODE ||
+        !(text_equal(scalar_text(key), name) || (resolved && is_plain(key))))
+        return false;
     json_t *own = name_of(key, &fault);
     bool same = own && text_equal(json_string_text(own), name);
 

@@ -3,7 +3,8 @@
  * YAML is read as PyYAML's safe loader reads it (yaml_plain.h), and names become texts as Python's
  * json writes them; a text that is an object of JSON is read as JSON. Aliases are expanded and keys
  * `<<` merged. Faults: what the grammar forbids; names that stand twice or hold a NUL; tags; a
- * second document; more than YAML_TEXT_MAX, YAML_DEPTH_MAX or YAML_NODES_MAX. */
+ * second document; more than YAML_TEXT_MAX, YAML_DEPTH_MAX,
+ * YAML_NODES_MAX or YAML_ANCHORS_MAX. */
 #ifndef WORKER_WEB_YAML_IN_H
 #define WORKER_WEB_YAML_IN_H
 
@@ -15,6 +16,7 @@
 #define YAML_EXPANDED_MAX (16 * YAML_TEXT_MAX)  /* bytes of names and texts once expanded */
 #define YAML_DEPTH_MAX    64
 #define YAML_NODES_MAX    100000 /* values and names, once expanded */
+#define YAML_ANCHORS_MAX  250    /* libyaml compares each anchor and alias with all anchors */
 
 /* Where reading ended; line and column count from 1, 0: unknown. The text is one line; names that
  * it quotes may be cut within a character. */
