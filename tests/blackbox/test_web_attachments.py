@@ -5,13 +5,14 @@ import os
 import pytest
 
 from client import Api, expect, message, new_id
+from test_web_signin import Visitor, client_of
 from web import HTML, JSON, Page, page, text_of
 
 AWAITING = {"test_data": {"attachments": [{"agent": "a.txt"}]}}
 
 
-def put(api, job, content=b"x", headers=None, name="file"):
-    return api.post(f"/jobs/{job}/attachments", files={name: ("a.tar.gz", content, "application/gzip")},
+def put(api, job, content=b"x", headers=None, name="file", query=""):
+    return api.post(f"/jobs/{job}/attachments{query}", files={name: ("a.tar.gz", content, "application/gzip")},
                     headers=headers or HTML)
 
 
@@ -53,5 +54,12 @@ def test_uploads_that_are_refused(api, queue):
 
 
 @pytest.mark.stores("sqlite")
-def test_uploads_need_a_session_in_the_mode_login(login_server):
+def test_uploads_need_a_session_in_the_mode_login(login_server, queue):
     refused(put(Api(login_server.url), new_id()), 401, "sign in")
+    visitor = Visitor(login_server.url, client_of(login_server))
+    text = f"job_queue: {queue}\ntest_data: {{attachments: [{{agent: a.txt}}]}}"
+    job = visitor.act("/jobs/new", definition=text).headers["Location"].split("/")[2].split("?")[0]
+    refused(put(visitor, job), 403, "not of your session")
+    form, = [f for f in page(visitor, f"/jobs/{job}").all("form") if f.get("enctype")]
+    assert form.get("action") == f"/jobs/{job}/attachments?csrf={visitor.csrf}"
+    expect(put(visitor, job, query=f"?csrf={visitor.csrf}"), 303)

@@ -8,6 +8,7 @@ import yaml
 
 import auth
 from client import MISSING, Api, expect, new_id
+from test_web_signin import KEY, Visitor, client_of
 from web import HOSTILE, HTML, JSON, Page, model, page, shown, text_of
 
 FORM = "application/x-www-form-urlencoded"
@@ -124,6 +125,19 @@ def test_permissions(roles_server, queue):
     auth.Admin(roles_server).create(f"owner-{queue}", "its-own-secret-key", "contributor", "--allow", queue)
     answer = api.post("/v1/job", {"job_queue": queue})
     assert faults(api, text, answer.status_code) == [(None, None, answer.json()["message"])]
+
+
+def test_who_has_signed_in_submits(login_server, queue):
+    name = f"owner-{queue}"
+    auth.Admin(login_server).create(name, KEY, "contributor", "--allow", queue)
+    owner, other = Visitor(login_server.url, name), Visitor(login_server.url, client_of(login_server))
+    text = f"job_queue: {queue}\n"
+    answer = expect(send(other, definition=text, csrf=other.csrf), 403)
+    assert "Not enough permissions to push to the restricted queue" in answer.text
+    assert "not of your session" in expect(send(owner, definition=text), 403).text
+    job = job_of(send(owner, definition=text, csrf=owner.csrf))
+    assert model(owner, f"/jobs/{job}")["job"]["submitted_by"] == name
+    expect(send(Api(login_server.url), definition=text), 401)
 
 
 # ---- a form that is filled in ----

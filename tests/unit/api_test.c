@@ -183,6 +183,9 @@ static const char *const on_the_bus[] = {
     [90] = "OP_PAGE_JOB_NEW",
     [91] = "OP_WEB_JOB_NEW",
     [92] = "OP_WEB_ATTACHMENTS",
+    [93] = "OP_PAGE_QUEUE_PAUSE",
+    [94] = "OP_WEB_QUEUE_PAUSE",
+    [95] = "OP_WEB_QUEUE_RESUME",
     [100] = "OP_PAGE_DOCS",
 };
 

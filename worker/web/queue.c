@@ -1,5 +1,6 @@
 /* The page of a queue: who serves it, what waits in it, how long. */
 #include "common/mem.h"
+#include "common/op.h"
 #include "worker/encoding/json_string.h"
 #include "worker/jobs/percentiles.h"
 #include "worker/web/agent_row.h"
@@ -8,6 +9,7 @@
 #include "worker/web/lab.h"
 #include "worker/web/page.h"
 #include "worker/web/values.h"
+#include "worker/web/visitor.h"
 
 #include <stdlib.h>
 
@@ -139,6 +141,17 @@ static json_t *owners_of(const json_t *agents, struct text queue)
     return owners ? json_incref(owners) : json_array();
 }
 
+/* The address behind the button that pauses or resumes the queue; null: it is the other one's turn,
+ * or the visitor may not. */
+static json_t *hold_url(const struct call *c, const json_t *row, bool resume)
+{
+    bool paused = json_is_object(json_object_get(row, "paused"));
+
+    return paused == resume && visitor_may(c, OP_WEB_QUEUE_PAUSE)
+               ? page_url("/queues/", c->request->params[0], "/pause")
+               : json_null();
+}
+
 static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
 {
     struct text queue = c->request->params[0];
@@ -156,20 +169,21 @@ static enum err answer(struct call *c, const struct lab *lab, struct parts *p)
         e = read_depth(c->store, queue, json_integer_value(json_object_get(row, "waiting")),
                        &p->depth);
     if (!e)
-        page_reply(c, 200,
-                   json_pack("{s:o, s:o, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, "
-                             "s:O, s:b, s:b, s:O, s:O, s:o}",
-                             "title", page_text(queue), "queue",
-                             row ? json_incref(row) : json_null(), "has_owners",
-                             json_array_size(owners) > 0, "owners", owners, "has_agents",
-                             json_array_size(rows) > 0, "agents", rows, "has_waiting",
-                             json_array_size(p->waiting) > 0, "waiting", p->waiting, "has_running",
-                             json_array_size(p->running) > 0, "running", p->running, "has_ended",
-                             json_array_size(p->ended) > 0, "ended", p->ended, "has_waits",
-                             json_array_size(p->waits) > 0, "waits", p->waits, "has_more",
-                             json_integer_value(json_object_get(row, "waiting")) > WAITING_MAX,
-                             "has_images", json_array_size(p->images) > 0, "images", p->images,
-                             "depth", p->depth, "dashboard", page_dashboard(c, "queue", queue)));
+        page_reply(
+            c, 200,
+            json_pack("{s:o, s:o, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, s:O, s:b, "
+                      "s:O, s:b, s:b, s:O, s:O, s:o, s:o, s:o}",
+                      "title", page_text(queue), "queue", row ? json_incref(row) : json_null(),
+                      "has_owners", json_array_size(owners) > 0, "owners", owners, "has_agents",
+                      json_array_size(rows) > 0, "agents", rows, "has_waiting",
+                      json_array_size(p->waiting) > 0, "waiting", p->waiting, "has_running",
+                      json_array_size(p->running) > 0, "running", p->running, "has_ended",
+                      json_array_size(p->ended) > 0, "ended", p->ended, "has_waits",
+                      json_array_size(p->waits) > 0, "waits", p->waits, "has_more",
+                      json_integer_value(json_object_get(row, "waiting")) > WAITING_MAX,
+                      "has_images", json_array_size(p->images) > 0, "images", p->images, "depth",
+                      p->depth, "dashboard", page_dashboard(c, "queue", queue), "pause_url",
+                      hold_url(c, row, false), "resume_url", hold_url(c, row, true)));
     json_decref(owners);
     json_decref(rows);
     return e;
