@@ -118,7 +118,7 @@ static struct text request_id(const struct head *h)
 
 static void item_new(struct intake *in, const struct head *h)
 {
-    struct text target = h->target.len ? h->target : (struct text){"/", 1}, id = request_id(h);
+    struct text target = h->target, id = request_id(h);
     struct intake_item *item = mem_alloc(sizeof *item + target.len + 1 + id.len + 1);
     char *own_id = item->target + target.len + 1;
 
@@ -405,7 +405,7 @@ static void decide(struct intake *in, const char *data, size_t len, struct evbuf
 /* Refuses the front of raw: not a head, or too large. */
 static void refuse(struct intake *in, int status, struct evbuffer *out)
 {
-    const struct head none = {.target = {"/", 1}};
+    const struct head none = {.target = {"", 0}};
 
     item_new(in, &none);
     in->method = "GET";

@@ -34,7 +34,7 @@ struct intake_item {
     struct body body;
     const char *request_id; /* the client's, for an answer to a head that is not passed on */
     size_t target_len;
-    char target[]; /* as sent, with a NUL behind it; "/" where the head had none; then request_id */
+    char target[]; /* as sent, with a NUL behind it; "" where the head had none; then request_id */
 };
 
 enum intake_state {

@@ -757,10 +757,13 @@ static void test_holds(void **state)
     assert_false(is_held(t->a, HOLD_QUEUE, name));
     assert_false(is_held(t->b, HOLD_QUEUE, name));
     h.mode = HOLD_MODE_QUEUE;
-    h.until_ms = store_now_ms(t->a) + 300;
+    h.until_ms = store_now_ms(t->a) + 60000;
     assert_int_equal(store_hold_put(t->a, &h), ERR_OK);
     assert_true(is_held(t->a, HOLD_QUEUE, name));
-    usleep(500000);
+    h.until_ms = store_now_ms(t->a) + 100;
+    assert_int_equal(store_hold_put(t->a, &h), ERR_OK);
+    while (store_now_ms(t->a) <= h.until_ms)
+        usleep(20000);
     assert_false(is_held(t->a, HOLD_QUEUE, name));
     assert_false(is_held(t->a, HOLD_QUEUE, "a name that is longer than any that can be held"));
 }

@@ -10,7 +10,7 @@
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
 
-enum { PATIENCE_MS = 600, SHORT_MS = 200, LONG_MS = 1000 };
+enum { PATIENCE_MS = 1000, SHORT_MS = 100, LONG_MS = 1500 };
 
 /* Runs `child` in a process, which is stopped for `pause_ms` each time it stops itself; returns its
  * exit status. */

@@ -375,14 +375,14 @@ static void test_child_that_is_stopped_shortly_stays(void **state)
     struct event e = expect('b');
 
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         kill(e.pid, SIGSTOP);
-        pause_ms(500);
+        pause_ms(300);
         kill(e.pid, SIGCONT);
         pause_ms(50);
     }
     kill(e.pid, SIGSTOP);
-    pause_ms(200);
+    pause_ms(100);
     kill(master, SIGSTOP);
     pause_ms(2500);
     kill(master, SIGCONT);
