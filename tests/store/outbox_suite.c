@@ -26,14 +26,17 @@ static int open_store(void **state, const char *uri)
 {
     struct fixture *f = mem_alloc(sizeof *f);
 
-    f->now = clock_wall_us() / 1000;
-    *state = f;
-    if (uri)
-        return store_open(uri, &cfg, &f->s) ? -1 : 0;
-    snprintf(f->path, sizeof f->path, "/tmp/tf-outbox-%d-%u.db", (int)getpid(), ++serial);
     char file[80];
-    snprintf(file, sizeof file, "sqlite:%s", f->path);
-    return store_open(file, &cfg, &f->s) ? -1 : 0;
+
+    *state = f;
+    if (!uri) {
+        snprintf(f->path, sizeof f->path, "/tmp/tf-outbox-%d-%u.db", (int)getpid(), ++serial);
+        snprintf(file, sizeof file, "sqlite:%s", f->path);
+    }
+    if (store_open(uri ? uri : file, &cfg, &f->s))
+        return -1;
+    f->now = clock_wall_us() / 1000; /* to open a store may take seconds */
+    return 0;
 }
 
 int open_sqlite(void **state)
