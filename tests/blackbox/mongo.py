@@ -36,13 +36,14 @@ class Mongod:
              "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false",
              *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.client = pymongo.MongoClient(self.address, serverSelectionTimeoutMS=500, tz_aware=True)
-        wait_until(self._answers, "mongod answers", 30)
+        with pymongo.MongoClient(self.address, serverSelectionTimeoutMS=500) as client:
+            wait_until(lambda: self._answers(client), "mongod answers", 120)
+        self.client = pymongo.MongoClient(self.address, tz_aware=True)
 
-    def _answers(self):
+    def _answers(self, client):
         assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
         try:
-            return self.client.admin.command("ping")
+            return client.admin.command("ping")
         except pymongo.errors.PyMongoError:
             return None
 

@@ -97,11 +97,11 @@ def test_what_an_active_job_keeps(private, queue):
 @pytest.mark.slow
 def test_output_goes_as_a_whole(private, queue):
     """Unread output stays as long as more of it comes."""
-    server = private(*SWEEPS, "--expire-output", 3)
+    server = private(*SWEEPS, "--expire-output", 5)
     api, id_ = Api(server.url), new_id()
     for i in range(5):
         expect(api.post_body(f"/v1/result/{id_}/output", b"%d" % i, "text/plain"), 200)
-        time.sleep(0.8)
+        time.sleep(1.4)
     expect(api.get(f"/v1/result/{id_}/output"), 200, "\n".join("01234"))
 
 

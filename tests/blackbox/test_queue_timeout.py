@@ -42,16 +42,18 @@ def test_a_job_that_nobody_takes(private, queue):
         assert len(receiver.requests()) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_was_taken(private, queue):
     """It keeps running; so does one that waits again since its agent was lost."""
     api = Api(private(*SWEEPS, "--job-lease", 1).url)
-    taken = api.submit(queue, queue_timeout=1)
+    taken = api.submit(queue, queue_timeout=4)
     assert api.claimed(queue) == taken
     api.set_state(taken, "complete")
-    lost = api.submit(queue, queue_timeout=1, rerun_on_orphan=1)
+    lost = api.submit(queue, queue_timeout=4, rerun_on_orphan=1)
+    over = time.monotonic() + 4.5
     assert api.claimed(queue, cookie="agent_name=a1") == lost
     wait_until(lambda: api.state(lost) == "waiting", "it waits again", 15)
-    time.sleep(1)
+    wait_until(lambda: time.monotonic() > over, "its time is over")
     assert api.state(lost) == "waiting" and api.state(taken) == "complete"
     assert api.claimed(queue, cookie="agent_name=a1") == lost
 

@@ -94,7 +94,9 @@ def test_events_of_its_job(api, queue):
         time.sleep(1)
         expect(api.get(f"/v1/result/{job}", headers=cookie(queue)), 200)
         is_heard(api, queue)
-        time.sleep(1)
+        for _ in range(5):
+            expect(api.get(f"/v1/result/{job}", headers=cookie(queue)), 200)
+            time.sleep(0.2)
         assert names(api, job) == ["job_claimed", "agent_silent", "agent_heard"]
         silent, back = events(api, job)[1:]
         assert silent["detail"] == f"agent {queue} was not heard of for 3 s"
