@@ -75,7 +75,8 @@ def test_every_page_is_for_everybody(api, tab, queue):
     page = tab("/")
     for path in ("/", f"/jobs?queue={queue}", f"/jobs/{job}", f"/agents?search={queue}", f"/agents/{agent}",
                  f"/queues?search={queue}", f"/queues/{queue}", "/docs", f"/jobs/{new_id()}", f"/jobs/{job}/cancel",
-                 "/login", f"/jobs/new?from={job}", f"/jobs/new?queue={queue}&reserve=1", f"/queues/{queue}/pause"):
+                 "/login", f"/agents/{agent}/mode", f"/jobs/new?from={job}",
+                 f"/jobs/new?queue={queue}&reserve=1", f"/queues/{queue}/pause"):
         for scheme, options in (("dark", {"runOnly": ["color-contrast"]}), ("light", None)):
             page.emulate_media(color_scheme=scheme)
             page.goto(path)  # a page that is there already takes the new colours when it likes

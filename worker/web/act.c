@@ -20,6 +20,14 @@ static void make_json(struct call *c)
     json_decref(text);
 }
 
+/* The API's headers are not for browsers: that of an agent's post makes its client the agent. */
+static void drop_headers(struct call *c)
+{
+    for (size_t i = 0; i < c->reply.headers_len; i++)
+        free(c->header_values[i]);
+    c->reply.headers_len = 0;
+}
+
 bool act_run(struct call *c, const struct act *a)
 {
     static struct request inner; /* large */
@@ -32,6 +40,7 @@ bool act_run(struct call *c, const struct act *a)
     inner.body = (struct text){body, body ? strlen(body) : 0};
     inner.headers[HDR_CONTENT_TYPE] = (struct text){"application/json", 16};
     inner.headers[HDR_IDEMPOTENCY_KEY] = a->idempotent;
+    inner.headers[HDR_COOKIE] = (struct text){NULL, 0}; /* agents have some, too */
     if (a->parameter.s) {
         inner.params[0] = a->parameter;
         inner.params_len = 1;
@@ -43,8 +52,10 @@ bool act_run(struct call *c, const struct act *a)
     c->route = row;
     free(body);
     json_decref(a->body);
-    if (c->reply.status < 300)
+    if (c->reply.status < 300) {
+        drop_headers(c);
         return true;
+    }
     if (!is_json(c))
         make_json(c);
     return false;

@@ -1,4 +1,5 @@
 /* The page of an agent. */
+#include "common/op.h"
 #include "worker/encoding/json_string.h"
 #include "worker/http/query.h"
 #include "worker/validation/fieldtypes.h"
@@ -8,6 +9,7 @@
 #include "worker/web/lab.h"
 #include "worker/web/page.h"
 #include "worker/web/values.h"
+#include "worker/web/visitor.h"
 
 #include <stdio.h>
 
@@ -187,12 +189,15 @@ static json_t *model(struct call *c, const struct lab *lab, const json_t *agent,
     json_t *queues = queues_of(agent, lab->queues), *lines = lines_of(p->log);
 
     return json_pack(
-        "{s:o, s:O, s:b, s:o, s:o, s:b, s:O, s:b, s:b, s:o, s:O, s:o}", "title",
+        "{s:o, s:O, s:b, s:o, s:o, s:b, s:O, s:b, s:b, s:o, s:O, s:o, s:o}", "title",
         page_text(c->request->params[0]), "agent", facts_of(agent, json_array_get(p->rows, 0)),
         "has_queues", json_array_size(queues) > 0, "queues", queues, "provisionings",
         provisionings(p->provision_log, &days), "has_jobs", json_array_size(p->jobs) > 0, "jobs",
         p->jobs, "has_more_jobs", p->more, "has_log", json_array_size(lines) > 0, "log", lines,
-        "timeline", p->timeline, "dashboard", page_dashboard(c, "agent", c->request->params[0]));
+        "timeline", p->timeline, "dashboard", page_dashboard(c, "agent", c->request->params[0]),
+        "mode_url",
+        visitor_may(c, OP_WEB_AGENT_MODE) ? page_url("/agents/", c->request->params[0], "/mode")
+                                          : json_null());
 }
 
 static enum err answer(struct call *c, const struct lab *lab, json_t *agent)

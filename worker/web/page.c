@@ -66,11 +66,9 @@ static json_t *notice(const struct call *c)
 {
     static const struct {
         const char *done, *text;
-    } all[] = {{"cancelled", "The job is cancelled."},
-               {"submitted", "The job is submitted."},
-               {"attached", "The attachments are stored."},
-               {"paused", "The queue is paused."},
-               {"resumed", "The queue is resumed."}};
+    } all[] = {{"cancelled", "The job is cancelled."}, {"mode", "The mode is set."},
+               {"submitted", "The job is submitted."}, {"attached", "The attachments are stored."},
+               {"paused", "The queue is paused."},     {"resumed", "The queue is resumed."}};
     struct text done;
 
     if (query_first(c->request, "done", &done))
