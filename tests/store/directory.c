@@ -275,7 +275,7 @@ static void test_depths(void **state)
     new_id(queue);
     for (int i = 0; i < JOBS; i++)
         add_job(t->a, queue, NULL, id);
-    assert_int_equal(store_queue_depths(t->b, depths, MAX, &n), ERR_OK);
+    assert_int_equal(store_queue_depths(t->b, NULL, 0, depths, MAX, &n), ERR_OK);
     assert_true(n >= 1 && n <= MAX);
     for (size_t i = 0; i < n; i++) {
         assert_true(i == 0 || depths[i].waiting <= depths[i - 1].waiting);
@@ -303,7 +303,7 @@ static void test_depths_many(void **state)
         new_id(queue);
         add_job(t->a, queue, NULL, id);
     }
-    assert_int_equal(store_queue_depths(t->b, depths, MAX, &n), ERR_OK);
+    assert_int_equal(store_queue_depths(t->b, NULL, 0, depths, MAX, &n), ERR_OK);
     assert_true(n >= QUEUES);
     for (size_t i = 0; i < n; i++)
         free(depths[i].queue);
@@ -418,6 +418,33 @@ static void test_busy(void **state)
     assert_int_equal(put_result(t->a, ids[0], "{}", "complete"), ERR_OK);
     assert_int_equal(busy_in(t, queue, "test"), 1);
     assert_int_equal(busy_in(t, queue, "complete"), 0);
+}
+
+static void test_depths_of_some(void **state)
+{
+    struct stores *t = *state;
+    char one[ID_SIZE], two[ID_SIZE], none[ID_SIZE], id[ID_SIZE];
+    struct queue_depth depths[3];
+    size_t n = 9;
+
+    new_id(one);
+    new_id(two);
+    new_id(none);
+    add_job(t->a, one, NULL, id);
+    add_job(t->a, two, NULL, id);
+    add_job(t->a, two, NULL, id);
+    const struct text named[] = {text_of(one), text_of(none), text_of(two)};
+    assert_int_equal(store_queue_depths(t->b, named + 1, 1, depths, 3, &n), ERR_OK);
+    assert_int_equal(n, 0);
+    assert_int_equal(store_queue_depths(t->b, named, 3, depths, 3, &n), ERR_OK);
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < n; i++) {
+        bool is_one = strcmp(depths[i].queue, one) == 0;
+        assert_string_equal(depths[i].queue, is_one ? one : two);
+        assert_int_equal(depths[i].waiting, is_one ? 1 : 2);
+        assert_in_range(depths[i].oldest_ms, now_ms() - 60000, now_ms() + 60000);
+        free(depths[i].queue);
+    }
 }
 
 static void test_queue_times(void **state)
@@ -769,15 +796,15 @@ static void test_holds(void **state)
 }
 
 const struct CMUnitTest directory_suite[] = {
-    cmocka_unit_test(test_descriptions),  cmocka_unit_test(test_images),
-    cmocka_unit_test(test_agents),        cmocka_unit_test(test_provision_log),
-    cmocka_unit_test(test_agent_view),    cmocka_unit_test(test_wait_times),
-    cmocka_unit_test(test_depths),        cmocka_unit_test(test_depths_many),
-    cmocka_unit_test(test_busy),          cmocka_unit_test(test_show),
-    cmocka_unit_test(test_next),          cmocka_unit_test(test_turn),
-    cmocka_unit_test(test_holders),       cmocka_unit_test(test_unfit),
-    cmocka_unit_test(test_lists_of_jobs), cmocka_unit_test(test_overdue_claims),
-    cmocka_unit_test(test_newest_first),  cmocka_unit_test(test_queue_times),
-    cmocka_unit_test(test_holds),
+    cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_images),
+    cmocka_unit_test(test_agents),         cmocka_unit_test(test_provision_log),
+    cmocka_unit_test(test_agent_view),     cmocka_unit_test(test_wait_times),
+    cmocka_unit_test(test_depths),         cmocka_unit_test(test_depths_many),
+    cmocka_unit_test(test_busy),           cmocka_unit_test(test_show),
+    cmocka_unit_test(test_next),           cmocka_unit_test(test_turn),
+    cmocka_unit_test(test_holders),        cmocka_unit_test(test_unfit),
+    cmocka_unit_test(test_lists_of_jobs),  cmocka_unit_test(test_overdue_claims),
+    cmocka_unit_test(test_newest_first),   cmocka_unit_test(test_queue_times),
+    cmocka_unit_test(test_depths_of_some), cmocka_unit_test(test_holds),
 };
 SUITE_LEN(directory);

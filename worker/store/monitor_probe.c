@@ -101,7 +101,8 @@ static enum err more_jobs(void *arg, struct buf *out)
     struct watch *w = arg;
     struct queue_depth depths[QUEUES_MAX];
     size_t n = 0;
-    bool up = look(w) == ERR_OK && store_queue_depths(w->store, depths, QUEUES_MAX, &n) == ERR_OK;
+    bool up = look(w) == ERR_OK &&
+              store_queue_depths(w->store, NULL, 0, depths, QUEUES_MAX, &n) == ERR_OK;
     enum err e = print_up(out, up);
 
     if (!e)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DEPTHS_MAX      10000 /* queues whose waiting jobs are counted */
+#define NAMED_MAX       100   /* queues that are counted one by one; more of them: all */
 #define DESCRIPTION_MAX 2000  /* bytes shown of a description */
 
 const char *const agent_group_names[AGENT_GROUPS] = {"idle", "busy", "offline", "maintenance"};
@@ -148,12 +149,42 @@ static enum err read_agents(struct call *c, struct reading *r, const struct lab_
     return e;
 }
 
-static enum err read_waiting(struct call *c, struct reading *r)
+/* The queues to count: the wanted one, those of the wanted agent, each once; 0: all. */
+static size_t name_queues(const struct lab_wanted *wanted, const json_t *own, struct text *names)
 {
-    struct queue_depth *depths = mem_alloc(DEPTHS_MAX * sizeof *depths);
-    size_t n = 0;
-    enum err e = store_queue_depths(c->store, depths, DEPTHS_MAX, &n);
+    size_t n = 0, i;
+    json_t *name;
 
+    if (wanted->queue.s)
+        names[n++] = wanted->queue;
+    if (n + json_array_size(own) > NAMED_MAX)
+        return 0;
+    json_array_foreach (own, i, name) {
+        struct text t = json_string_text(name);
+        size_t k = 0;
+        while (k < n && !text_equal(names[k], t))
+            k++;
+        if (t.s && k == n)
+            names[n++] = t;
+    }
+    return n;
+}
+
+/* Counts the jobs that wait. */
+static enum err read_waiting(struct call *c, struct reading *r, const struct lab_wanted *wanted,
+                             const json_t *agents)
+{
+    const json_t *own =
+        wanted->agent.s ? json_object_get(json_array_get(agents, 0), "queues") : NULL;
+    struct queue_depth *depths;
+    struct text names[NAMED_MAX];
+    size_t n = 0;
+
+    if (wanted->agent.s && !json_array_size(own))
+        return ERR_OK; /* it serves none */
+    depths = mem_alloc(DEPTHS_MAX * sizeof *depths);
+    enum err e = store_queue_depths(c->store, names, name_queues(wanted, own, names), depths,
+                                    DEPTHS_MAX, &n);
     for (size_t i = 0; i < n; i++) {
         json_t *row = row_of(r, (struct text){depths[i].queue, depths[i].queue_len});
         add(row, "waiting", depths[i].waiting);
@@ -218,14 +249,15 @@ static json_t *sorted(json_t *rows)
     return list;
 }
 
-static enum err read_queues(struct call *c, struct reading *r, json_t *states)
+static enum err read_queues(struct call *c, struct reading *r, const struct lab_wanted *wanted,
+                            const struct lab *lab)
 {
     struct name_walk walk = {.take = take_description, .arg = r};
     enum err e = store_queues_list(c->store, &walk);
 
     if (!e)
-        e = read_waiting(c, r);
-    return e ? e : read_busy(c, r, states);
+        e = read_waiting(c, r, wanted, lab->agents);
+    return e ? e : read_busy(c, r, lab->states);
 }
 
 enum err lab_read(struct call *c, struct lab_wanted wanted, struct lab *ret)
@@ -239,7 +271,7 @@ enum err lab_read(struct call *c, struct lab_wanted wanted, struct lab *ret)
     if (!e)
         e = read_agents(c, &r, &wanted, ret->agents);
     if (!e && !wanted.without_queues)
-        e = read_queues(c, &r, ret->states);
+        e = read_queues(c, &r, &wanted, ret);
     ret->queues = sorted(r.rows);
     json_decref(r.holds);
     return e;

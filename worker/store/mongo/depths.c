@@ -6,17 +6,21 @@
 
 #include <string.h>
 
-enum err mongo_queue_depths(struct store *s, struct queue_depth *depths, size_t max, size_t *ret_n)
+enum err mongo_queue_depths(struct store *s, const struct text *queues, size_t queues_len,
+                            struct queue_depth *depths, size_t max, size_t *ret_n)
 {
+    bson_t *match = doc_of(STATE_PATH ": 'waiting'");
     struct db_found f;
     size_t n = 0;
-    enum err e = db_aggregate(
-        mongo_of(s), JOBS,
-        doc_of("[{$match: {" STATE_PATH ": 'waiting'}}, {$group: {_id: '$job_data.job_queue', "
-               "waiting: {$sum: 1}, oldest: {$min: '$created_at'}}}, {$sort: {waiting: -1, _id: "
-               "1}}, {$limit: ?}]",
-               v_int64((int64_t)max)),
-        IX_WAITING, &f);
+
+    if (queues_len)
+        doc_add(match, "job_data.job_queue: {$in: ?}", v_texts(queues, queues_len));
+    bson_t *pipeline =
+        doc_of("[{$match: ?}, {$group: {_id: '$job_data.job_queue', waiting: {$sum: 1}, "
+               "oldest: {$min: '$created_at'}}}, {$sort: {waiting: -1, _id: 1}}, {$limit: ?}]",
+               v_doc(match), v_int64((int64_t)max));
+    bson_destroy(match);
+    enum err e = db_aggregate(mongo_of(s), JOBS, pipeline, IX_WAITING, &f);
 
     if (e)
         return e;

@@ -4,28 +4,43 @@
 
 #include <stdlib.h>
 
-enum err sqlite_queue_depths(struct store *s, struct queue_depth *depths, size_t max, size_t *ret_n)
+/* Takes the rows of a statement and ends it. */
+static enum err take_depths(struct query *r, struct queue_depth *depths, size_t max, size_t *n)
 {
-    struct query r = query_new(sqlite_of(s), SQL_QUEUE_DEPTHS);
-    size_t n = 0;
     enum err e = ERR_OK;
 
-    query_int(&r, (int64_t)max);
-    while (n < max && !(e = query_step(&r))) {
-        struct text queue = query_col_text(&r, 0);
-        depths[n++] = (struct queue_depth){.queue = mem_strndup(queue.s ? queue.s : "", queue.len),
-                                           .queue_len = queue.len,
-                                           .waiting = query_col_int(&r, 1),
-                                           .oldest_ms = query_col_int(&r, 2) / 1000};
+    while (*n < max && !(e = query_step(r))) {
+        struct text queue = query_col_text(r, 0);
+        depths[(*n)++] =
+            (struct queue_depth){.queue = mem_strndup(queue.s ? queue.s : "", queue.len),
+                                 .queue_len = queue.len,
+                                 .waiting = query_col_int(r, 1),
+                                 .oldest_ms = query_col_int(r, 2) / 1000};
     }
-    query_end(&r);
-    if (e && e != ERR_NOT_FOUND) {
-        while (n)
-            free(depths[--n].queue);
-        return e;
+    query_end(r);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+enum err sqlite_queue_depths(struct store *s, const struct text *queues, size_t n,
+                             struct queue_depth *depths, size_t max, size_t *ret_n)
+{
+    struct query r;
+    enum err e = ERR_OK;
+
+    *ret_n = 0;
+    if (n == 0) {
+        r = query_new(sqlite_of(s), SQL_QUEUE_DEPTHS);
+        query_int(&r, (int64_t)max);
+        e = take_depths(&r, depths, max, ret_n);
     }
-    *ret_n = n;
-    return ERR_OK;
+    for (size_t i = 0; !e && i < n; i++) {
+        r = query_new(sqlite_of(s), SQL_QUEUE_DEPTH);
+        query_text(&r, queues[i]);
+        e = take_depths(&r, depths, max, ret_n);
+    }
+    while (e && *ret_n)
+        free(depths[--*ret_n].queue);
+    return e;
 }
 
 /* Sets NUMBER in {QUEUE: {STATE: NUMBER}}. */
