@@ -4,14 +4,17 @@
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-// "3 minutes ago" instead of the date, which stays as the title in both zones.
+// "3 minutes ago" instead of the date, which stays as the title in both zones. Behind "until",
+// <time data-clock>, the local time of the day, with the date if that is more than half a day away.
 export function showTimes(root) {
     for (const time of root.querySelectorAll("time[datetime]")) {
         const then = new Date(time.dateTime);
         const seconds = (then - Date.now()) / 1000;
         const [unit, size] = units.find(([, size]) => Math.abs(seconds) >= size) ?? units[3];
         time.title ||= `${then.toLocaleString()} (${time.textContent} UTC)`;
-        time.textContent = ago.format(Math.round(seconds / size), unit);
+        const date = Math.abs(seconds) < 43200 ? {} : { dateStyle: "medium" };
+        time.textContent = "clock" in time.dataset ? then.toLocaleString([], { ...date, timeStyle: "short" })
+            : ago.format(Math.round(seconds / size), unit);
     }
 }
 
