@@ -37,7 +37,8 @@ def copy_tree(root):
                         ignore=lambda folder, names: CHANGED if folder.endswith("common") else ())
     shutil.copy2(ROOT / "CMakeLists.txt", root)
     (root / "docs").mkdir(exist_ok=True)
-    shutil.copy2(ROOT / "docs/openapi.json", root / "docs")  # a part of the frontend
+    for name in ("openapi.json", "api.md"):  # parts of the frontend and the worker
+        shutil.copy2(ROOT / "docs" / name, root / "docs")
     for name, change in CHANGED.items():
         text, path = change((ROOT / "common" / name).read_text()), root / "common" / name
         if not path.exists() or path.read_text() != text:
