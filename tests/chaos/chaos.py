@@ -143,8 +143,13 @@ def run(kind, seconds, options):
     print(f"== {kind}, {seconds:.0f} s{', no faults' if options.plain else ''}", flush=True)
     database = {"mongodb": Mongod, "replicas": ReplicaSet}.get(kind)
     database = database and database()
-    stack = new_stack(database.uri("chaos") if database else "sqlite:{folder}/data.db", options,
-                      bool(database) and "clocks" in options.faults)
+    try:
+        stack = new_stack(database.uri("chaos") if database else "sqlite:{folder}/data.db", options,
+                          bool(database) and "clocks" in options.faults)
+    except BaseException:
+        if database:
+            database.remove()
+        raise
     receiver = Receiver().start()
     faults = ["it did not run"]
     try:
