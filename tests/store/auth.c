@@ -1,17 +1,10 @@
 /* Clients, restricted queues, refresh tokens, failed logins, the signing key, the audit trail. */
 #include "tests/store/suite.h"
 
-#include "common/clock.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
 #define HOUR_MS ((int64_t)3600 * 1000)
-
-static int64_t now_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
 
 static enum err change(struct store *s, const char *id, const char *fields, struct client_put *p)
 {

@@ -30,6 +30,7 @@ static const struct suite {
     {"leases", leases_suite, &leases_suite_len},
     {"expiry", expiry_suite, &expiry_suite_len},
     {"directory", directory_suite, &directory_suite_len},
+    {"lists", lists_suite, &lists_suite_len},
     {"auth", auth_suite, &auth_suite_len},
     {"files", files_suite, &files_suite_len},
 };

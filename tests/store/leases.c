@@ -1,16 +1,9 @@
 /* Leases of running jobs, and jobs whose lease has run out. */
 #include "tests/store/suite.h"
 
-#include "common/clock.h"
-
 #include <stdlib.h>
 
 #define DAY_MS ((int64_t)86400 * 1000)
-
-static int64_t now_ms(void)
-{
-    return clock_wall_us() / 1000;
-}
 
 /* Lets an agent claim the next job of the queue, with a lease until then. */
 static void claim_until(struct store *s, const char *queue, const char *agent, int64_t lease_ms)

@@ -263,6 +263,11 @@ void assert_state(struct store *s, const char *job_id, const char *state)
     json_decref(result);
 }
 
+int64_t now_ms(void)
+{
+    return clock_wall_us() / 1000;
+}
+
 char *long_text(char c, size_t n)
 {
     char *s = mem_alloc(n + 1);

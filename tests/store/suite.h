@@ -77,6 +77,9 @@ void assert_state(struct store *s, const char *job_id, const char *state);
 struct claim claim_of(const char *request_id, struct text *queue, const char *agent);
 void claim_done(struct claim *c);
 
+/* The wall clock, since the epoch. */
+int64_t now_ms(void);
+
 /* A string of n times the character, to be freed. */
 char *long_text(char c, size_t n);
 
@@ -97,6 +100,7 @@ SUITE(job_events)
 SUITE(logs)
 SUITE(keys)
 SUITE(leases)
+SUITE(lists)
 SUITE(output)
 SUITE(results)
 #undef SUITE
