@@ -225,6 +225,23 @@ static void print_config(const struct config *cfg, enum role_bit role)
     }
 }
 
+void config_walk(const struct config *cfg, enum role_bit role,
+                 void (*take)(void *arg, const char *env, const char *value, bool given), void *arg)
+{
+    for (size_t i = 0; i < SETTINGS_LEN; i++) {
+        char *value = NULL;
+        size_t len;
+        FILE *out = settings[i].roles & role ? open_memstream(&value, &len) : NULL;
+        if (!out)
+            continue;
+        print_value(out, &settings[i], cfg);
+        if (fclose(out) == 0)
+            take(arg, settings[i].env, value,
+                 *(const bool *)((const char *)cfg + settings[i].given));
+        free(value);
+    }
+}
+
 static void print_help(enum role_bit role)
 {
     printf("Usage: %s [OPTIONS]\n\nOptions (each has an environment variable; flags win):\n",

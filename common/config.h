@@ -55,6 +55,12 @@ struct config {
 void config_load(struct config *cfg, enum role_bit role, const char *program, int argc,
                  char **argv);
 
+/* Gives the settings of a role to `take`, by their variables: the value as --print-config shows it,
+ * without secrets and passwords, and whether it was set. */
+void config_walk(const struct config *cfg, enum role_bit role,
+                 void (*take)(void *arg, const char *env, const char *value, bool given),
+                 void *arg);
+
 /* Environment for a process of `role`: the current one without any setting, plus the settings
  * that the role has. So a frontend never sees the store's credentials. The array and its strings
  * are one allocation each, owned by the caller, who usually execs. */

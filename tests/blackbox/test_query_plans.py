@@ -19,6 +19,8 @@ from curl import run
 from stack import ROOT, SANITIZED, Port, wait_until
 from storage import MongoStorage, now
 from test_metrics import samples
+from test_web_signin import Visitor, client_of
+from web import page
 
 JOBS = 100_000
 LOOKED = 10_000  # jobs that a page of GET /v1/jobs looks at: LIST_LOOK_MAX
@@ -176,6 +178,7 @@ def test_every_operation_with_100_000_jobs(private, store_uri, tmp_path):
     expect(api.post("/v1/oauth2/token", auth=(who[0], "wrong")), 401)
     auth.login(api, who)
     searches(api)
+    administration(server)
     claims(api)
     wait_until(lambda: is_swept(db), "what is old is gone", 60)
     after = called(ports)
@@ -245,6 +248,13 @@ def searches(api):
     for path in ("/", "/queues?search=q1", "/agents?search=web", "/agents/web", f"/jobs?search={job}",
                  f"/jobs/{job}", f"/jobs/{job}/log/output?tail=9", "/queues/big", "/jobs?search=nothing"):
         expect(api.get(path), 200)
+
+
+def administration(server):
+    name = client_of(server, "admin")
+    admin = Visitor(server.url, name)
+    for path in ("clients", f"clients/{name}", "queues", f"tokens?client_id={name}", "dead-letters", "audit", "status"):
+        page(admin, f"/admin/{path}")
 
 
 def claims(api):

@@ -11,6 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from client import expect, new_id
 from stack import SANITIZED
+from test_web_signin import Visitor, client_of
 from web import HOSTILE
 
 CHROMIUM = shutil.which("chromium")
@@ -62,6 +63,38 @@ def look(page):
         page.clock.run_for(PERIOD)
 
 
+def is_for_everybody(page, path):
+    for scheme, options in (("dark", {"runOnly": ["color-contrast"]}), ("light", None)):
+        page.emulate_media(color_scheme=scheme)
+        page.goto(path)  # a page that is there already takes the new colours when it likes
+        found = Axe().run(page, options=options).response["violations"]
+        assert not found, (path, scheme, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found])
+    page.set_viewport_size({"width": 320, "height": 600})
+    wide = page.evaluate("document.scrollingElement.scrollWidth")
+    assert wide <= 320, (path, wide)
+    page.set_viewport_size({"width": 1280, "height": 720})
+
+
+@pytest.mark.slow
+def test_the_pages_of_admins_are_for_everybody(server, tab):
+    me = client_of(server, "admin")
+    visitor = Visitor(server.url, me)
+    cookie, _, value = visitor.cookie.partition("=")
+    page = tab("/")
+    page.context.add_cookies([{"name": cookie, "value": value, "url": server.url}])
+    page.goto("/admin/clients")
+    page.get_by_label("Client id").fill(f"new-{new_id()}")
+    page.get_by_role("button", name="Make the client and its secret").click()
+    see(page.locator("#the-secret")).to_have_text(re.compile("^[0-9a-f]{48}$"))
+    page.get_by_role("link", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove the client").click()
+    see(page.get_by_text("The client is removed.")).to_be_visible()
+    for path in ("/admin/clients", f"/admin/clients/{me}", f"/admin/clients/{me}/delete",
+                 "/admin/queues", f"/admin/tokens?client_id={me}", "/admin/dead-letters", "/admin/audit",
+                 "/admin/status", "/admin/dead-letters/resend"):
+        is_for_everybody(page, path)
+
+
 @pytest.mark.slow
 def test_every_page_is_for_everybody(api, tab, queue):
     """By axe, in both schemes; on a small screen nothing but tables and logs scrolls sideways."""
@@ -77,15 +110,7 @@ def test_every_page_is_for_everybody(api, tab, queue):
                  f"/queues?search={queue}", f"/queues/{queue}", "/docs", f"/jobs/{new_id()}", f"/jobs/{job}/cancel",
                  "/login", f"/agents/{agent}/mode", f"/jobs/new?from={job}",
                  f"/jobs/new?queue={queue}&reserve=1", f"/queues/{queue}/pause"):
-        for scheme, options in (("dark", {"runOnly": ["color-contrast"]}), ("light", None)):
-            page.emulate_media(color_scheme=scheme)
-            page.goto(path)  # a page that is there already takes the new colours when it likes
-            found = Axe().run(page, options=options).response["violations"]
-            assert not found, (path, scheme, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found])
-        page.set_viewport_size({"width": 320, "height": 600})
-        wide = page.evaluate("document.scrollingElement.scrollWidth")
-        assert wide <= 320, (path, wide)
-        page.set_viewport_size({"width": 1280, "height": 720})
+        is_for_everybody(page, path)
 
 
 def test_a_list_follows_what_happens(api, tab, queue):

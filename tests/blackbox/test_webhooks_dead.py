@@ -13,7 +13,9 @@ from client import Api, expect, message, new_id
 from receiver import Receiver
 from stack import BIN, Port, Stack, secret, wait_until
 from test_metrics import samples
+from test_web_signin import Visitor, client_of
 from test_webhooks import post, state
+from web import page
 
 USER = secret("user-of-the-receiver")
 
@@ -184,3 +186,32 @@ def test_wrong_settings(tmp_path, env, text):
                           text=True, timeout=30,
                           env={**os.environ, "TESTFLINGER_STORE": f"sqlite:{tmp_path}/x", **env})
     assert done.returncode == 2 and text in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_the_page_of_dead_letters(api, hooks, admin, receiver):
+    """Filtered by receiver; one is sent again, or all."""
+    visitor, jobs = Visitor(hooks.url, client_of(hooks, "admin")), [new_id() for _ in range(3)]
+    for job in jobs:
+        expect(post(api, f"{receiver.url}/status/410/{job}?<b>", job), 410)
+    path = f"/admin/dead-letters?receiver={receiver.url[-6:]}"
+    row, = [r for r in page(visitor, path).rows() if r["Job"] == jobs[0]]
+    assert row["Address"].endswith(f"/status/410/{jobs[0]}?<b>") and (row["Status"], row["Tries"]) == ("410", "1")
+    assert "No event of such a receiver" in page(visitor, "/admin/dead-letters?receiver=nowhere").text
+    page(visitor, "/admin/dead-letters?cursor=nothing", 422)
+    assert page(visitor, "/").links()["Dead letters"] == "/admin/dead-letters"
+    assert "Dead letters" not in page(api, "/").links()
+    id_ = next(x["id"] for x in letters(admin) if x["job_id"] == jobs[0])
+    before = next(x["dead_at"] for x in letters(admin) if x["id"] == id_)
+    answer = visitor.act("/admin/dead-letters", event_id=id_)
+    assert answer.headers["Location"] == "/admin/dead-letters?done=resent"
+    wait_until(lambda: [x for x in letters(admin) if x["id"] == id_ and x["dead_at"] > before], "it is dead again")
+    visitor.act("/admin/dead-letters", 404, event_id=new_id())
+    visitor.act("/admin/dead-letters", 422)
+    asked = page(visitor, page(visitor, path).links()["Resend all of them"])
+    assert receiver.url[-6:] in asked.text
+    then = {x["job_id"]: x["dead_at"] for x in letters(admin)}
+    visitor.act("/admin/dead-letters", all="1", receiver=receiver.url[-6:])
+    wait_until(lambda: all(x["dead_at"] > then[x["job_id"]] for x in letters(admin) if x["job_id"] in jobs[1:])
+               and len([x for x in letters(admin) if x["job_id"] in jobs[1:]]) == 2, "they are dead again")
+    entry = expect(admin.get("/v1/audit?action=webhook.resend&limit=1"), 200).json()[0]
+    assert entry["target"] == receiver.url[-6:] and entry["detail"]["events"] >= 3

@@ -148,6 +148,16 @@ static struct refresh_found found(struct store *s, const struct token *t)
     return f;
 }
 
+static size_t count_valid(struct store *s, const struct refresh_page *page)
+{
+    json_t *list = NULL;
+
+    assert_int_equal(store_refresh_valid(s, page, &list), ERR_OK);
+    size_t n = json_array_size(list);
+    json_decref(list);
+    return n;
+}
+
 static void test_refresh_tokens(void **state)
 {
     struct stores *t = *state;
@@ -182,8 +192,23 @@ static void test_refresh_tokens(void **state)
                             json_string_value(json_object_get(one, "issued_at")));
     json_decref(list);
 
+    struct refresh_page page = {.client_id = text_of(client), .now_ms = now_ms(), .limit = 10};
+    assert_int_equal(count_valid(t->b, &page), 1);
+    page.id = f.id;
+    assert_int_equal(count_valid(t->b, &page), 1);
+    page.id = NULL;
+    page.before = f.id;
+    assert_int_equal(count_valid(t->b, &page), 0);
+    page.before = "nothing";
+    assert_int_equal(count_valid(t->b, &page), 0);
+    page.before = NULL;
+    page.now_ms = f.expires_ms;
+    assert_int_equal(count_valid(t->b, &page), 0);
+    page.now_ms = now_ms();
+
     assert_int_equal(store_refresh_revoke(t->a, f.id, &first), ERR_OK);
     assert_true(first);
+    assert_int_equal(count_valid(t->b, &page), 0);
     assert_int_equal(store_refresh_revoke(t->b, f.id, &first), ERR_OK);
     assert_false(first);
     assert_true(found(t->b, &token).revoked);

@@ -1,4 +1,6 @@
 /* Refresh tokens: use, rotation and revocation. */
+#include "worker/handlers/refresh.h"
+
 #include "worker/auth/security_log.h"
 #include "worker/auth/token_issue.h"
 #include "worker/clients/document.h"
@@ -203,19 +205,25 @@ static void revoke(struct call *c, const struct refresh_found *r)
     }
 }
 
+void refresh_revoke_found(struct call *c, const struct refresh_found *r)
+{
+    char action[AUDIT_ACTION_SIZE];
+    enum err e = audit_find(c, action);
+
+    if (e == ERR_NOT_FOUND)
+        revoke(c, r);
+    else if (!e)
+        reply_json(c, 200, json_pack("{s:s}", "status", "OK"));
+}
+
 void h_token_revoke(struct call *calls[], size_t n)
 {
     struct call *c = calls[0];
     struct refresh_found found = {0};
-    char action[AUDIT_ACTION_SIZE];
 
     (void)n;
     if (find_refresh(c, "Refresh token not found", &found))
         return;
-    enum err e = audit_find(c, action);
-    if (e == ERR_NOT_FOUND)
-        revoke(c, &found);
-    else if (!e)
-        reply_json(c, 200, json_pack("{s:s}", "status", "OK"));
+    refresh_revoke_found(c, &found);
     json_decref(found.client_id);
 }

@@ -67,6 +67,15 @@ struct refresh_rotation {
     struct refresh_new next;
 };
 
+/* Refresh tokens and sessions of a client that are valid, newest first. */
+struct refresh_page {
+    struct text client_id;
+    const char *id;     /* this one alone; NULL: all */
+    const char *before; /* id: only older ones; NULL: from the newest on */
+    int64_t now_ms;
+    int limit;
+};
+
 #define LOGIN_KEY_SIZE 96
 
 /* Failed logins within a window, or a successful login that is remembered. */

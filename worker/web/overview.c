@@ -1,8 +1,10 @@
 /* The front page: the lab at a glance, and what needs attention. */
+#include "common/op.h"
 #include "worker/encoding/json_string.h"
 #include "worker/web/lab.h"
 #include "worker/web/page.h"
 #include "worker/web/values.h"
+#include "worker/web/visitor.h"
 
 #include <string.h>
 
@@ -123,18 +125,30 @@ static json_t *paused(const json_t *queues)
     return all;
 }
 
-static json_t *model(const struct lab *lab)
+/* `dead`: events that were given up. */
+static json_t *model(const struct lab *lab, int64_t dead)
 {
     json_t *waits = longest(lab->queues), *away = agents_that(is_away, lab->agents);
     json_t *failing = agents_that(is_failing, lab->agents), *held = paused(lab->queues);
+    size_t lines = json_array_size(away) + json_array_size(failing) + json_array_size(held);
 
-    return json_pack("{s:s, s:b, s:o, s:o, s:b, s:o, s:b, s:o, s:b, s:o, s:b, s:o, s:b}", "title",
-                     "Overview", "is_open", true, "agents", agents_by_group(lab->agents), "jobs",
-                     jobs_by_state(lab), "has_longest", json_array_size(waits) > 0, "longest",
-                     waits, "has_away", json_array_size(away) > 0, "away", away, "has_failing",
-                     json_array_size(failing) > 0, "failing", failing, "has_paused",
-                     json_array_size(held) > 0, "paused", held, "is_quiet",
-                     json_array_size(away) + json_array_size(failing) + json_array_size(held) == 0);
+    return json_pack("{s:s, s:b, s:o, s:o, s:b, s:o, s:b, s:o, s:b, s:o, s:b, s:o, s:o, s:b}",
+                     "title", "Overview", "is_open", true, "agents", agents_by_group(lab->agents),
+                     "jobs", jobs_by_state(lab), "has_longest", json_array_size(waits) > 0,
+                     "longest", waits, "has_away", json_array_size(away) > 0, "away", away,
+                     "has_failing", json_array_size(failing) > 0, "failing", failing, "has_paused",
+                     json_array_size(held) > 0, "paused", held, "dead_letters",
+                     dead ? json_integer(dead) : json_null(), "is_quiet", !lines && !dead);
+}
+
+/* Events that were given up, for who may send them again; 0 for others. */
+static enum err count_dead(const struct call *c, int64_t *ret)
+{
+    struct outbox_backlog backlog = {0};
+    enum err e = visitor_may(c, OP_PAGE_LETTERS) ? store_outbox_count(c->store, &backlog) : ERR_OK;
+
+    *ret = backlog.dead;
+    return e;
 }
 
 void h_page_overview(struct call *calls[], size_t n)
@@ -147,10 +161,13 @@ void h_page_overview(struct call *calls[], size_t n)
         page_reply(c, 200, json_pack("{s:s, s:b}", "title", "Overview", "is_open", false));
         return;
     }
+    int64_t dead = 0;
     enum err e = lab_read(c, (struct lab_wanted){0}, &lab);
+    if (!e)
+        e = count_dead(c, &dead);
     if (e)
         reply_err(c, e);
     else
-        page_reply(c, 200, model(&lab));
+        page_reply(c, 200, model(&lab, dead));
     lab_free(&lab);
 }

@@ -2,6 +2,7 @@
 
 #include "common/accept.h"
 #include "common/log.h"
+#include "common/op.h"
 #include "worker/http/etag.h"
 #include "worker/http/query.h"
 #include "worker/web/render.h"
@@ -10,6 +11,7 @@
 
 #include "generated/STATIC_FILES.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,19 +47,27 @@ static json_t *menu(const struct call *c)
     static const struct {
         const char *url, *text;
         bool signed_in; /* only for who is */
-    } items[] = {{"/", "Overview", false},     {"/jobs", "Jobs", false},
-                 {"/agents", "Agents", false}, {"/queues", "Queues", false},
-                 {"/docs", "API docs", false}, {"/jobs?submitter=me", "My jobs", true}};
+        unsigned op;    /* only for who may use this row; 0: all */
+    } items[] = {{"/", "Overview", false, 0},
+                 {"/jobs", "Jobs", false, 0},
+                 {"/agents", "Agents", false, 0},
+                 {"/queues", "Queues", false, 0},
+                 {"/docs", "API docs", false, 0},
+                 {"/jobs?submitter=me", "My jobs", true, 0},
+                 {"/admin/clients", "Admin", true, OP_PAGE_CLIENTS}};
     const char *path = route_path(c->route);
     size_t section = strcspn(path + 1, "/") + 1;
     json_t *all = json_array();
 
-    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
-        if (!items[i].signed_in || c->caller.has_token)
-            json_array_append_new(all, json_pack("{s:s, s:s, s:b}", "url", items[i].url, "text",
-                                                 items[i].text, "current",
-                                                 strlen(items[i].url) == section &&
-                                                     memcmp(items[i].url, path, section) == 0));
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        size_t len = strcspn(items[i].url + 1, "/") + 1;
+        if ((items[i].signed_in && !c->caller.has_token) ||
+            (items[i].op && !visitor_may(c, items[i].op)))
+            continue;
+        json_array_append_new(
+            all, json_pack("{s:s, s:s, s:b}", "url", items[i].url, "text", items[i].text, "current",
+                           len == section && memcmp(items[i].url, path, section) == 0));
+    }
     return all;
 }
 
@@ -66,9 +76,20 @@ static json_t *notice(const struct call *c)
 {
     static const struct {
         const char *done, *text;
-    } all[] = {{"cancelled", "The job is cancelled."}, {"mode", "The mode is set."},
-               {"submitted", "The job is submitted."}, {"attached", "The attachments are stored."},
-               {"paused", "The queue is paused."},     {"resumed", "The queue is resumed."}};
+    } all[] = {
+        {"cancelled", "The job is cancelled."},
+        {"mode", "The mode is set."},
+        {"submitted", "The job is submitted."},
+        {"attached", "The attachments are stored."},
+        {"paused", "The queue is paused."},
+        {"resumed", "The queue is resumed."},
+        {"saved", "The client is saved."},
+        {"removed", "The client is removed."},
+        {"allowed", "The client may submit to the queue."},
+        {"disallowed", "The client may not submit to the queue any more."},
+        {"revoked", "The token is revoked."},
+        {"resent", "The events are sent again."},
+        {"unseen", "The client is saved, but its secret was lost on the way: make another."}};
     struct text done;
 
     if (query_first(c->request, "done", &done))
@@ -123,9 +144,15 @@ static void tag_of(const json_t *model, bool json, char out[ETAG_SIZE])
     etag_end(t, out);
 }
 
+/* The answer to a form is for once: it may hold a secret. */
+static bool is_for_once(const struct call *c)
+{
+    return route_method(c->route) != HTTP_GET;
+}
+
 static void set_caching(struct call *c)
 {
-    reply_header(c, "Cache-Control", "private, no-cache");
+    reply_header(c, "Cache-Control", is_for_once(c) ? "no-store" : "private, no-cache");
     reply_header(c, "Vary", "Accept, Accept-Encoding, Cookie");
 }
 
@@ -142,8 +169,9 @@ void page_reply(struct call *c, int status, json_t *model)
     }
     if (!json)
         json_object_set_new(model, "site", site(c));
-    tag_of(model, json, tag);
-    if (status == 200 && reply_unchanged(c, tag))
+    if (!is_for_once(c))
+        tag_of(model, json, tag);
+    if (status == 200 && !is_for_once(c) && reply_unchanged(c, tag))
         reply_header(c, "Content-Type", json ? "application/json" : TYPE_HTML);
     else if (json)
         reply_json(c, status, json_incref(model));
@@ -186,17 +214,19 @@ void page_not_found(struct call *c, const char *what, struct text name)
     reply_error(c, 404, "%s not found: %.*s", what, (int)len, name.s);
 }
 
-/* The faults of a query or of the API's body that a form was made to, {NAME: [TEXT]}, as a list. */
+/* The faults of a query, a path or the API's body that a form was made to, as a list. */
 static json_t *faults_of(const json_t *error)
 {
     const json_t *detail = json_object_get(error, "detail");
-    json_t *query = json_object_get(detail, "query"), *body = json_object_get(detail, "json");
-    json_t *all = json_array(), *texts;
-    const char *name;
+    json_t *all = json_array(), *faults, *texts;
+    const char *where, *name;
 
-    json_object_foreach (query ? query : body, name, texts)
-        json_array_append_new(all, json_pack("{s:s, s:o}", "name", name, "text",
-                                             page_value(json_array_get(texts, 0))));
+    json_object_foreach ((json_t *)(uintptr_t)detail, where, faults)
+        json_object_foreach (faults, name, texts)
+            json_array_append_new(
+                all,
+                json_pack("{s:s, s:o}", "name", name, "text",
+                          page_value(json_is_array(texts) ? json_array_get(texts, 0) : texts)));
     return all;
 }
 

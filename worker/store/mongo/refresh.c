@@ -267,3 +267,33 @@ enum err mongo_refresh_list(struct store *s, struct text client_id, json_t **ret
         *ret = list;
     return e;
 }
+
+enum err mongo_refresh_valid(struct store *s, const struct refresh_page *page, json_t **ret)
+{
+    const char *ids[] = {page->id, page->before};
+    bson_oid_t oids[2];
+
+    *ret = json_array();
+    for (int i = 0; i < 2; i++)
+        if (ids[i] && !bson_oid_is_valid(ids[i], strlen(ids[i])))
+            return ERR_OK;
+        else if (ids[i])
+            bson_oid_init_from_string(&oids[i], ids[i]);
+    bson_t *filter = doc_of("client_id: ?, revoked: {$ne: true}, expires_at: {$gt: ?}, _id: ?",
+                            v_text(page->client_id), v_date(page->now_ms),
+                            page->id       ? v_own(doc_of("$eq: ?", v_oid(&oids[0])))
+                            : page->before ? v_own(doc_of("$lt: ?", v_oid(&oids[1])))
+                                           : v_none());
+    struct db_found f;
+    enum err e = DB_FIND(mongo_of(s), &f, .collection = REFRESH_TOKENS, .filter = filter,
+                         .index = IX_REFRESH_RECENT, .sort = "_id: -1", .limit = page->limit);
+    if (e) {
+        json_decref(*ret);
+        *ret = NULL;
+        return e;
+    }
+    while (db_next(&f))
+        json_array_append_new(*ret, token_json(&f.doc));
+    db_end(&f);
+    return ERR_OK;
+}

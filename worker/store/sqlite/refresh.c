@@ -189,28 +189,55 @@ static json_t *date(const struct query *r, int column)
     return json_string(text);
 }
 
-enum err sqlite_refresh_list(struct store *s, struct text client_id, json_t **ret)
+/* The tokens that a statement finds. */
+static enum err list(struct query *r, json_t **ret)
 {
-    struct query r = query_new(sqlite_of(s), SQL_REFRESH_LIST);
     json_t *list = json_array();
     char id[REFRESH_ID_SIZE];
     enum err e;
 
-    query_given(&r, client_id);
-    while (!(e = query_step(&r))) {
-        struct text client = query_col_text(&r, 1);
-        snprintf(id, sizeof id, "%lld", (long long)query_col_int(&r, 0));
-        json_array_append_new(
-            list, json_pack("{s:s, s:s#, s:o, s:o, s:b, s:o, s:s*}", "id", id, "client_id",
-                            client.s, client.len, "issued_at", date(&r, 2), "expires_at",
-                            date(&r, 3), "revoked", (int)query_col_int(&r, 4), "last_accessed",
-                            date(&r, 5), "kind", query_col_text(&r, 6).s ? KIND_WEB : NULL));
+    while (!(e = query_step(r))) {
+        struct text client = query_col_text(r, 1);
+        snprintf(id, sizeof id, "%lld", (long long)query_col_int(r, 0));
+        json_array_append_new(list, json_pack("{s:s, s:s#, s:o, s:o, s:b, s:o, s:s*}", "id", id,
+                                              "client_id", client.s, client.len, "issued_at",
+                                              date(r, 2), "expires_at", date(r, 3), "revoked",
+                                              (int)query_col_int(r, 4), "last_accessed", date(r, 5),
+                                              "kind", query_col_text(r, 6).s ? KIND_WEB : NULL));
     }
-    query_end(&r);
+    query_end(r);
     if (e == ERR_NOT_FOUND) {
         *ret = list;
         return ERR_OK;
     }
     json_decref(list);
     return e;
+}
+
+enum err sqlite_refresh_list(struct store *s, struct text client_id, json_t **ret)
+{
+    struct query r = query_new(sqlite_of(s), SQL_REFRESH_LIST);
+
+    query_given(&r, client_id);
+    return list(&r, ret);
+}
+
+enum err sqlite_refresh_valid(struct store *s, const struct refresh_page *page, json_t **ret)
+{
+    int64_t first = 0, end = INT64_MAX;
+
+    if ((page->before && number_of(page->before, &end)) ||
+        (page->id && number_of(page->id, &first))) {
+        *ret = json_array();
+        return ERR_OK;
+    }
+    if (page->id && end > first)
+        end = first + 1;
+    struct query r = query_new(sqlite_of(s), SQL_REFRESH_VALID);
+    query_text(&r, page->client_id);
+    query_int(&r, first);
+    query_int(&r, end);
+    query_int(&r, page->now_ms);
+    query_int(&r, page->limit);
+    return list(&r, ret);
 }
