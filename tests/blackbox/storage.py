@@ -83,6 +83,10 @@ class MongoStorage:
         document = self.db.queue_wait_times.find_one({"name": queue})
         return document["wait_times"] if document else []
 
+    def move_pause(self, queue, seconds):
+        hold = self.db.holds.find_one({"_id": f"q:{queue}"})
+        self.db.holds.update_one({"_id": hold["_id"]}, {"$set": {"at": hold["at"] + datetime.timedelta(seconds=seconds)}})
+
     def restrict(self, queue):
         self.db.restricted_queues.insert_one({"queue_name": queue})
 
@@ -210,6 +214,9 @@ class SqliteStorage:
     def wait_times(self, queue):
         rows = self._run("SELECT seconds FROM queue_wait_times WHERE queue = ? ORDER BY n", queue)
         return [seconds for seconds, in rows]
+
+    def move_pause(self, queue, seconds):
+        assert self._run("UPDATE holds SET at_ms = at_ms + ? WHERE id = ?", seconds * 1000, f"q:{queue}") == 1
 
     def restrict(self, queue):
         self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)

@@ -261,3 +261,11 @@ def test_the_setting_unknown_queues(private, setting, text):
         api.submit(queue)
     else:
         refused(api, queue, OFFLINE)
+
+
+def test_a_queue_is_resumed_by_a_frontend_whose_clock_is_behind(api, storage, queue):
+    job = api.submit(queue)
+    expect(api.post(f"/v1/queues/{queue}/pause", {"reason": "x"}), 200)
+    storage.move_pause(queue, 60)  # as a frontend that is ahead had stored it
+    expect(api.post(f"/v1/queues/{queue}/resume"), 200)
+    wait_until(lambda: (answer := api.claim(queue)).status_code == 200 and answer.json()["job_id"] == job, "it is resumed")

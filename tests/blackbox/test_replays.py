@@ -579,3 +579,14 @@ def test_a_job_that_a_late_claim_took_comes_back(place):
     claim.send(attempt=0)
     found = wait_until(lambda: place.api.claim(queue).content, "the job waits again", 30)
     assert json.loads(found)["job_id"] == jobs[1]
+
+
+def test_a_second_run_spares_a_later_pause(place):
+    """The first run left no trace, and somebody has paused the queue since."""
+    queue = new_id()
+    request = place.guarded("OP_QUEUE_RESUME", queue)
+    time.sleep(0.01)  # times are stored in milliseconds
+    place.http("POST", f"/v1/queues/{queue}/pause", json={"reason": "later"})
+    status, body = request.send(attempt=1)
+    assert status == 409 and b"again after this request" in body
+    assert place.guarded("OP_QUEUE_RESUME", queue).send(attempt=1)[0] == 200

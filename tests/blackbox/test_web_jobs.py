@@ -13,7 +13,7 @@ from stack import wait_until
 from storage import now
 from web import HOSTILE, HTML, JSON, SVG, model, page, shown, text_of
 
-COLUMNS = ["Job", "Queue", "State", "Agent", "Submitted by", "Created", "Waited", "Took", "Tags"]
+COLUMNS = ["Job", "Queue", "State", "Agent", "Submitted by", "Created", "Waited", "Took", "Tags", "Actions"]
 
 
 def ids(api, **params):
@@ -33,9 +33,10 @@ def test_a_job_is_a_row(api, storage, queue):
     row, = page(api, f"/jobs?queue={queue}").rows()
     assert list(row) == COLUMNS and re.fullmatch(r"[-\d]{10} [:\d]{8}", row.pop("Created"))
     assert row == {"Job": f"{job[:8]} my 🐧", "Queue": queue, "State": "○ waiting", "Agent": "", "Submitted by": "",
-                   "Waited": "", "Took": "", "Tags": "b a"}
+                   "Waited": "", "Took": "", "Tags": "b a", "Actions": "Cancel"}
     found = page(api, f"/jobs?queue={queue}")
     assert found.links()[job[:8]] == f"/jobs/{job}" and found.links()[queue] == f"/queues/{queue}"
+    assert found.links()["Cancel"] == f"/jobs/{job}/cancel"
     assert [a.get("title") for a in found.all("a") if a.get("title")] == [job]
     api.claimed(queue, cookie=f"agent_name={queue}")
     api.set_state(job, "test")
@@ -43,7 +44,7 @@ def test_a_job_is_a_row(api, storage, queue):
     assert (row["State"], row["Agent"], row["Waited"]) == ("▶ test", queue, "0 s")
     api.set_state(job, "complete")
     row, = page(api, f"/jobs?queue={queue}").rows()
-    assert row["State"] == "✔ passed" and row["Took"]
+    assert row["State"] == "✔ passed" and row["Took"] and row["Actions"] == ""
 
 
 def test_outcomes(api, queue):

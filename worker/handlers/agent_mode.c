@@ -130,13 +130,13 @@ bool agent_mode_store(struct call *c, struct agent_mode *m, bool *ret_audited)
     enum err e = m->changes || m->ends ? is_needed(c, m, &apply) : ERR_OK;
 
     *ret_audited = m->detail != NULL;
-    if (!e && apply)
-        e = store_hold_put(c->store, &m->hold);
     if (e) {
         if (!c->reply.status)
-            hold_refused(c, e);
+            reply_err(c, e);
         return false;
     }
+    if (apply && !hold_store(c, &m->hold))
+        return false;
     if (apply && m->ends)
         wake(c, m->hold.name);
     if (apply && m->detail)

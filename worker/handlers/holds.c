@@ -69,12 +69,23 @@ bool hold_end_is_fine(struct call *c, const char *name, const json_t *until)
            fault(c, name, "Must be in the future.");
 }
 
-void hold_refused(struct call *c, enum err e)
+bool hold_store(struct call *c, struct hold *hold)
 {
+    struct hold_look look = {.kind = hold->kind, .name = hold->name};
+    bool ends = !hold->mode && !hold->only;
+
+    if (ends && !c->repeat)
+        hold->at_ms = INT64_MAX;
+    enum err e = store_hold_put(c->store, hold);
+    if (!e && ends && c->repeat)
+        e = store_holds_find(c->store, &look, 1);
     if (e == ERR_CONFLICT)
         reply_error(c, 422, "%d agents and queues are out of service already", HOLDS_MAX);
-    else
+    else if (e)
         reply_err(c, e);
+    else if (look.held)
+        reply_error(c, 409, "It was taken out of service again after this request was sent");
+    return !e && !look.held;
 }
 
 /* ---- paused queues ---- */
@@ -128,12 +139,9 @@ static void put_hold(struct call *c, const char *mode, const json_t *body, const
                         .at_ms = c->request->received_us / 1000,
                         .until_ms = json_integer_value(until)};
     char date[CLOCK_TEXT_SIZE] = "";
-    enum err e = store_hold_put(c->store, &hold);
 
-    if (e) {
-        hold_refused(c, e);
+    if (!hold_store(c, &hold))
         return;
-    }
     if (hold.until_ms)
         clock_rfc3339(hold.until_ms, date);
     audit(c, action, hold.name,

@@ -18,8 +18,10 @@ enum err holds_load(struct store *s, enum hold_kind kind, struct text name,
 bool hold_reason_is_fine(struct call *c, const char *name, const json_t *reason, bool required);
 bool hold_end_is_fine(struct call *c, const char *name, const json_t *until);
 
-/* Answers for store_hold_put() where it failed. */
-void hold_refused(struct call *c, enum err e);
+/* Sets or ends a hold. False: answered. A request ends whatever hold there is when it runs: the
+ * clocks of frontends differ. One that comes again spares those set after it was received, and is
+ * refused with 409 where there is one. */
+bool hold_store(struct call *c, struct hold *hold);
 
 /* Adds X-Queue-Paused with the reason to the answer where the queue is paused. */
 void holds_tell_paused(struct call *c, struct text queue);

@@ -1,6 +1,7 @@
 /* The page of the API: docs/api.md by endpoint, with its examples. */
 #include "common/buf.h"
 #include "common/mem.h"
+#include "worker/web/embed.h"
 #include "worker/web/page.h"
 #include "worker/web/values.h"
 
@@ -10,14 +11,7 @@
 
 handler_fn h_page_docs;
 
-/* The assembler copies the file into the program, as in templates.c. */
-#define TAKE(id, name, hash, path)                                                                 \
-    __asm__(".section .rodata\n"                                                                   \
-            ".global page_" #id ", page_" #id "_end\n"                                             \
-            "page_" #id ": .incbin \"" path "\"\n"                                                 \
-            "page_" #id "_end:\n"                                                                  \
-            ".previous\n");                                                                        \
-    extern const char page_##id[], page_##id##_end[];
+#define TAKE(id, name, hash, path) EMBED(page_##id, path)
 API_PAGE(TAKE)
 
 #define EXAMPLE_MAX ((size_t)64 * 1024)

@@ -4,6 +4,7 @@
 #include "worker/http/query.h"
 #include "worker/jobs/outcome.h"
 #include "worker/validation/job_id.h"
+#include "worker/web/cancel.h"
 #include "worker/web/job_row.h"
 #include "worker/web/page.h"
 #include "worker/web/rows.h"
@@ -86,8 +87,11 @@ static bool take(void *arg, struct text name, json_t *job)
     bool full = wanted && (int64_t)json_array_size(l->jobs) == l->q.limit;
 
     (void)name;
-    if (wanted && !full)
-        json_array_insert_new(l->jobs, l->back ? 0 : json_array_size(l->jobs), job_row(job));
+    if (wanted && !full) {
+        json_t *row = job_row(job);
+        json_object_set_new(row, "cancel_url", cancel_url(l->q.c, job));
+        json_array_insert_new(l->jobs, l->back ? 0 : json_array_size(l->jobs), row);
+    }
     if (!full)
         l->looked_to_ms = json_integer_value(json_object_get(job, "created_at"));
     json_decref(job);

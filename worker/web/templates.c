@@ -1,17 +1,12 @@
 #include "worker/web/render.h"
 
+#include "worker/web/embed.h"
+
 #include "generated/TEMPLATES.h"
 
 #include <string.h>
 
-/* The assembler copies the files: no tool has to turn them into C. */
-#define TAKE(id, name, hash, path)                                                                 \
-    __asm__(".section .rodata\n"                                                                   \
-            ".global template_" #id ", template_" #id "_end\n"                                     \
-            "template_" #id ": .incbin \"" path "\"\n"                                             \
-            "template_" #id "_end:\n"                                                              \
-            ".previous\n");                                                                        \
-    extern const char template_##id[], template_##id##_end[];
+#define TAKE(id, name, hash, path) EMBED(template_##id, path)
 TEMPLATES(TAKE)
 
 static const struct {
