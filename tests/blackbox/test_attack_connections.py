@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from client import Api, expect
-from stack import Port, comm, cpu_seconds, processes, wait_until
+from stack import Port, comm, cpu_seconds, wait_until
 
 pytestmark = pytest.mark.stores("sqlite")  # the store takes no part in this
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from client import Api, expect, expect_none, new_id
-from stack import BIN, FAULTS, Port, descendants, processes, wait_until
+from stack import BIN, FAULTS, Port, descendants, running, wait_until
 from test_bus_key import make_key
 from test_metrics import monitored, samples  # noqa: F401 (monitored is a fixture)
 
@@ -171,7 +171,7 @@ class Named:
         left = [p for r in self.running for p in descendants(r.pid)]
         statuses = [process.wait(20) for process in self.running]
         self.port.release()
-        assert not set(left) & set(processes()) and set(statuses) <= {0}
+        assert not running(left) and set(statuses) <= {0}
         assert not FAULTS.search(self.log()), self.log()
 
 

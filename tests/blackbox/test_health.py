@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from client import Api, expect, new_id
-from stack import Stack, processes, wait_until
+from stack import Stack, wait_until
 
 # The roles tell of each other over the bus; a store that is away has a test of its own.
 pytestmark = pytest.mark.stores("sqlite")

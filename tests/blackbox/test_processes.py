@@ -15,7 +15,7 @@ import requests
 
 from client import Api, Raw, expect, expect_none, new_id
 from mongo import Mongod
-from stack import BIN, Stack, cpu_seconds, processes, wait_until
+from stack import BIN, Stack, cpu_seconds, running, wait_until
 
 # Processes, sockets and signals are the same whatever store there is; tests of those that die with
 # a store's work in hand run on both.
@@ -151,7 +151,7 @@ def test_connections_that_end_anywhere(server, api, queue):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda cut: abort(server, *cut), cuts))
     assert len(cuts) > 500
-    assert set(server.tree()) == server.undisturbed
+    assert server.undisturbed <= set(server.tree())
     expect(api.get("/v1/"), 200)
     expect(api.get(f"/v1/job/{api.submit(queue)}"), 200)
 
@@ -267,7 +267,7 @@ def test_clients_wait_while_the_frontends_are_started_again(private):
     stack = private()
     frontends = stack.pids("frontend")
     stack.signal(signal.SIGKILL, set(frontends) - set(stack.children("frontend")))
-    wait_until(lambda: not set(frontends) & set(processes()), "they are gone")
+    wait_until(lambda: not running(frontends), "they are gone")
     expect(Api(stack.url).get("/v1/"), 200)
     wait_until(stack.is_complete, "new frontends")
 
@@ -329,7 +329,7 @@ def test_end(store_uri, sig):
     stack.process.send_signal(sig)
     assert stack.process.wait(20) == 0
     assert time.monotonic() - start < 5
-    assert not set(tree) & set(processes())
+    assert not running(tree)
     stack.port.release()
 
 
@@ -362,7 +362,7 @@ def test_end_with_workers_that_stand_still(store_uri):
     stack.signal(signal.SIGSTOP, stack.children("worker"))
     stack.process.send_signal(signal.SIGTERM)
     stack.process.wait(10)
-    wait_until(lambda: not set(tree) & set(processes()), "every process is gone", 5)
+    wait_until(lambda: not running(tree), "every process is gone", 5)
     stack.port.release()
 
 

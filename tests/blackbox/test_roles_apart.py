@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from client import Api, expect
-from stack import BIN, FAULTS, Port, processes, descendants, wait_until
+from stack import BIN, FAULTS, Port, descendants, running, wait_until
 
 # In which order roles find each other on the bus is no matter of the store.
 pytestmark = pytest.mark.stores("sqlite")
@@ -40,7 +40,7 @@ class Roles:
         tree = descendants(process.pid)
         process.terminate()
         assert process.wait(20) == 0
-        assert not set(tree) & set(processes())
+        assert not running(tree)
 
     def answer(self, path):
         try:

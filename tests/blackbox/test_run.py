@@ -13,7 +13,7 @@ import time
 import pytest
 import requests
 
-from stack import BIN, ROOT, SANITIZED, Port, descendants, processes, wait_until
+from stack import BIN, ROOT, SANITIZED, Port, descendants, running, wait_until
 
 BUILD_SECONDS = 500
 pytestmark = [
@@ -113,7 +113,7 @@ def test_start_and_ctrl_c(store, terminal, tmp_path):
     assert names >= {f"testflinger-{role}" for role in ("server", "frontend", "broker", "worker")}
     os.write(own.master, b"\x03")
     wait_until(own.ended, "it has ended", 15)
-    assert own.status == 0 and not set(tree) & set(processes())
+    assert own.status == 0 and not running(tree)
 
 
 def test_a_terminal_that_goes_away(store, terminal):
@@ -122,7 +122,7 @@ def test_a_terminal_that_goes_away(store, terminal):
     tree = descendants(own.pid)
     os.close(own.master)
     wait_until(own.ended, "it has ended", 15)
-    assert not set(tree) & set(processes())
+    assert not running(tree)
 
 
 def test_options_go_to_the_launcher(store, tmp_path):

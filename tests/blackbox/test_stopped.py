@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from client import Api, expect
-from stack import processes, wait_until
+from stack import running, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.stores("sqlite")]
 
@@ -46,7 +46,7 @@ def test_a_stopped_process_is_replaced(private, queue, role):
             time.sleep(0.5)
             stopped = stack.children(role)[0]
             stack.signal(signal.SIGSTOP, [stopped])
-            wait_until(lambda: stopped not in processes(), "it is killed")
+            wait_until(lambda: not running([stopped]), "it is killed")
             before = [len(t.acknowledged) for t in posts]
             wait_until(lambda: all(len(t.acknowledged) > n for t, n in zip(posts, before)), "posts go on")
         wait_until(stack.is_complete, "another has taken its place")
@@ -68,6 +68,6 @@ def test_stopped_processes_without_a_watchdog(private):
     worker = stack.children("worker")[0]
     stack.signal(signal.SIGSTOP, [worker])
     time.sleep(2.5)
-    assert worker in processes()
+    assert running([worker])
     stack.signal(signal.SIGCONT, [worker])
     expect(Api(stack.url).get("/v1/agents/data"), 200)

@@ -16,7 +16,7 @@ import pytest
 
 from client import Api, expect
 from mongo import Mongod
-from stack import BIN, Stack, processes, wait_until
+from stack import BIN, Stack, running, wait_until
 from test_attack_bus import HEADERS, PlayedBroker, envelope
 from test_broker import (API, BYE, HELLO, PING, READY, REPLY, REQUEST, broker, pack, start, unpack)
 from test_late import ready_of
@@ -168,7 +168,7 @@ def test_worker_that_hangs_in_the_store_is_replaced(store):
             hung = stack.children("worker")[0]
             mongod.process.send_signal(signal.SIGSTOP)
             asked = pool.submit(Api(stack.url).submit, "q")
-            wait_until(lambda: hung not in processes(), "it is ended", 15)
+            wait_until(lambda: not running([hung]), "it is ended", 15)
             mongod.process.send_signal(signal.SIGCONT)
             stack.undisturbed = None
             wait_until(stack.is_complete, "another has taken its place")

@@ -65,13 +65,13 @@ static void serve(struct dispatcher *d, size_t broker, struct bus_item *items, s
 
 /* Takes what has come from a broker, up to a bundle or a bit more. Brokers send a process with a
  * window each request as it comes; those that are stored together wait for the disk together. */
-static size_t gather(struct dispatcher *d, size_t broker, struct bus_item items[2 * BUS_BUNDLE_MAX])
+static size_t gather(struct dispatcher *d, size_t broker)
 {
     size_t len = 0, n;
 
     for (int i = 0;
          i < TURN_MESSAGES && len < BUS_BUNDLE_MAX && bus_client_socket(&d->link, broker) &&
-         bus_client_take(&d->link, broker, items + len, &n);
+         bus_client_take(&d->link, broker, d->items + len, &n);
          i++)
         len += n;
     return len;
@@ -80,11 +80,11 @@ static size_t gather(struct dispatcher *d, size_t broker, struct bus_item items[
 /* Takes requests of all brokers; true: there were some. */
 static bool take_requests(struct dispatcher *d)
 {
-    struct bus_item items[2 * BUS_BUNDLE_MAX];
+    struct bus_item *items = d->items;
     bool any = false;
 
     for (size_t b = 0; b < BROKERS_MAX; b++) {
-        size_t len = gather(d, b, items);
+        size_t len = gather(d, b);
         any |= len > 0;
         if (len && late_found()) { /* turn() rejoins the bus; other workers run these */
             bus_items_free(items, len);
@@ -336,16 +336,23 @@ static void close_all(struct dispatcher *d)
 
 int dispatcher_run(const struct config *cfg, const char *store_uri, int stop_fd)
 {
-    struct dispatcher d = {
-        .cfg = cfg, .store_uri = store_uri, .attempt_ended = posts_attempt_ended};
+    struct dispatcher *d = calloc(1, sizeof *d);
 
-    signal(SIGPIPE, SIG_IGN); /* libcurl leaves that to us */
-    int status = open_all(&d, stop_fd);
-    if (!status) {
-        while (!d.stopping)
-            turn(&d, BEAT_MS);
-        drain(&d);
+    if (!d) {
+        log_error("no memory to start; give the machine or the container more");
+        return 1;
     }
-    close_all(&d);
+    d->cfg = cfg;
+    d->store_uri = store_uri;
+    d->attempt_ended = posts_attempt_ended;
+    signal(SIGPIPE, SIG_IGN); /* libcurl leaves that to us */
+    int status = open_all(d, stop_fd);
+    if (!status) {
+        while (!d->stopping)
+            turn(d, BEAT_MS);
+        drain(d);
+    }
+    close_all(d);
+    free(d);
     return status;
 }

@@ -77,6 +77,7 @@ struct dispatcher {
     int64_t purge_at, rest_at;
     unsigned purges;
     bool stopping;
+    struct bus_item items[2 * BUS_BUNDLE_MAX]; /* of one turn: 2 MB, too much for a stack */
     /* Called when an attempt has ended, to answer its posts; set by the dispatcher. */
     void (*attempt_ended)(struct dispatcher *d, struct lane *l, const struct attempt *a);
 };
