@@ -6,6 +6,8 @@ import time
 from stack import ROOT
 from test_broker import BEAT, broker, start  # noqa: F401 (fixtures)
 
+WRITER_S = 0.4  # GATHER_WRITER_US of broker/gather.h, less what a message may take
+
 
 def subject(operation):
     """Of a request; it stands at the place of the window."""
@@ -33,23 +35,47 @@ def test_workers_gather(broker):
     assert workers[1].silent()
 
 
-def test_one_writer(broker):
-    """Workers whose store has one writer write in turn; others read meanwhile."""
+class Slow(Exception):
+    """The machine was so busy that others may write in the place of a worker."""
+
+
+def writers_take_turns(broker):
     frontend, workers = broker.frontend(), [broker.worker(ready=False) for _ in range(3)]
     for worker in workers:
         worker.ready(one_writer=1)
     time.sleep(BEAT)
+    begin = time.monotonic()
+
+    def handed(worker, ids):
+        try:
+            assert worker.silent(BEAT) if ids is None else worker.ids(seconds=WRITER_S) == ids
+        except AssertionError:
+            if time.monotonic() - begin > WRITER_S:
+                raise Slow from None
+            raise
+
     first = frontend.request(window=subject("OP_JOB_ADD"))
-    assert workers[2].ids() == [first]
+    handed(workers[2], [first])
     writes = frontend.requests(2, window=subject("OP_JOB_ADD"))
-    assert workers[1].silent(BEAT)
+    handed(workers[1], None)
     read = frontend.request(window=subject("OP_JOB_GET"))
-    assert workers[1].ids() == [read]
+    handed(workers[1], [read])
     workers[2].reply(first)
-    assert workers[2].ids() == writes
+    handed(workers[2], writes)
+    begin = time.monotonic()
     claim = frontend.request(window=subject("OP_JOB_CLAIM"))
-    assert workers[0].silent(BEAT)
+    handed(workers[0], None)
     assert workers[0].ids() == [claim]  # the writer may hang
+
+
+def test_one_writer(start):
+    """Workers whose store has one writer write in turn; others read meanwhile."""
+    for _ in range(10):
+        try:
+            return writers_take_turns(start())
+        except Slow:
+            pass
+    raise AssertionError("the machine is too busy")
 
 
 def test_many_writers(broker):

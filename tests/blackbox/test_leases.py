@@ -95,7 +95,7 @@ CALLS = {
 @pytest.mark.slow
 def test_every_call_of_the_agent_renews(private, queue):
     """Each kind of call alone keeps a job; those of watchers and other agents do not."""
-    api = Api(private("--sweep-interval", 50, "--job-lease", 8).url)
+    api = Api(private("--sweep-interval", 50, "--job-lease", 12).url)
     kept = {name: api.submit(queue) for name in CALLS}
     watched, nobodys = api.submit(queue), api.submit(queue)
     for job_id in [*kept.values(), watched]:
