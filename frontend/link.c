@@ -41,11 +41,22 @@ struct link {
     struct link_request *by_id;
     struct link_request *pending; /* oldest first */
     struct event *tick;
+    bool resting;       /* the tick is a heartbeat away, since nothing is pending */
     link_wake_fn *wake; /* may be NULL */
     void *wake_arg;
     size_t unreadable; /* replies, since the last warning */
     int64_t next_warning_ms;
 };
+
+/* While requests are pending their deadlines are looked at often; at rest the brokers alone are. */
+static enum err tick_later(struct link *l)
+{
+    int64_t beat = (int64_t)l->cfg->heartbeat, often = beat < 200 ? beat / 2 : 100;
+    int64_t ms = l->resting ? beat : often;
+    const struct timeval in = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    return event_add(l->tick, &in) == 0 ? ERR_OK : ERR_INTERNAL;
+}
 
 static void answer(struct link *l, struct link_request *r, enum err e, const struct reply *reply)
 {
@@ -171,6 +182,10 @@ void link_send(struct link *l, struct link_request *r)
     r->broker = -1;
     HASH_ADD(hh, l->by_id, id, BUS_ID_SIZE, r);
     DL_APPEND(l->pending, r);
+    if (l->resting) {
+        l->resting = false;
+        tick_later(l);
+    }
     dispatch(l, r, now);
 }
 
@@ -314,13 +329,30 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- time ---- */
 
-/* Sets the gauges. */
-static void show(const struct link *l)
+static size_t count_alive(const struct link *l)
 {
     size_t alive = 0;
 
     for (size_t i = 0; i < BROKERS_MAX; i++)
         alive += l->brokers[i].alive;
+    return alive;
+}
+
+/* Nothing is pending, and every broker is heard: there is nothing to look at often. */
+static bool may_rest(const struct link *l)
+{
+    bool heard = !l->pending && count_alive(l) > 0;
+
+    for (size_t i = 0; i < BROKERS_MAX && heard; i++)
+        heard = l->brokers[i].alive || !l->brokers[i].socket;
+    return heard;
+}
+
+/* Sets the gauges. */
+static void show(const struct link *l)
+{
+    size_t alive = count_alive(l);
+
     metric_set(M_BUS_BROKERS, 0, alive);
     metric_set(M_BUS_PENDING, 0, link_pending(l));
 }
@@ -351,6 +383,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     DL_FOREACH_SAFE(l->pending, r, next)
     if (r->deadline <= now)
         answer(l, r, r->broker < 0 && !r->attempt ? ERR_NO_BROKER : ERR_TIMEOUT, NULL);
+    l->resting = may_rest(l);
+    tick_later(l);
 }
 
 /* ---- life ---- */
@@ -406,8 +440,6 @@ void link_name_metrics(void)
 struct link *link_new(struct event_base *base, const struct config *cfg)
 {
     struct link *l = mem_alloc(sizeof *l);
-    long beat = cfg->heartbeat < 200 ? (long)cfg->heartbeat : 200;
-    const struct timeval every = {.tv_usec = beat * 1000 / 2};
     const struct bus_brokers_owner owner = {
         .opened = on_opened, .closing = on_closing, .is_alive = is_alive, .arg = l};
 
@@ -415,8 +447,8 @@ struct link *link_new(struct event_base *base, const struct config *cfg)
     l->base = base;
     late_watch(BUS_PATIENCE_MS);
     enum err e = bus_brokers_open(&l->bus, cfg, BUS_FRONTENDS, "frontend", &owner);
-    l->tick = event_new(base, -1, EV_PERSIST, on_tick, l);
-    if (e || !l->tick || event_add(l->tick, &every) != 0) {
+    l->tick = event_new(base, -1, 0, on_tick, l);
+    if (e || !l->tick || tick_later(l) != ERR_OK) {
         link_free(l);
         return NULL;
     }
