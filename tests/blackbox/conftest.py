@@ -1,5 +1,7 @@
-"""Fixtures: one server a store for many tests; private servers for those that need their own."""
+"""Fixtures: one server a store for many tests, others for those of a module; private servers for those that
+need their own."""
 
+import contextlib
 import uuid
 
 import pytest
@@ -125,31 +127,45 @@ def private(store, store_uri, request):
     assert not faults, "\n".join(faults)
 
 
-@pytest.fixture(scope="session")
-def reference(store_uri):
+@contextlib.contextmanager
+def of_module(request, *options, **how):
+    """A server that ends with the module: ten seconds of a server at rest cost as much as its start."""
+    store = request.getfixturevalue("store")
+    mongod = request.getfixturevalue("mongod") if store == "mongodb" else None
+    uri = mongod.take() if mongod else "sqlite:{folder}/data.db"
+    with Stack(uri, *options, **how) as stack:
+        if mongod:
+            mongod.has_started(uri)
+        yield stack
+    if mongod:
+        mongod.give_back(uri)
+
+
+@pytest.fixture(scope="module")
+def reference(store, request):
     """A server that follows the reference server where the API document differs."""
-    with Stack(store_uri(keep=True), "--compat", "reference") as stack:
+    with of_module(request, "--compat", "reference") as stack:
         yield stack
 
 
-@pytest.fixture(scope="session")
-def roles_server(store_uri):
+@pytest.fixture(scope="module")
+def roles_server(store, request):
     """A server that looks at the roles of tokens. Tests count its events: none is left out."""
-    with Stack(store_uri(keep=True), "--auth", "roles", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
+    with of_module(request, "--auth", "roles", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
-@pytest.fixture(scope="session")
-def login_server(store_uri):
+@pytest.fixture(scope="module")
+def login_server(store, request):
     """A server that nobody may use without a token; its log is as whole."""
-    with Stack(store_uri(keep=True), "--auth", "login", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
+    with of_module(request, "--auth", "login", "--log-limit", 0, env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
-@pytest.fixture(scope="session")
-def open_server(store_uri):
+@pytest.fixture(scope="module")
+def open_server(store, request):
     """A server as the first ones, which signs with the tests' key."""
-    with Stack(store_uri(keep=True), env=auth.ENV, webhooks=1) as stack:
+    with of_module(request, env=auth.ENV, webhooks=1) as stack:
         yield stack
 
 
