@@ -130,7 +130,9 @@ static size_t segment_len(const char *s, const char *end)
     return (size_t)((slash ? slash : end) - s);
 }
 
-static bool pattern_match(const char *pattern, const char *path, size_t len,
+/* With `tail`, the last placeholder matches what is left of the path, unless it begins with a
+ * slash. */
+static bool pattern_match(const char *pattern, bool tail, const char *path, size_t len,
                           struct route_param *params, size_t *params_len)
 {
     const char *pend = pattern + strlen(pattern), *end = path + len;
@@ -139,13 +141,15 @@ static bool pattern_match(const char *pattern, const char *path, size_t len,
     /* Both begin with a slash; ignore one trailing slash on either side. */
     if (pend[-1] == '/' && pend - pattern > 1)
         pend--;
-    if (len > 1 && end[-1] == '/')
+    if (len > 1 && end[-1] == '/' && !tail)
         end--;
     while (pattern < pend && path < end && *path == '/') {
         size_t plen = segment_len(++pattern, pend), slen = segment_len(++path, end);
         if (*pattern == '<') {
             if (slen == 0 || n == ROUTE_PARAMS_MAX)
                 return false;
+            if (tail && pattern + plen == pend)
+                slen = (size_t)(end - path);
             params[n++] = (struct route_param){path, slen};
         } else if (plen != slen || memcmp(pattern, path, plen) != 0) {
             return false;
@@ -169,9 +173,12 @@ bool route_match(const char *path, size_t len, struct route_match *ret)
     for (size_t i = 0; i < OP_COUNT_; i++) {
         const struct route *r = &routes[i];
         struct route_param params[ROUTE_PARAMS_MAX];
+        bool tail = r->flags & ROUTE_TAIL;
         size_t n;
-        if (!r->path || (r->web && web_is_hidden) || !pattern_match(r->path, path, len, params, &n))
+        if (!r->path || (r->web && web_is_hidden) ||
+            !pattern_match(r->path, tail, path, len, params, &n))
             continue;
+        found.tail = tail;
         found.by_method[r->method] = r;
         memcpy(found.params, params, n * sizeof *params);
         found.params_len = n;

@@ -71,7 +71,9 @@ enum route_flags {
     ROUTE_TAKES = 512,
     /* The answer may be the first part of a long one: the frontend then fetches the others by
      * OP_LOG_PART (common/file.h). */
-    ROUTE_PARTS = 1024
+    ROUTE_PARTS = 1024,
+    /* The last placeholder takes all the rest of the path, slashes too. */
+    ROUTE_TAIL = 2048
 };
 
 /* A row of the table. All are static: pointers stay valid, and equal pointers mean the same row. */
@@ -124,6 +126,7 @@ struct route_match {
     const struct route *by_method[HTTP_METHOD_COUNT_];
     struct route_param params[ROUTE_PARAMS_MAX];
     size_t params_len;
+    bool tail; /* the last one is the rest of the path (ROUTE_TAIL) */
 };
 
 /* Matches an undecoded path (no query) against the table. One trailing slash is accepted.

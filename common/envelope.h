@@ -54,6 +54,7 @@ struct reply {
     } headers[REPLY_HEADERS_MAX];
     size_t headers_len;
     struct text body;
+    bool secret;  /* not on the bus: the body is overwritten once it is sent */
     bool claimed; /* the reply hands out a job; the request id is the claim's token */
 };
 

@@ -11,6 +11,9 @@ void *mem_realloc(void *p, size_t size);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t len); /* copies len bytes and adds a NUL */
 
+/* Overwrites the whole allocation, then frees it: for secrets. May be NULL. */
+void mem_wipe(void *p);
+
 /* For allocations by libraries: ends the process unless `ok`. */
 void mem_check(bool ok);
 

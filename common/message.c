@@ -24,9 +24,25 @@ static void free_data(void *data, void *hint)
     free(data);
 }
 
-void message_of(zmq_msg_t *msg, msgpack_sbuffer *packed)
+static void wipe_data(void *data, void *hint)
+{
+    (void)hint;
+    mem_wipe(data);
+}
+
+static void make(zmq_msg_t *msg, msgpack_sbuffer *packed, zmq_free_fn *done)
 {
     size_t size = packed->size;
 
-    mem_check(zmq_msg_init_data(msg, msgpack_sbuffer_release(packed), size, free_data, NULL) == 0);
+    mem_check(zmq_msg_init_data(msg, msgpack_sbuffer_release(packed), size, done, NULL) == 0);
+}
+
+void message_of(zmq_msg_t *msg, msgpack_sbuffer *packed)
+{
+    make(msg, packed, free_data);
+}
+
+void message_of_secret(zmq_msg_t *msg, msgpack_sbuffer *packed)
+{
+    make(msg, packed, wipe_data);
 }

@@ -14,5 +14,7 @@ void message_new(zmq_msg_t *msg, size_t size);
 
 /* Moves the buffer into a part without copying it; the buffer is empty afterwards. */
 void message_of(zmq_msg_t *msg, msgpack_sbuffer *packed);
+/* The same; the memory is overwritten once it is sent. */
+void message_of_secret(zmq_msg_t *msg, msgpack_sbuffer *packed);
 
 #endif

@@ -68,3 +68,16 @@ enum err privileges_drop(const char *program, struct config *cfg)
         log_warn("PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
     return ERR_OK;
 }
+
+void privileges_hide_memory(void)
+{
+    FILE *filter = fopen("/proc/self/coredump_filter", "we");
+    bool written = filter && fputs("0", filter) >= 0;
+
+    if (filter && fclose(filter) != 0)
+        written = false;
+    if (!written)
+        log_warn("core dumps may hold secrets: cannot write /proc/self/coredump_filter: %s; switch "
+                 "core dumps off (LimitCORE=0)",
+                 strerror(errno));
+}

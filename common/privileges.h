@@ -11,4 +11,8 @@
  * as `program`): the user does not exist, or cannot be changed to. */
 enum err privileges_drop(const char *program, struct config *cfg) MUST_CHECK;
 
+/* From now on, core dumps of this process and of those that it starts hold none of their memory:
+ * secrets pass through it. */
+void privileges_hide_memory(void);
+
 #endif

@@ -153,12 +153,13 @@ void request_parse(struct evhttp_request *req, struct text target, bool known, s
     ret->page = false;
     r->head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
     parse_headers(req, r);
-    if (memmem(path.s, path.len, "//", 2)) {
+    bool found = route_match(path.s, path.len, &m);
+    if (memmem(path.s, path.len, "//", 2) && !(found && m.tail)) {
         ret->kind = REQUEST_REDIRECT;
         ret->location = single_slashes(path, after);
         return;
     }
-    if (!route_match(path.s, path.len, &m)) {
+    if (!found) {
         ret->kind = REQUEST_UNKNOWN;
         return;
     }

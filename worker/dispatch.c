@@ -21,6 +21,7 @@ static void fail_all(struct call *calls, size_t n, enum err e)
         calls[i].submitted = SUBMITTED_NOTHING;
         calls[i].claims_confirmed = calls[i].claims_returned = 0;
         calls[i].reply = (struct reply){0};
+        calls[i].secret = false;
         reply_err(&calls[i], e);
     }
 }

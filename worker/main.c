@@ -9,6 +9,7 @@
 #include "worker/auth/signing_keys.h"
 #include "worker/events/lost_jobs.h"
 #include "worker/loop.h"
+#include "worker/secrets/master_keys.h"
 #include "worker/store/monitor_probe.h"
 
 #include <errno.h>
@@ -50,10 +51,13 @@ static int serve(struct config *cfg, char *uri)
                         .arg = uri};
 
     if (!exposure_bus_allowed("testflinger-worker", cfg) || !signing_keys_check(cfg) ||
-        !lost_jobs_check(cfg) || privileges_drop("testflinger-worker", cfg) ||
+        !master_keys_check(cfg, uri) || !lost_jobs_check(cfg) ||
+        privileges_drop("testflinger-worker", cfg) ||
         !bus_folder_allowed("testflinger-worker", cfg))
         return EXIT_BAD_SETTING;
     watch_name_metrics();
+    if (master_keys_exist(cfg, uri))
+        privileges_hide_memory();
     return prefork_run(cfg, &p);
 }
 

@@ -167,6 +167,8 @@ int main(int argc, char **argv)
         log_info("starting: brokers %lld, workers %lld, webhooks %lld, frontends %lld; bus %s",
                  (long long)l.cfg.brokers, (long long)l.cfg.workers, (long long)l.cfg.webhooks,
                  (long long)l.cfg.frontends, l.cfg.bus);
+        if (*l.cfg.secrets_master_key)
+            privileges_hide_memory();
         if (l.cfg.frontends == 0)
             log_info("no frontend is started here: the server is reached through others");
         reason_share();

@@ -16,6 +16,9 @@ KEY = secret("the-signing-key-of-all-these-tests")
 OTHER_KEY = secret("a-signing-key-that-no-server-knows")
 ROLES = ("admin", "manager", "contributor", "agent")
 ENV = {"JWT_SIGNING_KEY": KEY, "TESTFLINGER_BCRYPT_ROUNDS": "8"}  # 8: these tests log in a lot
+# One for all: the databases of a mongod share its key vault.
+MASTER_KEY = secret(base64.b64encode(bytes(range(100, 196))).decode())
+SECRETS = {"TESTFLINGER_SECRETS_MASTER_KEY": MASTER_KEY}
 
 
 def b64(data):

@@ -6,6 +6,7 @@ import re
 import openapi_spec_validator
 import pytest
 
+import auth
 from apipage import HEADING, PAGE, examples, variables
 from curl import run
 from stack import ROOT
@@ -39,7 +40,7 @@ def same_body(shown, is_there):
 @pytest.mark.slow
 def test_examples(private, tmp_path):
     """Every example of the page, one after the other, on a new server in the open mode."""
-    server = private(env={"TESTFLINGER_BCRYPT_ROUNDS": "8"}, webhooks=1)  # with no clients but those of the page
+    server = private(env={"TESTFLINGER_BCRYPT_ROUNDS": "8", **auth.SECRETS}, webhooks=1)  # with no clients but those of the page
     given = variables(server)
     for _, command, status, headers, body in examples():
         answer = run(server, command, tmp_path, **given)

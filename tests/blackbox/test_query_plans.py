@@ -52,6 +52,11 @@ UNSEEN = {
     "refresh_list": "only the admin tool lists tokens",
     "refresh_rotate": "only with the setting refresh-rotation; a token by its id",
     "refresh_revoke_family": "only with the setting refresh-rotation, of a token that is used twice",
+    "secrets_look": "only of jobs with secrets; by their paths, as secret_put",
+    "secrets_take": "only of jobs with secrets; by their paths, as secret_put",
+    "secrets_sweep": "every 5 s",
+    "secrets_walk": "only the admin tool lists secrets",
+    "secrets_rotate": "only the admin tool; in the key vault, which has one document",
     "signing_key": "only without a key in the settings; the one document of its collection",
 }
 TABLE, = (ROOT / "worker").rglob("store.def")
@@ -164,7 +169,8 @@ def test_every_operation_with_100_000_jobs(private, store_uri, tmp_path):
     fill(MongoStorage(uri).db)
     locked = Port(4)
     ports = locked.number
-    server = private("--sweep-interval", 100, "--metrics-port", ports, store=uri, env=auth.ENV, webhooks=1)
+    server = private("--sweep-interval", 100, "--metrics-port", ports, store=uri,
+                     env={**auth.ENV, **auth.SECRETS}, webhooks=1)
     api = Api(server.url)
     wait_until(lambda: api.get("/readyz").status_code == 200, "the indexes are made", 60)
     db = MongoStorage(uri, appname="test").db

@@ -126,7 +126,7 @@ class Place:
 def place(store_uri):
     # Notes of agents that were heard of are stored now and then.
     options = ("--webhook-tries", 1, "--refresh-rotation", "yes", "--refresh-grace", 0, "--agent-silent", 0)
-    with Receiver() as receiver, Stack(store_uri(), *options, env=auth.ENV, webhooks=1) as stack:
+    with Receiver() as receiver, Stack(store_uri(), *options, env={**auth.ENV, **auth.SECRETS}, webhooks=1) as stack:
         place = Place(stack, receiver)
         yield place
         place.bus.close()
@@ -394,6 +394,21 @@ def the_end_of_a_client(p):
     client, _ = made(p)
     return (p.guarded("OP_CLIENT_DELETE", client),
             lambda: p.http("PUT", f"/v1/client-permissions/{client}", json={"client_secret": SECRET}))
+
+
+@row("OP_SECRET_PUT")
+def a_secret(p):
+    path = new_id()
+    return (p.guarded("OP_SECRET_PUT", "the-admin", path, body={"value": "v", "expire_after": None}),
+            lambda: p.http("PUT", f"/v1/secrets/the-admin/{path}", json={"value": "w"}))
+
+
+@row("OP_SECRET_DELETE")
+def the_end_of_a_secret(p):
+    path = new_id()
+    p.http("PUT", f"/v1/secrets/the-admin/{path}", json={"value": "v"})
+    return (p.guarded("OP_SECRET_DELETE", "the-admin", path),
+            lambda: p.http("PUT", f"/v1/secrets/the-admin/{path}", json={"value": "w"}))
 
 
 @row("OP_RESTRICTED_ADD")

@@ -22,7 +22,7 @@ LAYERS = (
     ("worker/store/monitor_probe", "worker/store/store.c"),
     ("worker/store/mongo/", "worker/store/sqlite/"),
     ("worker/store/",),
-    ("worker/clients/", "worker/jobs/", "worker/validation/"),
+    ("worker/clients/", "worker/jobs/", "worker/secrets/", "worker/validation/"),
     ("worker/encoding/",),
     ("common/",),
 )

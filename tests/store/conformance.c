@@ -33,6 +33,7 @@ static const struct suite {
     {"lists", lists_suite, &lists_suite_len},
     {"auth", auth_suite, &auth_suite_len},
     {"files", files_suite, &files_suite_len},
+    {"secrets", secrets_suite, &secrets_suite_len},
 };
 
 /* The tests get the stores as their state. */
@@ -55,6 +56,10 @@ static int run_all(const char *uri)
     struct stores stores = {.uri = uri, .cfg = {.store_timeout = 5000}};
     int failed = 0;
 
+    char key[129] = ""; /* 96 bytes, the same in each run: the key vault stays */
+
+    memset(key, 'A', sizeof key - 1);
+    stores.cfg.secrets_master_key = key;
     stores.cfg.sqlite_sync = STORE_SYNC_NORMAL;
     if (store_open(uri, &stores.cfg, &stores.a) || store_open(uri, &stores.cfg, &stores.b)) {
         store_close(stores.a);

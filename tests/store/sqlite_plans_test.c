@@ -67,6 +67,8 @@ static const struct {
     {"SQL_QUEUES_BUSY", "SCAN s", "a row a state that there is"},
     {"SQL_QUEUES_BUSY", "SCAN (subquery", "jobs that agents have"},
     {"SQL_QUEUES_BUSY", "USE TEMP B-TREE FOR GROUP BY", "likewise"},
+    {"SQL_SECRET_KEYS", "SCAN secret_keys", "one row, or a few after a change of keys"},
+    {"SQL_SECRETS_WALK", "SCAN secrets USING INDEX", "the admin tool lists all"},
     {"SQL_CLAIM_OVERDUE", "SCAN jobs USING INDEX jobs_open",
      "the index holds only claims on their way to their agents"},
     {"SQL_AGENTS_SILENT_COUNT", "SCAN agents_heard USING INDEX agents_heard_silent",

@@ -103,6 +103,7 @@ SUITE(leases)
 SUITE(lists)
 SUITE(output)
 SUITE(results)
+SUITE(secrets)
 #undef SUITE
 
 #define SUITE_LEN(name) const size_t name##_suite_len = sizeof name##_suite / sizeof *name##_suite

@@ -7,7 +7,8 @@
 
 struct admin {
     const struct config *cfg;
-    struct store *store;
+    const char *store_uri;
+    struct store *store; /* NULL for commands that need none */
     struct args args;
 };
 

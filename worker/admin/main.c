@@ -1,4 +1,4 @@
-/* testflinger-admin: clients and refresh tokens, straight in the store. */
+/* testflinger-admin: clients, refresh tokens and keys of secrets, straight in the store. */
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/random.h"
@@ -84,7 +84,8 @@ void admin_ended(struct admin *a, const char *client_id, int64_t n, const char *
 static void print_help(void)
 {
     puts("Usage: " PROGRAM " [OPTIONS] COMMAND [ARGUMENTS]\n\n"
-         "Clients and refresh tokens of the server, straight in its store.\n\nCommands:");
+         "Clients, refresh tokens and keys of secrets of the server, straight in its store.\n\n"
+         "Commands:");
     for (size_t i = 0; i < COMMANDS_LEN; i++)
         printf("  %s %s %s\n      %s\n", commands[i].group, commands[i].name, commands[i].arguments,
                commands[i].summary);
@@ -122,10 +123,12 @@ static int run(const struct config *cfg, const struct command *command, int argc
     struct admin a = {.cfg = cfg};
     char *uri = NULL;
     int status = ADMIN_USAGE;
+    bool bare = command->function == secrets_make_key || command->function == secrets_init;
     enum err e;
 
     if (args_read(&a.args, argc, argv) && config_store_uri(cfg, &uri) == ERR_OK) {
-        e = store_open(uri, cfg, &a.store);
+        a.store_uri = uri;
+        e = bare ? ERR_OK : store_open(uri, cfg, &a.store);
         if (e == ERR_INVALID)
             status = ADMIN_USAGE;
         else

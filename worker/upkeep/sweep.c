@@ -37,7 +37,10 @@
 /* The machine's clock differs from the store's by so much more or less than before: log it. */
 #define SKEW_MS 1000
 
-enum { TASKS = 5 };
+/* Looks for secrets of jobs that have them. */
+#define SECRETS_REST_MS 5000
+
+enum { TASKS = 6 };
 
 struct sweeper {
     const struct config *cfg;
@@ -119,6 +122,15 @@ static enum err queue_timeouts(struct sweeper *w, struct store *s, struct sweep 
     return e;
 }
 
+/* Secrets that jobs have got, and those that have expired. */
+static enum err secrets(struct sweeper *w, struct store *s, struct sweep *sweep)
+{
+    enum err e = s->has_secrets ? store_secrets_sweep(s, &sweep->more) : ERR_OK;
+
+    rest(w, sweep, SECRETS_REST_MS);
+    return e;
+}
+
 /* Chunks of replaced files and of abandoned uploads. */
 static enum err files(struct sweeper *w, struct store *s, struct sweep *sweep)
 {
@@ -178,11 +190,11 @@ static enum err expire(struct sweeper *w, struct store *s, struct sweep *sweep,
 }
 
 static enum err (*const tasks[TASKS])(struct sweeper *w, struct store *s, struct sweep *sweep) = {
-    claims, lost_jobs, silence, queue_timeouts, files,
+    claims, lost_jobs, silence, queue_timeouts, secrets, files,
 };
 
 /* The walks follow the tasks. From SLOW_FIRST on they are for slow rounds. */
-enum { SLOW_FIRST = 4, WALK_FIRST = TASKS };
+enum { SLOW_FIRST = 5, WALK_FIRST = TASKS };
 
 static enum err run_task(struct sweeper *w, struct store *s, struct sweep *sweep)
 {

@@ -171,17 +171,31 @@ static json_t *load_email(struct load *l, json_t *in, json_t **ret_fault)
 
 /* --- numbers, truth, time --- */
 
-static json_t *load_integer(struct load *l, json_t *in, json_t **ret_fault)
+/* Tells that an integer is out of its kind's range. */
+static json_t *fail_range(struct load *l, const struct kind *k, int64_t n, json_t **ret_fault)
+{
+    char text[80];
+
+    snprintf(text, sizeof text, "Must be %s than or equal to %lld.",
+             n < k->min ? "greater" : "less", (long long)(n < k->min ? k->min : k->max));
+    return fail(l, text, ret_fault);
+}
+
+static json_t *load_integer(struct load *l, const struct kind *k, json_t *in, json_t **ret_fault)
 {
     enum integer_fault fault = INTEGER_INVALID;
     int64_t n = 0;
 
-    if (json_is_integer(in))
-        return json_incref(in);
-    if (json_is_string(in))
+    if (json_is_integer(in)) {
+        n = json_integer_value(in);
+        fault = INTEGER_OK;
+    } else if (json_is_string(in)) {
         fault = integer_from_text(json_string_value(in), json_string_length(in), &n);
-    else if (json_is_real(in))
+    } else if (json_is_real(in)) {
         fault = integer_from_real(json_real_value(in), &n);
+    }
+    if (fault == INTEGER_OK && k->max && (n < k->min || n > k->max))
+        return fail_range(l, k, n, ret_fault);
     if (fault == INTEGER_OK)
         return json_integer(n);
     return fail(l, fault == INTEGER_INFINITE ? "Number too large." : "Not a valid integer.",
@@ -506,7 +520,7 @@ static json_t *load_value(struct load *l, const struct kind *k, json_t *in, json
     case KIND_STRING:
         return load_string(l, k, in, ret_fault);
     case KIND_INTEGER:
-        return load_integer(l, in, ret_fault);
+        return load_integer(l, k, in, ret_fault);
     case KIND_BOOLEAN:
         return load_boolean(l, in, ret_fault);
     case KIND_URL:

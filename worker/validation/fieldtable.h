@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum kind_type {
     KIND_STRING,
@@ -24,7 +25,8 @@ enum kind_type {
 struct kind {
     enum kind_type type;
     size_t min_len,
-        max_len; /* of a String or URL in bytes, of a List or Dict; max_len 0: no limit */
+        max_len;      /* of a String or URL in bytes, of a List or Dict; max_len 0: no limit */
+    int64_t min, max; /* of an Integer; max 0: no limits */
     const char *const *choices;            /* String: one of these, NULL-terminated */
     bool any_case;                         /* choices: taken in any case, coerced to the choice's */
     bool (*matches)(const char *, size_t); /* String: its pattern */

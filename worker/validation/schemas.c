@@ -82,7 +82,20 @@ static const struct kind kind_action = {.type = KIND_STRING, .choices = actions,
 static const struct kind kind_secret_name = {.type = KIND_STRING, .matches = is_secret_name};
 static const struct kind kind_secret_path = {.type = KIND_STRING, .matches = is_secret_path};
 static const struct kind kind_secrets = {
-    .type = KIND_DICT, .key = &kind_secret_name, .item = &kind_secret_path};
+    .type = KIND_DICT, .max_len = LISTED_MAX, .key = &kind_secret_name, .item = &kind_secret_path};
+/* A value becomes an environment variable of a test command: no NUL. */
+static bool is_secret_value(const char *s, size_t len)
+{
+    return !memchr(s, '\0', len);
+}
+
+static const struct kind kind_secret_value = {.type = KIND_STRING,
+                                              .min_len = 1,
+                                              .max_len = SECRET_BYTES_MAX,
+                                              .matches = is_secret_value,
+                                              .no_match = "Must not hold a NUL character."};
+static const struct kind kind_expire_after = {
+    .type = KIND_INTEGER, .min = 1, .max = SECRET_SECONDS_MAX};
 static const struct kind kind_ssh_key = {.type = KIND_STRING, .matches = is_ssh_key};
 static const struct kind kind_ssh_keys = {.type = KIND_LIST, .item = &kind_ssh_key};
 static const struct kind kind_status = {
@@ -257,6 +270,14 @@ static const struct field pause_fields[] = {
     {0},
 };
 const struct schema schema_pause = {.fields = pause_fields};
+
+static const struct field secret_fields[] = {
+    {"value", &kind_secret_value, R},
+    {"expire_after", &kind_expire_after, FIELD_NULLABLE},
+    {"ephemeral", &kind_boolean, 0},
+    {0},
+};
+const struct schema schema_secret = {.fields = secret_fields};
 
 static const struct field client_fields[] = {
     {"client_secret", &kind_client_secret, 0},

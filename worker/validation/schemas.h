@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 
+#define SECRET_BYTES_MAX   128000                /* of a value: an environment variable of Linux */
+#define SECRET_SECONDS_MAX ((int64_t)3155760000) /* until a secret expires: 100 years */
+
 extern const struct schema schema_job;         /* POST /v1/job */
 extern const struct schema schema_jobs_cancel; /* POST /v1/jobs/cancel */
 extern const struct schema schema_action; /* POST /v1/job/<job_id>/action, --compat reference */
@@ -19,6 +22,7 @@ extern const struct schema schema_provision_log;   /* POST /v1/agents/provision_
 extern const struct schema schema_refresh;         /* POST /v1/oauth2/refresh, revoke */
 extern const struct schema schema_restricted;      /* POST, DELETE /v1/restricted-queues/<queue> */
 extern const struct schema schema_pause;           /* POST /v1/queues/<queue>/pause, resume */
+extern const struct schema schema_secret;          /* PUT /v1/secrets/<client_id>/<path> */
 extern const struct schema schema_client;          /* PUT /v1/client-permissions/<client_id> */
 
 /* Whether a job waits for files before it is handed out: some field whose name ends in `_data` is

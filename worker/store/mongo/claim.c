@@ -34,7 +34,8 @@
 
 static bool same_queues(const struct claim *a, const struct claim *b)
 {
-    if (a->queues_len != b->queues_len || a->in_order != b->in_order)
+    if (a->queues_len != b->queues_len || a->in_order != b->in_order ||
+        a->no_secrets != b->no_secrets)
         return false;
     for (size_t i = 0; i < a->queues_len; i++)
         if (!text_equal(a->queues[i], b->queues[i]))

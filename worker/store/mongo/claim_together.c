@@ -138,7 +138,8 @@ static enum err take_chosen(struct mongo *m, struct wish *group[], size_t n, siz
 enum err claim_together(struct mongo *m, struct wish *group[], size_t n, bool *more)
 {
     const struct claim *c = group[0]->claim;
-    const struct claim anybody = {.queues = c->queues, .queues_len = c->queues_len};
+    const struct claim anybody = {
+        .queues = c->queues, .queues_len = c->queues_len, .no_secrets = c->no_secrets};
     int64_t began = clock_mono_ms();
     size_t jobs = 0, chosen = 0, served = 0;
     struct db_found f;

@@ -3,6 +3,7 @@
 
 #include "worker/clients/document.h"
 #include "worker/store/mongo/db.h"
+#include "worker/store/mongo/secrets.h"
 
 static json_t *client_json(const bson_t *doc)
 {
@@ -170,12 +171,21 @@ enum err mongo_client_put(struct store *s, struct client_put *put)
 
 enum err mongo_client_delete(struct store *s, struct text client_id, int64_t *ended)
 {
+    struct mongo *m = mongo_of(s);
     struct ending x = {.client_id = client_id};
-    enum err e = change_client(mongo_of(s), &x);
+    json_t *found = NULL;
+    /* The secrets before the client: what fails in between is done by a repeat. Once more after it,
+     * for those that were stored meanwhile. */
+    enum err e = mongo_client_get(s, client_id, &found);
 
+    json_decref(found);
+    if (!e)
+        e = secrets_drop_client(m, client_id);
+    if (!e)
+        e = change_client(m, &x);
     if (!e)
         *ended = x.ended;
-    return e;
+    return e ? e : secrets_drop_client(m, client_id);
 }
 
 /* ---- restricted queues ---- */

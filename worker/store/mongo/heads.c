@@ -12,8 +12,9 @@ bson_t *heads_of_state(const struct claim *c, const char *state)
 bson_t *heads_fitting(const struct claim *c)
 {
     return doc_of("job_data.attachments_status: {$in: [null, 'complete']}, "
-                  "job_data.exclude_agents: ?",
-                  c->agent.s ? v_own(doc_of("$ne: ?", v_text(c->agent))) : v_none());
+                  "job_data.exclude_agents: ?, job_data.test_data.secrets: ?",
+                  c->agent.s ? v_own(doc_of("$ne: ?", v_text(c->agent))) : v_none(),
+                  c->no_secrets ? v_own(doc_of("$exists: false")) : v_none());
 }
 
 /* ---- queues in which many jobs cannot be handed out ---- */

@@ -21,6 +21,7 @@
 #define PROVISION_LOGS "provision_logs"
 #define KEYS           "idempotency_keys" /* ours: of submissions */
 #define LOGS           "logs"
+#define SECRET_CLAIMS  "secret_claims" /* ours: jobs that have single-use secrets */
 
 /* The state of a job in its document. */
 #define STATE_PATH "result_data.job_state"
@@ -95,8 +96,9 @@ struct mongo {
     struct mongo_holds holds;
     uint64_t foreign[FOREIGN_LEN]; /* hashes; job.h */
     struct mongo_open open;
-    int64_t claimed_ms; /* clock_mono_ms() of the last claim that got a job */
-    int claim_luck;     /* moving average: how many claims got a job, of 1024 */
+    struct mongo_vault *vault; /* keys of secrets (vault.h); NULL: there are none */
+    int64_t claimed_ms;        /* clock_mono_ms() of the last claim that got a job */
+    int claim_luck;            /* moving average: how many claims got a job, of 1024 */
     struct log_known logs[LOGS_KNOWN];
 };
 

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/store/mongo/vault.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,15 +100,22 @@ static void options_set(mongoc_uri_t *uri, const struct config *cfg, bool *ret_d
     }
 }
 
-/* *ret_durable: acknowledge writes as the server's promises require, not as the URI asks. */
-static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_t **ret,
-                         bool *ret_durable)
+static mongoc_uri_t *uri_parse(const char *text)
 {
     bson_error_t error;
 
     quiet = true;
     mongoc_uri_t *uri = mongoc_uri_new_with_error(text, &error);
     quiet = false;
+    return uri;
+}
+
+/* *ret_durable: acknowledge writes as the server's promises require, not as the URI asks. */
+static enum err uri_read(const char *text, const struct config *cfg, mongoc_uri_t **ret,
+                         bool *ret_durable)
+{
+    mongoc_uri_t *uri = uri_parse(text);
+
     if (!uri) {
         log_error("the store's URI is not one of MongoDB; check its form, "
                   "mongodb://USER:PASSWORD@HOST:PORT/DATABASE, with special characters in user and "
@@ -162,6 +170,25 @@ static enum err prepare(struct mongo *m)
     return e;
 }
 
+/* Finds the keys of secrets in their vault, which may be on another MongoDB. */
+static enum err open_vault(struct mongo *m, const char *uri, const struct config *cfg)
+{
+    bool given = cfg->key_vault_uri && *cfg->key_vault_uri, durable;
+    mongoc_uri_t *own = given ? uri_parse(cfg->key_vault_uri) : mongoc_uri_copy(m->uri);
+
+    if (!own) {
+        log_error("TESTFLINGER_KEY_VAULT_URI is not a URI of MongoDB; check its form, "
+                  "mongodb://USER:PASSWORD@HOST:PORT/");
+        return ERR_INVALID;
+    }
+    if (given)
+        options_set(own, cfg, &durable);
+    enum err e = mongo_vault_new(uri, cfg, own, &m->vault);
+    mongoc_uri_destroy(own);
+    m->store.has_secrets = m->vault != NULL;
+    return e;
+}
+
 static int64_t now_of(struct store *s)
 {
     return mongo_now_ms(mongo_of(s));
@@ -171,6 +198,7 @@ static void mongo_close(struct store *s)
 {
     struct mongo *m = mongo_of(s);
 
+    mongo_vault_close(m->vault);
     mongoc_client_destroy(m->client);
     mongoc_uri_destroy(m->uri);
     bson_destroy(m->light);
@@ -209,6 +237,8 @@ enum err mongo_open(const char *uri, const struct config *cfg, struct store **re
     m->client = e ? NULL : mongo_client_new(m->uri);
     if (!e && !m->client)
         e = ERR_UNAVAILABLE;
+    if (!e)
+        e = open_vault(m, uri, cfg);
     if (e)
         mongo_close(&m->store);
     else

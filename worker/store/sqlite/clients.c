@@ -178,6 +178,8 @@ static enum err drop(struct sqlite *q, struct text client_id, int64_t *ended)
         e = ERR_NOT_FOUND;
     if (!e)
         e = end_tokens(q, client_id, ended);
+    if (!e)
+        e = run(q, SQL_SECRETS_DROP, client_id, (struct text){0});
     return e ? e : list_queues(q, client_id, NULL);
 }
 

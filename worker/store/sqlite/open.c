@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/store/sqlite/checkpoint.h"
+#include "worker/store/sqlite/secret_keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static void sqlite_close(struct store *s)
     sqlite_checkpoints_stop(q->checkpoints);
     sqlite_disconnect(q);
     sqlite_clock_close(q);
+    sqlite_secrets_close(q);
     free(q->path);
     free(q);
 }
@@ -64,6 +66,8 @@ enum err sqlite_open(const char *uri, const struct config *cfg, struct store **r
     enum err e = sqlite_connect(q);
     if (!e)
         e = sqlite_clock_open(q);
+    if (!e)
+        e = sqlite_secrets_open(q, uri, cfg);
     if (!e && !(q->checkpoints = sqlite_checkpoints_start(q->path)))
         e = ERR_UNAVAILABLE;
     if (e)

@@ -43,9 +43,10 @@ struct sqlite {
     struct sqlite_checkpoints *checkpoints;
     int fault; /* code of the fault that was logged last, and when */
     int64_t fault_ms;
-    struct looks looks; /* of claims */
-    int clock_fd;       /* see clock.c */
-    int64_t clock_us;   /* what clock_boot_us() lacks to the time since the epoch */
+    struct looks looks;             /* of claims */
+    int clock_fd;                   /* see clock.c */
+    int64_t clock_us;               /* what clock_boot_us() lacks to the time since the epoch */
+    struct sqlite_secrets *secrets; /* NULL: no keys */
     sqlite3_stmt *statements[SQL_COUNT_];
 };
 
