@@ -259,7 +259,8 @@ def searches(api):
 def administration(server):
     name = client_of(server, "admin")
     admin = Visitor(server.url, name)
-    for path in ("clients", f"clients/{name}", "queues", f"tokens?client_id={name}", "dead-letters", "audit", "status"):
+    for path in ("clients", f"clients/{name}", "queues", f"tokens?client_id={name}", "dead-letters", "audit",
+                 "audit?target=x", "status"):
         page(admin, f"/admin/{path}")
 
 

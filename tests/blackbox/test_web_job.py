@@ -11,6 +11,7 @@ import auth
 from client import Api, expect, new_id
 from stack import wait_until
 from test_logs import body as fragment
+from test_web_signin import Visitor, client_of
 from web import HOSTILE, HTML, JSON, Page, model, page, shown, text_of
 
 
@@ -280,7 +281,9 @@ def test_files(api, queue):
     job = started(api, queue)
     expect(api.request("POST", f"/v1/result/{job}/artifact", files={"file": ("a.tgz", b"x" * 1234)}), 200)
     found = page(api, f"/jobs/{job}")
-    assert found.links()["artifact"] == f"/v1/result/{job}/artifact"
+    assert found.links()["artifact"] == f"/jobs/{job}/artifact"
+    file = expect(api.get(f"/jobs/{job}/artifact"), 200)
+    assert file.content == b"x" * 1234 and file.headers["Content-Disposition"].startswith("attachment")
     assert "artifact: 1234 bytes" in text_of(found.one("main"))
 
 
@@ -293,3 +296,36 @@ def test_the_queue_of_a_job_is_paused(api, queue):
     assert paused["reason"] == HOSTILE and paused["by"] is None
     expect(api.post(f"/v1/queues/{queue}/resume", {}), 200)
     assert model(api, f"/jobs/{job}")["waiting"]["paused"] is None
+
+
+def test_earlier_attempts(api, queue):
+    job = started(api, queue)
+    expect(api.post(f"/v1/result/{job}", {"provision_status": 0, "test_status": 7, "job_state": "complete"}), 200)
+    api.submit(queue, job_id=job)
+    found = page(api, f"/jobs/{job}")
+    assert facts(found)["Attempt"] == "2" and found.links()["2"] == "#attempts"
+    row, = found.rows()
+    assert (row["Attempt"], row["Outcome"], row["Exit codes"], row["Agent"]) == (
+        "1", "✘ failed in test (7)", "provision 0 test 7", queue)
+    assert "Attempt" not in facts(page(api, f"/jobs/{api.submit(queue)}"))
+
+
+def test_parent_and_children(api, queue):
+    parent = api.submit(queue, name="a parent")
+    child = api.submit(queue, parent_job_id=parent, name=HOSTILE.replace("\0", ""))
+    row, = page(api, f"/jobs/{parent}").rows()
+    assert row["Job"].startswith(child[:8]) and row["State"] == "○ waiting"
+    found = facts(page(api, f"/jobs/{child}"))
+    assert found["Parent"] == parent and found["State of the parent"] == "○ waiting"
+    for name in ("nobody", HOSTILE.replace("\0", "")):
+        found = facts(page(api, f"/jobs/{api.submit(queue, parent_job_id=name)}"))
+        assert found["Parent"] == shown(name) and "State of the parent" not in found
+
+
+def test_audit_of_a_job(roles_server, queue):
+    api, admin = Api(roles_server.url), Visitor(roles_server.url, client_of(roles_server, "admin"))
+    job = api.submit(queue)
+    admin.act(f"/jobs/{job}/cancel")
+    line, = [text_of(li) for li in page(admin, f"/jobs/{job}").all("li") if "job.cancel" in text_of(li)]
+    assert "job.cancel by admin-" in line
+    assert not model(api, f"/jobs/{job}")["around"]["has_audit"]

@@ -15,7 +15,7 @@ from stack import BIN, Port, Stack, secret, wait_until
 from test_metrics import samples
 from test_web_signin import Visitor, client_of
 from test_webhooks import post, state
-from web import page
+from web import model, page
 
 USER = secret("user-of-the-receiver")
 
@@ -191,11 +191,14 @@ def test_wrong_settings(tmp_path, env, text):
 def test_the_page_of_dead_letters(api, hooks, admin, receiver):
     """Filtered by receiver; one is sent again, or all."""
     visitor, jobs = Visitor(hooks.url, client_of(hooks, "admin")), [new_id() for _ in range(3)]
+    here = jobs[0] = api.submit(new_id())
     for job in jobs:
         expect(post(api, f"{receiver.url}/status/410/{job}?<b>", job), 410)
     path = f"/admin/dead-letters?receiver={receiver.url[-6:]}"
     row, = [r for r in page(visitor, path).rows() if r["Job"] == jobs[0]]
     assert row["Address"].endswith(f"/status/410/{jobs[0]}?<b>") and (row["Status"], row["Tries"]) == ("410", "1")
+    line, = [li for li in model(api, f"/jobs/{here}")["around"]["events"]]
+    assert (line["word"], line["tries"], line["receiver"]) == ("given up", 1, receiver.url)
     assert "No event of such a receiver" in page(visitor, "/admin/dead-letters?receiver=nowhere").text
     page(visitor, "/admin/dead-letters?cursor=nothing", 422)
     assert page(visitor, "/").links()["Dead letters"] == "/admin/dead-letters"

@@ -27,6 +27,7 @@ static const struct suite {
     {"groups", groups_suite, &groups_suite_len},
     {"keys", keys_suite, &keys_suite_len},
     {"job_events", job_events_suite, &job_events_suite_len},
+    {"job_view", job_view_suite, &job_view_suite_len},
     {"leases", leases_suite, &leases_suite_len},
     {"expiry", expiry_suite, &expiry_suite_len},
     {"directory", directory_suite, &directory_suite_len},

@@ -221,8 +221,36 @@ static void test_large(void **state)
     free(body);
 }
 
+/* Those of one job, not of another whose id begins alike. */
+static void test_events_of_a_job(void **state)
+{
+    struct fixture *f = *state;
+    char job[64], other[80];
+    json_t *list = NULL;
+
+    add(f, name(job, "job"), "http://r:1", BODY);
+    add(f, job, "http://r:2", BODY);
+    snprintf(other, sizeof other, "%s-2", job);
+    add(f, other, "http://r:1", BODY);
+    claim(f, 1);
+    settle(f, 0, OUTBOX_GIVE_UP, 0);
+    assert_int_equal(store_outbox_of_job(f->s, (struct text){job, strlen(job)}, 10, &list), ERR_OK);
+    assert_int_equal(json_array_size(list), 2);
+    json_t *one = json_array_get(list, 0);
+    assert_true(json_integer_value(json_object_get(one, "created_ms")) > 0);
+    assert_non_null(json_string_value(json_object_get(one, "receiver")));
+    json_decref(list);
+    assert_int_equal(store_outbox_of_job(f->s, (struct text){job, strlen(job)}, 1, &list), ERR_OK);
+    assert_int_equal(json_array_size(list), 1);
+    json_decref(list);
+    assert_int_equal(store_outbox_of_job(f->s, (struct text){"", 0}, 9, &list), ERR_OK);
+    assert_int_equal(json_array_size(list), 0);
+    json_decref(list);
+}
+
 #define TESTS(row)                                                                                 \
     row(test_repeat_of_a_request), row(test_repeat_of_a_dead_one), row(test_same_content),         \
-        row(test_same_content_at_once), row(test_dead_letters), row(test_purge), row(test_large)
+        row(test_same_content_at_once), row(test_dead_letters), row(test_purge), row(test_large),  \
+        row(test_events_of_a_job)
 
 OUTBOX_MAIN("outbox events", TESTS)

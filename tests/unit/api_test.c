@@ -207,6 +207,7 @@ static const char *const on_the_bus[] = {
     [116] = "OP_PAGE_AUDIT",
     [117] = "OP_PAGE_STATUS",
     [118] = "OP_PAGE_LETTERS_RESEND",
+    [119] = "OP_WEB_ARTIFACT",
 };
 
 static void test_numbers_on_the_bus_stay(void **state)

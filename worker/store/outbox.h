@@ -138,6 +138,13 @@ struct outbox_page {
 
 #define OUTBOX_PAGE_MAX 1000
 
+/* "pending", "delivered", "dead". */
+extern const char *const outbox_state_names[];
+
+/* The lanes of a job lie from `first` to below `end`; ERR_TOO_LARGE: it has none. */
+enum err outbox_lanes_of(struct text job_id, char first[OUTBOX_LANE_SIZE],
+                         char end[OUTBOX_LANE_SIZE]) MUST_CHECK;
+
 /* The lane of a job's events to a receiver; ERR_TOO_LARGE. */
 enum err outbox_lane(const char *job_id, const char *receiver,
                      char out[OUTBOX_LANE_SIZE]) MUST_CHECK;

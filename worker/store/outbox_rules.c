@@ -23,6 +23,19 @@ enum err outbox_lane(const char *job_id, const char *receiver, char out[OUTBOX_L
     return n < OUTBOX_LANE_SIZE ? ERR_OK : ERR_TOO_LARGE;
 }
 
+const char *const outbox_state_names[] = {
+    [OUTBOX_PENDING] = "pending", [OUTBOX_DELIVERED] = "delivered", [OUTBOX_DEAD] = "dead"};
+
+enum err outbox_lanes_of(struct text job_id, char first[OUTBOX_LANE_SIZE],
+                         char end[OUTBOX_LANE_SIZE])
+{
+    if (job_id.len + 2 > OUTBOX_LANE_SIZE || !job_id.len || memchr(job_id.s, 0, job_id.len))
+        return ERR_TOO_LARGE;
+    snprintf(first, OUTBOX_LANE_SIZE, "%.*s ", (int)job_id.len, job_id.s);
+    snprintf(end, OUTBOX_LANE_SIZE, "%.*s!", (int)job_id.len, job_id.s); /* '!' follows ' ' */
+    return ERR_OK;
+}
+
 bool outbox_too_large(const struct outbox_add *a)
 {
     const size_t others = 64 * 1024; /* what is around body and URL */

@@ -3,6 +3,7 @@
 #include "worker/encoding/json_string.h"
 #include "worker/jobs/states.h"
 #include "worker/web/cancel.h"
+#include "worker/web/job_around.h"
 #include "worker/web/job_now.h"
 #include "worker/web/job_parts.h"
 #include "worker/web/job_row.h"
@@ -15,8 +16,9 @@
 
 handler_fn h_page_job;
 
-/* A file of the job, {name, size, date, url}, is added to the list. */
-static enum err add_file(struct call *c, struct text id, const char *what, const char *api,
+/* A file of the job, {name, size, date, url}, is added to the list. `behind`: the end of its
+ * address; NULL: only agents get it. */
+static enum err add_file(struct call *c, struct text id, const char *what, const char *behind,
                          json_t *files)
 {
     char name[FILE_NAME_SIZE];
@@ -28,7 +30,7 @@ static enum err add_file(struct call *c, struct text id, const char *what, const
         json_array_append_new(files,
                               json_pack("{s:s, s:I, s:o, s:o}", "name", what, "bytes",
                                         (json_int_t)f.length, "date", page_time(f.date_ms), "url",
-                                        api ? page_url("/v1/result/", id, api) : json_null()));
+                                        behind ? page_url("/jobs/", id, behind) : json_null()));
     return e == ERR_NOT_FOUND || e == ERR_CONFLICT ? ERR_OK : e;
 }
 
@@ -53,7 +55,7 @@ static json_t *relations(const struct job_parts *p)
 
 /* What needs further reads. */
 struct more {
-    json_t *waiting, *logs, *serial, *definition, *files; /* owned */
+    json_t *waiting, *logs, *serial, *definition, *files, *around; /* owned */
 };
 
 static enum err read_more(struct call *c, const struct job_parts *p, struct more *m)
@@ -71,6 +73,8 @@ static enum err read_more(struct call *c, const struct job_parts *p, struct more
         e = add_file(c, p->id, "artifact", "/artifact", m->files);
     if (!e)
         e = add_file(c, p->id, "attachments", NULL, m->files);
+    if (!e)
+        e = job_around(c, p, &m->around);
     return e;
 }
 
@@ -83,7 +87,7 @@ static void reply(struct call *c, const struct job_parts *p, const struct more *
         c, 200,
         json_pack(
             "{s:O, s:O, s:O, s:o, s:O, s:o, s:o, s:b, s:o, s:b, s:O, s:o, s:b, s:O, s:O, s:b, s:O, "
-            "s:b, s:o, s:o, s:o}",
+            "s:b, s:o, s:o, s:o, s:O}",
             "title", json_string_length(name) ? name : json_object_get(row, "short"), "job", row,
             "outcome", json_object_get(row, "outcome"), "ended",
             page_time_of(json_object_get(p->row, "ended_at")), "waiting", m->waiting, "reservation",
@@ -94,7 +98,8 @@ static void reply(struct call *c, const struct job_parts *p, const struct more *
             "has_files", json_array_size(m->files) > 0, "files", m->files, "has_history",
             json_array_size(history) > 0, "history", history, "cancel_url", cancel_url(c, p->row),
             "again_url",
-            visitor_may(c, OP_WEB_JOB_NEW) ? page_url("/jobs/new?from=", p->id, "") : json_null()));
+            visitor_may(c, OP_WEB_JOB_NEW) ? page_url("/jobs/new?from=", p->id, "") : json_null(),
+            "around", m->around));
     json_decref(row);
 }
 
@@ -120,5 +125,6 @@ void h_page_job(struct call *calls[], size_t n)
     json_decref(m.serial);
     json_decref(m.definition);
     json_decref(m.files);
+    json_decref(m.around);
     job_parts_free(&p);
 }

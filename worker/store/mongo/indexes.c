@@ -263,15 +263,14 @@ static enum err audit_make(struct mongo *m)
 enum err mongo_indexes_make(struct mongo *m)
 {
     size_t first = (size_t)getpid() * 17; /* far apart for any number of rows */
-    enum err e = ERR_OK;
+    enum err e;
     int tries = 0;
 
+    do
+        e = audit_make(m); /* before its index, which would make a collection that grows */
+    while (once_more(e, &tries));
     for (size_t i = 0; !e && i < ROWS; i++)
         e = make(m, &rows[(first + i) % ROWS]);
-    if (!e)
-        do
-            e = audit_make(m);
-        while (once_more(e, &tries));
     for (size_t i = 0; !e && i < sizeof kept / sizeof *kept; i++)
         e = inspect_all(m, kept[i]);
     return e == ERR_INTERNAL ? ERR_UNAVAILABLE : e;

@@ -82,7 +82,7 @@ static json_t *entry_json(const struct query *r)
 
 enum err sqlite_audit_list(struct store *s, const struct audit_query *query, json_t **ret)
 {
-    struct query r = query_new(sqlite_of(s), SQL_AUDIT_LIST);
+    struct query r = query_new(sqlite_of(s), query->target.s ? SQL_AUDIT_TARGET : SQL_AUDIT_LIST);
     json_t *list = json_array();
     enum err e;
 

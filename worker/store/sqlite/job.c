@@ -3,6 +3,7 @@
 
 #include "worker/encoding/json_string.h"
 #include "worker/validation/bson_size.h"
+#include "worker/validation/job_id.h"
 
 #include <stdlib.h>
 
@@ -35,6 +36,7 @@ void sqlite_job_text_free(struct job_text *t)
 void sqlite_job_bind(struct query *r, const struct job_text *t)
 {
     const json_t *queue = json_object_get(t->job->data, "job_queue");
+    struct text parent = json_string_text(json_object_get(t->job->data, "parent_job_id"));
 
     query_str(r, t->job->job_id);
     query_text(r, json_string_text(queue));
@@ -45,6 +47,7 @@ void sqlite_job_bind(struct query *r, const struct job_text *t)
     query_int(r, (int64_t)doc_bson_size(t->job->data));
     query_given(r, t->job->submitter);
     query_int_or_null(r, t->job->wait_until_ms);
+    query_given(r, parent.len <= JOB_ID_MAX ? parent : (struct text){NULL, 0});
 }
 
 /* Lists the job under its tags. */
