@@ -73,7 +73,10 @@ enum route_flags {
      * OP_LOG_PART (common/file.h). */
     ROUTE_PARTS = 1024,
     /* The last placeholder takes all the rest of the path, slashes too. */
-    ROUTE_TAIL = 2048
+    ROUTE_TAIL = 2048,
+    /* The answer is the place at which the stream of a job's events begins; the frontend then sends
+     * the events as they come, which it gets by OP_FOLLOW_LOOK (common/follow.h). */
+    ROUTE_FOLLOW = 4096
 };
 
 /* A row of the table. All are static: pointers stay valid, and equal pointers mean the same row. */

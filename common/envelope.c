@@ -41,6 +41,14 @@ const char *header_name(enum header h)
     return (unsigned)h < HDR_COUNT_ ? names[h] : "";
 }
 
+const char *reply_value(const struct reply *r, const char *name)
+{
+    for (size_t i = 0; i < r->headers_len; i++)
+        if (strcmp(r->headers[i].name, name) == 0)
+            return r->headers[i].value;
+    return NULL;
+}
+
 /* The header with this number in headers.def; HDR_COUNT_: this release knows none. */
 static unsigned header_of_wire(size_t wire)
 {

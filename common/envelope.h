@@ -58,6 +58,9 @@ struct reply {
     bool claimed; /* the reply hands out a job; the request id is the claim's token */
 };
 
+/* The value of a reply's header, which the reply owns; NULL: it has none. */
+const char *reply_value(const struct reply *r, const char *name);
+
 /* Packs into `out` (initialised by the caller, who frees it). */
 enum err request_pack(const struct request *r, msgpack_sbuffer *out) MUST_CHECK;
 /* Packs all but the bytes of the body: the caller appends them to `out`. Does not read r->body. */

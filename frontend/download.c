@@ -36,14 +36,6 @@ struct download {
     int64_t written_ms; /* when it was handed over */
 };
 
-static const char *header_of(const struct reply *reply, const char *name)
-{
-    for (size_t i = 0; i < reply->headers_len; i++)
-        if (strcmp(reply->headers[i].name, name) == 0)
-            return reply->headers[i].value;
-    return NULL;
-}
-
 /* Memory for what was fetched and the client has not read yet. */
 static bool hold(struct download *d, int64_t bytes)
 {
@@ -136,7 +128,7 @@ static void send_part(struct download *d, struct text bytes)
 /* Notes where the next part begins, or that this one is the last. False: it cannot be. */
 static bool take_next(struct download *d, const struct reply *reply)
 {
-    const char *next = header_of(reply, PART_NEXT);
+    const char *next = reply_value(reply, PART_NEXT);
     size_t len = next ? strlen(next) : 0;
 
     if (len >= sizeof d->info)
@@ -308,7 +300,7 @@ static void on_first(struct link_request *r, enum err e, const struct reply *rep
 {
     struct download *d = (struct download *)r;
 
-    if (e || !d->x.req || reply->status != 200 || !header_of(reply, PART_NEXT) ||
+    if (e || !d->x.req || reply->status != 200 || !reply_value(reply, PART_NEXT) ||
         reply->body.len > (size_t)FILE_CHUNK + 1024 || !take_next(d, reply))
         exchange_end(&d->x, e, reply);
     else

@@ -8,6 +8,7 @@
 #include "common/random.h"
 #include "frontend/client.h"
 #include "frontend/download.h"
+#include "frontend/follow.h"
 #include "frontend/local.h"
 #include "frontend/park.h"
 #include "frontend/spool.h"
@@ -297,6 +298,7 @@ static const struct exchange_kind *kind_of(const struct route *route)
     return route_flags(route) & ROUTE_UPLOAD     ? &upload_kind
            : route_flags(route) & ROUTE_DOWNLOAD ? &download_kind
            : route_flags(route) & ROUTE_PARTS    ? &parts_kind
+           : route_flags(route) & ROUTE_FOLLOW   ? &follow_kind
            : route_op(route) == OP_JOB_CLAIM     ? &park_kind
                                                  : &exchange_plain;
 }

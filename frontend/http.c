@@ -9,6 +9,7 @@
 #include "frontend/conn.h"
 #include "frontend/delivery.h"
 #include "frontend/exchange.h"
+#include "frontend/follow.h"
 #include "frontend/forward.h"
 #include "frontend/pace.h"
 #include "frontend/park.h"
@@ -84,6 +85,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     s->draining = true;
     acceptor_close(s->acceptor);
     park_close(s->park);
+    streams_close(s->streams);
     d->idle_end = now + DRAIN_IDLE_MS < d->end ? now + DRAIN_IDLE_MS : now;
     event_add(d->step, &every);
 }
@@ -207,6 +209,7 @@ static void close_server(struct server *s)
         evhttp_free(s->http);
     acceptor_free(s->acceptor);
     park_free(s->park);
+    streams_free(s->streams);
     link_free(s->link); /* pending requests are freed by their senders */
     delivery_stop(s->deliveries);
     if (s->kept)
@@ -241,6 +244,7 @@ static bool open_server(struct server *s, int listen_fd)
     s->link = link_new(s->base, s->cfg);
     s->deliveries = s->link ? delivery_start(s) : NULL;
     s->park = s->link ? park_new(s) : NULL;
+    s->streams = streams_new(s);
     return s->deliveries && s->look_for_room && open_http(s, listen_fd);
 }
 

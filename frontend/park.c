@@ -164,10 +164,7 @@ static bool ask_for_missed(struct park *park, struct poll *p)
 /* Whether a pause or a mode keeps the claim from jobs. */
 static bool is_held(const struct reply *reply)
 {
-    for (size_t i = 0; i < reply->headers_len; i++)
-        if (strcmp(reply->headers[i].name, BUS_CLAIM_HELD) == 0)
-            return true;
-    return false;
+    return reply_value(reply, BUS_CLAIM_HELD);
 }
 
 static void stand(struct park *park, struct poll *p, bool held)

@@ -28,6 +28,7 @@ struct exchange;
 struct park;
 struct piece;
 struct place;
+struct streams;
 struct tls;
 
 /* ---- a connection ---- */
@@ -131,6 +132,7 @@ struct server {
     struct link *link;
     struct deliveries *deliveries;
     struct park *park;
+    struct streams *streams;
     /* Set by http.c, called by conn.c, which is below those that serve requests: */
     void (*body_done)(struct conn *c);       /* a body that was let is complete or given up */
     void (*client_gone)(struct exchange *x); /* its connection is about to be freed */

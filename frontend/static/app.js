@@ -127,13 +127,15 @@ function swap(part, fresh) {
     scrollTo(x, y);
 }
 
-// Elements with data-live follow the page's own address, without a new load of the page.
+// Elements with data-live follow the page's own address, without a new load of the page: now and then, and
+// at the event "look"; while the page is told of changes (data-told of the body), only then.
 class Live {
     constructor(parts) {
         this.parts = parts;
         this.texts = parts.map(part => part.innerHTML); // as the server sent them
         this.tag = null;
         this.busy = false;
+        this.due = false; // something has changed
         const label = document.createElement("label");
         this.box = document.createElement("input");
         this.box.type = "checkbox";
@@ -147,34 +149,49 @@ class Live {
             this.look();
         });
         document.addEventListener("visibilitychange", () => this.look());
-        setInterval(() => this.look(), period);
+        document.addEventListener("look", () => {
+            this.due = true;
+            this.again = this.busy;
+            this.look();
+        });
+        this.label = label;
+        this.timer = setInterval(() => this.look(), period);
     }
 
     isQuiet() {
-        return !this.box.checked || document.hidden || this.busy || !getSelection().isCollapsed;
+        return !this.box.checked || !this.timer || document.hidden || this.busy || !getSelection().isCollapsed;
     }
 
     async look() {
         showTimes(document);
-        if (this.isQuiet())
+        if (this.isQuiet() || !this.due && "told" in document.body.dataset)
             return;
         this.busy = true;
+        this.due = false;
         try {
             const headers = { Accept: "text/html", ...this.tag && { "If-None-Match": this.tag } };
             const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(answerTime) });
             if (answer.ok)
                 this.take(answer.headers.get("ETag"), await answer.text());
+            else
+                this.due = answer.status !== 304;
             this.note.textContent = answer.ok || answer.status === 304 ? "" : `: the server answered ${answer.status}`;
         } catch {
+            this.due = true;
             this.note.textContent = ": the server does not answer";
         }
         this.busy = false;
+        if (this.again)
+            this.look();
+        this.again = false;
     }
 
     // Not while text is selected, which may have begun meanwhile: the next look asks again.
     take(tag, text) {
-        const parts = [...new DOMParser().parseFromString(text, "text/html").querySelectorAll("[data-live]")];
-        if (!getSelection().isCollapsed || !this.box.checked || parts.length !== this.parts.length)
+        const page = new DOMParser().parseFromString(text, "text/html");
+        const parts = [...page.querySelectorAll("[data-live]")];
+        this.due = !getSelection().isCollapsed;
+        if (this.due || !this.box.checked || parts.length !== this.parts.length)
             return;
         parts.forEach((fresh, i) => {
             const html = fresh.innerHTML;
@@ -183,11 +200,20 @@ class Live {
             this.texts[i] = html;
         });
         this.tag = tag;
+        document.dispatchEvent(new CustomEvent("looked", { detail: page }));
+        if (!parts.some(mayChange))
+            this.end();
+    }
+
+    end() {
+        this.label.remove();
+        this.timer = clearInterval(this.timer);
     }
 }
 
+const mayChange = part => part.dataset.live !== "over";
 const live = [...document.querySelectorAll("[data-live]")];
-if (live.length)
+if (live.some(mayChange))
     new Live(live);
 showTimes(document);
 copyOnClick(document);

@@ -1,19 +1,18 @@
 // The log viewer: replaces the end of a log that a job's page has by the whole log, of which only
 // the rows in view are in the document.
 
-const { after, classes, parts, plain } = await import(document.getElementById("ansi").href);
+const { classes, parts, plain } = await import(document.getElementById("ansi").href);
+const { Lines } = await import(document.getElementById("lines").href);
 
 const rowHeight = 20; // pixels, as in app.css
 const around = 20; // rows above and below those in view
 const heightMax = 15e6; // browsers limit the height of an element; beyond it scrolling is scaled
-const lineMax = 8192; // bytes of a line that are shown
 const slice = 1 << 20; // bytes that are searched in one go
-const mark = 1000; // lines between two styles that are kept
 const whole = 200 << 20, end = 50 << 20; // bytes: of a longer log only the end is loaded
 const waits = [1000, 1000, 2000, 3000, 5000]; // ms between looks at a log that may grow
 const failing = /\b(error|fail(ed|ure)?|traceback|fatal)\b/i;
 const keys = "/ search · n N next, previous · g G start, end · f follow · e next error · w wrap · ? keys";
-const decoder = new TextDecoder();
+const decoder = new TextDecoder(), encoder = new TextEncoder();
 
 function make(tag, values, ...children) {
     const element = Object.assign(document.createElement(tag), values);
@@ -21,92 +20,7 @@ function make(tag, values, ...children) {
     return element;
 }
 
-const ascii = bytes => String.fromCharCode(...bytes);
 const pause = () => new Promise(done => setTimeout(done));
-
-// ---- the text ----
-
-// Lines are numbered from 0. All lines but the last are complete.
-class Lines {
-    bytes = new Uint8Array(1 << 20);
-    length = 0;
-    starts = new Uint32Array(1 << 14);
-    count = 1;
-    styles = [0]; // at the begin of each thousandth line
-    styled = 0; // bytes whose escapes were seen
-    style = 0;
-
-    append(chunk) {
-        if (this.length + chunk.length > this.bytes.length)
-            this.bytes = grown(this.bytes, this.length + chunk.length);
-        this.bytes.set(chunk, this.length);
-        for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) {
-            if (this.count === this.starts.length)
-                this.starts = grown(this.starts, this.count + 1);
-            this.starts[this.count++] = this.length + at + 1;
-        }
-        this.length += chunk.length;
-        this.follow();
-    }
-
-    // Keeps the style of each thousandth line, up to the last complete one.
-    follow() {
-        const to = this.starts[this.count - 1];
-        const keep = upTo => {
-            while (this.styles.length * mark < this.count && this.starts[this.styles.length * mark] <= upTo)
-                this.styles.push(this.style);
-        };
-        let at = this.bytes.subarray(0, to).indexOf(27, this.styled);
-        for (; at >= 0; at = this.bytes.subarray(0, to).indexOf(27, at + 1)) {
-            keep(at);
-            this.style = after(ascii(this.bytes.subarray(at, Math.min(at + 64, to))), this.style);
-        }
-        keep(to);
-        this.styled = to;
-    }
-
-    end(line) {
-        return line + 1 < this.count ? this.starts[line + 1] - 1 : this.length;
-    }
-
-    // A last line without text is none.
-    get shown() {
-        return this.count - (this.starts[this.count - 1] === this.length);
-    }
-
-    text(line) {
-        const from = this.starts[line], to = this.end(line);
-        const cut = to - from > lineMax ? "…" : "";
-        return decoder.decode(this.bytes.subarray(from, Math.min(to, from + lineMax))) + cut;
-    }
-
-    // The style in which a line begins.
-    styleAt(line) {
-        const kept = Math.min(Math.floor(line / mark), this.styles.length - 1);
-        const to = this.starts[line];
-        let style = this.styles[kept];
-        let at = this.bytes.subarray(0, to).indexOf(27, this.starts[kept * mark]);
-        for (; at >= 0; at = this.bytes.subarray(0, to).indexOf(27, at + 1))
-            style = after(ascii(this.bytes.subarray(at, Math.min(at + 64, to))), style);
-        return style;
-    }
-
-    // The last line that begins at a byte or before it.
-    lineOf(byte) {
-        let low = 0, high = this.count - 1;
-        for (let middle; low < high;) {
-            middle = (low + high + 1) >> 1;
-            [low, high] = this.starts[middle] <= byte ? [middle, high] : [low, middle - 1];
-        }
-        return low;
-    }
-}
-
-function grown(array, least) {
-    const next = new array.constructor(Math.max(2 * array.length, least));
-    next.set(array);
-    return next;
-}
 
 // ---- the viewer ----
 
@@ -120,6 +34,8 @@ class Viewer {
     marked = null; // [first, last] line of the address
     following = false;
     last = null; // number of the last fragment
+    cut = null; // the same, while only a part of it is there
+    held = null; // pieces that wait for the end of the loading
     times = null; // [byte, time] of each fragment
     tail = whole;
     kept = new Map(); // of each line that has a row: {row, before, style}
@@ -175,6 +91,7 @@ class Viewer {
     }
 
     async load() {
+        this.held = []; // what comes meanwhile
         this.abort?.abort();
         this.abort = new AbortController();
         this.lines = new Lines();
@@ -191,9 +108,13 @@ class Viewer {
             }
             await this.take(answer);
             this.loaded(answer.headers.get("Log-Cut"));
+            this.held.splice(0).forEach(piece => this.add(piece));
+            this.held = null;
         } catch (fault) {
-            if (fault.name !== "AbortError")
-                this.note.textContent = `The log could not be loaded: ${fault.message}.`;
+            if (fault.name === "AbortError")
+                return;
+            this.last = Infinity; // nothing is added to it
+            this.note.textContent = `The log could not be loaded: ${fault.message}.`;
         }
     }
 
@@ -247,12 +168,33 @@ class Viewer {
         this.note.after(more);
     }
 
-    // Asks for what is new, less often while there is nothing.
+    // A piece of a fragment, as the stream of the job has it. What the log has already is left out.
+    feed(piece) {
+        if (this.held)
+            this.held.push(piece);
+        else
+            this.add(piece);
+    }
+
+    add({ n, from, text, isCut }) {
+        if (from ? n !== this.cut : n <= Number(this.last ?? -1))
+            return;
+        this.last = n;
+        this.cut = isCut ? n : null;
+        this.lines.append(encoder.encode(text));
+        if (this.query)
+            this.searchOn();
+        this.drawSoon();
+    }
+
+    // Asks for what is new, less often while there is nothing. A page that is told of it need not ask,
+    // but for logs of older agents, of which it is not.
     look(idle) {
         setTimeout(async () => {
-            if (!this.box.isConnected)
+            if (!this.box.isConnected || this.details.dataset.grows === undefined)
                 return;
-            const grew = !document.hidden && this.details.open && await this.more();
+            const isTold = "told" in document.body.dataset && this.last !== null;
+            const grew = !document.hidden && this.details.open && !isTold && !this.held && await this.more();
             this.look(grew ? 0 : Math.min(idle + 1, waits.length - 1));
         }, waits[idle]);
     }
@@ -262,6 +204,11 @@ class Viewer {
         try {
             if (this.last === null)
                 return await this.again();
+            if (this.cut !== null) {
+                this.cut = null; // the rest of this fragment was not told
+                await this.load();
+                return true;
+            }
             await this.take(await this.fetch({ start: Number(this.last) + 1 }));
         } catch {
             return false; // the next look asks again
@@ -593,8 +540,9 @@ const named = all.find(details => location.hash.startsWith(`#${details.id}`));
 if (named)
     named.open = true;
 const open = all.find(details => details.open);
-for (const details of all) {
-    const view = () => details.open && !details.viewer && (details.viewer = new Viewer(details));
-    view();
-    details.addEventListener("toggle", view);
+export function view(details) {
+    const make = () => details.open && !details.viewer && (details.viewer = new Viewer(details));
+    make();
+    details.addEventListener("toggle", make);
 }
+all.forEach(view);

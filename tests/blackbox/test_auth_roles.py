@@ -21,6 +21,7 @@ TABLE = {
     ("POST", "/v1/job/<job_id>/action"): U,
     ("POST", "/v1/jobs/cancel"): U,
     ("GET", "/v1/jobs"): U,
+    ("GET", "/v1/job/<job_id>/follow"): U,
     ("GET", "/v1/agents"): U,
     ("GET", "/v1/result/<job_id>/artifact"): U,
     ("GET", "/v1/result/<job_id>/log/output"): U,

@@ -10,6 +10,7 @@
 #include "common/bus.h"
 #include "common/envelope.h"
 #include "common/file.h"
+#include "common/follow.h"
 #include "common/op.h"
 
 #include <glob.h>
@@ -118,11 +119,22 @@ static const struct request requests[] = {
                {TEXT(FILE_PARAM_AT), TEXT("0")},
                {TEXT(FILE_PARAM_SIZE), TEXT("261120")}},
      .query_len = 3},
+    {.id = ID,
+     .op = OP_JOB_FOLLOW,
+     .params = {TEXT(ID)},
+     .params_len = 1,
+     .headers = {[HDR_LAST_EVENT_ID] = TEXT("4+262144.1.3")}},
+    {.id = ID,
+     .op = OP_FOLLOW_LOOK,
+     .query = {{TEXT(FOLLOW_JOB), TEXT(ID)},
+               {TEXT(FOLLOW_AT), TEXT("4+262144.1.3")},
+               {TEXT(FOLLOW_SEEN), TEXT("1f 2 3")}},
+     .query_len = 3},
 };
 
 static const char *const request_names[] = {
-    "full",   "bare",           "ask",      "claims-settle", "file-put", "file-read",
-    "upload", "upload-refused", "log-part",
+    "full",   "bare",           "ask",      "claims-settle", "file-put",    "file-read",
+    "upload", "upload-refused", "log-part", "follow",        "follow-look",
 };
 
 static const struct {
@@ -232,8 +244,11 @@ static void say_file(FILE *out, struct text t)
 static void say_own(FILE *out, const struct request *r)
 {
     unsigned flags = route_flags(route_of(r->op));
+    struct follow_at at;
     int64_t n;
 
+    if (r->op == OP_FOLLOW_LOOK)
+        assert_true(follow_at_parse(file_param(r, FOLLOW_AT), &at));
     if (flags & ROUTE_UPLOAD) {
         assert_true(file_facts_parse(r->body, &n));
         fprintf(out, "facts %" PRId64 "\n", n);
@@ -441,9 +456,13 @@ static void test_samples_are_complete(void **state)
         if (!types[type] || !found)
             fail_msg("type %u of bus.h has no sample", type);
     }
-    for (unsigned h = 0; h < HDR_COUNT_; h++)
-        if (!requests[0].headers[h].s)
-            fail_msg("the header %s is not in the full request", header_name(h));
+    for (unsigned h = 0; h < HDR_COUNT_; h++) {
+        bool found = false;
+        for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+            found |= requests[i].headers[h].s != NULL;
+        if (!found)
+            fail_msg("the header %s is in no sample", header_name(h));
+    }
     for (unsigned op = 0; op < OP_COUNT_; op++) {
         const struct route *r = route_of(op);
         bool found = *route_path(r) || !route_wire(r) || op == OP_FILE_COMMIT; /* as OP_FILE_PUT */

@@ -184,6 +184,7 @@ static const struct answer {
 } answers[] = {
 #define JSON(op, status, shape) {op, status, "application/json", shape},
 #define TEXT(op, status)        {op, status, "text/plain", "text"},
+#define EVENTS(op, status)      {op, status, "text/event-stream", "text"},
 #define FILE(op, status)        {op, status, "application/gzip", ""},
 #define NOTHING(op, status)     {op, status, "", ""},
 #include "worker/openapi/answers.def"

@@ -3,6 +3,7 @@
 #include "worker/encoding/json_string.h"
 #include "worker/jobs/states.h"
 #include "worker/web/cancel.h"
+#include "worker/web/follow.h"
 #include "worker/web/job_around.h"
 #include "worker/web/job_now.h"
 #include "worker/web/job_parts.h"
@@ -55,14 +56,16 @@ static json_t *relations(const struct job_parts *p)
 
 /* What needs further reads. */
 struct more {
-    json_t *waiting, *logs, *serial, *definition, *files, *around; /* owned */
+    json_t *follow_url, *waiting, *logs, *serial, *definition, *files, *around; /* owned */
 };
 
 static enum err read_more(struct call *c, const struct job_parts *p, struct more *m)
 {
-    enum err e = job_waiting(c, p, &m->waiting);
+    enum err e = follow_url(c, p, &m->follow_url);
 
     m->files = json_array();
+    if (!e)
+        e = job_waiting(c, p, &m->waiting);
     if (!e)
         e = job_logs(c, p, OUTPUT_OUTPUT, &m->logs);
     if (!e)
@@ -87,7 +90,7 @@ static void reply(struct call *c, const struct job_parts *p, const struct more *
         c, 200,
         json_pack(
             "{s:O, s:O, s:O, s:o, s:O, s:o, s:o, s:b, s:o, s:b, s:O, s:o, s:b, s:O, s:O, s:b, s:O, "
-            "s:b, s:o, s:o, s:o, s:O}",
+            "s:b, s:o, s:o, s:o, s:O, s:O}",
             "title", json_string_length(name) ? name : json_object_get(row, "short"), "job", row,
             "outcome", json_object_get(row, "outcome"), "ended",
             page_time_of(json_object_get(p->row, "ended_at")), "waiting", m->waiting, "reservation",
@@ -99,7 +102,7 @@ static void reply(struct call *c, const struct job_parts *p, const struct more *
             json_array_size(history) > 0, "history", history, "cancel_url", cancel_url(c, p->row),
             "again_url",
             visitor_may(c, OP_WEB_JOB_NEW) ? page_url("/jobs/new?from=", p->id, "") : json_null(),
-            "around", m->around));
+            "around", m->around, "follow_url", m->follow_url));
     json_decref(row);
 }
 
@@ -120,6 +123,7 @@ void h_page_job(struct call *calls[], size_t n)
         reply_err(c, e);
     else
         reply(c, &p, &m);
+    json_decref(m.follow_url);
     json_decref(m.waiting);
     json_decref(m.logs);
     json_decref(m.serial);
