@@ -93,6 +93,9 @@ class MongoStorage:
     def allow(self, client_id, queue):
         self.db.client_permissions.update_one({"client_id": client_id}, {"$set": {"allowed_queues": [queue]}})
 
+    def set_client(self, client_id, **fields):
+        assert self.db.client_permissions.update_one({"client_id": client_id}, {"$set": fields}).matched_count == 1
+
     def open_claim(self, job_id):
         """Makes the job look as if nobody knew whether its agent got it."""
         self._set(job_id, claim__open=True)
@@ -220,6 +223,11 @@ class SqliteStorage:
 
     def restrict(self, queue):
         self._run("INSERT INTO restricted_queues (queue_name) VALUES (?)", queue)
+
+    def set_client(self, client_id, **fields):
+        for name, value in fields.items():
+            assert self._run(f"UPDATE clients SET fields = json_set(fields, '$.{name}', json(?)) WHERE client_id = ?",
+                             json.dumps(value), client_id) == 1
 
     def allow(self, client_id, queue):
         self._run("INSERT INTO client_queues (queue, client_id) VALUES (?, ?)", queue, client_id)

@@ -9,6 +9,7 @@ import pytest
 import auth
 from client import Api, expect, new_id
 from stack import secret
+from storage import storage_of
 from test_web_forms import FOREIGN, send
 from test_web_signin import SIGN_IN, Visitor, client_of, form
 from web import HOSTILE, ROWS, Page, model, page, shown, text_of
@@ -49,6 +50,13 @@ def secret_of(answer):
     code, = [e for e in Page(answer).all("code") if e.get("id") == "the-secret"]
     assert answer.headers["Cache-Control"] == "no-store" and "ETag" not in answer.headers
     return secret(text_of(code))
+
+
+def fields_of(visitor, path):
+    """What the form of a client sends, but for its role."""
+    asked, = [f for f in page(visitor, path).all("main//form") if f.get("action") == "/admin/clients"]
+    return {e.get("name"): e.text or "" if e.tag == "textarea" else e.get("value")
+            for e in asked.iter() if e.tag in ("input", "textarea") and e.get("name") not in ("csrf", "secret")}
 
 
 def audited(server, **filters):
@@ -117,9 +125,7 @@ def test_a_client(roles_server, admin):
     assert first not in admin.act("/admin/clients", 409, new="1", client_id=name).text
     assert first not in roles_server.log()
     # changed without and with a secret
-    asked, = [f for f in page(admin, path).all("main//form") if f.get("action") == "/admin/clients"]
-    fields = {e.get("name"): e.text or "" if e.tag == "textarea" else e.get("value")
-              for e in asked.iter() if e.tag in ("input", "textarea") and e.get("name") not in ("csrf", "secret")}
+    fields = fields_of(admin, path)
     assert fields["client_id"] == name and fields["max_priority"].count("\n") == 2
     answer = admin.act("/admin/clients", **fields, role="manager")
     assert answer.headers["Location"] == f"{path}?done=saved"
@@ -153,6 +159,20 @@ def test_a_client(roles_server, admin):
 def test_faults_of_clients(admin, fields, status, says):
     assert says in text_of(Page(admin.act("/admin/clients", status, **fields)).one("main"))
     assert page(admin, "/admin/clients", params={"search": "x" * 300}).text.count("No client fits") == 1
+
+
+def test_permissions_that_no_form_holds_stay(roles_server, admin):
+    """Many, and what other programs have stored."""
+    name, storage = client_of(roles_server), storage_of(roles_server)
+    many = {f"{'q' * 240}-{i}": i for i in range(1000)}
+    api, url = Api(roles_server.url), f"/v1/client-permissions/{name}"
+    expect(api.request("PUT", url, json={"max_priority": many}, headers=auth.as_role("admin")), 200)
+    storage.set_client(name, max_reservation_time={"a\nb": 1})
+    fields = fields_of(admin, f"/admin/clients/{name}")
+    assert "max_reservation_time" not in fields and fields["max_priority"].count("\n") == 999
+    admin.act("/admin/clients", **fields)
+    kept = expect(api.get(url, headers=auth.as_role("admin")), 200).json()
+    assert (kept["max_priority"], kept["max_reservation_time"]) == (many, {"a\nb": 1})
 
 
 def test_managers_change_nobody_above_them(roles_server, manager):

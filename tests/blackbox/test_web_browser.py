@@ -100,8 +100,10 @@ def test_every_page_is_for_everybody(api, tab, queue):
     """By axe, in both schemes; on a small screen nothing but tables and logs scrolls sideways."""
     agent = f"{queue}-a"
     job = api.submit(queue, name="<b>", tags=["a"], test_data={"test_cmds": "true\nfalse"})
-    api.submit(queue)
+    api.submit(queue, parent_job_id=job)
     api.claimed(queue, cookie=f"agent_name={agent}")
+    api.set_state(job, "complete")
+    api.submit(queue, job_id=job, name="<b>")
     api.agent(agent, state="test", queues=[queue], job_id=job, comment=HOSTILE, log=["one " * 100])
     expect(api.post(f"/v1/agents/provision_logs/{agent}", {"job_id": job, "exit_code": 1}), 200)
     expect(api.post(f"/v1/result/{job}", {"provision_status": 1, "provision_output": "x" * 500}), 200)

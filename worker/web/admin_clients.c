@@ -19,9 +19,9 @@
 handler_fn h_page_clients, h_page_client, h_page_client_delete, h_web_client, h_web_client_delete;
 handler_fn h_client_put, h_client_delete;
 
-#define SHOWN_MAX   200                 /* rows of a page */
-#define TEXT_MAX    ((size_t)64 * 1024) /* of permissions as text */
-#define SECRET_LEN  24                  /* random bytes of a secret that is made here */
+#define SHOWN_MAX   200 /* rows of a page */
+#define TEXT_MAX    MIB /* of permissions as text */
+#define SECRET_LEN  24  /* random bytes of a secret that is made here */
 #define NUMBER_SIZE 24
 
 static const char *const numbers[] = {"max_priority", "max_reservation_time"};
@@ -31,24 +31,26 @@ static const char *const number_labels[] = {
 
 /* ---- permissions as text ---- */
 
-/* {NAME: NUMBER} as "NAME NUMBER", or a list of names, with `between` between two of them. What is
- * too long is cut. */
+/* {NAME: NUMBER} as "NAME NUMBER", or a list of names, with `between` between two of them. Null: it
+ * is too long, or not all of it can be said so: a number is no whole one, a name has a line end. */
 static json_t *text_of(const json_t *value, const char *between)
 {
     struct buf b = BUF_INIT(TEXT_MAX);
     enum err e = ERR_OK;
     const char *name;
-    json_t *member;
+    json_t *member, *text;
     size_t i;
 
     json_object_foreach ((json_t *)(uintptr_t)value, name, member)
         if (!e)
-            e = buf_printf(&b, "%s%s %lld", b.len ? between : "", name,
-                           (long long)json_number_value(member));
+            e = !json_is_integer(member) || strchr(name, '\n')
+                    ? ERR_INVALID
+                    : buf_printf(&b, "%s%s %lld", b.len ? between : "", name,
+                                 (long long)json_integer_value(member));
     json_array_foreach (value, i, member)
         if (!e && json_is_string(member))
             e = buf_printf(&b, "%s%s", b.len ? between : "", json_string_value(member));
-    json_t *text = page_text((struct text){b.len ? b.data : "", b.len});
+    text = e ? json_null() : page_text((struct text){b.len ? b.data : "", b.len});
     buf_free(&b);
     return text;
 }
@@ -120,11 +122,12 @@ static json_t *fields_of(const struct call *c, const json_t *client)
         json_array_append_new(all, admin_field(INPUT_HIDDEN, "new", "", json_string("1")));
     json_array_append_new(all, admin_choice("role", "Role", roles_of(c),
                                             role ? json_string_value(role) : "contributor"));
-    for (int i = 0; i < 2; i++)
-        json_array_append_new(
-            all,
-            admin_field(INPUT_LINES, numbers[i], number_labels[i],
-                        client ? text_of(json_object_get(client, numbers[i]), "\n") : json_null()));
+    for (int i = 0; i < 2; i++) {
+        json_t *text = text_of(json_object_get(client, numbers[i]), "\n");
+        if (!json_is_null(text)) /* else it stays as it is */
+            json_array_append_new(all,
+                                  admin_field(INPUT_LINES, numbers[i], number_labels[i], text));
+    }
     if (client && !json_is_string(json_object_get(client, "sub")))
         json_array_append_new(all,
                               admin_field(INPUT_BOX, "secret",
