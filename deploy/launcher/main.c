@@ -13,6 +13,7 @@
 #include "deploy/launcher/probe.h"
 #include "deploy/launcher/spawn.h"
 #include "deploy/launcher/supervise.h"
+#include "worker/secrets/master_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,6 +113,21 @@ static enum err prepare_listen(struct launcher *l)
     return ERR_OK;
 }
 
+/* Refuses keys of secrets that cannot be loaded, once for all processes. Values pass through each
+ * of them. */
+static enum err prepare_secrets(const struct config *cfg)
+{
+    char *uri = NULL;
+    enum err e = config_store_uri(cfg, &uri);
+
+    if (!e && !master_keys_check(cfg, uri))
+        e = ERR_INVALID;
+    if (!e && master_keys_exist(cfg, uri))
+        privileges_hide_memory();
+    free(uri);
+    return e;
+}
+
 /* Makes every check that needs no process. */
 static enum err prepare(struct launcher *l)
 {
@@ -137,6 +153,10 @@ static enum err prepare(struct launcher *l)
         return e;
     }
     e = prepare_store(l, uri);
+    if (!e && prepare_secrets(&l->cfg)) {
+        *l->reason = '\0'; /* already in the log */
+        e = ERR_INVALID;
+    }
     return e ? e : prepare_bus(l);
 }
 
@@ -167,8 +187,6 @@ int main(int argc, char **argv)
         log_info("starting: brokers %lld, workers %lld, webhooks %lld, frontends %lld; bus %s",
                  (long long)l.cfg.brokers, (long long)l.cfg.workers, (long long)l.cfg.webhooks,
                  (long long)l.cfg.frontends, l.cfg.bus);
-        if (*l.cfg.secrets_master_key)
-            privileges_hide_memory();
         if (l.cfg.frontends == 0)
             log_info("no frontend is started here: the server is reached through others");
         reason_share();

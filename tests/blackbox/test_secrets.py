@@ -196,6 +196,20 @@ def test_in_bundles_and_held_polls(ann, queue):
     assert {k: v for one in got for k, v in one.items()} == values
 
 
+def test_a_submission_that_is_sent_again(ann, queue):
+    """It is answered as the first, although the secret is used up; another one of the key is refused."""
+    key, other = ({"Idempotency-Key": new_id()} for _ in range(2))
+    ann.put("once", ephemeral=True)
+    job = ann.post(queue, {"K": "once"}, **key).json()["job_id"]
+    assert ann.claim(queue) == {"K": "v"}
+    for _ in range(2):
+        assert ann.post(queue, {"K": "once"}, **key).json()["job_id"] == job
+        ann.post(queue, {"K": "once"}, 422, missing("once"), **other)
+    ann.put("once", ephemeral=True)
+    assert ann.post(queue, {"K": "once"}, **other).json()["job_id"] != job
+    assert ann.claim(queue) == {"K": "v"}
+
+
 @pytest.mark.slow
 def test_two_jobs_claim_one_single_use_secret(ann, queue):
     """100 pairs of simultaneous claims: one value each."""
@@ -255,10 +269,12 @@ def test_no_value_is_anywhere(ann, safe, queue):
     """The log is looked at when the server ends."""
     v = value()
     ann.put("hidden/one", v)
-    job = ann.post(queue, {"K": "hidden/one"}, **{"Idempotency-Key": new_id()}).json()["job_id"]
+    key = {"Idempotency-Key": new_id()}
+    job = ann.post(queue, {"K": "hidden/one"}, **key).json()["job_id"]
     assert ann.claim(queue) == {"K": v}
     for path in (f"/jobs/{job}", f"/v1/job/{job}", f"/v1/result/{job}", f"/v1/events/job/{job}", "/v1/audit", "/v1/jobs"):
         assert v not in ann.api.get(path, headers=auth.as_role("admin")).text, path
+    assert expect(ann.post(queue, {"K": "hidden/one"}, **key), 200).json()["job_id"] == job
     assert v not in str(storage_of(safe).dump())
     for file in safe.folder.rglob("*"):
         assert not file.is_file() or v.encode() not in file.read_bytes(), file
@@ -320,6 +336,8 @@ def test_admin_on_sqlite(private):
     queue = new_id()
     one.submit(queue, {"K": "a/b"})
     assert one.claim(queue) == {"K": v}
+    for pid in second.tree():
+        assert int(Path(f"/proc/{pid}/coredump_filter").read_text(), 16) == 0, pid
     file.write_text(f"{old}\n")
     assert admin.run("secrets", "check").returncode == 2
     file.write_text(f"{new}\n")

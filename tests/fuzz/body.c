@@ -31,6 +31,7 @@ static const struct {
     {&schema_client, 0},
     {NULL, KEEPS_UNKNOWN},
     {&schema_pause, HAS_DATES},
+    {&schema_secret, 0},
 };
 enum { BODIES = sizeof bodies / sizeof *bodies };
 

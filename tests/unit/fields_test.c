@@ -47,6 +47,7 @@ static const struct schema variants[] = {
     {.fields = (const struct field[]){{"a", &kind_inners, FIELD_REQUIRED}, {0}}},
     {.fields = (const struct field[]){{"a", &kind_string, 0}, {"c", &kind_few, 0}, {0}}},
     {.fields = NULL}};
+static const struct kind kind_range = {.type = KIND_INTEGER, .min = 1, .max = 9};
 static const struct kind kind_variant = {.type = KIND_VARIANT, .variants = variants,
                                          .no_variant = "None fits."};
 
@@ -64,6 +65,7 @@ static const struct schema everything = {
         {"inner", &kind_inner, 0},       {"inners", &kind_inners, 0},
         {"variant", &kind_variant, 0},   {"nullable", &kind_integer, FIELD_NULLABLE},
         {"drop", &kind_integer, FIELD_DROP_NULL},
+        {"range", &kind_range, 0},
         {0}}};
 
 static const struct schema outer = {
@@ -101,6 +103,11 @@ static const struct row rows[] = {
     {"{'integer':[]}", NULL, "{'integer':['Not a valid integer.']}", "list"},
     {"{'integer':{}}", NULL, "{'integer':['Not a valid integer.']}", "object"},
     {"{'integer':null}", NULL, "{'integer':['Field may not be null.']}", "null"},
+
+    {"{'range':'1'}", "{'range':1}", NULL, "the least"},
+    {"{'range':9.5}", "{'range':9}", NULL, "the most"},
+    {"{'range':0.9}", NULL, "{'range':['Must be greater than or equal to 1.']}", "less"},
+    {"{'range':10}", NULL, "{'range':['Must be less than or equal to 9.']}", "more"},
 
     {"{'boolean':true}", "{'boolean':true}", NULL, "as is"},
     {"{'boolean':0}", "{'boolean':false}", NULL, "integer"},

@@ -58,6 +58,13 @@ static void test_kinds(void **state)
         {EVHTTP_REQ_GET, "//v1/job", true, REQUEST_REDIRECT, -1},
         {EVHTTP_REQ_GET, "/v1/nothing", true, REQUEST_UNKNOWN, -1},
         {EVHTTP_REQ_GET, "/v1/job//x", true, REQUEST_REDIRECT, -1},
+        {EVHTTP_REQ_PUT, "/v1/secrets/c/a/b", true, REQUEST_ROUTED, OP_SECRET_PUT},
+        {EVHTTP_REQ_PUT, "/v1/secrets/c/a//b/", true, REQUEST_ROUTED, OP_SECRET_PUT},
+        {EVHTTP_REQ_GET, "/v1/secrets/c/a/b", true, REQUEST_BAD_METHOD, -1},
+        {EVHTTP_REQ_PUT, "/v1/secrets/c//a", true, REQUEST_REDIRECT, -1},
+        {EVHTTP_REQ_PUT, "/v1//secrets/c/a", true, REQUEST_REDIRECT, -1},
+        {EVHTTP_REQ_PUT, "/v1/secrets/c/", true, REQUEST_UNKNOWN, -1},
+        {EVHTTP_REQ_PUT, "/v1/secrets/c", true, REQUEST_UNKNOWN, -1},
         {EVHTTP_REQ_GET, "v1/job", true, REQUEST_UNKNOWN, -1},
         {EVHTTP_REQ_GET, "*", true, REQUEST_UNKNOWN, -1},
     };
@@ -89,6 +96,12 @@ static void test_parts(void **state)
     assert_text(p.request.query[3].value, "\xf0\x9f\x98\x80 +\xef\xbf\xbd");
     assert_int_equal(p.request.query[4].name.len, 1);
     assert_int_equal(*p.request.query[4].name.s, 0);
+    request_parsed_free(&p);
+
+    p = parse_as(EVHTTP_REQ_DELETE, "/v1/secrets/a%40b/x%2Fy//z/?q=1", true);
+    assert_int_equal(p.request.params_len, 2);
+    assert_text(p.request.params[0], "a@b");
+    assert_text(p.request.params[1], "x/y//z/");
     request_parsed_free(&p);
 
     p = parse("http://host//a///b?c=//d");

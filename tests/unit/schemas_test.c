@@ -73,6 +73,16 @@ static const struct row kept_job_rows[] = {
      "'created_at':['Unknown field.']}", "made by the server"},
 };
 
+static const struct row secret_rows[] = {
+    {"{'value':'v'}", SAME, NULL, "the least"},
+    {"{'value':'v','expire_after':null,'ephemeral':'yes'}",
+     "{'value':'v','expire_after':null,'ephemeral':true}", NULL, "null: never"},
+    {"{'value':'','expire_after':0,'ephemeral':null,'zz':1}", NULL,
+     "{'value':['Shorter than minimum length 1.'],'expire_after':['Must be greater than or equal "
+     "to 1.'],'ephemeral':['Field may not be null.'],'zz':['Unknown field.']}", "all faults"},
+    {"{'value':'a\\u0000'}", NULL, "{'value':['Must not hold a NUL character.']}", "a NUL"},
+};
+
 /* One field of a job besides job_queue. */
 static const struct row job_field_rows[] = {
     {"{'job_id':''}", SAME, NULL, "empty"},
@@ -423,6 +433,7 @@ static void test_job(void **state)
 {
     (void)state;
     CHECK_ALL(&schema_job, 0, job_rows);
+    CHECK_ALL(&schema_secret, 0, secret_rows);
     CHECK_ALL(&schema_job, SCHEMA_KEEP_UNKNOWN, kept_job_rows);
 }
 

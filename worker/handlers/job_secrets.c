@@ -12,16 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After a claim whose secrets could not be read, others leave such jobs alone for so long. */
-#define AWAY_MS 1000
+/* After a claim whose secrets could not be read, others leave such jobs alone for so long, or so
+ * many times as long as it took. */
+#define AWAY_MS    1000
+#define AWAY_RESTS 10
 
 #define REFUSED_MAX (64 * 1024) /* bytes of the answer that names paths */
 
-static int64_t away_ms; /* clock_mono_ms() of that claim; 0: none */
+static int64_t away_until_ms; /* clock_mono_ms() */
 
 bool job_secrets_are_away(void)
 {
-    return away_ms && clock_mono_ms() - away_ms < AWAY_MS;
+    return clock_mono_ms() < away_until_ms;
 }
 
 /* {NAME: PATH, ...} of a job; NULL: it names no secrets. */
@@ -95,9 +97,9 @@ bool job_secrets_check(struct call *c, json_t *data, struct text client)
         reply_error(c, 422, "No secrets store");
     } else if (!client.s) {
         reply_error(c, 422, "Missing client ID (user not authenticated)");
-    } else if (look(c, secrets, client)) {
+    } else {
         json_object_set_new(data, "client_id", json_stringn(client.s, client.len));
-        return true;
+        return look(c, secrets, client);
     }
     return false;
 }
@@ -199,13 +201,15 @@ enum err job_secrets_fill(struct call *c, struct claim *claim)
     c->secret = true;
     json_incref(secrets); /* its texts name what is read */
     client = client_of(c, claim);
+    int64_t began_ms = clock_mono_ms();
     wipe_json(true);
     enum err e = read_values(c, claim, secrets, json_string_text(client));
     wipe_json(false);
     json_decref(client);
     json_decref(secrets);
     if (e) {
-        away_ms = clock_mono_ms();
+        int64_t now = clock_mono_ms(), ms = AWAY_RESTS * (now - began_ms);
+        away_until_ms = now + (ms > AWAY_MS ? ms : AWAY_MS);
         metric_add(M_SECRETS_RETURNED, 0, 1);
         log_warn("job %s waits again: its secrets cannot be read; see the message before",
                  claim->job_id);

@@ -5,7 +5,7 @@
 #include "worker/request/call.h"
 
 /* Where the job names secrets: whether the client (s NULL: unknown) has them all. Notes the client
- * in the data then. False: answered. */
+ * in the data. False: answered, by 422 where it lacks some. */
 bool job_secrets_check(struct call *c, json_t *data, struct text client);
 
 /* Puts the values in place of the paths in the job of a claim, "" where there is none; sets

@@ -37,6 +37,7 @@ struct submission {
     json_t *parent_rights; /* owned; of a child job that its parent's agent submits; else NULL */
     char job_id[JOB_ID_SIZE];
     bool given;
+    bool lacks_secrets; /* refused unless it repeats a submission that was accepted */
     json_int_t priority;
     struct job_wish wish; /* wish.queue points into `data` */
     struct asked asked;
@@ -141,6 +142,22 @@ static struct text submitter_of(const struct submission *s)
     return caller_id(s->call);
 }
 
+/* Whether the client has the secrets, or the request may repeat one that had them: those of single
+ * use are gone once the first job has them. False: answered. */
+static bool secrets_are_fine(struct submission *s)
+{
+    struct call *c = s->call;
+
+    if (job_secrets_check(c, s->data, submitter_of(s)))
+        return true;
+    s->lacks_secrets = c->reply.status == 422 &&
+                       (c->repeat || c->request->headers[HDR_IDEMPOTENCY_KEY].s) &&
+                       json_object_get(s->data, "client_id");
+    if (s->lacks_secrets)
+        c->reply.status = 0; /* drop_lacking() decides */
+    return s->lacks_secrets;
+}
+
 /* Checks before those of permissions, in the contract's order. False: answered. */
 static bool submission_load(struct submission *s, struct call *c)
 {
@@ -163,7 +180,7 @@ static bool submission_load(struct submission *s, struct call *c)
         !unknown_queue_is_fine(c, s->data) || !doc_fits(c, s->data, doc_job_max(c->cfg)) ||
         excluded_leave_nobody(c, s->data))
         return false;
-    if (!job_secrets_check(c, s->data, submitter_of(s)) || !take_job_id(s))
+    if (!secrets_are_fine(s) || !take_job_id(s))
         return false;
     s->wish = wish_of(s->data);
     s->asked = call_asked(c);
@@ -304,6 +321,32 @@ static size_t drop_unserved(struct submission *subs, size_t n)
     return left;
 }
 
+/* Answers those without their secrets whose job is not there; moves the others to the front and
+ * returns their number. */
+static size_t drop_lacking(struct submission *subs, size_t n)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct submission *s = &subs[i], kept;
+        struct job_read read = {.job_id = {s->job_id, strlen(s->job_id)}};
+        enum err e = s->lacks_secrets ? store_jobs_get(s->call->store, &read, 1) : ERR_OK;
+        if (!e)
+            e = read.err;
+        json_decref(read.value);
+        if (e == ERR_NOT_FOUND && !job_secrets_check(s->call, s->data, submitter_of(s)))
+            continue;
+        if (e && e != ERR_NOT_FOUND) {
+            reply_err(s->call, e);
+            continue;
+        }
+        kept = *s;
+        subs[i] = subs[left];
+        subs[left++] = kept;
+    }
+    return left;
+}
+
 static void store_submissions(struct submission *subs, size_t n)
 {
     struct job_new jobs[BUS_BUNDLE_MAX];
@@ -347,9 +390,9 @@ static void submit(struct call *calls[], size_t n, bool check_only)
     }
     size_t left = check_permissions(subs, loaded);
     if (check_only)
-        reply_right(subs, drop_unserved(subs, left));
+        reply_right(subs, drop_unserved(subs, drop_lacking(subs, left)));
     else
-        store_submissions(subs, drop_unserved(subs, find_earlier(subs, left)));
+        store_submissions(subs, drop_unserved(subs, drop_lacking(subs, find_earlier(subs, left))));
     for (size_t i = 0; i < loaded; i++)
         submission_free(&subs[i]);
 }

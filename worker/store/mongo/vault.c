@@ -100,25 +100,36 @@ static enum err prepare(struct mongo_vault *v)
     return e ? e : mongo_vault_check(&v->db, &v->masters);
 }
 
+/* Rests after a fault: for longer after one that took long, so that a vault that stands still takes
+ * little of this process's time. */
+static void rest(struct mongo_vault *v, int64_t began_ms)
+{
+    int64_t now = clock_mono_ms(), ms = VAULT_RESTS * (now - began_ms);
+
+    v->ready = false;
+    v->next_try_ms = now + (ms > VAULT_RETRY_MS ? ms : VAULT_RETRY_MS);
+}
+
 /* Gets the vault ready unless it failed a moment ago. Once the server runs, any fault is one that
  * may pass: an operator may mend it. */
 static enum err want(struct mongo_vault *v)
 {
     if (v->ready)
         return ERR_OK;
-    if (clock_mono_ms() < v->next_try_ms)
+    int64_t began_ms = clock_mono_ms();
+    if (began_ms < v->next_try_ms)
         return ERR_UNAVAILABLE;
     enum err e = prepare(v);
     v->ready = !e;
-    v->next_try_ms = clock_mono_ms() + VAULT_RETRY_MS;
+    if (e)
+        rest(v, began_ms);
     return e;
 }
 
 /* After an error of the connection: a fresh one is made at the next try. */
-static enum err lose(struct mongo_vault *v, const bson_error_t *error)
+static enum err lose(struct mongo_vault *v, int64_t began_ms, const bson_error_t *error)
 {
-    v->ready = false;
-    v->next_try_ms = clock_mono_ms() + VAULT_RETRY_MS;
+    rest(v, began_ms);
     log_error("the key vault of secrets does not answer: %s; check that its MongoDB runs and can "
               "be reached",
               error->message);
@@ -172,6 +183,7 @@ static void value_wipe(bson_value_t *value)
 enum err mongo_vault_encrypt(struct mongo_vault *v, struct text value, bson_value_t *ret)
 {
     enum err e = want(v);
+    int64_t began_ms = clock_mono_ms();
     bson_error_t error = {0};
 
     if (e)
@@ -196,7 +208,7 @@ enum err mongo_vault_encrypt(struct mongo_vault *v, struct text value, bson_valu
                   error.message);
         return ERR_INTERNAL;
     }
-    return e ? lose(v, &error) : ERR_OK;
+    return e ? lose(v, began_ms, &error) : ERR_OK;
 }
 
 enum err mongo_vault_decrypt(struct mongo_vault *v, const bson_value_t *sealed, char **ret,
@@ -207,6 +219,7 @@ enum err mongo_vault_decrypt(struct mongo_vault *v, const bson_value_t *sealed, 
 
     if (want(v))
         return ERR_UNAVAILABLE;
+    int64_t began_ms = clock_mono_ms();
     enum err e = ERR_INVALID;
     for (size_t i = 0; e == ERR_INVALID && i < v->masters.len; i++)
         e = mongoc_client_encryption_decrypt(v->encryptions[i], (bson_value_t *)(uintptr_t)sealed,
@@ -214,7 +227,7 @@ enum err mongo_vault_decrypt(struct mongo_vault *v, const bson_value_t *sealed, 
                 ? ERR_OK
                 : error_err(&error);
     if (e)
-        return e == ERR_INVALID ? e : lose(v, &error);
+        return e == ERR_INVALID ? e : lose(v, began_ms, &error);
     if (plain.value_type == BSON_TYPE_BINARY) {
         *ret_len = plain.value.v_binary.data_len;
         *ret = mem_strndup((const char *)plain.value.v_binary.data, *ret_len);

@@ -3,8 +3,8 @@
  * writes the same documents.
  *
  * The vault may be on another MongoDB (TESTFLINGER_KEY_VAULT_URI). While it is away, values are
- * neither read nor written; it is asked again every VAULT_RETRY_MS. The library keeps a data key
- * for 60 s. */
+ * neither read nor written; it is asked again after VAULT_RETRY_MS, or VAULT_RESTS times as long as
+ * the fault took. The library keeps a data key for 60 s. */
 #ifndef WORKER_STORE_MONGO_VAULT_H
 #define WORKER_STORE_MONGO_VAULT_H
 
@@ -12,6 +12,7 @@
 #include "worker/store/mongo/mongo.h"
 
 #define VAULT_RETRY_MS 1000
+#define VAULT_RESTS    10
 
 struct mongo_vault {
     struct master_keys masters;
