@@ -112,6 +112,7 @@ GROWING = {
 
 
 @pytest.mark.slow
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", GROWING)
 def test_a_result_grows_to_its_limit_and_can_be_read(api, queue, kind):
     job_id = api.submit(queue)
