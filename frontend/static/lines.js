@@ -5,7 +5,19 @@ const { after } = await import(document.getElementById("ansi").href);
 const lineMax = 8192; // bytes of a line that are shown
 const mark = 1000; // lines between two styles that are kept
 const decoder = new TextDecoder();
-const ascii = bytes => String.fromCharCode(...bytes);
+const escapeMax = 64; // bytes of an escape that counts
+
+// The style behind the escape at a byte. A log has few different ones, many times.
+const known = new Map();
+function behind(bytes, at, style) {
+    const text = bytes.subarray(at, at + escapeMax);
+    const key = style + String.fromCharCode(...text.subarray(0, text.indexOf(109) + 1)); // "m"
+    if (known.size > 10000)
+        known.clear();
+    if (!known.has(key))
+        known.set(key, after(key.slice(key.indexOf("\x1b")), style));
+    return known.get(key);
+}
 
 // Lines are numbered from 0. All lines but the last are complete.
 export class Lines {
@@ -37,10 +49,10 @@ export class Lines {
             while (this.styles.length * mark < this.count && this.starts[this.styles.length * mark] <= upTo)
                 this.styles.push(this.style);
         };
-        let at = this.bytes.subarray(0, to).indexOf(27, this.styled);
-        for (; at >= 0; at = this.bytes.subarray(0, to).indexOf(27, at + 1)) {
+        const bytes = this.bytes.subarray(0, to);
+        for (let at = bytes.indexOf(27, this.styled); at >= 0; at = bytes.indexOf(27, at + 1)) {
             keep(at);
-            this.style = after(ascii(this.bytes.subarray(at, Math.min(at + 64, to))), this.style);
+            this.style = behind(bytes, at, this.style);
         }
         keep(to);
         this.styled = to;
@@ -64,11 +76,10 @@ export class Lines {
     // The style in which a line begins.
     styleAt(line) {
         const kept = Math.min(Math.floor(line / mark), this.styles.length - 1);
-        const to = this.starts[line];
+        const bytes = this.bytes.subarray(0, this.starts[line]);
         let style = this.styles[kept];
-        let at = this.bytes.subarray(0, to).indexOf(27, this.starts[kept * mark]);
-        for (; at >= 0; at = this.bytes.subarray(0, to).indexOf(27, at + 1))
-            style = after(ascii(this.bytes.subarray(at, Math.min(at + 64, to))), style);
+        for (let at = bytes.indexOf(27, this.starts[kept * mark]); at >= 0; at = bytes.indexOf(27, at + 1))
+            style = behind(bytes, at, style);
         return style;
     }
 

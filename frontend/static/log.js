@@ -8,6 +8,8 @@ const rowHeight = 20; // pixels, as in app.css
 const around = 20; // rows above and below those in view
 const heightMax = 15e6; // browsers limit the height of an element; beyond it scrolling is scaled
 const slice = 1 << 20; // bytes that are searched in one go
+const readMax = 1 << 17; // the same for reading
+const busyMax = 30; // ms of reading between two turns of the page
 const whole = 200 << 20, end = 50 << 20; // bytes: of a longer log only the end is loaded
 const waits = [1000, 1000, 2000, 3000, 5000]; // ms between looks at a log that may grow
 const failing = /\b(error|fail(ed|ure)?|traceback|fatal)\b/i;
@@ -127,12 +129,19 @@ class Viewer {
     }
 
     async take(answer) {
-        const reader = answer.body.getReader();
-        for (let part = await reader.read(); !part.done; part = await reader.read()) {
-            this.lines.append(part.value);
-            this.show();
-            this.drawSoon();
-        }
+        const reader = answer.body.getReader(), lines = this.lines;
+        let began = performance.now();
+        // What has come already is read without a turn of the page in between: it makes pauses.
+        for (let part = await reader.read(); !part.done; part = await reader.read())
+            for (let at = 0; at < part.value.length && lines === this.lines; at += readMax) {
+                lines.append(part.value.subarray(at, at + readMax));
+                this.show();
+                this.drawSoon();
+                if (performance.now() - began > busyMax) {
+                    await pause();
+                    began = performance.now();
+                }
+            }
         this.last = answer.headers.get("Log-Last") ?? this.last;
     }
 
