@@ -10,7 +10,7 @@ const heightMax = 15e6; // browsers limit the height of an element; beyond it sc
 const slice = 1 << 20; // bytes that are searched in one go
 const readMax = 1 << 17; // the same for reading
 const busyMax = 30; // ms of reading between two turns of the page
-const whole = 200 << 20, end = 50 << 20; // bytes: of a longer log only the end is loaded
+const whole = 200 << 20; // bytes: of a longer log a quarter of this is loaded, its end
 const waits = [1000, 1000, 2000, 3000, 5000]; // ms between looks at a log that may grow
 const failing = /\b(error|fail(ed|ure)?|traceback|fatal)\b/i;
 const keys = "/ search · n N next, previous · g G start, end · f follow · e next error · w wrap · ? keys";
@@ -39,13 +39,14 @@ class Viewer {
     cut = null; // the same, while only a part of it is there
     held = null; // pieces that wait for the end of the loading
     times = null; // [byte, time] of each fragment
-    tail = whole;
+    isCut = false; // it is longer than `whole`
     kept = new Map(); // of each line that has a row: {row, before, style}
 
     constructor(details) {
         this.details = details;
         this.url = details.dataset.log;
         this.pre = details.querySelector("pre");
+        this.tail = Number(details.dataset.whole ?? whole);
         this.build();
         this.load();
     }
@@ -100,13 +101,17 @@ class Viewer {
         this.kept.clear();
         this.times = null;
         this.last = null;
+        this.hits = [];
+        this.searched = 0;
+        this.only = null;
         try {
             let answer = await this.fetch({ tail: this.tail });
-            if (answer.headers.get("Log-Cut") && this.tail === whole) {
+            if (answer.headers.get("Log-Cut") && !this.isCut) {
                 this.abort.abort();
                 this.abort = new AbortController();
-                this.tail = end;
-                answer = await this.fetch({ tail: end });
+                this.isCut = true;
+                this.tail /= 4;
+                answer = await this.fetch({ tail: this.tail });
             }
             await this.take(answer);
             this.loaded(answer.headers.get("Log-Cut"));
@@ -159,7 +164,7 @@ class Viewer {
         this.draw();
         if (this.details.dataset.grows !== undefined) {
             this.setFollow(!this.marked);
-            this.look(0);
+            this.looks ??= this.look(0) ?? true; // once, however often it is loaded
         }
         this.details.dataset.loaded = "";
     }
@@ -170,11 +175,21 @@ class Viewer {
             return;
         const more = make("button", { type: "button", textContent: "Load earlier", onclick: () => {
             more.remove();
-            this.tail *= 4;
-            this.load();
+            this.loadEarlier();
         } });
         this.note.textContent = `The last ${Math.round(this.lines.length / (1 << 20))} MiB. `;
         this.note.after(more);
+    }
+
+    // The first line that is there stays in view.
+    async loadEarlier() {
+        const length = this.lines.length;
+        this.tail *= 4;
+        await this.load();
+        this.goTo(this.lines.lineOf(Math.max(this.lines.length - length, 0)));
+        this.view.focus();
+        await this.searchOn();
+        this.refilter();
     }
 
     // A piece of a fragment, as the stream of the job has it. What the log has already is left out.

@@ -142,6 +142,7 @@ def test_wrapped_lines(api, tab, queue):  # noqa: F811
     job = ended(api, queue, 1)
     log(api, job, "test", 0, "".join(f"begin of {i} " + "word " * 1500 + f"end of {i}\n" for i in range(9)))
     page = tab(f"/jobs/{job}")
+    see(page.locator("details[data-loaded]")).to_have_count(1)  # it goes to its end then
     page.get_by_role("button", name="Wrap").click()
     view = page.locator(".view")
     view.evaluate("view => view.scrollIntoView()")
@@ -175,3 +176,34 @@ def test_the_viewer_is_for_everybody(api, tab, queue):  # noqa: F811
         assert not found, (scheme, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found])
     page.set_viewport_size({"width": 320, "height": 600})
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 320
+
+
+def test_the_earlier_part_of_a_log(api, tab, queue):  # noqa: F811
+    """Of a log that is too long its end, and more on demand; the first line stays in view, the search goes on."""
+    job = ended(api, queue)
+    lines = [f"{i:05} of a log" for i in range(4000)]
+    for number in range(4):
+        log(api, job, "test", number, "\n".join(lines[1000 * number:1000 * number + 1000]) + "\n")
+    page = tab("/")
+
+    def shorter(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace("data-log=", 'data-whole="32000" data-log='))
+
+    page.route(f"**/jobs/{job}", shorter)
+    page.goto(f"/jobs/{job}")
+    see(note(page)).to_contain_text("The last")
+    first = page.locator(".row[data-n='1']")
+    see(first).to_have_text(re.compile("^03[45]"))
+    page.get_by_label("Search this log").fill("of a log")
+    see(note(page)).to_contain_text("1 of 5")
+    for count in ("2,1", "4,000"):
+        page.locator(".view").press("g")
+        text = first.inner_text()
+        page.get_by_role("button", name="Load earlier").press("Enter")
+        see(note(page)).to_contain_text(f"of {count}")
+        see(page.get_by_text(text)).to_be_in_viewport()
+        see(page.locator(".view")).to_be_focused()
+    see(page.get_by_role("button", name="Load earlier")).to_have_count(0)
+    page.locator(".view").press("g")
+    see(first).to_have_text(lines[0])
