@@ -149,8 +149,10 @@ class Live {
             this.look();
         });
         document.addEventListener("visibilitychange", () => this.look());
-        document.addEventListener("look", () => {
+        document.addEventListener("look", event => {
             this.due = true;
+            if (event.detail?.mayWait)
+                return;
             this.again = this.busy;
             this.look();
         });

@@ -58,14 +58,16 @@ class Follow {
         this.place = event.lastEventId;
     }
 
-    // The first one tells what the page was made of, most of the time.
+    // The first one tells what the page was made of, most of the time. The place in a queue changes often:
+    // it may wait for the next look.
     note(event) {
         const history = id => id.split(".").at(-1);
         const isKnown = this.state === null && history(this.place) === history(event.lastEventId);
+        const { position, ...others } = JSON.parse(event.data), state = JSON.stringify(others);
         this.came(event);
-        if (!isKnown && this.state !== event.data)
-            document.dispatchEvent(new Event("look"));
-        this.state = event.data;
+        if (!isKnown && (state !== this.state || position !== this.position))
+            document.dispatchEvent(new CustomEvent("look", { detail: { mayWait: state === this.state } }));
+        [this.state, this.position] = [state, position];
     }
 
     log(event) {

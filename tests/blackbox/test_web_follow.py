@@ -44,6 +44,17 @@ def test_a_job_as_it_goes_on(api, tab, queue):  # noqa: F811
 
 
 @pytest.mark.slow
+def test_the_place_in_a_queue(api, tab, queue):  # noqa: F811
+    """It is shown at the next look of a live page."""
+    first, job = api.submit(queue), api.submit(queue)
+    page = tab(f"/jobs/{job}")
+    is_told(page)
+    see(page.get_by_text("1 jobs of its queue are handed out before it.")).to_be_visible()
+    assert api.claimed(queue) == first
+    see(page.get_by_text("It is the next job of its queue.")).to_be_visible()
+
+
+@pytest.mark.slow
 def test_a_frontend_that_is_killed(chromium, private, queue):  # noqa: F811
     """Each line once, behind the end of the frontend, and where it refuses streams."""
     stack = private("--max-streams", 1, webhooks=0)
