@@ -7,6 +7,8 @@ from client import Api, expect, expect_none
 from stack import Stack, wait_until
 from storage import storage_of
 
+pytestmark = pytest.mark.waits
+
 REASON = "agent {} was started again"
 
 

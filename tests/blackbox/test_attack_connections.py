@@ -14,7 +14,7 @@ import requests
 from client import Api, expect
 from stack import Port, comm, cpu_seconds, wait_until
 
-pytestmark = pytest.mark.stores("sqlite")  # the store takes no part in this
+pytestmark = [pytest.mark.waits, pytest.mark.stores("sqlite")]  # the store takes no part in this
 
 
 def connect(stack, timeout=10):

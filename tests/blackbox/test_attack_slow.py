@@ -12,7 +12,7 @@ import requests
 from client import Api, expect, new_id
 from stack import wait_until
 
-pytestmark = pytest.mark.stores("sqlite")  # the store takes no part in this
+pytestmark = [pytest.mark.waits, pytest.mark.stores("sqlite")]  # the store takes no part in this
 GET = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

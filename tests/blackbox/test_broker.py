@@ -19,6 +19,8 @@ import pytest
 
 from stack import BIN, FAULTS, ROOT, wait_until
 
+pytestmark = pytest.mark.waits
+
 zmq = pytest.importorskip("zmq")
 msgpack = pytest.importorskip("msgpack")
 

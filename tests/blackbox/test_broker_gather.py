@@ -3,8 +3,12 @@
 import re
 import time
 
+import pytest
+
 from stack import ROOT
 from test_broker import BEAT, broker, start  # noqa: F401 (fixtures)
+
+pytestmark = pytest.mark.waits
 
 WRITER_S = 0.4  # GATHER_WRITER_US of broker/gather.h, less what a message may take
 

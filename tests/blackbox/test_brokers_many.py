@@ -16,7 +16,7 @@ from stack import BIN, FAULTS, Port, descendants, running, wait_until
 from test_bus_key import make_key
 from test_metrics import monitored, samples  # noqa: F401 (monitored is a fixture)
 
-pytestmark = pytest.mark.stores("sqlite")
+pytestmark = [pytest.mark.waits, pytest.mark.stores("sqlite")]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from test_broker import API, BYE, READY, REQUEST, WEBHOOK, pack, unpack
 
 LOGIN = 3
 
-pytestmark = pytest.mark.stores("sqlite")
+pytestmark = [pytest.mark.waits, pytest.mark.stores("sqlite")]
 
 
 def make_key():

@@ -14,6 +14,8 @@ from client import Api, Raw, expect, expect_none
 from stack import wait_until
 from storage import storage_of
 
+pytestmark = pytest.mark.waits
+
 
 def ask(queue, agent=None):
     cookie = f"Cookie: agent_name={agent}\r\n" if agent else ""

@@ -24,6 +24,7 @@ SKEWS = ("+60s", "-60s")
 CLAIMS, AGENTS = 60, 4
 
 pytestmark = [
+    pytest.mark.waits,
     pytest.mark.slow,
     pytest.mark.skipif(SANITIZED, reason="libfaketime must be loaded first, and so must AddressSanitizer"),
     pytest.mark.skipif(not FAKETIME.exists(), reason="Debian's faketime is not installed"),

@@ -9,6 +9,8 @@ from client import Api, expect, expect_none, new_id
 from stack import wait_until
 from storage import now, storage_of
 
+pytestmark = pytest.mark.waits
+
 DAY = 86400
 SWEEPS = ("--sweep-interval", 50)
 KINDS = ("jobs", "output", "logs", "files", "agents", "queues")

@@ -16,7 +16,7 @@ from mongo import Mongod
 from replica_set import ReplicaSet
 from stack import Stack, wait_until
 
-pytestmark = [pytest.mark.stores("mongodb"), pytest.mark.slow]
+pytestmark = [pytest.mark.waits, pytest.mark.stores("mongodb"), pytest.mark.slow]
 
 
 class AgentApi(Api):

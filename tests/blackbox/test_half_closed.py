@@ -14,6 +14,8 @@ from client import Api, Raw, Reply, expect
 from stack import wait_until
 from test_tls import TlsStack, certificate  # noqa: F401 (a fixture)
 
+pytestmark = pytest.mark.waits
+
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 MIB = 1024 * 1024
 

@@ -10,6 +10,8 @@ from client import Api, expect, expect_none, invalid, new_id
 from stack import Stack, wait_until
 from test_longpoll import park
 
+pytestmark = pytest.mark.waits
+
 LAG = 1.3  # seconds until every worker knows of a hold, on MongoDB; docs/api.md says up to 1 s
 
 

@@ -15,6 +15,8 @@ from storage import now, storage_of
 from test_longpoll import park
 from test_query_plans import seen, watch
 
+pytestmark = pytest.mark.waits
+
 # Who is heard of is stored for all agents together, every twelfth of --agent-silent.
 QUIET = ("--agent-silent", 86400, "--sweep-interval", "3600000")
 AGENTS = 20

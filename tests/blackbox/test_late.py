@@ -20,7 +20,7 @@ from test_broker import API, HELLO, PING, READY, REPLY, REQUEST, broker, pack, s
 
 msgpack = pytest.importorskip("msgpack")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.waits, pytest.mark.slow]
 
 PAUSES = (3, 4.5, 2)
 

@@ -13,6 +13,8 @@ from receiver import Receiver
 from stack import Port, Stack, wait_until
 from storage import storage_of
 
+pytestmark = pytest.mark.waits
+
 # A lease of two seconds runs out after that at the soonest; a server that has just started waits
 # for as long before it takes a job for lost.
 OPTIONS = ("--sweep-interval", 50, "--job-lease", 2)

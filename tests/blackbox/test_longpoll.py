@@ -11,6 +11,8 @@ from client import Api, Raw, expect, expect_none
 from stack import SANITIZED, cpu_seconds, soon, wait_until
 from test_claim_delivery import WATCHED, answered, insist
 
+pytestmark = pytest.mark.waits
+
 
 def ask(queue, wait, agent=None):
     cookie = f"Cookie: agent_name={agent}\r\n" if agent else ""

@@ -10,6 +10,8 @@ from client import Api, expect, expect_none, invalid, new_id
 from receiver import Receiver
 from stack import wait_until
 
+pytestmark = pytest.mark.waits
+
 SWEEPS = ("--sweep-interval", 50)
 REASON = "expired: no agent took the job within its queue_timeout"
 LEAST = 0.9  # seconds that a timeout of 1 takes at least: the submission's time is cut

@@ -19,6 +19,8 @@ from test_attack_bus import HEADERS, OPS, Intruder
 from test_broker import API, BYE, HELLO, PING, REPLY, WEBHOOK
 from test_logs import body as fragment
 
+pytestmark = pytest.mark.waits
+
 msgpack = pytest.importorskip("msgpack")
 
 # Rows that change nothing.

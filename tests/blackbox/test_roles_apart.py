@@ -11,7 +11,7 @@ from client import Api, expect
 from stack import BIN, FAULTS, Port, descendants, running, wait_until
 
 # In which order roles find each other on the bus is no matter of the store.
-pytestmark = pytest.mark.stores("sqlite")
+pytestmark = [pytest.mark.waits, pytest.mark.stores("sqlite")]
 
 ROLES = ("frontend", "broker", "worker")
 

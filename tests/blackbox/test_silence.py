@@ -17,7 +17,7 @@ from test_job_events import events, names
 
 # A third of the time on top: from 4 s on, a quarter of a second later at most.
 OPTIONS = ("--agent-silent", 3, "--sweep-interval", 50, "--webhook-server-events", "yes")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.waits, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import requests
 from client import Api, expect
 from stack import running, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.stores("sqlite")]
+pytestmark = [pytest.mark.waits, pytest.mark.slow, pytest.mark.stores("sqlite")]
 
 
 class Posts(threading.Thread):

@@ -6,7 +6,7 @@ from client import Raw
 from test_attack_bus import lonely_frontend  # noqa: F401  (a fixture)
 from test_broker import REPLY, REQUEST, msgpack, pack
 
-pytestmark = pytest.mark.stores("sqlite")  # no store is asked
+pytestmark = [pytest.mark.waits, pytest.mark.stores("sqlite")]  # no store is asked
 
 WAKE = 8
 PASS_MAX = 4  # polls that ask for one WAKE

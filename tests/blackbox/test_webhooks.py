@@ -15,6 +15,8 @@ from client import Api, BAD_ID, MISSING, Raw, expect, invalid, message, new_id
 from receiver import Receiver
 from stack import Port, secret, wait_until
 
+pytestmark = pytest.mark.waits
+
 EVENT = {"event_name": "started_provisioning", "timestamp": "2024-05-03T19:11:33.541130+00:00",
          "detail": "my_detailed_message"}
 TIMEOUT = 3.0  # of the servers below, for the receivers' answers: also a busy machine answers in less

@@ -12,6 +12,8 @@ from receiver import Receiver
 from stack import Port, Stack
 from test_webhooks import post, state
 
+pytestmark = pytest.mark.waits
+
 EVENTS = ["job_start", "started_provision", "ended_provision", "started_test", "job_end"]
 
 

@@ -17,6 +17,8 @@ from test_web_signin import Visitor, client_of
 from test_webhooks import post, state
 from web import model, page
 
+pytestmark = pytest.mark.waits
+
 USER = secret("user-of-the-receiver")
 
 

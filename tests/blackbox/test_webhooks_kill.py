@@ -12,7 +12,7 @@ from receiver import Receiver
 from stack import wait_until
 from test_webhooks import post, state
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.waits, pytest.mark.slow]
 
 JOBS, EVENTS = 12, 6
 

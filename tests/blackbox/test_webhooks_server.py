@@ -9,6 +9,8 @@ from client import Api, expect, new_id
 from receiver import Receiver
 from stack import wait_until
 
+pytestmark = pytest.mark.waits
+
 
 def cancel(api, job):
     expect(api.post(f"/v1/job/{job}/action", {"action": "cancel"}), 200, "OK")

@@ -23,7 +23,7 @@ from test_late import ready_of
 
 zmq = pytest.importorskip("zmq")
 
-pytestmark = [pytest.mark.slow, pytest.mark.stores("sqlite")]
+pytestmark = [pytest.mark.waits, pytest.mark.slow, pytest.mark.stores("sqlite")]
 
 
 def submission(id_):
