@@ -8,10 +8,12 @@ import secrets as random_secrets
 import socket
 import struct
 import time
+import uuid
 from pathlib import Path
 
 import pymongo
 import pytest
+from bson import ObjectId
 from bson.binary import STANDARD, Binary
 from bson.codec_options import CodecOptions
 from pymongo.encryption import Algorithm, ClientEncryption
@@ -210,6 +212,44 @@ def test_a_submission_that_is_sent_again(ann, queue):
     assert ann.claim(queue) == {"K": "v"}
 
 
+def test_a_new_attempt_does_not_get_a_secret_again(ann, queue):
+    """A job of the client's own id is repeated by its key alone: by a new key it would get the used secret once more."""
+    ann.put("once", "first", ephemeral=True)
+    job, key = str(uuid.uuid4()), {"Idempotency-Key": new_id()}
+    body = {"job_id": job, "job_queue": queue, "test_data": {"test_cmds": "x", "secrets": {"K": "once"}}}
+
+    def post(status, body_out=None, **headers):
+        expect(ann.api.post("/v1/job", body, headers={**ann.headers, **headers}), status, body_out)
+
+    post(200, {"job_id": job}, **key)
+    answer = ann.api.get("/v1/job", params={"queue": queue}, headers={**AGENT, "Cookie": "agent_name=a"})
+    assert expect(answer, 200).json()["test_data"]["secrets"] == {"K": "first"}
+    assert answer.headers["Cache-Control"] == "no-store"
+    post(200, {"job_id": job}, **key)
+    post(422, missing("once"), **{"Idempotency-Key": new_id()})
+    expect(ann.api.get("/v1/job", params={"queue": queue}, headers={**AGENT, "Cookie": "agent_name=a"}), 204)
+    ann.put("once", "second", ephemeral=True)
+    post(200, {"job_id": job}, **{"Idempotency-Key": new_id()})
+    assert ann.claim(queue) == {"K": "second"}
+
+
+def test_a_put_during_a_claim(ann, queue):
+    """The new value is not used up by the job that got the old one."""
+    def race(i):
+        path, first, second = f"p{i}", f"{queue}-{i}-a", f"{queue}-{i}-b"
+        ann.put(path, "old", ephemeral=True)
+        ann.submit(first, {"K": path})
+        ann.submit(second, {"K": path})
+        with concurrent.futures.ThreadPoolExecutor(2) as pair:
+            got = pair.submit(ann.claim, first)
+            pair.submit(ann.put, path, "new", ephemeral=True).result()
+        return got.result()["K"], ann.claim(second)["K"]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        got = set(pool.map(race, range(40)))
+    assert got <= {("old", "new"), ("new", "")}
+
+
 @pytest.mark.slow
 def test_two_jobs_claim_one_single_use_secret(ann, queue):
     """100 pairs of simultaneous claims: one value each."""
@@ -386,6 +426,51 @@ def test_pymongo_reads_and_writes_them(safe, queue):
     one.submit(queue, {name.upper(): name for name in ("theirs", "once", "text", "broken", "ours")})
     assert one.claim(queue) == {"THEIRS": w, "ONCE": w, "TEXT": "", "BROKEN": "", "OURS": v}
     assert docs.find_one({"key": "once"}) is None
+
+
+@pytest.mark.stores("mongodb")
+def test_two_documents_of_one_path(safe, queue):
+    """As two first PUTs at the same time can leave them: the newer one is used, once."""
+    one = Client(safe, f"c{new_id()}")
+    docs = storage_of(safe).db[f"secrets.{one.id}"]
+    one.put("once", "v", ephemeral=True)
+    document = docs.find_one({"key": "once"})
+    docs.insert_one({**document, "_id": ObjectId(), "updated_at": document["updated_at"] - datetime.timedelta(seconds=9)})
+    for _ in range(2):
+        one.submit(queue, {"K": "once"})
+    assert [one.claim(queue), one.claim(queue)] == [{"K": "v"}, {"K": ""}]
+
+
+@pytest.mark.stores("mongodb")
+def test_a_job_whose_secrets_cannot_be_read(ann, safe, queue):
+    """Its client's collection fails: it is handed out without them, and holds up no other job."""
+    db, name, other = storage_of(safe).db, f"secrets.{ann.id}", Client(safe)
+    other.put("a")
+    ann.put("a")
+    jobs = [ann.submit(queue, {"A": "a"}), other.submit(queue, {"A": "a"})]
+    db.drop_collection(name)
+    db.command("create", name, viewOn="jobs", pipeline=[{"$project": {"key": {"$divide": ["$created_at", 0]}}}])
+    try:
+        got = [claimed(ann.api, queue) for _ in jobs]
+    finally:
+        db.drop_collection(name)
+    assert [one["job_id"] for one in got] == jobs
+    assert [one["test_data"]["secrets"] for one in got] == [{"A": ""}, {"A": "v"}]
+
+
+@pytest.mark.stores("mongodb")
+def test_jobs_that_wait_do_not_hold_up_the_sweep(ann, safe, queue):
+    """A full batch of open jobs, then one that is gone: its secrets are removed."""
+    db = storage_of(safe).db
+    ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        jobs = list(pool.map(lambda _: ann.api.submit(queue), range(100)))
+    note = {"client_id": ann.id, "at": ago}
+    gone = new_id()
+    db.secret_claims.insert_many([{**note, "_id": job} for job in jobs]
+                                 + [{**note, "_id": gone, "at": ago + datetime.timedelta(minutes=1)}])
+    wait_until(lambda: not db.secret_claims.find_one({"_id": gone}), "the note is gone", 60)
+    assert db.secret_claims.delete_many({"_id": {"$in": jobs}}).deleted_count == 100
 
 
 @pytest.mark.slow

@@ -158,6 +158,8 @@ static bool reply_job(const struct wish *w, const struct claim *claim)
     date_show(w->dates, claim->data, "started_at");
     reply_json(c, 200, json_incref(claim->data));
     c->reply.claimed = c->reply.status == 200;
+    if (c->secret)
+        reply_header(c, "Cache-Control", "no-store");
     return c->reply.claimed;
 }
 
@@ -178,7 +180,9 @@ static void pass_over(struct call *c, struct claim *claim)
 
     log_error("cancelled job %s: %s", claim->job_id, UNFIT_REASON);
     enum err e = store_job_unfit(c->store, &unfit);
+    wipe_json(c->secret);
     drop_job(claim);
+    wipe_json(false);
     if (!e || e == ERR_NOT_FOUND)
         e = store_jobs_claim(c->store, claim, 1);
     if (e)

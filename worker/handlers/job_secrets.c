@@ -107,16 +107,16 @@ bool job_secrets_check(struct call *c, json_t *data, struct text client)
 /* ---- at the claim ---- */
 
 /* The client whose secrets they are, new reference; NULL: unknown. */
-static json_t *client_of(struct call *c, const struct claim *claim)
+static enum err client_of(struct call *c, const struct claim *claim, json_t **ret)
 {
     json_t *client = json_object_get(claim->data, "client_id");
 
-    if (json_is_string(client))
-        return json_incref(client);
-    client = NULL;
-    if (store_job_submitter(c->store, (struct text){claim->job_id, strlen(claim->job_id)}, &client))
-        return NULL; /* logged */
-    return client;
+    *ret = json_is_string(client) ? json_incref(client) : NULL;
+    if (*ret)
+        return ERR_OK;
+    enum err e =
+        store_job_submitter(c->store, (struct text){claim->job_id, strlen(claim->job_id)}, ret);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 /* Of several names of a single-use secret the first one gets it. */
@@ -152,6 +152,30 @@ static void tell(struct call *c, const struct claim *claim, const struct secret_
     json_decref(paths);
 }
 
+/* Wipes a value that the job must not get. */
+static void drop_value(struct secret_read *read)
+{
+    mem_wipe(read->value);
+    read->value = NULL;
+}
+
+/* Asks the store for the values, those of single use once. Where it cannot read those of this job
+ * and never will, they are missing: else the job would hold up all others with secrets. */
+static enum err take(struct call *c, struct secret_take *t)
+{
+    enum err e = t->client.s && c->store->has_secrets ? store_secrets_take(c->store, t) : ERR_OK;
+    bool never = e == ERR_INVALID || e == ERR_INTERNAL;
+
+    if (never)
+        log_error("job %.*s is handed out without those secrets that cannot be read; see the "
+                  "message before",
+                  (int)t->job_id.len, t->job_id.s);
+    for (size_t i = t->n; i-- > 0;)
+        if (is_again(t, i) || (never && t->reads[i].single_use)) /* the job may not have got it */
+            drop_value(&t->reads[i]);
+    return never ? ERR_OK : e;
+}
+
 /* Reads the values of a client's secrets into the claim. */
 static enum err read_values(struct call *c, struct claim *claim, json_t *secrets,
                             struct text client)
@@ -166,12 +190,7 @@ static enum err read_values(struct call *c, struct claim *claim, json_t *secrets
     json_object_foreach (secrets, name, path)
         if (json_is_string(path) && t.n < SECRETS_TAKEN_MAX)
             reads[t.n++].path = json_string_text(path);
-    enum err e = client.s && c->store->has_secrets ? store_secrets_take(c->store, &t) : ERR_OK;
-    for (size_t k = t.n; k-- > 0;)
-        if (is_again(&t, k)) {
-            mem_wipe(reads[k].value);
-            reads[k].value = NULL;
-        }
+    enum err e = take(c, &t);
     json_object_foreach (secrets, name, path) {
         bool is = json_is_string(path) && i < t.n;
         json_t *value = is && reads[i].value ? json_stringn(reads[i].value, reads[i].len) : NULL;
@@ -200,16 +219,19 @@ enum err job_secrets_fill(struct call *c, struct claim *claim)
     }
     c->secret = true;
     json_incref(secrets); /* its texts name what is read */
-    client = client_of(c, claim);
     int64_t began_ms = clock_mono_ms();
+    enum err e = client_of(c, claim, &client);
     wipe_json(true);
-    enum err e = read_values(c, claim, secrets, json_string_text(client));
+    if (!e)
+        e = read_values(c, claim, secrets, json_string_text(client));
     wipe_json(false);
     json_decref(client);
     json_decref(secrets);
     if (e) {
         int64_t now = clock_mono_ms(), ms = AWAY_RESTS * (now - began_ms);
-        away_until_ms = now + (ms > AWAY_MS ? ms : AWAY_MS);
+        int64_t until = now + (ms > AWAY_MS ? ms : AWAY_MS);
+        if (until > away_until_ms)
+            away_until_ms = until;
         metric_add(M_SECRETS_RETURNED, 0, 1);
         log_warn("job %s waits again: its secrets cannot be read; see the message before",
                  claim->job_id);

@@ -18,6 +18,7 @@
 #include "worker/handlers/unknown_queue.h"
 #include "worker/http/etag.h"
 #include "worker/http/jsonbody.h"
+#include "worker/jobs/resubmission.h"
 #include "worker/jobs/retry.h"
 #include "worker/request/call.h"
 #include "worker/request/doc_limits.h"
@@ -321,19 +322,31 @@ static size_t drop_unserved(struct submission *subs, size_t n)
     return left;
 }
 
-/* Answers those without their secrets whose job is not there; moves the others to the front and
- * returns their number. */
+/* Looks for the job that a submission without its secrets repeats. ERR_NOT_FOUND: it repeats none;
+ * one whose id the client chose must not start a new attempt, which would use them once more. */
+static enum err find_repeated(struct submission *s)
+{
+    struct job_read read = {.job_id = {s->job_id, strlen(s->job_id)}};
+    enum err e = store_jobs_get(s->call->store, &read, 1);
+
+    if (!e)
+        e = read.err;
+    complete_data(s->data);
+    if (!e && s->given && (!s->asked.repeat || !job_data_same(read.value, s->data)))
+        e = ERR_NOT_FOUND;
+    json_decref(read.value);
+    return e;
+}
+
+/* Answers those without their secrets that repeat no job; moves the others to the front and returns
+ * their number. */
 static size_t drop_lacking(struct submission *subs, size_t n)
 {
     size_t left = 0;
 
     for (size_t i = 0; i < n; i++) {
         struct submission *s = &subs[i], kept;
-        struct job_read read = {.job_id = {s->job_id, strlen(s->job_id)}};
-        enum err e = s->lacks_secrets ? store_jobs_get(s->call->store, &read, 1) : ERR_OK;
-        if (!e)
-            e = read.err;
-        json_decref(read.value);
+        enum err e = s->lacks_secrets ? find_repeated(s) : ERR_OK;
         if (e == ERR_NOT_FOUND && !job_secrets_check(s->call, s->data, submitter_of(s)))
             continue;
         if (e && e != ERR_NOT_FOUND) {

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "worker/store/mongo/oid.h"
 #include "worker/store/mongo/once.h"
+#include "worker/store/mongo/secrets.h"
 
 #include <string.h>
 
@@ -66,22 +67,25 @@ static enum err resubmit(struct mongo *m, const bson_t *found, struct job_new *j
                                            .repeat = job->asked.repeat,
                                            .stored = data,
                                            .sent = job->data});
-    enum err e = ERR_TOO_LARGE;
+    struct text job_id = {job->job_id, strlen(job->job_id)};
+    enum err e =
+        what == RESUBMIT_ATTEMPT && !known ? secrets_drop_claimed(m, job_id, data) : ERR_OK;
 
     json_decref(data);
-    if (known)
-        return ERR_OK;
+    if (e || known)
+        return e;
     if (what == RESUBMIT_NOTHING)
         return change(
             m, found,
             doc_of("[{$set: {requests: ?}}]", v_own(once_requests(job->asked.request_id))));
     if (what == RESUBMIT_RENEWS)
         return change(m, found, renewal(job, -1));
+    e = ERR_TOO_LARGE;
     for (size_t i = 0; e == ERR_TOO_LARGE && i < ATTEMPTS_TRIES; i++)
         e = change(m, found, renewal(job, attempts_kept[i]));
     job->added = !e;
     if (!e)
-        agent_job_end(m, (struct text){job->job_id, strlen(job->job_id)});
+        agent_job_end(m, job_id);
     return e;
 }
 

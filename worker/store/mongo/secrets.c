@@ -189,6 +189,7 @@ struct wanted {
     uint32_t len;
     int64_t updated_ms;
     bool claimed;
+    bool twins; /* the path has several documents: two first PUTs at once */
 };
 
 /* Takes the document for a path if it is a better one: the job's own, else the newest. */
@@ -200,6 +201,7 @@ static void choose(struct wanted *w, struct text path, const bson_t *doc)
 
     if (!key.s || (!claimed && !text_equal(key, path)) || (w->claimed && !claimed))
         return;
+    w->twins = w->data && w->claimed == claimed;
     if (w->data && w->claimed == claimed && w->updated_ms >= doc_date(doc, "updated_at"))
         return;
     w->data = bson_get_data(doc);
@@ -229,23 +231,39 @@ static enum err note_claim(struct mongo *m, const struct secret_take *t)
         doc_of("$set: {client_id: ?, at: ?}", v_text(t->client), v_date(mongo_now_ms(m))));
 }
 
-/* Marks a secret of single use as the job's. ERR_NOT_FOUND: another one has it. */
+/* Removes the older documents of the same path: each would be used once more. */
+static enum err drop_twins(struct mongo *m, const char *collection, const struct secret_take *t,
+                           struct text path, const bson_t *doc)
+{
+    return db_delete(m, collection,
+                     doc_of("key: ?, _id: {$ne: ?}, updated_at: {$lte: ?}, ?", v_text(path),
+                            v_field(doc, "_id"), v_date(doc_date(doc, "updated_at")),
+                            v_own(secrets_of_client(t->client))),
+                     true, NULL);
+}
+
+/* Marks a secret of single use as the job's. ERR_NOT_FOUND: another one has it, or a PUT replaced
+ * the value, of which no two have the same ciphertext. */
 static enum err mark(struct mongo *m, const char *collection, const struct secret_take *t,
                      struct text path, const struct wanted *w, const bson_t *doc)
 {
     struct db_done done;
     enum err e = note_claim(m, t);
 
+    if (!e && w->twins)
+        e = drop_twins(m, collection, t, path, doc);
     if (!e)
         e = DB_UPDATE(m, collection, &done,
-                      .filter = doc_of("_id: ?, key: ?", v_field(doc, "_id"), v_text(path)),
+                      .filter = doc_of("_id: ?, key: ?, value: ?", v_field(doc, "_id"),
+                                       v_text(path), v_field(doc, "value")),
                       .update = doc_of("$set: {key: ?, claimed_by: ?}", v_str(w->claimed_name),
                                        v_text(t->job_id)));
     return e ? e : done.matched ? ERR_OK : ERR_NOT_FOUND;
 }
 
+/* Sets *ret_changed if the secret changed since it was found; it has no value then. */
 static enum err read_one(struct mongo *m, const char *collection, const struct secret_take *t,
-                         struct secret_read *read, const struct wanted *w)
+                         struct secret_read *read, const struct wanted *w, bool *ret_changed)
 {
     bson_t doc;
 
@@ -261,22 +279,25 @@ static enum err read_one(struct mongo *m, const char *collection, const struct s
     read->single_use = doc_bool(&doc, "ephemeral");
     if (!e && read->single_use && !w->claimed)
         e = mark(m, collection, t, read->path, w, &doc);
-    if (e == ERR_NOT_FOUND) {
-        mem_wipe(read->value);
-        read->value = NULL;
-        e = ERR_OK;
-    }
-    return e;
+    if (e != ERR_NOT_FOUND)
+        return e;
+    *ret_changed = true;
+    mem_wipe(read->value);
+    read->value = NULL;
+    return ERR_OK;
 }
 
 static enum err read_all(struct mongo *m, const char *collection, struct secret_take *t,
-                         struct wanted *wanted)
+                         struct wanted *wanted, bool *ret_changed)
 {
     struct text names[2 * SECRETS_TAKEN_MAX];
     int64_t now = mongo_now_ms(m);
     struct db_found f;
 
+    *ret_changed = false;
     for (size_t i = 0; i < t->n; i++) {
+        mem_wipe(t->reads[i].value); /* of the first try */
+        t->reads[i].value = NULL;
         wanted[i] =
             (struct wanted){.claimed_name = secret_claimed_name(t->job_id, t->reads[i].path)};
         names[2 * i] = t->reads[i].path;
@@ -290,7 +311,7 @@ static enum err read_all(struct mongo *m, const char *collection, struct secret_
             if (!is_foreign(&f.doc, t->client) && !has_expired(&f.doc, now))
                 choose(&wanted[i], t->reads[i].path, &f.doc);
     for (size_t i = 0; !e && i < t->n; i++)
-        e = read_one(m, collection, t, &t->reads[i], &wanted[i]);
+        e = read_one(m, collection, t, &t->reads[i], &wanted[i], ret_changed);
     db_end(&f);
     for (size_t i = 0; i < t->n; i++)
         free(wanted[i].claimed_name);
@@ -307,7 +328,10 @@ enum err mongo_secrets_take(struct store *s, struct secret_take *t)
     if (!t->n || t->n > SECRETS_TAKEN_MAX || secrets_collection(m, t->client, collection))
         return ERR_OK;
     struct wanted *wanted = mem_alloc(t->n * sizeof *wanted);
-    enum err e = read_all(m, collection, t, wanted);
+    bool changed;
+    enum err e = read_all(m, collection, t, wanted, &changed);
+    if (!e && changed)
+        e = read_all(m, collection, t, wanted, &changed);
     free(wanted);
     return e;
 }

@@ -17,6 +17,9 @@ bson_t *secrets_of_client(struct text client);
 /* Whether the value can be decrypted. */
 bool secret_is_readable(struct mongo *m, const bson_t *doc);
 
+/* Removes the secrets of a job, whose data these are: its new attempt does not get them again. */
+enum err secrets_drop_claimed(struct mongo *m, struct text job_id, const json_t *data) MUST_CHECK;
+
 /* Removes all secrets of a client. */
 enum err secrets_drop_client(struct mongo *m, struct text client) MUST_CHECK;
 

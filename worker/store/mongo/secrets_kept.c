@@ -3,6 +3,7 @@
 #include "worker/store/mongo/secrets.h"
 
 #include "common/mem.h"
+#include "worker/encoding/json_string.h"
 #include "worker/secrets/names.h"
 
 #include <stdlib.h>
@@ -38,36 +39,66 @@ static enum err is_open(struct mongo *m, struct text job_id, bool *ret)
     return e;
 }
 
+/* Removes the secrets that a job has of a client. */
+static enum err drop_claimed(struct mongo *m, struct text client, struct text job_id)
+{
+    char collection[SECRETS_COLLECTION_SIZE];
+
+    if (!client.s || secrets_collection(m, client, collection))
+        return ERR_OK; /* it has none */
+    return db_delete(m, collection, doc_of("claimed_by: ?", v_text(job_id)), true, NULL);
+}
+
+enum err secrets_drop_claimed(struct mongo *m, struct text job_id, const json_t *data)
+{
+    json_t *secrets = json_object_get(json_object_get(data, "test_data"), "secrets");
+
+    if (json_object_size(secrets) == 0)
+        return ERR_OK;
+    return drop_claimed(m, json_string_text(json_object_get(data, "client_id")), job_id);
+}
+
 /* Removes the secrets of a job that has them, and its note. */
 static enum err end(struct mongo *m, const bson_t *note)
 {
-    struct text client = doc_text(note, "client_id"), job_id = doc_text(note, "_id");
-    char collection[SECRETS_COLLECTION_SIZE];
-    enum err e = ERR_OK;
+    struct text job_id = doc_text(note, "_id");
+    enum err e = drop_claimed(m, doc_text(note, "client_id"), job_id);
 
-    if (client.s && !secrets_collection(m, client, collection))
-        e = db_delete(m, collection, doc_of("claimed_by: ?", v_text(job_id)), true, NULL);
     return e ? e
              : db_delete(m, SECRET_CLAIMS,
                          doc_of("_id: ?, at: ?", v_text(job_id), v_field(note, "at")), false, NULL);
 }
 
+/* Puts the notes of jobs that are open behind the others, which a full batch of them would hide. */
+static enum err put_behind(struct mongo *m, const struct text *job_ids, size_t n)
+{
+    return DB_UPDATE(m, SECRET_CLAIMS, NULL, .filter = doc_of("_id: {$in: ?}", v_texts(job_ids, n)),
+                     .update = doc_of("$set: {at: ?}", v_date(mongo_now_ms(m))), .all = true);
+}
+
 enum err mongo_secrets_sweep(struct store *s, bool *ret_more)
 {
     struct mongo *m = mongo_of(s);
+    struct text kept[SWEEP_MAX];
+    size_t n = 0, n_kept = 0;
     struct db_found f;
     enum err e = DB_FIND(m, &f, .collection = SECRET_CLAIMS,
                          .filter = doc_of("at: {$lt: ?}", v_date(mongo_now_ms(m) - YOUNG_MS)),
-                         .index = IX_SECRET_CLAIM, .limit = SWEEP_MAX);
+                         .sort = "at: 1", .index = IX_SECRET_CLAIM, .limit = SWEEP_MAX);
 
-    *ret_more = false;
-    while (!e && db_next(&f)) {
+    for (; !e && db_next(&f); n++) {
+        struct text job_id = doc_text(&f.doc, "_id");
         bool open = false;
-        e = doc_text(&f.doc, "_id").s ? is_open(m, doc_text(&f.doc, "_id"), &open) : ERR_OK;
-        if (!e && !open)
+        e = job_id.s ? is_open(m, job_id, &open) : ERR_OK;
+        if (!e && open)
+            kept[n_kept++] = job_id;
+        else if (!e)
             e = end(m, &f.doc);
     }
+    if (!e && n_kept)
+        e = put_behind(m, kept, n_kept);
     db_end(&f);
+    *ret_more = !e && n == SWEEP_MAX && n_kept < n;
     return e;
 }
 

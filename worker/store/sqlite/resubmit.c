@@ -80,5 +80,10 @@ enum err sqlite_job_put_given(struct sqlite *q, const struct job_text *t, bool *
         return e;
     if (what == RESUBMIT_ATTEMPT)
         e = sqlite_job_keep_attempt(q, id);
+    if (!e && what == RESUBMIT_ATTEMPT) { /* the new one does not get them again */
+        struct query r = query_new(q, SQL_SECRETS_DROP_CLAIMED);
+        query_str(&r, t->job->job_id);
+        e = query_run(&r);
+    }
     return e ? e : renew(q, id, t);
 }

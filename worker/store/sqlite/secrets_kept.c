@@ -19,10 +19,14 @@ enum err sqlite_secrets_sweep(struct store *s, bool *ret_more)
         return e;
     struct query expire = query_new(q, SQL_SECRETS_EXPIRE);
     query_int(&expire, sqlite_now_ms(q));
+    query_int(&expire, SWEEP_MAX);
     e = query_run(&expire);
+    *ret_more = !e && query_changes(&expire) == SWEEP_MAX;
     if (!e) {
         struct query end = query_new(q, SQL_SECRETS_END);
+        query_int(&end, SWEEP_MAX);
         e = query_run(&end);
+        *ret_more = *ret_more || (!e && query_changes(&end) == SWEEP_MAX);
     }
     return sqlite_write_end(q, e);
 }
