@@ -17,9 +17,10 @@
 
 enum {
     TICK_MS = 100,
-    LOOK_MS = 1000,     /* between two looks at a job */
-    COMMENT_MS = 15000, /* a client hears something at least so often */
-    CHECK_MS = 15000,   /* between two checks that a client may see the job */
+    LOOK_MS = 1000,              /* between two looks at a job */
+    COMMENT_MS = 15000,          /* a client hears something at least so often */
+    CHECK_MS = 15000,            /* between two checks that a client may see the job */
+    UNCHECKED_MS = 4 * CHECK_MS, /* without an answer to these, its stream ends */
     AWAY_MS = 15000, /* without an answer of a worker: clients are told by the end of the stream */
     OWN_LOOKS_MAX = 16 /* looks under way of clients that are behind */
 };
@@ -42,8 +43,8 @@ static void set_param(struct request *r, const char *name, const char *value)
 }
 
 /* Asks a worker what a job has behind a place. */
-static void ask(struct streams *all, struct link_request *link, const char *job,
-                const struct follow_at *at, const char *seen, uint64_t origin)
+static void ask(struct watch *w, struct link_request *link, const struct follow_at *at,
+                const char *seen, uint64_t origin)
 {
     static struct request r; /* large; all but what is set stays zero */
     char place[FOLLOW_AT_SIZE];
@@ -55,17 +56,19 @@ static void ask(struct streams *all, struct link_request *link, const char *job,
     r.received_us = clock_wall_us();
     r.query_len = 0;
     follow_at_print(at, place);
-    set_param(&r, FOLLOW_JOB, job);
+    set_param(&r, FOLLOW_JOB, w->job);
     set_param(&r, FOLLOW_AT, place);
     set_param(&r, FOLLOW_SEEN, seen);
     link->service = route_service(route_of(OP_FOLLOW_LOOK));
     link->origin = origin;
     link->subject = subject_of(&r);
-    link->timeout_ms = all->server->cfg->request_timeout;
+    link->timeout_ms = w->all->server->cfg->request_timeout;
     msgpack_sbuffer_init(&packed);
     mem_check(!request_pack(&r, &packed));
     message_of(&link->payload, &packed);
-    link_send(all->server->link, link);
+    if (!w->away)
+        w->away = clock_mono_ms();
+    link_send(w->all->server->link, link);
 }
 
 static void note_seen(char seen[FOLLOW_SEEN_SIZE], const struct reply *reply)
@@ -87,7 +90,7 @@ static bool is_answered(struct watch *w, enum err e, const struct reply *reply)
         w->away = 0;
         return true;
     }
-    if (!w->away)
+    if (!w->away) /* the look of another client was answered meanwhile */
         w->away = now;
     if (now - w->away > AWAY_MS) {
         w->away = 0;
@@ -156,7 +159,7 @@ static void look(struct stream *f)
     f->looks = true;
     all->own_looks++;
     f->look.done = on_own_look;
-    ask(all, &f->look, f->job, &f->at, f->seen, f->x.link.origin);
+    ask(f->watch, &f->look, &f->at, f->seen, f->x.link.origin);
 }
 
 /* ---- those that are level ---- */
@@ -212,7 +215,7 @@ static void look_for_all(struct watch *w, int64_t now)
         return;
     w->asked = true;
     w->link.done = on_look;
-    ask(w->all, &w->link, w->job, &at, w->resend ? "" : w->seen, 0);
+    ask(w, &w->link, &at, w->resend ? "" : w->seen, 0);
     w->resend = false;
 }
 
@@ -256,7 +259,8 @@ static void open_stream(struct stream *f, int status)
     f->x.client_gone = stream_gone;
     f->watch = watch_of(all_of(f), f->job);
     DL_APPEND(f->watch->streams, f);
-    f->check = clock_mono_ms() + CHECK_MS;
+    f->allowed = clock_mono_ms();
+    f->check = f->allowed + CHECK_MS;
     start_ticking(all_of(f));
     exchange_close_after(&f->x);
     evhttp_send_reply_start(f->x.req, status, NULL);
@@ -309,8 +313,13 @@ static void on_reply(struct link_request *r, enum err e, const struct reply *rep
     f->checks = false;
     if (!f->watch)
         stream_release(f);
-    else if (!e && reply->status != 200 && reply->status < 500)
+    else if (!e && reply->status == 200)
+        f->allowed = clock_mono_ms();
+    else if (!e && reply->status < 500)
         stream_cut(f, "the client may not see the job any more");
+    else if (clock_mono_ms() - f->allowed > UNCHECKED_MS)
+        stream_cut(f, "no worker could say for a minute whether the client may see the job; look "
+                      "at the workers and the store");
 }
 
 static void on_free(struct exchange *x)

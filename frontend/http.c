@@ -209,8 +209,8 @@ static void close_server(struct server *s)
         evhttp_free(s->http);
     acceptor_free(s->acceptor);
     park_free(s->park);
-    streams_free(s->streams);
-    link_free(s->link); /* pending requests are freed by their senders */
+    link_free(s->link);       /* pending requests are freed by their senders: */
+    streams_free(s->streams); /* behind it, looks may be pending */
     delivery_stop(s->deliveries);
     if (s->kept)
         evbuffer_free(s->kept);

@@ -32,20 +32,32 @@ static void stream_leave(struct stream *f)
     watch_free_unused(w);
 }
 
-/* Frees it, once none of its requests is under way. */
+/* Frees it, once none of its requests is under way and its end is sent. */
 void stream_release(struct stream *f)
 {
-    if (!f->looks && !f->checks)
+    if (!f->looks && !f->checks && !f->ends)
         exchange_free(&f->x);
 }
 
-/* Ends the answer behind what was sent. */
+static void end(struct stream *f)
+{
+    struct evhttp_request *req = exchange_detach(&f->x);
+
+    f->ends = false;
+    stream_release(f);
+    evhttp_send_reply_end(req);
+}
+
+/* It counts, with its memory, until the client has taken what was sent. */
 void stream_finish(struct stream *f)
 {
     stream_leave(f);
-    struct evhttp_request *req = exchange_detach(&f->x);
-    stream_release(f);
-    evhttp_send_reply_end(req);
+    if (f->unsent) {
+        f->ends = true;
+        f->x.client_gone = stream_gone;
+    } else {
+        end(f);
+    }
 }
 
 void stream_cut(struct stream *f, const char *why)
@@ -63,6 +75,7 @@ void stream_gone(struct exchange *x)
 
     if (f->unsent)
         metric_add(M_STREAMS_CUT, 0, 1);
+    f->ends = false;
     stream_leave(f);
     stream_release(f);
 }
@@ -75,11 +88,13 @@ static void on_taken(struct evhttp_connection *evcon, void *arg)
     struct stream *f = arg;
 
     (void)evcon;
-    if (!f->x.req || !f->watch)
+    if (!f->x.req || (!f->watch && !f->ends))
         return;
     f->unsent = false;
     budget_give(&f->x.held, 0);
-    if (!f->level)
+    if (f->ends)
+        end(f);
+    else if (!f->level)
         f->x.server->streams->taken(f);
 }
 
@@ -102,8 +117,10 @@ void stream_send(struct stream *f, const char *text)
 }
 
 /* Whether the client has not got the event yet; notes that it gets it now. A look begins where the
- * one of all that is furthest behind stands. */
-static bool is_new(struct stream *f, const struct follow_event *event)
+ * one of all that is furthest behind stands. `before`: where the client stood when the reply came;
+ * fragments of one number have one place. */
+static bool is_new(struct stream *f, const struct follow_at *before,
+                   const struct follow_event *event)
 {
     if (event->kind == FOLLOW_END)
         return true;
@@ -113,17 +130,18 @@ static bool is_new(struct stream *f, const struct follow_event *event)
         f->at.history = event->at.history;
         return is;
     }
-    if (!follow_log_before(&f->at.logs[event->kind], &event->at.logs[event->kind]))
+    if (!follow_log_before(&before->logs[event->kind], &event->at.logs[event->kind]))
         return false;
     f->at.logs[event->kind] = event->at.logs[event->kind];
     return true;
 }
 
-static void add_event(struct stream *f, const struct follow_event *event, struct evbuffer *part)
+static void add_event(struct stream *f, const struct follow_at *before,
+                      const struct follow_event *event, struct evbuffer *part)
 {
     char at[FOLLOW_AT_SIZE];
 
-    if (!is_new(f, event))
+    if (!is_new(f, before, event))
         return;
     follow_at_print(&f->at, at);
     mem_check(evbuffer_add_printf(part, "id: %s\n", at) > 0 &&
@@ -134,6 +152,7 @@ static void add_event(struct stream *f, const struct follow_event *event, struct
  * gets this later. */
 bool stream_give(struct stream *f, struct text body)
 {
+    const struct follow_at before = f->at;
     struct follow_event event;
 
     if (!body.len)
@@ -143,7 +162,7 @@ bool stream_give(struct stream *f, struct text body)
     struct evbuffer *part = evbuffer_new();
     mem_check(part);
     while (follow_event_take(&body, &event))
-        add_event(f, &event, part);
+        add_event(f, &before, &event, part);
     if (evbuffer_get_length(part))
         send_part(f, part);
     else

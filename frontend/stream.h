@@ -15,7 +15,7 @@ struct watch {
     bool asked;                  /* the look is under way */
     bool resend;                 /* the next look gets the state, whatever the note says */
     int64_t due;                 /* ms: the next one */
-    int64_t away;                /* ms: since when no worker has answered; 0: one has */
+    int64_t away;                /* ms: of the first look without an answer; 0: none */
     char seen[FOLLOW_SEEN_SIZE]; /* the worker's note, for those that are level */
     struct stream *streams;
     UT_hash_handle hh;
@@ -36,11 +36,13 @@ struct stream {
     bool awaits;        /* the look of its job that is under way is for it, too */
     bool looks, checks; /* its look, its request is under way */
     bool unsent;        /* the client has not taken the last part */
+    bool ends;          /* it is over; its end is sent once the client has taken the last part */
     struct follow_at at;
     uint64_t state;              /* that it was sent last */
     char seen[FOLLOW_SEEN_SIZE]; /* as in struct watch, of its own looks */
     char job[JOB_MAX + 1];
     int64_t said, check, again; /* ms: when something was sent; when to check, to look again */
+    int64_t allowed;            /* ms: when a worker last said that the client may watch */
     struct stream *prev, *next;
 };
 
@@ -57,11 +59,11 @@ struct streams {
 /* Frees a job's watch that nobody needs. */
 void watch_free_unused(struct watch *w);
 
-/* Frees a stream without a client, once none of its requests is under way. */
+/* Frees a stream that is over, once none of its requests is under way and its end is sent. */
 void stream_release(struct stream *f);
 
-/* Ends the answer behind what was sent. Frees the stream, perhaps later, and its watch, unless a
- * look is under way. */
+/* Ends the answer behind what was sent, once the client has taken that. Frees the stream, perhaps
+ * later, and its watch, unless a look is under way. */
 void stream_finish(struct stream *f);
 
 /* The same, logged and counted: before the job's end. */

@@ -37,6 +37,7 @@ class Viewer {
     following = false;
     last = null; // number of the last fragment
     cut = null; // the same, while only a part of it is there
+    told = null; // bytes that were told of the fragments of that number
     held = null; // pieces that wait for the end of the loading
     times = null; // [byte, time] of each fragment
     isCut = false; // it is longer than `whole`
@@ -101,6 +102,8 @@ class Viewer {
         this.kept.clear();
         this.times = null;
         this.last = null;
+        this.cut = null;
+        this.told = null;
         this.hits = [];
         this.searched = 0;
         this.only = null;
@@ -201,11 +204,13 @@ class Viewer {
     }
 
     add({ n, from, text, isCut }) {
-        if (from ? n !== this.cut : n <= Number(this.last ?? -1))
+        const last = Number(this.last ?? -1), bytes = encoder.encode(text);
+        if (n < last || (n === last && from !== this.told))
             return;
         this.last = n;
+        this.told = from + bytes.length;
         this.cut = isCut ? n : null;
-        this.lines.append(encoder.encode(text));
+        this.lines.append(bytes);
         if (this.query)
             this.searchOn();
         this.drawSoon();

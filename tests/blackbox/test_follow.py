@@ -141,6 +141,22 @@ def test_resumed_behind_each_event(api, queue):
                 assert text_of(others, kind) == text_of(events[i + 1:], kind)
 
 
+def test_fragments_of_one_number(api, queue):
+    """All are told, also where a part of 256 KiB ends between two of them, and to who comes back."""
+    job, texts = started(api, queue), ["x" * 258000] + [f"{i}\n" for i in range(40)]
+    for text in texts:
+        log(api, job, "test", 3, text)
+    log(api, job, "setup", 3, "other phase\n")
+    end(api, job)
+    with Stream(api, job) as stream:
+        events = stream.rest()
+    assert sorted(filter(None, (text for _, text in logs(events)))) == sorted([*texts, "other phase\n"])
+    places = [i for i, e in enumerate(events) if "+" in e["id"]]
+    assert places
+    with Stream(api, job, **{"from": events[places[-1]]["id"]}) as stream:
+        assert text_of(stream.rest()) == text_of(events[places[-1] + 1:])
+
+
 def test_what_is_refused(api, queue):
     job = api.submit(queue)
     for path in ("/v1/job/{}/follow", "/jobs/{}/follow"):

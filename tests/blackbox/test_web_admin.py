@@ -175,6 +175,26 @@ def test_permissions_that_no_form_holds_stay(roles_server, admin):
     assert (kept["max_priority"], kept["max_reservation_time"]) == (many, {"a\nb": 1})
 
 
+@pytest.mark.parametrize("kept, chosen", [("Contributor", "contributor"), ("AGENT", "agent"), (None, "contributor"),
+                                          ("king", None), (7, None)])
+def test_a_form_that_is_saved_keeps_the_role(roles_server, admin, kept, chosen):
+    """As a browser sends it: the first option where none is chosen."""
+    name = client_of(roles_server)
+    storage_of(roles_server).set_client(name, role=kept)
+    found, fields = page(admin, f"/admin/clients/{name}"), fields_of(admin, f"/admin/clients/{name}")
+    assert [text_of(o) for o in found.all("option") if o.get("selected") is not None] == ([chosen] if chosen else [])
+    assert bool(found.all("option")) == bool(chosen) == ("was_role" in fields)
+    if chosen:
+        admin.act("/admin/clients", **fields, role=chosen)
+        # another tab has given another role meanwhile
+        admin.act("/admin/clients", **fields, role="agent" if chosen == "contributor" else "manager")
+        assert "another role" in admin.act("/admin/clients", 409, **fields, role="admin").text
+    else:
+        admin.act("/admin/clients", **fields)
+        row, = rows(admin, "/admin/clients", search=name)
+        assert row["Role"] == str(kept)
+
+
 def test_managers_change_nobody_above_them(roles_server, manager):
     above = client_of(roles_server, "admin")
     assert "You may not change this client" in page(manager, f"/admin/clients/{above}").text

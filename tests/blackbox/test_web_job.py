@@ -284,6 +284,8 @@ def test_files(api, queue):
     assert found.links()["artifact"] == f"/jobs/{job}/artifact"
     file = expect(api.get(f"/jobs/{job}/artifact"), 200)
     assert file.content == b"x" * 1234 and file.headers["Content-Disposition"].startswith("attachment")
+    assert file.headers["Cache-Control"] == "private, no-cache" and "Cookie" in file.headers["Vary"]
+    assert "sandbox" in file.headers["Content-Security-Policy"]
     assert "artifact: 1234 bytes" in text_of(found.one("main"))
 
 

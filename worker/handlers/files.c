@@ -220,10 +220,17 @@ void h_artifact_get(struct call *calls[], size_t n)
         reply_header(c, "Content-Disposition", "attachment; filename=artifact.tar.gz");
 }
 
-/* For browsers: they have a session instead of a token. */
+/* For browsers: they have a session instead of a token. No cache may give it to another visitor. */
 void h_web_artifact(struct call *calls[], size_t n)
 {
+    struct call *c = calls[0];
+
     h_artifact_get(calls, n);
+    if (c->reply.status != 200)
+        return;
+    reply_header(c, "Cache-Control", "private, no-cache");
+    reply_header(c, "Vary", "Cookie");
+    reply_header(c, "Content-Security-Policy", "sandbox");
 }
 
 void h_file_read(struct call *calls[], size_t n)

@@ -1,7 +1,10 @@
 /* Clients: the list, one of them, a new one, its secret, its end. */
+#include "common/clock.h"
 #include "common/op.h"
 #include "common/random.h"
+#include "worker/auth/bcrypt.h"
 #include "worker/auth/security_log.h"
+#include "worker/clients/document.h"
 #include "worker/clients/roles.h"
 #include "worker/encoding/json_string.h"
 #include "worker/request/form.h"
@@ -111,7 +114,7 @@ static const char *const *roles_of(const struct call *c)
 /* The fields of a client; NULL: a new one. */
 static json_t *fields_of(const struct call *c, const json_t *client)
 {
-    const json_t *role = json_object_get(client, "role");
+    unsigned role = client ? role_of(client) : ROLE_CONTRIBUTOR;
     json_t *all = json_array();
 
     json_array_append_new(all,
@@ -120,8 +123,11 @@ static json_t *fields_of(const struct call *c, const json_t *client)
                                  : admin_field(INPUT_TEXT, "client_id", "Client id", json_null()));
     if (!client)
         json_array_append_new(all, admin_field(INPUT_HIDDEN, "new", "", json_string("1")));
-    json_array_append_new(all, admin_choice("role", "Role", roles_of(c),
-                                            role ? json_string_value(role) : "contributor"));
+    if (role) /* one that this release does not know stays as it is */
+        json_array_append_new(all, admin_choice("role", "Role", roles_of(c), role_name(role)));
+    if (client && role)
+        json_array_append_new(
+            all, admin_field(INPUT_HIDDEN, "was_role", "", json_string(role_name(role))));
     for (int i = 0; i < 2; i++) {
         json_t *text = text_of(json_object_get(client, numbers[i]), "\n");
         if (!json_is_null(text)) /* else it stays as it is */
@@ -263,31 +269,54 @@ static json_t *change_of(struct call *c)
     return body;
 }
 
-/* Whether there is the client, or not where it is to be a new one. False: answered. */
+/* Whether the form gives a role in place of another one than the client has by now. */
+static bool role_has_changed(const struct call *c, const json_t *client)
+{
+    struct text was = form_text(c, "was_role");
+
+    return was.len && form_text(c, "role").len && !text_is(was, role_name(role_of(client)));
+}
+
+/* Whether there is the client, as the form shows it, or not where it is to be a new one. False:
+ * answered. */
 static bool is_as_expected(struct call *c, struct text id, bool new)
 {
     json_t *client = NULL;
     enum err e = store_client_get(c->store, id, &client);
 
+    bool changed = !e && role_has_changed(c, client);
     json_decref(client);
     if (e && e != ERR_NOT_FOUND)
         reply_err(c, e);
     else if (!e && new)
-        reply_error(c, 409, "There is a client of this id already");
+        reply_error(c, 409,
+                    "There is a client of this id already; if you have just made it, make a new "
+                    "secret on its page");
     else if (e && !new)
         page_not_found(c, "Client", id);
+    else if (changed)
+        reply_error(c, 409,
+                    "The client got another role meanwhile; load its page again before you save");
     else
         return true;
     return false;
 }
 
-/* Shows a secret once: this answer is kept by nobody (ROUTE_NO_STORE), and only the hash by us. */
+/* Shows a secret once: this answer is kept by nobody (ROUTE_NO_STORE), and only the hash by us.
+ * Where another run of the request was faster, its secret is the client's, and nobody has seen it.
+ */
 static void show_secret(struct call *c, struct text id, const char *secret)
 {
     json_t *client = client_of(c, id);
 
-    if (client)
+    if (!client)
+        return;
+    if (bcrypt_check(json_string_value(json_object_get(client, CLIENT_HASH)),
+                     (struct text){secret, strlen(secret)}, (int)c->cfg->bcrypt_rounds,
+                     clock_mono_ms()))
         show(c, id, client, json_pack("{s:o, s:s}", "client_id", page_text(id), "text", secret));
+    else
+        page_see_other(c, page_url("/admin/clients/", id, "?done=unseen"));
     json_decref(client);
 }
 

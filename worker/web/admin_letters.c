@@ -176,12 +176,17 @@ static enum err resend(struct call *c, struct text receiver, size_t *count)
         json_t *letters = NULL;
         e = store_outbox_dead(c->store, &page, &letters);
         n = json_array_size(letters);
-        looked += n;
-        if (!e)
+        if (!e) {
+            looked += n;
             e = resend_page(c, letters, receiver, start_ms, after, count);
+        } else if (e == ERR_NOT_FOUND && *after) { /* it was revived meanwhile: from the start */
+            *after = '\0';
+            looked += n = OUTBOX_PAGE_MAX; /* not without end */
+            e = ERR_OK;
+        }
         json_decref(letters);
     }
-    return e == ERR_NOT_FOUND ? ERR_OK : e; /* the letter `after` was revived meanwhile */
+    return e;
 }
 
 static void resend_all(struct call *c)
@@ -192,13 +197,13 @@ static void resend_all(struct call *c)
     if (audit_repeat_answered(c))
         return;
     enum err e = resend(c, receiver, &count);
-    if (e) {
+    if (!e || count) /* of those before a fault, too */
+        audit(c, "webhook.resend", receiver.len ? receiver : (struct text){"all", 3},
+              json_pack("{s:I}", "events", (json_int_t)count));
+    if (e)
         reply_err(c, e);
-        return;
-    }
-    audit(c, "webhook.resend", receiver.len ? receiver : (struct text){"all", 3},
-          json_pack("{s:I}", "events", (json_int_t)count));
-    reply_text(c, 200, "OK");
+    else
+        reply_text(c, 200, "OK");
 }
 
 void h_web_letters(struct call *calls[], size_t n)

@@ -265,7 +265,9 @@ struct giving {
     size_t seen;         /* bytes of all that have this number: rarely are there several */
 };
 
-static enum err add_log(struct giving *g, const struct log_piece *p, size_t from, size_t *ret_to)
+/* `is_full`: the reply gets no more text, but an event with the place. */
+static enum err add_log(struct giving *g, const struct log_piece *p, size_t from, bool is_full,
+                        size_t *ret_to)
 {
     struct look *l = g->l;
     char head[HEAD_MAX], at[CLOCK_TEXT_SIZE];
@@ -274,7 +276,7 @@ static enum err add_log(struct giving *g, const struct log_piece *p, size_t from
     struct buf text = BUF_INIT(FOLLOW_PART);
     struct follow_event event = {.kind = (enum follow_kind)g->type};
 
-    size_t n = json_text_add_front(&text, rest, FOLLOW_PART - l->out.len - HEAD_MAX);
+    size_t n = is_full ? 0 : json_text_add_front(&text, rest, FOLLOW_PART - l->out.len - HEAD_MAX);
     *ret_to = from + n;
     *place = *ret_to < p->text.len
                  ? (struct follow_log){p->number, (int64_t)(g->seen + *ret_to)}
@@ -309,11 +311,10 @@ static bool give(void *arg, const struct log_piece *p)
         p->number == g->first && (size_t)g->skip > g->seen ? (size_t)g->skip - g->seen : 0;
     size_t from = skip < p->text.len ? skip : p->text.len, to = from;
     if (from < p->text.len) {
-        if (l->out.len + (size_t)2 * HEAD_MAX > FOLLOW_PART) {
-            l->more = true;
-            return false;
-        }
-        l->err = add_log(g, p, from, &to);
+        bool is_full = l->out.len + (size_t)2 * HEAD_MAX > FOLLOW_PART;
+        /* Else the place behind the one before would be behind this one, too */
+        if (!is_full || l->at.logs[g->type].number > p->number)
+            l->err = add_log(g, p, from, is_full, &to);
         l->more = to < p->text.len;
     }
     g->seen += p->text.len;

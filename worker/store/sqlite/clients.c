@@ -123,9 +123,9 @@ static bool role_is(const json_t *doc, const json_t *wanted)
 {
     const json_t *role = json_object_get(doc, "role");
 
-    if (json_is_null(role))
-        role = NULL;
-    return wanted ? role && json_equal(role, wanted) : !role;
+    if (!role || json_is_null(role)) /* null is as none */
+        return !wanted || json_is_null(wanted);
+    return wanted && json_equal(role, wanted);
 }
 
 static enum err end_tokens(struct sqlite *q, struct text client_id, int64_t *ret)
