@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import threading
 import time
 import urllib.parse
@@ -68,6 +69,17 @@ class Stream:
     def rest(self):
         """All further events."""
         return list(iter(self.next, None))
+
+
+def unread(api, job):
+    """A client of a stream that reads nothing yet, and whose system takes little."""
+    url = urllib.parse.urlsplit(api.url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(60)
+    client.connect((url.hostname, url.port))
+    client.sendall(f"GET /v1/job/{job}/follow HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
+    return client
 
 
 def is_log(number, kind="output"):
@@ -237,6 +249,20 @@ def test_what_a_watched_job_costs(private, queue):
         end(api, job)
         assert quick.rest()[-1]["event"] == "end"
         assert text_of(slow.rest()) == "".join(texts)
+    is_open(0)
+    # A stream that is over counts until its client has taken the last part.
+    job = started(api, queue)
+    log(api, job, "test", 0, "x" * 250_000)
+    end(api, job)
+    idle = [unread(api, job) for _ in range(6)]
+    try:
+        wait_until(lambda: server.value("frontend", "testflinger_http_memory_bytes") > MIB, "the parts are held")
+        expect(api.get(f"/v1/job/{job}/follow"), 503)
+        assert b"\nevent: end\n" in b"".join(iter(lambda: idle[0].recv(KIB * 64), b""))
+        is_open(5)
+    finally:
+        for client in idle:
+            client.close()
     is_open(0)
 
 
