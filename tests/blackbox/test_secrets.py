@@ -233,6 +233,18 @@ def test_a_new_attempt_does_not_get_a_secret_again(ann, queue):
     assert ann.claim(queue) == {"K": "second"}
 
 
+def test_values_of_more_than_a_mebibyte(ann, queue):
+    """Those beyond it are missing, and one of single use stays for another job."""
+    large = "x" * 128_000
+    ann.put("large", large)
+    ann.put("once", large, ephemeral=True)
+    names = [f"K{i}" for i in range(8)]
+    for secrets in ({**dict.fromkeys(names, "large"), "O": "once"}, {"O": "once"}):
+        ann.submit(queue, secrets)
+    assert ann.claim(queue) == {**dict.fromkeys(names, large), "O": ""}
+    assert ann.claim(queue) == {"O": large}
+
+
 def test_a_put_during_a_claim(ann, queue):
     """The new value is not used up by the job that got the old one."""
     def race(i):
@@ -380,6 +392,8 @@ def test_admin_on_sqlite(private):
         assert int(Path(f"/proc/{pid}/coredump_filter").read_text(), 16) == 0, pid
     file.write_text(f"{old}\n")
     assert admin.run("secrets", "check").returncode == 2
+    file.write_text("\n")
+    assert "holds no key" in admin.run("secrets", "check").stderr
     file.write_text(f"{new}\n")
     file.chmod(0o644)
     assert "open to other users" in admin.run("secrets", "check").stderr
@@ -407,6 +421,9 @@ def test_pymongo_reads_and_writes_them(safe, queue):
     assert "expire_at" not in docs.find_one({"key": "never"})
     assert document["value"].subtype == 6 and document["value"][:1] == b"\x02" and document["value"][17] == 5
     assert docs.index_information()["expire_at_1"]["expireAfterSeconds"] == 0
+    docs.drop_indexes()
+    docs.create_index("expire_at", expireAfterSeconds=60, name="another")
+    one.put("ours", v, expire_after=60)
     with pymongo.MongoClient(safe.store) as client, encryption(client) as box:
         assert box.decrypt(document["value"]) == v.encode()
         theirs = box.encrypt(Binary(w.encode()), Algorithm.AEAD_AES_256_CBC_HMAC_SHA_512_Random,

@@ -79,16 +79,15 @@ char *master_keys_path(const char *store_uri)
     return path;
 }
 
-/* Reads the file, "" where there is none. ERR_INVALID (logged). */
+/* Reads the file. ERR_NOT_FOUND; ERR_INVALID (logged). */
 static enum err read_file(const char *path, char out[TEXT_MAX + 1])
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = -1;
 
-    *out = '\0';
     if (fd < 0 && errno == ENOENT)
-        return ERR_OK;
+        return ERR_NOT_FOUND;
     if (fd < 0 || fstat(fd, &st) != 0 || (n = read(fd, out, TEXT_MAX)) < 0) {
         log_error("cannot read the key of secrets, %s: %s; give it to the server's user", path,
                   strerror(errno));
@@ -108,13 +107,19 @@ static enum err read_file(const char *path, char out[TEXT_MAX + 1])
 static enum err from_file(const char *store_uri, struct master_keys *ret)
 {
     char *path = master_keys_path(store_uri), text[TEXT_MAX + 1];
-    enum err e = path ? read_file(path, text) : ERR_OK;
+    enum err e = path ? read_file(path, text) : ERR_NOT_FOUND;
 
-    if (path && !e)
+    if (!e)
         e = read_keys(text, false, ret);
+    if (!e && !ret->len) {
+        log_error("%s holds no key of secrets; put the key back, or remove the file to run without "
+                  "secrets",
+                  path);
+        e = ERR_INVALID;
+    }
     OPENSSL_cleanse(text, sizeof text);
     free(path);
-    return e;
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 enum err master_keys_load(const struct config *cfg, const char *store_uri, struct master_keys *ret)

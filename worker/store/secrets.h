@@ -35,8 +35,14 @@ struct secret_take {
     struct text client, job_id;
     struct secret_read *reads;
     size_t n;
+    size_t bytes; /* of the values that were read */
 };
-#define SECRETS_TAKEN_MAX 128 /* of one job */
+#define SECRETS_TAKEN_MAX 128       /* of one job */
+#define SECRETS_BYTES_MAX (1 << 20) /* of all values of a job; others have none */
+
+/* Counts the value, if there is one, among those of the job; wipes it (logged) where they are more
+ * than SECRETS_BYTES_MAX: the job gets "". To be called before a single-use secret is marked. */
+void secret_count(struct secret_take *t, struct secret_read *read);
 
 /* A secret in a walk through all of them; without its value. */
 struct secret_shown {

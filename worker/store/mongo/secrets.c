@@ -82,7 +82,7 @@ static enum err make_indexes(struct mongo *m, const char *collection)
 
     if (!e)
         bson_destroy(&reply);
-    return e;
+    return e == ERR_CONFLICT ? ERR_OK : e; /* there are some, with other options: let them be */
 }
 
 static enum err put(struct mongo *m, const char *collection, const struct secret_put *p,
@@ -262,7 +262,7 @@ static enum err mark(struct mongo *m, const char *collection, const struct secre
 }
 
 /* Sets *ret_changed if the secret changed since it was found; it has no value then. */
-static enum err read_one(struct mongo *m, const char *collection, const struct secret_take *t,
+static enum err read_one(struct mongo *m, const char *collection, struct secret_take *t,
                          struct secret_read *read, const struct wanted *w, bool *ret_changed)
 {
     bson_t doc;
@@ -277,7 +277,8 @@ static enum err read_one(struct mongo *m, const char *collection, const struct s
         return ERR_OK;
     }
     read->single_use = doc_bool(&doc, "ephemeral");
-    if (!e && read->single_use && !w->claimed)
+    secret_count(t, read);
+    if (!e && read->value && read->single_use && !w->claimed)
         e = mark(m, collection, t, read->path, w, &doc);
     if (e != ERR_NOT_FOUND)
         return e;
@@ -295,6 +296,7 @@ static enum err read_all(struct mongo *m, const char *collection, struct secret_
     struct db_found f;
 
     *ret_changed = false;
+    t->bytes = 0;
     for (size_t i = 0; i < t->n; i++) {
         mem_wipe(t->reads[i].value); /* of the first try */
         t->reads[i].value = NULL;

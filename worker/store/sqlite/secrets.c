@@ -105,14 +105,17 @@ static enum err read_name(struct sqlite *q, struct text client, struct text name
     return e;
 }
 
-static enum err take_one(struct sqlite *q, const struct secret_take *t, struct secret_read *read)
+static enum err take_one(struct sqlite *q, struct secret_take *t, struct secret_read *read)
 {
     char *name = secret_claimed_name(t->job_id, read->path);
     struct text claimed = {name, strlen(name)};
     enum err e = read_name(q, t->client, claimed, read);
+    bool found = e != ERR_NOT_FOUND;
 
-    if (e == ERR_NOT_FOUND) {
+    if (!found)
         e = read_name(q, t->client, read->path, read);
+    secret_count(t, read);
+    if (!found) {
         if (!e && read->single_use && read->value) {
             struct query r = query_of(q, SQL_SECRET_CLAIM, t->client, read->path);
             query_text(&r, claimed);
