@@ -203,6 +203,7 @@ def test_search(api, queue):
     assert found(api, f"tags={queue}2&state=cancelled&state=active") == [three]
     (job,) = api.get(f"/v1/job/search?tags={queue}&state=setup").json()
     assert set(job) == {"job_id", "created_at", "job_state"} and date_of(job["created_at"])
+    api.documented = False  # tests of other programs' documents leave jobs without dates
     assert one in found(api, "") and one in found(api, "state=active")
 
 
