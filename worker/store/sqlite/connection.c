@@ -100,6 +100,13 @@ static int mode_is(void *arg, int n, char **values, char **names)
     return 0;
 }
 
+/* Whether another process made the same new file at the same time: it has it locked, or it has
+ * removed the remains of a log that both wanted to remove. */
+static bool is_race(int code)
+{
+    return (code & 0xff) == SQLITE_BUSY || code == SQLITE_IOERR_DELETE_NOENT;
+}
+
 /* Switches to WAL. SQLite does not wait for other processes here by itself. */
 static enum err use_wal(struct sqlite *q)
 {
@@ -109,7 +116,7 @@ static enum err use_wal(struct sqlite *q)
 
     for (;;) {
         code = sqlite3_exec(q->db, "PRAGMA journal_mode = WAL", mode_is, &wal, NULL);
-        if ((code & 0xff) != SQLITE_BUSY || clock_mono_ms() >= end)
+        if (!is_race(code) || clock_mono_ms() >= end)
             break;
         usleep(SWITCH_PAUSE_US);
     }
