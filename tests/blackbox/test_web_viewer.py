@@ -169,7 +169,7 @@ def test_the_viewer_is_for_everybody(api, tab, queue):  # noqa: F811
                                      (*range(1, 5), 7, *range(30, 38), *range(40, 48), *range(90, 98), *range(100, 108))))
     page = tab(f"/jobs/{job}")
     for scheme, options in (("dark", {"runOnly": ["color-contrast"]}), ("light", None)):
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.goto(f"/jobs/{job}")
         see(page.locator(ROWS).first).to_be_visible()
         found = Axe().run(page, options=options).response["violations"]

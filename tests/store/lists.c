@@ -211,7 +211,8 @@ static void test_queue_times(void **state)
     for (size_t i = 0; i < n; i++) {
         assert_in_range(found[i].created_ms, now_ms() - 60000, now_ms() + 60000);
         if (i)
-            assert_in_range(found[i].left_ms, found[i].created_ms, now_ms() + 60000);
+            /* a new measurement of mongod's clock may tell a bit less than the one before */
+            assert_in_range(found[i].left_ms, found[i].created_ms - 100, now_ms() + 60000);
     }
     assert_int_equal(store_queue_times(t->b, text_of(queue), now_ms() + 60000, found, &n), ERR_OK);
     assert_int_equal(n, 0);
