@@ -19,27 +19,13 @@ static enum err list(struct query *r, json_t *(*make)(const struct query *r), js
     return ERR_OK;
 }
 
-/* Null where the column is. */
-static json_t *text_at(const struct query *r, int column)
-{
-    struct text t = query_col_text(r, column);
-    json_t *value = t.s ? json_stringn(t.s, t.len) : NULL;
-
-    return value ? value : json_null();
-}
-
-static json_t *ms_at(const struct query *r, int column)
-{
-    return query_col_text(r, column).s ? json_integer(query_col_int(r, column)) : json_null();
-}
-
 static json_t *attempt(const struct query *r)
 {
     json_t *codes = query_col_text(r, 4).s ? query_col_json(r, 4) : NULL;
-    json_t *one =
-        json_pack("{s:I, s:o, s:o, s:o, s:o}", "created_at",
-                  (json_int_t)(query_col_int(r, 0) / 1000), "started_at", ms_at(r, 1), "job_state",
-                  text_at(r, 2), "agent", text_at(r, 3), "status", outcome_status(codes));
+    json_t *one = json_pack("{s:I, s:o, s:o, s:o, s:o}", "created_at",
+                            (json_int_t)(query_col_int(r, 0) / 1000), "started_at",
+                            query_col_json_int(r, 1), "job_state", query_col_json_text(r, 2),
+                            "agent", query_col_json_text(r, 3), "status", outcome_status(codes));
 
     json_decref(codes);
     return one;
@@ -60,7 +46,7 @@ enum err sqlite_job_attempts(struct store *s, struct text job_id, json_t **ret)
 
 static json_t *id(const struct query *r)
 {
-    return text_at(r, 0);
+    return query_col_json_text(r, 0);
 }
 
 enum err sqlite_job_children(struct store *s, struct text job_id, int limit, json_t **ret)
@@ -74,11 +60,12 @@ enum err sqlite_job_children(struct store *s, struct text job_id, int limit, jso
 
 static json_t *event(const struct query *r)
 {
-    return json_pack("{s:o, s:o, s:s, s:I, s:I, s:o, s:I, s:I}", "id", text_at(r, 0), "receiver",
-                     text_at(r, 1), "state", outbox_state_names[query_col_int(r, 2)], "tries",
+    return json_pack("{s:o, s:o, s:s, s:I, s:I, s:o, s:I, s:I}", "id", query_col_json_text(r, 0),
+                     "receiver", query_col_json_text(r, 1), "state",
+                     outbox_state_names[query_col_int(r, 2)], "tries",
                      (json_int_t)query_col_int(r, 3), "status", (json_int_t)query_col_int(r, 4),
-                     "reason", text_at(r, 5), "created_ms", (json_int_t)query_col_int(r, 6),
-                     "at_ms", (json_int_t)query_col_int(r, 7));
+                     "reason", query_col_json_text(r, 5), "created_ms",
+                     (json_int_t)query_col_int(r, 6), "at_ms", (json_int_t)query_col_int(r, 7));
 }
 
 enum err sqlite_outbox_of_job(struct store *s, struct text job_id, int limit, json_t **ret)

@@ -59,20 +59,6 @@ static bool row_matches(const struct job_filter *f, const struct query *r)
            is_wanted(f->submitter, query_col_text(r, SUBMITTER));
 }
 
-/* Null where the column is. */
-static json_t *text_at(const struct query *r, int column)
-{
-    struct text t = query_col_text(r, column);
-    json_t *value = t.s ? json_stringn(t.s, t.len) : NULL;
-
-    return value ? value : json_null();
-}
-
-static json_t *ms_at(const struct query *r, int column)
-{
-    return query_col_text(r, column).s ? json_integer(query_col_int(r, column)) : json_null();
-}
-
 /* A column of JSON text; null where it is. */
 static json_t *json_at(const struct query *r, int column)
 {
@@ -84,11 +70,13 @@ static json_t *json_at(const struct query *r, int column)
 static json_t *job_of(const struct query *r)
 {
     return json_pack("{s:o, s:n, s:o, s:o, s:I, s:I, s:o, s:n, s:n, s:o, s:o, s:n, s:{}}", "job_id",
-                     text_at(r, JOB_ID), "name", "job_queue", text_at(r, QUEUE), "job_state",
-                     text_at(r, STATE), "job_priority", (json_int_t)query_col_int(r, PRIORITY),
-                     "created_at", (json_int_t)(query_col_int(r, CREATED) / 1000), "started_at",
-                     ms_at(r, STARTED), "ended_at", "end_reason", "agent", text_at(r, OWNER),
-                     "submitted_by", text_at(r, SUBMITTER), "tags", "status");
+                     query_col_json_text(r, JOB_ID), "name", "job_queue",
+                     query_col_json_text(r, QUEUE), "job_state", query_col_json_text(r, STATE),
+                     "job_priority", (json_int_t)query_col_int(r, PRIORITY), "created_at",
+                     (json_int_t)(query_col_int(r, CREATED) / 1000), "started_at",
+                     query_col_json_int(r, STARTED), "ended_at", "end_reason", "agent",
+                     query_col_json_text(r, OWNER), "submitted_by",
+                     query_col_json_text(r, SUBMITTER), "tags", "status");
 }
 
 /* Adds what stands in other tables. */
@@ -102,8 +90,9 @@ static enum err add_detail(struct sqlite *q, const struct query *row, json_t *jo
     if (!e) {
         json_object_set_new(job, "name", json_at(&r, NAME));
         json_object_set_new(job, "tags", json_at(&r, TAGS));
-        json_object_set_new(job, "ended_at", over ? ms_at(&r, ENDED) : json_null());
-        json_object_set_new(job, "end_reason", over ? text_at(&r, REASON) : json_null());
+        json_object_set_new(job, "ended_at", over ? query_col_json_int(&r, ENDED) : json_null());
+        json_object_set_new(job, "end_reason",
+                            over ? query_col_json_text(&r, REASON) : json_null());
         json_t *codes = json_at(&r, CODES);
         json_object_set_new(job, "status", outcome_status(codes));
         json_decref(codes);

@@ -165,6 +165,19 @@ char *query_col_given(const struct query *r, int column)
     return t.s ? mem_strndup(t.s, t.len) : NULL;
 }
 
+json_t *query_col_json_text(const struct query *r, int column)
+{
+    struct text t = query_col_text(r, column);
+    json_t *value = t.s ? json_stringn(t.s, t.len) : NULL;
+
+    return value ? value : json_null();
+}
+
+json_t *query_col_json_int(const struct query *r, int column)
+{
+    return query_col_text(r, column).s ? json_integer(query_col_int(r, column)) : json_null();
+}
+
 json_t *query_col_json(const struct query *r, int column)
 {
     struct text t = query_col_text(r, column);

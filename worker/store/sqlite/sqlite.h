@@ -153,6 +153,10 @@ char *query_col_given(const struct query *r, int column); /* NULL for null */
 /* Copies a text that fits; "" when it is null or longer. */
 void query_col_copy(const struct query *r, int column, char *out, size_t size);
 
+/* A text, a number as JSON; null where the column is, or the text is not UTF-8. New references. */
+json_t *query_col_json_text(const struct query *r, int column) MUST_CHECK;
+json_t *query_col_json_int(const struct query *r, int column) MUST_CHECK;
+
 /* A column of JSON text as a new reference; NULL (logged): not JSON. */
 json_t *query_col_json(const struct query *r, int column) MUST_CHECK;
 
