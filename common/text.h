@@ -22,6 +22,15 @@ static inline bool text_is(struct text t, const char *s)
     return text_equal(t, (struct text){s, strlen(s)});
 }
 
+/* The order of two texts by their bytes, a beginning before the whole: < 0, 0, > 0. */
+static inline int text_order(struct text a, struct text b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.s, b.s, len) : 0;
+
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 /* The text without the bytes of `spaces` at both ends. */
 struct text text_trim(struct text t, const char *spaces);
 

@@ -39,10 +39,8 @@ static json_t *secrets_of(const json_t *data)
 static int by_bytes(const void *a, const void *b)
 {
     const struct secret_look *x = a, *y = b;
-    size_t len = x->path.len < y->path.len ? x->path.len : y->path.len;
-    int order = memcmp(x->path.s, y->path.s, len);
 
-    return order ? order : x->path.len < y->path.len ? -1 : x->path.len > y->path.len;
+    return text_order(x->path, y->path);
 }
 
 /* Answers with the paths that were not found. False: there are none. */

@@ -225,10 +225,8 @@ static int by_name(const void *a, const void *b)
 {
     json_t *const *one = a, *const *two = b;
     const json_t *name = json_object_get(*one, "name"), *other = json_object_get(*two, "name");
-    struct text x = json_string_text(name), y = json_string_text(other);
-    int order = memcmp(x.s, y.s, x.len < y.len ? x.len : y.len);
 
-    return order ? order : (x.len > y.len) - (x.len < y.len);
+    return text_order(json_string_text(name), json_string_text(other));
 }
 
 /* The members of an object of rows in the order of their names; takes the reference. */

@@ -76,8 +76,7 @@ static int compare_values(const json_t *a, const json_t *b)
     }
     if (!x.s || !y.s)
         return 0;
-    int diff = memcmp(x.s, y.s, x.len < y.len ? x.len : y.len);
-    return diff ? diff : (x.len > y.len) - (x.len < y.len);
+    return text_order(x, y);
 }
 
 /* A row and its place before the sort, which decides between equal ones. */
